@@ -1,0 +1,63 @@
+"""Digests and identities: what makes two recipes, rows, shards or runs the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def sha256_hex(data: bytes | str) -> str:
+    """SHA-256 of bytes, or of text as UTF-8, as 64 hex digits."""
+    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of the canonical JSON of `value`."""
+    return sha256_hex(canonical_json(value))
+
+
+def image_sha256(pixels: NDArray[np.uint8]) -> str:
+    """Digest of decoded pixels (H x W x C, uint8), whatever file format they were stored in."""
+    height, width, channels = pixels.shape
+    head = f"u8:{height}:{width}:{channels}:".encode()
+    return hashlib.sha256(head + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+
+
+def recipe_id(recipe: Mapping[str, Any]) -> str:
+    """16 hex digits that name a fully resolved recipe."""
+    return digest(recipe)[:16]
+
+
+def row_id(*, recipe: str, source_sha256: str, source_key: str, variant: int) -> str:
+    """32 hex digits that name an output row: the same after a retry, another sharding, another run."""
+    return sha256_hex("\x1f".join((recipe, source_sha256, source_key, str(variant))))[:32]
+
+
+def row_seed(*, run_seed: int, recipe: str, source_key: str, variant: int) -> int:
+    """63-bit seed of one output row (blake2b-64, shifted to stay a signed int64)."""
+    text = "\x1f".join((str(run_seed), recipe, source_key, str(variant)))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def content_sha256(rows: Iterable[tuple[str, str]]) -> str:
+    """Digest of a set of (row_id, image_sha256): equal before and after recompression or resharding."""
+    return sha256_hex("".join(f"{row}:{image}\n" for row, image in sorted(rows)))
+
+
+def run_id(plan_digest: str) -> str:
+    """UUID of a run, made from its plan and not from the clock (version 8 of RFC 9562)."""
+    number = int(plan_digest[:32], 16)
+    number = number & ~(0xF000 << 64) | (0x8000 << 64)
+    number = number & ~(0xC000 << 48) | (0x8000 << 48)
+    return str(uuid.UUID(int=number))

@@ -1,0 +1,115 @@
+"""The job file: what a user asks for, validated before anything runs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from schemas.base import Spec
+from schemas.recipes import Attack, Recipe
+from schemas.sources import Source
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+
+
+class Normalize(Spec):
+    """Per-channel normalisation that the model expects; applied inside the model, images stay in [0, 1]."""
+
+    mean: Annotated[tuple[float, ...], Field(min_length=1)]
+    """Subtracted, one value per channel."""
+    std: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
+    """Divided by, one value per channel."""
+
+    @model_validator(mode="after")
+    def _paired(self) -> Normalize:
+        if len(self.mean) != len(self.std):
+            raise ValueError(f"mean has {len(self.mean)} values and std {len(self.std)}; they must match")
+        return self
+
+
+class Model(Spec):
+    """The classifier under attack."""
+
+    factory: Annotated[str, Field(pattern=r"^[\w.]+:[\w.]+$")]
+    """Importable `package.module:function` that returns a torch module: NCHW images in, logits out."""
+    arguments: dict[str, Any] = {}
+    """Keyword arguments of the factory."""
+    weights: str | None = None
+    """State dict as .safetensors, or .pt/.pth read with weights_only; any fsspec URL. Unset: the factory's own."""
+    classes: Annotated[int, Field(ge=2)]
+    """Number of logits."""
+    normalize: Normalize | None = None
+    """Unset: the model takes images in [0, 1] as they are."""
+
+
+class Output(Spec):
+    """What is written, and where."""
+
+    path: str
+    """Folder of the dataset; any fsspec URL."""
+    png_level: Annotated[int, Field(ge=0, le=9)] = 0
+    """0: stored PNG, compressed by Parquet (fast); 1 to 9: deflated PNG, for archives."""
+    keep: Literal["all", "success"] = "all"
+    """all: resisting rows are stored as such; success: only adversarial rows that succeed are."""
+    shard_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 2048
+    """Most source rows in a shard, the unit of work and retry."""
+
+
+class Run(Spec):
+    """How the work is spread; `batch` and `precision` also fix the bytes of the result."""
+
+    actors: Annotated[int, Field(ge=1)] = 2
+    """Ray actors."""
+    cpus_per_actor: Annotated[int, Field(ge=1)] = 1
+    """CPU cores, and torch threads, of each actor."""
+    gpus_per_actor: Annotated[float, Field(ge=0)] = 0
+    """GPUs of each actor; 0 runs on the CPU."""
+    batch: Annotated[int, Field(ge=1)] = 256
+    """Rows in one forward pass."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the search; verdicts are always float32."""
+    max_attempts: Annotated[int, Field(ge=1)] = 3
+    """Tries per shard before it counts as failed."""
+
+
+class Job(Spec):
+    """One job file."""
+
+    name: Name
+    """Names the job in plans, cards and lineage: letters, digits, dot, dash, underscore."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Root of all randomness: same seed, same rows."""
+    source: Source
+    """Where clean rows come from."""
+    model: Model | None = None
+    """The classifier under attack. Only jobs without attacks may leave it out; rows then carry no verdicts."""
+    recipes: Annotated[tuple[Recipe, ...], Field(min_length=1)]
+    """How output rows are made; each makes rows of its own from the source."""
+    output: Output
+    """What is written, and where."""
+    run: Run = Run()
+    """How the work is spread."""
+
+    @field_validator("recipes")
+    @classmethod
+    def _resolve(cls, recipes: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(r.resolved() if isinstance(r, Attack) else r for r in recipes)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Job:
+        attacks = [r for r in self.recipes if isinstance(r, Attack)]
+        if attacks and self.model is None:
+            raise ValueError("model: missing; attack recipes need the classifier under attack")
+        if len(set(map(_fingerprint, self.recipes))) < len(self.recipes):
+            raise ValueError("recipes: two of them are the same; remove one or change a setting")
+        for recipe in attacks:
+            if self.model and isinstance(recipe.target, int) and recipe.target >= self.model.classes:
+                raise ValueError(
+                    f"recipes: target {recipe.target} is not a class; the model has {self.model.classes} (0 to {self.model.classes - 1})"
+                )
+        return self
+
+
+def _fingerprint(recipe: Spec) -> str:
+    return recipe.model_dump_json()

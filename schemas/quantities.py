@@ -1,0 +1,62 @@
+"""Budgets and step sizes: exact rationals on the [0, 1] pixel scale, or ranges of them drawn per row."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
+
+from schemas.base import Spec
+
+# A float64 holds 8/255 * 255 as 8 only up to its last bit; a millionth of a level absorbs that.
+LEVEL_SLACK = 1e-6
+
+
+def _parse(value: Any) -> Fraction:
+    if isinstance(value, Fraction):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError("wants a number such as 8/255 or 0.03")
+    try:
+        return Fraction(str(value).replace(" ", ""))
+    except (ValueError, ZeroDivisionError):
+        raise ValueError("wants a number such as 8/255 or 0.03") from None
+
+
+Rational = Annotated[
+    Fraction,
+    BeforeValidator(_parse),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": ["string", "number"], "examples": ["8/255", 0.03]}),
+]
+"""An exact number. `0.03` means three hundredths, not the nearest binary float."""
+
+
+class Range(Spec):
+    """A value drawn uniformly for each row, from the row's own key."""
+
+    min: Rational = Field(examples=["2/255"])
+    """Smallest value, [0, 1] pixel scale."""
+    max: Rational = Field(examples=["8/255"])
+    """Largest value, [0, 1] pixel scale."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Range:
+        if self.min > self.max:
+            raise ValueError(f"min {self.min} is larger than max {self.max}")
+        return self
+
+
+Amount = Rational | Range
+"""One value for all rows, or a range to draw each row's own value from."""
+
+
+def bounds(amount: Fraction | Range) -> tuple[Fraction, Fraction]:
+    """Smallest and largest value that `amount` can take."""
+    return (amount.min, amount.max) if isinstance(amount, Range) else (amount, amount)
+
+
+def whole_levels(eps: float) -> int:
+    """How many 8-bit levels fit in a budget of `eps` on the [0, 1] scale: floor(eps * 255)."""
+    return int(eps * 255 + LEVEL_SLACK)

@@ -1,0 +1,167 @@
+"""How output rows are made: the entries of a job file's `recipes` list."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from schemas.base import Spec
+from schemas.quantities import Amount, Rational, bounds
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Attack(Spec):
+    """Adversarial rows: each source row moved within a budget until the model errs."""
+
+    kind: Literal["attack"] = "attack"
+    name: Literal["fgsm", "pgd"]
+    """Which attack; `fgsm` is one step of the whole budget, `pgd` is Madry et al. 2018."""
+    norm: Literal["linf", "l2"] = "linf"
+    """Norm that the budget is measured in."""
+    eps: Amount
+    """Budget on the [0, 1] pixel scale (for L2: of the whole image's Euclidean norm)."""
+    step_size: Amount | None = None
+    """Length of a step in the same norm and scale. Unset: 2.5 * eps / steps, and eps for fgsm."""
+    steps: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """Gradient steps per start. Unset: 10, and 1 for fgsm."""
+    restarts: Annotated[int, Field(ge=1, le=1_000)] = 1
+    """Starts per row; the best is kept."""
+    random_start: bool | None = None
+    """Start uniformly inside the ball. Unset: true for pgd, false for fgsm."""
+    target: Literal["random", "least_likely", "next"] | Annotated[int, Field(ge=0)] | None = None
+    """Class to reach: drawn per row, the least likely for the clean row, label + 1, or a class number. Unset: any error."""
+    stop: Literal["success", "never"] = "never"
+    """success: a row is done at its first fall (evaluation); never: spend all steps and keep the worst row (training)."""
+
+    @model_validator(mode="after")
+    def _sound(self) -> Attack:
+        low, high = bounds(self.eps)
+        if low < 0:
+            raise ValueError(f"eps: got {low}; wants 0 or more")
+        if self.norm == "linf" and high > 1:
+            raise ValueError(f"eps: got {high}; wants at most 1, pixels lie in [0, 1] (write 8/255, not 8)")
+        if self.step_size is not None and bounds(self.step_size)[0] <= 0:
+            raise ValueError(f"step_size: got {bounds(self.step_size)[0]}; wants more than 0")
+        if self.name == "fgsm" and self.steps not in (None, 1):
+            raise ValueError(f"steps: got {self.steps}; fgsm takes one step, use pgd for more")
+        return self
+
+    def resolved(self) -> Attack:
+        """The same attack with every unset setting written out, `step_size` excepted where eps is a range."""
+        one_step = self.name == "fgsm"
+        steps = self.steps or (1 if one_step else 10)
+        step_size = self.step_size
+        if step_size is None and isinstance(self.eps, Fraction) and self.eps > 0:
+            step_size = self.eps if one_step else self.eps * Fraction(5, 2) / steps
+        start = (not one_step) if self.random_start is None else self.random_start
+        return self.model_copy(update={"steps": steps, "step_size": step_size, "random_start": start})
+
+
+class HorizontalFlip(Spec):
+    """Mirrors left and right."""
+
+    name: Literal["hflip"] = "hflip"
+    p: Probability = 0.5
+    """Share of the rows it is applied to."""
+
+
+class VerticalFlip(Spec):
+    """Mirrors top and bottom."""
+
+    name: Literal["vflip"] = "vflip"
+    p: Probability = 0.5
+    """Share of the rows it is applied to."""
+
+
+class Rotate(Spec):
+    """Turns about the centre, bilinear, with zero fill."""
+
+    name: Literal["rotate"] = "rotate"
+    degrees: Annotated[float, Field(gt=0, le=180)]
+    """Angles are drawn uniformly from [-degrees, degrees]."""
+    p: Probability = 1.0
+    """Share of the rows it is applied to."""
+
+
+class Crop(Spec):
+    """Pads all sides with zeros and cuts the original size out at a drawn place."""
+
+    name: Literal["crop"] = "crop"
+    padding: Annotated[int, Field(ge=1)]
+    """Pixels added on each side, so the largest shift."""
+    p: Probability = 1.0
+    """Share of the rows it is applied to."""
+
+
+class GaussianNoise(Spec):
+    """Adds independent normal noise to every value."""
+
+    name: Literal["gaussian_noise"] = "gaussian_noise"
+    std: Rational
+    """Standard deviation on the [0, 1] pixel scale."""
+    p: Probability = 1.0
+    """Share of the rows it is applied to."""
+
+    @model_validator(mode="after")
+    def _positive(self) -> GaussianNoise:
+        if not 0 < self.std <= 1:
+            raise ValueError(f"std: got {self.std}; wants more than 0 and at most 1")
+        return self
+
+
+Operation = Annotated[
+    HorizontalFlip | VerticalFlip | Rotate | Crop | GaussianNoise, Field(discriminator="name")
+]
+
+
+class Augment(Spec):
+    """Augmented rows: operations applied in order, their parameters drawn per row and stored."""
+
+    kind: Literal["augment"] = "augment"
+    ops: Annotated[tuple[Operation, ...], Field(min_length=1)]
+    """Operations, applied in this order."""
+    variants: Annotated[int, Field(ge=1, le=10_000)] = 1
+    """Rows made from each source row."""
+
+
+class GanTraining(Spec):
+    """How `hardset train-gan` trains the generator (hinge loss, spectral norm, projection, EMA)."""
+
+    steps: Annotated[int, Field(ge=1)] = 1_000
+    """Generator steps."""
+    batch: Annotated[int, Field(ge=2)] = 64
+    """Real images per step."""
+    latent: Annotated[int, Field(ge=1)] = 24
+    """Size of the latent vector."""
+    width: Annotated[int, Field(ge=8)] = 64
+    """Channels of the widest layer."""
+    generator_rate: Annotated[float, Field(gt=0)] = 4e-4
+    """Adam learning rate of the generator."""
+    discriminator_rate: Annotated[float, Field(gt=0)] = 8e-4
+    """Adam learning rate of the discriminator."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.998
+    """Decay of the generator's moving average, which is what is saved."""
+
+
+class GeneratorFile(Spec):
+    """The class-conditional generator that rows are sampled from."""
+
+    weights: str
+    """Path of the .safetensors file that `hardset train-gan` writes; any fsspec URL."""
+    training: GanTraining = GanTraining()
+    """Settings of `hardset train-gan`; they do not change rows that are sampled from given weights."""
+
+
+class Sample(Spec):
+    """Generated rows: drawn by class from a GAN, each from a latent of its own key."""
+
+    kind: Literal["sample"] = "sample"
+    generator: GeneratorFile
+    per_class: Annotated[int, Field(ge=1)]
+    """Rows drawn for each class."""
+
+
+Recipe = Annotated[Attack | Augment | Sample, Field(discriminator="kind")]

@@ -1,0 +1,178 @@
+"""The records of a run: plan, receipts, manifest. Clocks and hosts live here, never in rows."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from schemas.base import Spec
+
+
+class SourceRange(Spec):
+    """A contiguous range of source rows, as a source plans it and reads it."""
+
+    split: str
+    """Split the rows belong to."""
+    file: str
+    """Name of the file (or class folder) relative to the source's path; no credentials, no query."""
+    start: int
+    """First row inside the file."""
+    stop: int
+    """One past the last row inside the file."""
+    digest: str
+    """Fixes the bytes of these rows: content hash or entity tag of the file, or of the listed files."""
+    members: tuple[str, ...] = ()
+    """Relative names of the files of the range, where each file is one row."""
+
+    @property
+    def rows(self) -> int:
+        """Rows in the range."""
+        return self.stop - self.start
+
+
+class Image(Spec):
+    """Shape of every clean row of a run."""
+
+    height: int
+    width: int
+    channels: Literal[1, 3]
+
+
+class Shard(Spec):
+    """The unit of work: one recipe over one range of source rows, or one range of samples to draw."""
+
+    index: int
+    """Position in the plan."""
+    key: str
+    """Hash of all that determines the shard's bytes, 64 hex digits."""
+    recipe: int
+    """Position of the recipe in the job."""
+    range: int | None
+    """Position in the plan's ranges; none for samples."""
+    split: str
+    """Split of the output rows."""
+    start: int
+    """First source row of the range, or first sample."""
+    stop: int
+    """One past the last."""
+
+    @property
+    def rows(self) -> int:
+        """Source rows, or samples, that go in."""
+        return self.stop - self.start
+
+
+class Plan(Spec):
+    """All shards of a run, and what they were worked out from."""
+
+    contract: str
+    run_id: str
+    job: dict[str, Any]
+    """The resolved job, without credentials."""
+    classes: tuple[str, ...]
+    """Class names, in label order."""
+    image: Image
+    models: dict[str, str]
+    """SHA-256 of the weights by role: `victim`, and `generator:<recipe position>`."""
+    ranges: tuple[SourceRange, ...]
+    shards: tuple[Shard, ...]
+
+
+class DataFile(Spec):
+    """A published file."""
+
+    path: str
+    """Relative to the dataset folder."""
+    bytes: int
+    sha256: str
+    rows: int
+
+
+class Counts(Spec):
+    """What became of the rows; add them up with `total`."""
+
+    rows_in: int = 0
+    """Source rows, or samples, that went in."""
+    expected: int = 0
+    """Rows that should come out: rows_in times variants."""
+    rows_out: int = 0
+    """Rows stored."""
+    quarantined: int = 0
+    """Rows that could not be made; expected = rows_out + quarantined + dropped."""
+    dropped: int = 0
+    """Resisting rows left out because the job keeps successes only."""
+    attacked: int = 0
+    """Adversarial rows whose clean prediction was right (any, for targeted attacks): what success is counted over."""
+    success: int = 0
+    """Of those, rows that the stored image fools."""
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(**{k: getattr(self, k) + getattr(other, k) for k in Counts.model_fields})
+
+
+class Receipt(Spec):
+    """Says that a shard is committed. Created once, conditionally: one winner."""
+
+    run_id: str
+    index: int
+    key: str
+    data: DataFile | None
+    """None where no row came out: there are no empty files."""
+    content_sha256: str
+    quarantine: DataFile | None
+    counts: Counts
+    attempt: int
+    started: str
+    """UTC, ISO 8601."""
+    finished: str
+    host: str
+    device: str
+
+
+class Failure(Spec):
+    """A shard that was given up."""
+
+    index: int
+    key: str
+    attempts: int
+    error: str
+
+
+class Output(Spec):
+    """A committed shard as the manifest lists it."""
+
+    index: int
+    key: str
+    run_id: str
+    """The run that made the file; an earlier one where the shard was already there."""
+    split: str
+    recipe: int
+    data: DataFile | None
+    content_sha256: str
+    quarantine: DataFile | None
+    counts: Counts
+
+
+class Manifest(Spec):
+    """The record of a whole run. Written last: its presence is the commit."""
+
+    contract: str
+    status: Literal["complete", "incomplete"]
+    """incomplete: some shards failed; the others are committed and listed."""
+    run_id: str
+    job: dict[str, Any]
+    classes: tuple[str, ...]
+    image: Image
+    models: dict[str, str]
+    recipes: dict[str, dict[str, Any]]
+    """Resolved recipes by recipe_id."""
+    schema_sha256: str
+    """Digest of the Arrow schema of the data files."""
+    outputs: tuple[Output, ...]
+    failures: tuple[Failure, ...]
+    totals: Counts
+    content_sha256: str
+    """Digest over the shards' content digests, in plan order."""
+    started: str
+    finished: str
+    environment: dict[str, str]
+    """Versions of Python and of the libraries that touch the rows."""

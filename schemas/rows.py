@@ -1,0 +1,135 @@
+"""The row contract: every column of the output, its type, who must fill it and what it means.
+
+The Arrow schema, the Hugging Face features of file and card, and the table in the docs are made from `COLUMNS`.
+Plain nullable signed types only, because each exception breaks one of the readers (a label that is not a nullable
+int64 loses its class names in `datasets`; unsigned columns fail in Delta; float16 fails in Iceberg).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+CONTRACT_VERSION = "1.0"
+
+ADVERSARIAL, GENERATED, AUGMENTED = "adversarial", "generated", "augmented"
+KINDS = (ADVERSARIAL, GENERATED, AUGMENTED)
+
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+_CLASS = "class"  # int64 that indexes the class names
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: `required` holds a letter per kind of row that must fill it (A, G, U)."""
+
+    name: str
+    type: pa.DataType
+    required: str
+    meaning: str
+    feature: str = ""
+
+    @property
+    def is_class(self) -> bool:
+        """Whether the values index the class names."""
+        return self.feature == _CLASS
+
+
+_string, _i32, _i64, _f32, _f64 = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.float64()
+
+COLUMNS: tuple[Column, ...] = (
+    Column("image", IMAGE, "AGU", "8-bit PNG; path is `<row_id>.png`"),
+    Column("label", _i64, "AU", "ground truth; of generated rows the class asked for", _CLASS),
+    Column("row_id", _string, "AGU", "32 hex digits; the same after retries, resharding and re-runs"),
+    Column("kind", _string, "AGU", "adversarial, generated or augmented"),
+    Column("image_sha256", _string, "AGU", 'SHA-256 of `"u8:H:W:C:"` + the decoded HWC bytes of the image'),
+    Column("width", _i32, "AGU", "pixels"),
+    Column("height", _i32, "AGU", "pixels"),
+    Column("source_dataset", _string, "AU", "where the clean row came from, without credentials or query"),
+    Column("source_split", _string, "AU", "split of the clean row"),
+    Column("source_index", _i64, "AU", "position of the clean row inside its source file"),
+    Column("source_key", _string, "AU", "stable key of the clean row; of generated rows the sample's key"),
+    Column("source_sha256", _string, "AU", "digest of the clean pixels, as image_sha256"),
+    Column("parent_row_id", _string, "", "row_id in an earlier run's table, where rows are made from made rows"),
+    Column("run_id", _string, "AGU", "UUID of the run that made the row"),
+    Column("recipe_id", _string, "AGU", "16 hex digits; the recipe's text is in footer and manifest"),
+    Column("op", _string, "AGU", "pgd_linf, augment, gan, ..."),
+    Column("variant", _i32, "AGU", "which of the rows that one recipe makes from one source row"),
+    Column("seed", _i64, "AGU", "all randomness of the row comes from it"),
+    Column("params", _string, "U", "JSON of what was drawn for this row"),
+    Column("model_id", _string, "AG", "model under attack, or generator"),
+    Column("model_sha256", _string, "AG", "SHA-256 of its weights"),
+    Column("norm", _string, "A", "Linf or L2"),
+    Column("eps", _f64, "A", "budget on the [0, 1] pixel scale"),
+    Column("target_label", _i64, "", "class a targeted attack aims at", _CLASS),
+    Column("steps", _i32, "A", "gradient steps spent on the row"),
+    Column("clean_pred", _i64, "A", "prediction on the clean pixels", _CLASS),
+    Column("float_pred", _i64, "A", "prediction on the attack's result before it is stored as 8-bit", _CLASS),
+    Column("pred", _i64, "A", "prediction on the stored image", _CLASS),
+    Column("clean_margin", _f32, "A", "logit of the label less the best other logit, clean pixels; < 0 is an error"),
+    Column("float_margin", _f32, "A", "the same before storing"),
+    Column("margin", _f32, "A", "the same on the stored image"),
+    Column("confidence", _f32, "A", "softmax probability of `pred` on the stored image"),
+    Column("success", pa.bool_(), "A", "clean_pred = label and pred != label; targeted: pred = target_label"),
+    Column("linf_levels", _i32, "A", "largest change of a value, in 8-bit levels"),
+    Column("l2", _f32, "A", "Euclidean norm of the change, [0, 1] pixel scale"),
+    Column("verify_id", _string, "A", "how the verdict was computed, such as fp32-tf32off-b256"),
+)
+
+
+def arrow_schema(class_names: Sequence[str]) -> pa.Schema:
+    """Arrow schema of a data file, with the Hugging Face features in its metadata."""
+    info = {"info": {"features": huggingface_features(class_names)}}
+    metadata = {"huggingface": json.dumps(info, ensure_ascii=False)}
+    return pa.schema([pa.field(c.name, c.type) for c in COLUMNS], metadata=metadata)
+
+
+def huggingface_features(class_names: Sequence[str]) -> dict[str, Any]:
+    """Features as `datasets` reads them from a file's footer."""
+    return {c.name: _feature(c, class_names) for c in COLUMNS}
+
+
+def _feature(column: Column, class_names: Sequence[str]) -> dict[str, Any]:
+    if column.type == IMAGE:
+        return {"_type": "Image"}
+    if column.is_class:
+        return {"_type": "ClassLabel", "names": list(class_names)}
+    return {"_type": "Value", "dtype": _dtype(column.type)}
+
+
+def card_features(class_names: Sequence[str]) -> list[dict[str, Any]]:
+    """Features as the YAML head of a dataset card lists them."""
+    listed: list[dict[str, Any]] = []
+    for column in COLUMNS:
+        dtype: Any = _dtype(column.type)
+        if column.type == IMAGE:
+            dtype = "image"
+        elif column.is_class:
+            dtype = {"class_label": {"names": {str(i): n for i, n in enumerate(class_names)}}}
+        listed.append({"name": column.name, "dtype": dtype})
+    return listed
+
+
+def _dtype(arrow: pa.DataType) -> str:
+    return {"double": "float64", "float": "float32"}.get(str(arrow), str(arrow))
+
+
+QUARANTINE_SCHEMA = pa.schema(
+    [
+        ("source_dataset", _string),
+        ("source_split", _string),
+        ("source_index", _i64),
+        ("source_key", _string),
+        ("run_id", _string),
+        ("recipe_id", _string),
+        ("variant", _i32),
+        ("stage", _string),
+        ("error_class", _string),
+        ("message", _string),
+    ]
+)
+"""Inputs that gave no row, one line per row that is missing; stage is read, make or judge."""

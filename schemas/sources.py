@@ -1,0 +1,71 @@
+"""Where clean rows come from: the `source` section of a job file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from schemas.base import Spec
+
+PositiveInt = Annotated[int, Field(ge=1)]
+
+
+class ImageSource(Spec):
+    """What every source of images can be told."""
+
+    size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
+    """Size of the rows in pixels: one side, or [height, width]. Unset: as stored, and all rows must agree."""
+    resize: Literal["crop", "stretch"] = "crop"
+    """How a row reaches `size`. crop: shorter side to size / 0.875, then the centre; stretch: both sides."""
+    channels: Literal["auto", 1, 3] = "auto"
+    """1 for grey, 3 for RGB; auto takes what the first readable row has. Alpha is laid over black."""
+    splits: tuple[str, ...] | None = None
+    """Splits to take, such as [train]. Unset: all. A split is read off the file or folder name."""
+    limit: PositiveInt | None = None
+    """Take the first rows only, in source order; for trials."""
+    max_pixels: PositiveInt = 50_000_000
+    """Images with more pixels than this go to quarantine unread, which guards against decompression bombs."""
+
+
+class DigitsSource(ImageSource):
+    """The 1,797 handwritten digits (8x8, grey) that come with hardset; no download."""
+
+    format: Literal["digits"] = "digits"
+
+
+class ParquetSource(ImageSource):
+    """Parquet files in the Hugging Face image layout: `struct{bytes, path}` and an integer label."""
+
+    format: Literal["parquet"] = "parquet"
+    path: str
+    """File, folder or glob; any fsspec URL."""
+    image: str = "image"
+    """Name of the image column."""
+    label: str = "label"
+    """Name of the label column."""
+
+
+class ImageFolderSource(ImageSource):
+    """One folder per class; classes are numbered in the sorted order of their names."""
+
+    format: Literal["imagefolder"] = "imagefolder"
+    path: str
+    """Folder that holds the class folders, or split folders that do; any fsspec URL."""
+
+
+class NpzSource(ImageSource):
+    """Arrays in .npz files: uint8 images, N x H x W or N x H x W x C, and integer labels."""
+
+    format: Literal["npz"] = "npz"
+    path: str
+    """File or glob; any fsspec URL."""
+    images: str = "images"
+    """Name of the image array."""
+    labels: str = "labels"
+    """Name of the label array."""
+
+
+Source = Annotated[
+    DigitsSource | ParquetSource | ImageFolderSource | NpzSource, Field(discriminator="format")
+]
