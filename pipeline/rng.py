@@ -65,7 +65,11 @@ def words(seeds: Tensor, draw: int, count: int, restart: Tensor | int = 0) -> Te
 
 
 def uniform(
-    seeds: Tensor, draw: int, shape: tuple[int, ...] = (), restart: Tensor | int = 0, dtype: torch.dtype = torch.float32
+    seeds: Tensor,
+    draw: int,
+    shape: tuple[int, ...] = (),
+    restart: Tensor | int = 0,
+    dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """Uniform values in [0, 1): (N, *shape), 24 random bits for float32 and 32 for float64."""
     bits = words(seeds, draw, math.prod(shape), restart)

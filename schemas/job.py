@@ -33,7 +33,7 @@ class Model(Spec):
 
     factory: Annotated[str, Field(pattern=r"^[\w.]+:[\w.]+$")]
     """Importable `package.module:function` that returns a torch module: NCHW images in, logits out."""
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of the factory."""
     weights: str | None = None
     """State dict as .safetensors, or .pt/.pth read with weights_only; any fsspec URL. Unset: the factory's own."""
@@ -106,7 +106,7 @@ class Job(Spec):
         for recipe in attacks:
             if self.model and isinstance(recipe.target, int) and recipe.target >= self.model.classes:
                 raise ValueError(
-                    f"recipes: target {recipe.target} is not a class; the model has {self.model.classes} (0 to {self.model.classes - 1})"
+                    f"recipes: target {recipe.target} is not a class; the model has 0 to {self.model.classes - 1}"
                 )
         return self
 

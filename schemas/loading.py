@@ -68,9 +68,7 @@ def _laid_over(node: Any, keys: list[str], value: Any, override: str) -> Any:
     if isinstance(node, list):
         if not head.isdigit() or int(head) >= len(node):
             raise JobError(f"--set {override}: {head} is not a position in a list of {len(node)}")
-        return [
-            _laid_over(item, rest, value, override) if i == int(head) else item for i, item in enumerate(node)
-        ]
+        return [_laid_over(item, rest, value, override) if i == int(head) else item for i, item in enumerate(node)]
     if node is not None and not isinstance(node, dict):
         raise JobError(f"--set {override}: {head} is below {node!r}, which has no keys")
     mapping = node or {}

@@ -32,9 +32,9 @@ class Attack(Spec):
     random_start: bool | None = None
     """Start uniformly inside the ball. Unset: true for pgd, false for fgsm."""
     target: Literal["random", "least_likely", "next"] | Annotated[int, Field(ge=0)] | None = None
-    """Class to reach: drawn per row, the least likely for the clean row, label + 1, or a class number. Unset: any error."""
+    """Class to reach: drawn per row, the least likely one, label + 1, or a class number. Unset: any error."""
     stop: Literal["success", "never"] = "never"
-    """success: a row is done at its first fall (evaluation); never: spend all steps and keep the worst row (training)."""
+    """success: a row is done at its first fall (evaluation); never: all steps are spent, the worst row kept (training)."""
 
     @model_validator(mode="after")
     def _sound(self) -> Attack:
@@ -112,9 +112,7 @@ class GaussianNoise(Spec):
         return self
 
 
-Operation = Annotated[
-    HorizontalFlip | VerticalFlip | Rotate | Crop | GaussianNoise, Field(discriminator="name")
-]
+Operation = Annotated[HorizontalFlip | VerticalFlip | Rotate | Crop | GaussianNoise, Field(discriminator="name")]
 
 
 class Augment(Spec):

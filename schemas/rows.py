@@ -70,7 +70,12 @@ COLUMNS: tuple[Column, ...] = (
     Column("clean_pred", _i64, "A", "prediction on the clean pixels", _CLASS),
     Column("float_pred", _i64, "A", "prediction on the attack's result before it is stored as 8-bit", _CLASS),
     Column("pred", _i64, "A", "prediction on the stored image", _CLASS),
-    Column("clean_margin", _f32, "A", "logit of the label less the best other logit, clean pixels; < 0 is an error"),
+    Column(
+        "clean_margin",
+        _f32,
+        "A",
+        "logit of the label less the best other logit, clean pixels; < 0 is an error",
+    ),
     Column("float_margin", _f32, "A", "the same before storing"),
     Column("margin", _f32, "A", "the same on the stored image"),
     Column("confidence", _f32, "A", "softmax probability of `pred` on the stored image"),

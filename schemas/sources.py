@@ -66,6 +66,4 @@ class NpzSource(ImageSource):
     """Name of the label array."""
 
 
-Source = Annotated[
-    DigitsSource | ParquetSource | ImageFolderSource | NpzSource, Field(discriminator="format")
-]
+Source = Annotated[DigitsSource | ParquetSource | ImageFolderSource | NpzSource, Field(discriminator="format")]
