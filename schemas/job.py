@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from schemas.base import Spec
+from schemas.digests import canonical_json
 from schemas.recipes import Attack, Recipe
 from schemas.sources import Source
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", examples=["digits-nightly"])]
 
 
 class Normalize(Spec):
@@ -24,23 +26,33 @@ class Normalize(Spec):
     @model_validator(mode="after")
     def _paired(self) -> Normalize:
         if len(self.mean) != len(self.std):
-            raise ValueError(f"mean has {len(self.mean)} values and std {len(self.std)}; they must match")
+            raise ValueError(
+                f"std: has {len(self.std)} values and mean {len(self.mean)}; wants one per channel in both"
+            )
         return self
 
 
 class Model(Spec):
     """The classifier under attack."""
 
-    factory: Annotated[str, Field(pattern=r"^[\w.]+:[\w.]+$")]
+    factory: Annotated[str, Field(pattern=r"^[\w.]+:[\w.]+$", examples=["pipeline.models.zoo:small_cnn"])]
     """Importable `package.module:function` that returns a torch module: NCHW images in, logits out."""
     arguments: dict[str, Any] = Field(default_factory=dict)
-    """Keyword arguments of the factory."""
+    """Keyword arguments of the factory; anything JSON can hold."""
     weights: str | None = None
     """State dict as .safetensors, or .pt/.pth read with weights_only; any fsspec URL. Unset: the factory's own."""
     classes: Annotated[int, Field(ge=2)]
     """Number of logits."""
     normalize: Normalize | None = None
     """Unset: the model takes images in [0, 1] as they are."""
+
+    @field_validator("arguments")
+    @classmethod
+    def _plain(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return dict(json.loads(canonical_json(arguments)))
+        except (TypeError, ValueError, RecursionError):
+            raise ValueError("wants text, finite numbers, booleans, lists and mappings only") from None
 
 
 class Output(Spec):
@@ -98,18 +110,17 @@ class Job(Spec):
 
     @model_validator(mode="after")
     def _whole(self) -> Job:
-        attacks = [r for r in self.recipes if isinstance(r, Attack)]
-        if attacks and self.model is None:
+        if self.model is None and any(isinstance(r, Attack) for r in self.recipes):
             raise ValueError("model: missing; attack recipes need the classifier under attack")
-        if len(set(map(_fingerprint, self.recipes))) < len(self.recipes):
-            raise ValueError("recipes: two of them are the same; remove one or change a setting")
-        for recipe in attacks:
-            if self.model and isinstance(recipe.target, int) and recipe.target >= self.model.classes:
+        first: dict[str, int] = {}
+        for position, recipe in enumerate(self.recipes):
+            earlier = first.setdefault(recipe.model_dump_json(), position)
+            if earlier != position:
                 raise ValueError(
-                    f"recipes: target {recipe.target} is not a class; the model has 0 to {self.model.classes - 1}"
+                    f"recipes.{position}: is the same as recipes.{earlier}; remove one or change a setting"
                 )
+            target = recipe.target if isinstance(recipe, Attack) else None
+            if self.model and isinstance(target, int) and target >= self.model.classes:
+                wanted = f"wants a class from 0 to {self.model.classes - 1}, as model.classes says"
+                raise ValueError(f"recipes.{position}.target: got {target}; {wanted}")
         return self
-
-
-def _fingerprint(recipe: Spec) -> str:
-    return recipe.model_dump_json()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from typing import Annotated, Any
 
@@ -12,15 +13,23 @@ from schemas.base import Spec
 # A float64 holds 8/255 * 255 as 8 only up to its last bit; a millionth of a level absorbs that.
 LEVEL_SLACK = 1e-6
 
+# Bounded, because Fraction("1e999999999") would work until memory is gone.
+_NUMBER = r"[+-]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,3})?"
+_QUOTIENT = rf"^{_NUMBER}(?: ?/ ?{_NUMBER})?$"
+
 
 def _parse(value: Any) -> Fraction:
     if isinstance(value, Fraction):
         return value
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError("wants a number such as 8/255 or 0.03")
+    text = value.strip() if isinstance(value, str) else repr(value)
+    if not re.fullmatch(_QUOTIENT, text):
+        raise ValueError("wants a number such as 8/255 or 0.03")
+    above, _, below = text.partition("/")
     try:
-        return Fraction(str(value).replace(" ", ""))
-    except (ValueError, ZeroDivisionError):
+        return Fraction(above) / Fraction(below or "1")
+    except ZeroDivisionError:
         raise ValueError("wants a number such as 8/255 or 0.03") from None
 
 
@@ -28,7 +37,7 @@ Rational = Annotated[
     Fraction,
     BeforeValidator(_parse),
     PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": ["string", "number"], "examples": ["8/255", 0.03]}),
+    WithJsonSchema({"type": ["string", "number"], "pattern": _QUOTIENT, "examples": ["8/255", 0.03]}),
 ]
 """An exact number. `0.03` means three hundredths, not the nearest binary float."""
 
@@ -44,7 +53,7 @@ class Range(Spec):
     @model_validator(mode="after")
     def _ordered(self) -> Range:
         if self.min > self.max:
-            raise ValueError(f"min {self.min} is larger than max {self.max}")
+            raise ValueError(f"min: got {self.min}; wants at most max, which is {self.max}")
         return self
 
 

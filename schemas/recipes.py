@@ -34,7 +34,7 @@ class Attack(Spec):
     target: Literal["random", "least_likely", "next"] | Annotated[int, Field(ge=0)] | None = None
     """Class to reach: drawn per row, the least likely one, label + 1, or a class number. Unset: any error."""
     stop: Literal["success", "never"] = "never"
-    """success: a row is done at its first fall (evaluation); never: all steps are spent, the worst row kept (training)."""
+    """success: a row is done at its first fall (evaluation); never: all steps are spent, worst row kept (training)."""
 
     @model_validator(mode="after")
     def _sound(self) -> Attack:
@@ -42,9 +42,12 @@ class Attack(Spec):
         if low < 0:
             raise ValueError(f"eps: got {low}; wants 0 or more")
         if self.norm == "linf" and high > 1:
-            raise ValueError(f"eps: got {high}; wants at most 1, pixels lie in [0, 1] (write 8/255, not 8)")
-        if self.step_size is not None and bounds(self.step_size)[0] <= 0:
-            raise ValueError(f"step_size: got {bounds(self.step_size)[0]}; wants more than 0")
+            raise ValueError(f"eps: got {high}; {_too_large(high)}")
+        smallest, largest = bounds(self.step_size) if self.step_size is not None else (1, 1)
+        if smallest <= 0:
+            raise ValueError(f"step_size: got {smallest}; wants more than 0")
+        if self.norm == "linf" and largest > 1:
+            raise ValueError(f"step_size: got {largest}; {_too_large(largest)}")
         if self.name == "fgsm" and self.steps not in (None, 1):
             raise ValueError(f"steps: got {self.steps}; fgsm takes one step, use pgd for more")
         return self
@@ -56,8 +59,15 @@ class Attack(Spec):
         step_size = self.step_size
         if step_size is None and isinstance(self.eps, Fraction) and self.eps > 0:
             step_size = self.eps if one_step else self.eps * Fraction(5, 2) / steps
+            # A sign step of 1 already crosses the whole pixel range.
+            step_size = min(step_size, Fraction(1)) if self.norm == "linf" else step_size
         start = (not one_step) if self.random_start is None else self.random_start
         return self.model_copy(update={"steps": steps, "step_size": step_size, "random_start": start})
+
+
+def _too_large(amount: Fraction | int) -> str:
+    hint = f" (write {amount}/255, not {amount})" if amount.denominator == 1 and amount <= 255 else ""
+    return f"wants at most 1, pixels lie in [0, 1]{hint}"
 
 
 class HorizontalFlip(Spec):

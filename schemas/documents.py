@@ -1,0 +1,79 @@
+"""Text to mapping: YAML as job files use it, with every way it can fail turned into one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from schemas.errors import JobError
+
+
+def read_job_file(path: str | Path) -> dict[str, Any]:
+    """The mapping in a YAML file. Raises JobError where there is none."""
+    document = parse_yaml(_text(path), name=str(path))
+    if isinstance(document, dict):
+        return document
+    held = "nothing" if document is None else f"a {type(document).__name__}, not a mapping"
+    raise JobError(f"{path}: holds {held}; a job file is a mapping of keys: name, source, model, recipes, output, run")
+
+
+def _text(path: str | Path) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise JobError(f"{path}: no such job file; `hardset init {path}` writes one to start from") from None
+    except IsADirectoryError:
+        raise JobError(f"{path}: is a folder; name the job file in it, such as {Path(path) / 'job.yaml'}") from None
+    except UnicodeDecodeError as error:
+        raise JobError(f"{path}: byte {error.start} is not UTF-8; save the job file as UTF-8 text") from None
+    except (OSError, ValueError) as error:
+        raise JobError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def parse_yaml(text: str, *, name: str) -> Any:
+    """The value that YAML text stands for; a key given twice is refused. Raises JobError that begins with `name`."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise JobError(f"{name}: {place}{_problem(error)}") from None
+    except yaml.YAMLError as error:
+        raise JobError(f"{name}: is not text: {' '.join(str(error).split())[:160]}") from None
+    except RecursionError:
+        raise JobError(f"{name}: is nested too deeply") from None
+    except (ValueError, OverflowError) as error:
+        # PyYAML leaves impossible dates and overlong numbers to Python.
+        reason = str(error).split(":")[0]
+        raise JobError(f"{name}: holds a value that cannot be read ({reason}); put it in quotes") from None
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    problem = str(error.problem or error.context)
+    if "'\\t'" in problem:
+        return "a tab; YAML is indented with spaces"
+    if isinstance(error, DuplicateKeyError):
+        return problem
+    return f"is not YAML: {problem}"
+
+
+class DuplicateKeyError(yaml.constructor.ConstructorError):
+    """A mapping names a key twice; YAML would silently keep the last."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 with safe types."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: dict[Any, int] = {}
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                continue
+            value, line = self.construct_object(key), key.start_mark.line + 1
+            if value in seen:
+                problem = f"the key {key.value} is given twice, first in line {seen[value]}; keep one"
+                raise DuplicateKeyError(None, None, problem, key.start_mark)
+            seen[value] = line
+        return super().construct_mapping(node, deep)
