@@ -1,0 +1,102 @@
+"""The command line: one verb per file, registered here."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import click
+import typer
+
+from jobs.console import Exit, errors
+from jobs.demo import demo
+from jobs.generate import generate
+from jobs.init import init
+from jobs.plan import plan
+from jobs.replay import replay
+from jobs.report import report
+from jobs.schema import schema
+from jobs.status import status
+from jobs.submit import submit
+from jobs.train_gan import train_gan
+from jobs.verify import verify
+from schemas.errors import UserError
+
+VERBS: tuple[Callable[..., None], ...] = (
+    demo,
+    init,
+    schema,
+    plan,
+    generate,
+    submit,
+    status,
+    verify,
+    replay,
+    train_gan,
+    report,
+)
+
+app = typer.Typer(
+    name="hardset",
+    help="Make hardened image training sets: adversarial, GAN-sampled and augmented rows as Parquet.",
+    epilog="Exit codes: 0 done or nothing to do, 1 failed, 2 bad job file or arguments, "
+    "3 finished with quarantined rows or failed shards, 4 stopped.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _verb in VERBS:
+    app.command(_verb.__name__.replace("_", "-"))(_verb)
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Shows tracebacks. Allowed anywhere.")] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point of the `hardset` command."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    sys.exit(run(arguments, debug="--debug" in sys.argv))
+
+
+def run(arguments: list[str], *, debug: bool = False) -> int:
+    """Runs one command line and returns its exit code. Errors end in one sentence, without `debug` in no traceback."""
+    # A model factory or dataset may be a module beside the job file, as with `python -m`.
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        result = app(arguments, standalone_mode=False)
+    except click.UsageError as error:
+        return _fail(error.format_message(), Exit.BAD_JOB, arguments)
+    except click.Abort:
+        return _fail("stopped", Exit.STOPPED, arguments)
+    except KeyboardInterrupt:
+        return _fail("stopped at once; start the same command again to go on", Exit.STOPPED, arguments)
+    except UserError as error:
+        if debug:
+            raise
+        return _fail(str(error), Exit(error.exit_code), arguments)
+    except Exception as error:
+        if debug:
+            raise
+        text = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+        return _fail(f"{text} (this is a fault of hardset; --debug shows where)", Exit.FAILED, arguments)
+    return int(result) if isinstance(result, int) else 0
+
+
+def _fail(message: str, code: Exit, arguments: list[str]) -> int:
+    errors.print(f"hardset: {message}", markup=False)
+    if "--json" in arguments:
+        typer.echo(
+            json.dumps(
+                {"status": "stopped" if code is Exit.STOPPED else "failed", "error": message, "exit_code": int(code)}
+            )
+        )
+    return int(code)

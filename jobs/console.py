@@ -1,0 +1,73 @@
+"""What a command says: plain sentences for people, one JSON object for machines, exit codes for schedulers."""
+
+from __future__ import annotations
+
+import json
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from schemas.loading import load_job
+
+
+class Exit(IntEnum):
+    """What a scheduler may rely on."""
+
+    DONE = 0
+    """Done, or nothing to do."""
+    FAILED = 1
+    """The work could not be done, or a check failed."""
+    BAD_JOB = 2
+    """The job file or an argument cannot be used."""
+    PARTIAL = 3
+    """Finished, with quarantined rows or failed shards."""
+    STOPPED = 4
+    """Stopped by a signal; start again to go on."""
+
+
+JobFile = Annotated[Path, typer.Argument(metavar="JOB", help="The job file (YAML).", show_default=False)]
+OutputFolder = Annotated[
+    str, typer.Argument(metavar="OUT", help="The dataset folder; any fsspec URL.", show_default=False)
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key of the job file, such as recipes.0.eps=4/255."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Leaves one JSON object as the last line of stdout.")]
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """A plain line on stdout."""
+    console.print(text, markup=False)
+
+
+def give(result: dict[str, Any], *, as_json: bool) -> None:
+    """The machine's answer, last on stdout, where it was asked for."""
+    if as_json:
+        typer.echo(json.dumps(result, ensure_ascii=False, separators=(",", ":")))
+
+
+def count(number: int, noun: str) -> str:
+    """`1 row`, `2,048 rows`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+__all__ = [
+    "AsJson",
+    "Exit",
+    "JobFile",
+    "OutputFolder",
+    "Overrides",
+    "console",
+    "count",
+    "errors",
+    "give",
+    "load_job",
+    "say",
+]

@@ -1,0 +1,83 @@
+"""`hardset generate`: makes the dataset of a job, or what is missing of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from jobs.console import AsJson, Exit, JobFile, Overrides, count, give, load_job, say
+from jobs.progress import showing
+from jobs.stopping import stop_on_signal
+from pipeline.run import Outcome
+from pipeline.run import generate as run_job
+from schemas.job import Job
+
+Address = Annotated[
+    str | None,
+    typer.Option(help="A Ray cluster, such as auto or ray://HOST:10001. Without it, Ray is started on this machine."),
+]
+
+
+def generate(job: JobFile, address: Address = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Make the dataset of JOB, or whatever is missing of it.
+
+    Reads the source and the weights that JOB names; writes shards, quarantine, manifest and dataset card below
+    output.path. A second start does only what is missing. Returns 0 when all is done, 3 when rows were quarantined or
+    shards failed, 4 when stopped.
+    """
+    outcome = make(load_job(job, overrides or []), address)
+    give(summary(outcome), as_json=as_json)
+    raise typer.Exit(exit_code(outcome))
+
+
+def make(job: Job, address: str | None = None) -> Outcome:
+    """Runs the job with progress on the terminal, and says how it ended."""
+    with stop_on_signal() as stop, showing() as show:
+        outcome = run_job(job, address=address, stop=stop, on_progress=show)
+    say(sentence(outcome, job.output.path))
+    return outcome
+
+
+def sentence(outcome: Outcome, path: str) -> str:
+    """How the run ended, in one line."""
+    shards = len(outcome.plan.shards)
+    if outcome.status == "nothing to do":
+        return f"Nothing to do: all {count(shards, 'shard')} of this run are in {path}"
+    made = f"{count(outcome.shards_made, 'shard')}, {count(outcome.made.rows_out, 'row')} made"
+    if outcome.manifest is None:
+        return f"Stopped: {made}; start the same command again to go on"
+    totals = outcome.manifest.totals
+    text = f"Done: {made}; {path} holds {count(totals.rows_out, 'row')}"
+    if totals.attacked:
+        text += f", {totals.success / totals.attacked:.1%} of the attacked rows fooled the model as stored"
+    if totals.quarantined:
+        text += f"; {count(totals.quarantined, 'row')} in quarantine (reasons in {path.rstrip('/')}/quarantine)"
+    if outcome.manifest.failures:
+        first = outcome.manifest.failures[0]
+        text += f"; {count(len(outcome.manifest.failures), 'shard')} FAILED, such as {first.index}: {first.error}"
+    return text
+
+
+def summary(outcome: Outcome) -> dict[str, Any]:
+    """The same for machines."""
+    totals = outcome.manifest.totals if outcome.manifest else outcome.made
+    return {
+        "status": outcome.status,
+        "run_id": outcome.plan.run_id,
+        "shards": len(outcome.plan.shards),
+        "shards_made": outcome.shards_made,
+        "failures": [f.model_dump() for f in outcome.manifest.failures] if outcome.manifest else [],
+        "made": outcome.made.model_dump(),
+        "totals": totals.model_dump(),
+        "exit_code": int(exit_code(outcome)),
+    }
+
+
+def exit_code(outcome: Outcome) -> Exit:
+    """What a scheduler is told."""
+    if outcome.manifest is None:
+        return Exit.STOPPED
+    if outcome.manifest.failures or outcome.manifest.totals.quarantined:
+        return Exit.PARTIAL
+    return Exit.DONE

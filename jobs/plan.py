@@ -1,0 +1,38 @@
+"""`hardset plan`: what a run would do. Makes nothing."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from jobs.console import AsJson, JobFile, Overrides, console, count, give, load_job, say
+from pipeline.recipes import variants
+from pipeline.run import look
+from schemas.recipes import Attack
+
+
+def plan(job: JobFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Show the shards and rows of JOB, and what is already done.
+
+    Reads listings, row counts and weights; writes nothing. Returns 0.
+    """
+    declared = load_job(job, overrides or [])
+    state = look(declared)
+    table = Table("recipe", "shards", "rows in", "rows out", "done", box=None, header_style="bold")
+    recipes = []
+    for position, recipe in enumerate(declared.recipes):
+        shards = [shard for shard in state.plan.shards if shard.recipe == position]
+        rows_in = sum(shard.rows for shard in shards)
+        done = sum(shard.key in state.done for shard in shards)
+        name = f"{recipe.name} {recipe.norm}" if isinstance(recipe, Attack) else recipe.kind
+        rows_out = rows_in * variants(recipe)
+        table.add_row(f"{position} {name}", *(f"{n:,}" for n in (len(shards), rows_in, rows_out, done)))
+        recipes.append({"recipe": name, "shards": len(shards), "rows_in": rows_in, "rows_out": rows_out, "done": done})
+    console.print(table)
+    image, done = state.plan.image, sum(r["done"] for r in recipes)
+    say(f"Run {state.plan.run_id}: {count(len(state.plan.classes), 'class')}".replace("classs", "classes"))
+    say(f"Rows are {image.width} x {image.height} pixels, {'grey' if image.channels == 1 else 'RGB'}.")
+    say(f"{done} of {count(len(state.plan.shards), 'shard')} are done; `hardset generate {job}` makes the rest.")
+    give(
+        {"run_id": state.plan.run_id, "shards": len(state.plan.shards), "done": done, "recipes": recipes},
+        as_json=as_json,
+    )

@@ -1,0 +1,33 @@
+"""`hardset replay`: makes one row again and compares."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from jobs.console import AsJson, Exit, OutputFolder, count, give, say
+from pipeline.replay import replay as make_again
+from pipeline.storage import Folder
+
+
+def replay(
+    out: OutputFolder,
+    row_id: Annotated[str, typer.Argument(metavar="ROW_ID", help="Value of the row_id column.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Make row ROW_ID of OUT again from its provenance, and compare it bit for bit.
+
+    Reads the dataset, the source and the weights; writes nothing. Returns 0 when the pixels are the same, else 1.
+    """
+    done = make_again(Folder(out), row_id)
+    if done.equal:
+        say(f"{row_id}: the same, bit for bit ({done.op}, shard {done.shard})")
+    else:
+        values = count(done.differing_values, "value")
+        say(f"{row_id}: differs in {values}, by {count(done.largest_difference, 'level')} at most")
+    if done.columns_differing:
+        say(f"Columns that differ: {', '.join(done.columns_differing)}")
+    give(asdict(done), as_json=as_json)
+    raise typer.Exit(Exit.DONE if done.equal else Exit.FAILED)

@@ -1,0 +1,136 @@
+"""The columns of made rows: where each comes from, and what the judge says of it as stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.bench import Bench
+from pipeline.judge import Verdict, distances, succeeded, verdict, within_budget
+from pipeline.rows import CleanRows, MadeRows, Pixels
+from schemas.digests import image_sha256, row_id
+from schemas.records import Shard
+from schemas.rows import ADVERSARIAL, COLUMNS, GENERATED
+
+Columns = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The columns that the judge fills, and the rows it could not judge."""
+
+    columns: Columns
+    finite: NDArray[np.bool_]
+    """False where logits were not finite, so that there is no verdict."""
+    over_budget: NDArray[np.bool_]
+    """True where a stored row left its ball; such a row is never stored."""
+
+
+def provenance_columns(
+    shard: Shard, bench: Bench, rows: CleanRows, made: MadeRows, stored: Pixels, seeds: NDArray[np.int64]
+) -> Columns:
+    """Identity, origin and recipe of every made row."""
+    recipe, this = bench.recipe(shard.recipe), bench.recipe_id(shard.recipe)
+    keys = [rows.keys[parent] for parent in made.parents]
+    parents_sha256 = [rows.sha256[parent] for parent in made.parents] if rows.sha256 else [""] * len(made)
+    ids = [
+        row_id(recipe=this, source_sha256=source, source_key=key, variant=int(variant))
+        for source, key, variant in zip(parents_sha256, keys, made.variants, strict=True)
+    ]
+    from_source = recipe.kind != GENERATED
+    count = len(made)
+    return {
+        **_model_columns(shard, bench, recipe.kind, count),
+        **made.columns,
+        "label": rows.labels[made.parents],
+        "row_id": ids,
+        "kind": [recipe.kind] * count,
+        "image_sha256": [image_sha256(pixels) for pixels in stored],
+        "width": np.full(count, stored.shape[2], np.int32),
+        "height": np.full(count, stored.shape[1], np.int32),
+        "source_dataset": [bench.source.name] * count if from_source else None,
+        "source_split": [shard.split] * count if from_source else None,
+        "source_index": rows.indices[made.parents],
+        "source_key": keys,
+        "source_sha256": parents_sha256 if from_source else None,
+        "run_id": [bench.plan.run_id] * count,
+        "recipe_id": [this] * count,
+        "op": [recipe.op] * count,
+        "variant": made.variants,
+        "seed": seeds[made.parents, made.variants],
+    }
+
+
+def _model_columns(shard: Shard, bench: Bench, kind: str, count: int) -> Columns:
+    if kind == ADVERSARIAL and bench.model is not None:
+        name, sha256 = bench.model.model_id, bench.model.sha256
+    elif kind == GENERATED:
+        sha256 = bench.plan.models[f"generator:{shard.recipe}"]
+        name = f"generator:{sha256[:12]}"
+    else:
+        return {}
+    return {"model_id": [name] * count, "model_sha256": [sha256] * count}
+
+
+def judged_columns(bench: Bench, kind: str, rows: CleanRows, made: MadeRows, stored: Pixels) -> Judged:
+    """Verdicts and distances of the stored pixels; adversarial rows are held against their clean rows."""
+    count = len(made)
+    columns: Columns = {}
+    finite, over = np.ones(count, bool), np.zeros(count, bool)
+    labels = rows.labels[made.parents]
+    if kind == ADVERSARIAL:
+        clean = rows.pixels[made.parents]
+        levels, l2 = distances(stored, clean)
+        columns |= {"linf_levels": levels, "l2": l2}
+        eps = np.asarray(made.columns["eps"], np.float64)
+        norm = "l2" if np.asarray(made.columns["norm"], object)[:1] == ["L2"] else "linf"
+        over = ~within_budget(stored, clean, norm, eps)
+    if bench.judge is None or count == 0:
+        return Judged(columns, finite, over)
+    logits = bench.judge.logits(stored)
+    finite = np.isfinite(logits).all(axis=1)
+    found = verdict(logits, labels)
+    columns |= {
+        "pred": found.pred,
+        "margin": found.margin,
+        "confidence": found.confidence,
+        "verify_id": [bench.judge.verify_id] * count,
+    }
+    if kind == ADVERSARIAL:
+        before = _clean_verdict(bench, rows, made)
+        columns |= {
+            "clean_pred": before.pred,
+            "clean_margin": before.margin,
+            "success": succeeded(before.pred, found.pred, labels, _targets(made)),
+        }
+    return Judged(columns, finite, over)
+
+
+def _clean_verdict(bench: Bench, rows: CleanRows, made: MadeRows) -> Verdict:
+    assert bench.judge is not None
+    found = verdict(bench.judge.logits(rows.pixels), rows.labels)
+    return Verdict(found.pred[made.parents], found.margin[made.parents], found.confidence[made.parents])
+
+
+def _targets(made: MadeRows) -> NDArray[np.int64] | None:
+    targets = made.columns.get("target_label")
+    return None if targets is None else np.asarray(targets, np.int64)
+
+
+def select(columns: Columns, keep: NDArray[np.bool_]) -> Columns:
+    """The rows of `columns` where `keep` is true, in the order of the contract."""
+    where = np.flatnonzero(keep)
+    chosen: Columns = {}
+    for column in COLUMNS:
+        values: Sequence[Any] | NDArray[np.generic] | None = columns.get(column.name)
+        if values is None:
+            chosen[column.name] = None
+        elif isinstance(values, np.ndarray):
+            chosen[column.name] = values[where]
+        else:
+            chosen[column.name] = [values[i] for i in where]
+    return chosen

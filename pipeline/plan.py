@@ -1,0 +1,124 @@
+"""From a job to its plan: which shards there are, and the key that fixes each shard's bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipeline.gans.files import generator_digest
+from pipeline.models.loading import weights_digest
+from pipeline.recipes import recipe_text
+from pipeline.sources import SourceReader, open_source
+from pipeline.storage import public_name
+from schemas.digests import digest, run_id
+from schemas.errors import JobError
+from schemas.job import Job
+from schemas.recipes import Sample
+from schemas.records import Image, Plan, Shard, SourceRange
+from schemas.rows import CONTRACT_VERSION
+
+SAMPLE_SPLIT = "train"
+"""Generated rows have no parent whose split they could inherit."""
+
+
+def make_plan(job: Job) -> Plan:
+    """All shards of `job`. Reads listings, row counts and digests; writes nothing.
+
+    Raises JobError where the source, the weights or the class count cannot be used.
+    """
+    source = open_source(job.source)
+    models = _models(job)
+    image = source.probe()
+    ranges = tuple(source.plan(job.output.shard_rows))
+    classes = _classes(job, source)
+    fixed = _determinants(job, source.name, image, classes)
+    shards = tuple(_shards(job, ranges, models, len(classes), fixed))
+    return Plan(
+        contract=CONTRACT_VERSION,
+        run_id=run_id(digest([job.name, *(shard.key for shard in shards)])),
+        job=public_job(job),
+        classes=classes,
+        image=image,
+        models=models,
+        ranges=ranges,
+        shards=shards,
+    )
+
+
+def public_job(job: Job) -> dict[str, Any]:
+    """The resolved job without user names, passwords or query strings in its URLs."""
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: clean(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [clean(item) for item in value]
+        return public_name(value) if isinstance(value, str) else value
+
+    cleaned: dict[str, Any] = clean(job.model_dump(mode="json"))
+    return cleaned
+
+
+def _models(job: Job) -> dict[str, str]:
+    digests = {} if job.model is None else {"victim": weights_digest(job.model)}
+    for position, recipe in enumerate(job.recipes):
+        if isinstance(recipe, Sample):
+            key = f"recipes.{position}.generator.weights"
+            digests[f"generator:{position}"] = generator_digest(recipe.generator.weights, key=key)
+    return digests
+
+
+def _classes(job: Job, source: SourceReader) -> tuple[str, ...]:
+    names = source.class_names()
+    if job.model is None:
+        if names is None:
+            raise JobError(f"source: {source.name} does not name its classes; add a model section, whose classes count")
+        return names
+    if names is None:
+        return tuple(str(number) for number in range(job.model.classes))
+    if len(names) != job.model.classes:
+        raise JobError(
+            f"model.classes: got {job.model.classes}, but {source.name} has {len(names)} classes; they must be the same"
+        )
+    return names
+
+
+def _determinants(job: Job, source: str, image: Image, classes: tuple[str, ...]) -> dict[str, Any]:
+    """What fixes the bytes of every shard alike."""
+    model = job.model.model_dump(mode="json", exclude={"weights"}) if job.model else None
+    return {
+        "contract": CONTRACT_VERSION,
+        "seed": job.seed,
+        "source": source,
+        "reading": job.source.model_dump(mode="json", exclude={"path", "splits", "limit"}),
+        "image": image.model_dump(),
+        "classes": classes,
+        "model": model,
+        "output": job.output.model_dump(include={"png_level", "keep"}),
+        "run": job.run.model_dump(include={"batch", "precision"}),
+    }
+
+
+def _shards(
+    job: Job, ranges: tuple[SourceRange, ...], models: Mapping[str, str], classes: int, fixed: Mapping[str, Any]
+) -> Iterator[Shard]:
+    index = 0
+    for position, recipe in enumerate(job.recipes):
+        text = recipe_text(recipe, position, models)
+        common = digest({**fixed, "recipe": text, "victim": models.get("victim")})
+        if isinstance(recipe, Sample):
+            places: list[tuple[int | None, str, int, int]] = [
+                (None, SAMPLE_SPLIT, start, stop)
+                for start, stop in _cuts(recipe.per_class * classes, job.output.shard_rows)
+            ]
+        else:
+            places = [(number, item.split, item.start, item.stop) for number, item in enumerate(ranges)]
+        for number, split, start, stop in places:
+            work = ranges[number].model_dump() if number is not None else {"samples": [start, stop]}
+            key = digest([common, work])
+            yield Shard(index=index, key=key, recipe=position, range=number, split=split, start=start, stop=stop)
+            index += 1
+
+
+def _cuts(rows: int, most: int) -> list[tuple[int, int]]:
+    return [(start, min(start + most, rows)) for start in range(0, rows, most)]

@@ -1,0 +1,113 @@
+"""Provenance put to work: a row is made again from its own columns and the manifest, and compared bit for bit."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from pipeline.bench import Bench
+from pipeline.devices import driver_device
+from pipeline.shard import make_shard
+from pipeline.sinks.ledger import Ledger, latest_manifest
+from pipeline.sinks.png import decode_png
+from pipeline.storage import Folder
+from schemas.digests import image_sha256
+from schemas.errors import JobError, RunError
+from schemas.job import Job
+from schemas.records import Manifest, Output, Plan, Shard
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What came of making a row again."""
+
+    row_id: str
+    equal: bool
+    """Whether all pixels are the same."""
+    largest_difference: int
+    """In 8-bit levels."""
+    differing_values: int
+    columns_differing: tuple[str, ...]
+    """Columns whose values differ, the image aside."""
+    shard: int
+    op: str
+
+
+def replay(folder: Folder, row_id: str) -> Replayed:
+    """Makes the shard of a stored row again and compares the row.
+
+    Raises JobError where the row is unknown or the source cannot be read, RunError where source or weights changed.
+    """
+    manifest = newest_manifest(folder)
+    output, row = find_row(folder, manifest, row_id)
+    plan = plan_of(folder, output.run_id)
+    shard = next(shard for shard in plan.shards if shard.key == output.key)
+    return compare(row, shard, plan)
+
+
+def compare(row: dict[str, Any], shard: Shard, plan: Plan) -> Replayed:
+    """Makes `shard` again and holds its row against the stored `row`."""
+    job = Job.model_validate(plan.job)
+    bench = Bench(job, plan, driver_device(job))
+    made = make_shard(shard, None if shard.range is None else plan.ranges[shard.range], bench)
+    ids = list(made.columns["row_id"])
+    if row["row_id"] not in ids:
+        raise RunError(f"row {row['row_id']}: making its shard again gave no such row; the source has changed")
+    at = ids.index(row["row_id"])
+    stored, again = decode_png(row["image"]["bytes"]), decode_png(made.columns["image"][at]["bytes"])
+    if image_sha256(stored) != row["image_sha256"]:
+        raise RunError(f"row {row['row_id']}: its stored image is not the one its image_sha256 names")
+    difference = np.abs(stored.astype(np.int16) - again.astype(np.int16))
+    return Replayed(
+        row_id=row["row_id"],
+        equal=not difference.any(),
+        largest_difference=int(difference.max()),
+        differing_values=int((difference > 0).sum()),
+        columns_differing=tuple(_differing(row, made.columns, at)),
+        shard=shard.index,
+        op=row["op"],
+    )
+
+
+def _differing(row: dict[str, Any], columns: dict[str, Any], at: int) -> list[str]:
+    names = []
+    for name, values in columns.items():
+        again = None if values is None else values[at]
+        again = again.item() if isinstance(again, np.generic) else again
+        if name != "image" and again != row[name]:
+            names.append(name)
+    return names
+
+
+def newest_manifest(folder: Folder) -> Manifest:
+    """The manifest of the newest run. Raises JobError where the folder holds none."""
+    manifest = latest_manifest(folder)
+    if manifest is None:
+        raise JobError(f"{folder.name}: no finished run here; `hardset generate JOB` makes one")
+    return manifest
+
+
+def plan_of(folder: Folder, run_id: str) -> Plan:
+    """The plan of a run. Raises RunError where it is gone."""
+    plan = Ledger(folder, run_id).plan()
+    if plan is None:
+        raise RunError(f"{folder.name}: the plan of run {run_id} is missing, so its rows cannot be made again")
+    return plan
+
+
+def find_row(folder: Folder, manifest: Manifest, row_id: str) -> tuple[Output, dict[str, Any]]:
+    """The shard that holds a row, and the row. Raises JobError where no shard does."""
+    for output in manifest.outputs:
+        if output.data is None:
+            continue
+        file = pq.ParquetFile(io.BytesIO(folder.read(output.data.path)), page_checksum_verification=True)
+        for group in range(file.num_row_groups):
+            ids = file.read_row_group(group, columns=["row_id"]).column(0).to_pylist()
+            if row_id in ids:
+                at = ids.index(row_id)
+                return output, file.read_row_group(group).slice(at, 1).to_pylist()[0]
+    raise JobError(f"{row_id}: no such row in the newest run of {folder.name}; row ids are in the row_id column")
