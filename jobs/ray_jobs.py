@@ -1,0 +1,158 @@
+"""Ray Jobs as hardset uses them: a job submitted twice runs once, and nothing but SUCCEEDED counts as success."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jobs.ray_client import AuthenticationError, Client, RefusedError, UnreachableError
+from jobs.ray_logs import LogTail
+from schemas.digests import digest
+from schemas.errors import RunError
+from schemas.job import Job
+
+POLL_S = 2.0
+LOST_AFTER_S = 300.0
+"""How long the job API may be silent before contact counts as lost; a head node restarts in less."""
+STOPPED = 4
+"""Exit code of a job that somebody stopped."""
+_RACES = 10
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A job on the cluster."""
+
+    id: str
+    joined: bool
+    """It was there already, and was joined."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended."""
+
+    status: str
+    """SUCCEEDED, FAILED or STOPPED."""
+    exit_code: int
+    sentence: str
+    result: Any
+    """The JSON object that the driver left as its last line, where there is one."""
+
+
+def connect(address: str, *, insecure: bool = False) -> Client:
+    """A client of the job API. Raises JobError for no address, RunError for one out of reach or open to all."""
+    client = Client.at(address)
+    if not insecure and not client.is_loopback and client.answers_without_token():
+        raise RunError(
+            f"{client.address}: its job API answers anyone, so anyone can run code there; start Ray with "
+            "RAY_AUTH_MODE=token and a token in RAY_AUTH_TOKEN, or insist with --insecure"
+        )
+    client.check()
+    return client
+
+
+def submit_once(client: Client, job: Job, entrypoint: str) -> Submission:
+    """Submits the job, or joins it where it is pending or running.
+
+    The id is made of the job's name, the digest of the resolved job and the number of the attempt. A job that has
+    ended, well or not, runs again under the next number: the source may have grown, and shards that are committed
+    cost nothing. Raises RunError.
+    """
+    document = job.model_dump(mode="json")
+    stem = f"hardset-{job.name}-{digest(document)[:12]}"
+    for _ in range(_RACES):
+        attempts = _attempts(client, stem)
+        latest = max(attempts, default=0)
+        if latest and attempts[latest] in ("PENDING", "RUNNING"):
+            return Submission(f"{stem}-{latest}", joined=True)
+        submission_id = f"{stem}-{latest + 1}"
+        try:
+            with tempfile.TemporaryDirectory(prefix="hardset-") as folder:
+                Path(folder, "job.yaml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+                client.submit(
+                    submission_id, entrypoint, folder, {"hardset_job": job.name, "hardset_digest": stem[-12:]}
+                )
+        except RefusedError as refusal:
+            # Another submitter took the number since the listing: look again, and join it.
+            if "already exists" in refusal.text:
+                continue
+            raise
+        return Submission(submission_id, joined=False)
+    raise RunError(f"{stem}: {_RACES} other submitters took the next number first; submit again")
+
+
+def _attempts(client: Client, stem: str) -> dict[int, str]:
+    """Status of each attempt, by its number."""
+    numbered = ((details.submission_id or "", details.status) for details in client.jobs())
+    found = ((name.rpartition("-"), status) for name, status in numbered)
+    return {int(number): str(status.value) for (head, _, number), status in found if head == stem and number.isdigit()}
+
+
+def follow(
+    client: Client,
+    submission_id: str,
+    *,
+    show: Callable[[str], None],
+    poll_s: float = POLL_S,
+    lost_after_s: float = LOST_AFTER_S,
+) -> Outcome:
+    """Polls the job to its end, showing its log on the way. The log is decoration: only the status decides.
+
+    Raises RunError where the job API stays silent for `lost_after_s`, or no longer knows the job.
+    """
+    with LogTail(client, submission_id, show):
+        details = _terminal(client, submission_id, poll_s, lost_after_s)
+    status = str(details.status.value)
+    exit_code = {"SUCCEEDED": 0, "STOPPED": STOPPED}.get(status, _failure(details.driver_exit_code))
+    message = (details.message or "").strip().partition("\n")[0][:300]
+    sentence = f"{status}, exit code {exit_code}" + (f": {message}" if status == "FAILED" and message else "")
+    return Outcome(status, exit_code, sentence, _result(client, submission_id))
+
+
+def _terminal(client: Client, submission_id: str, poll_s: float, lost_after_s: float) -> Any:
+    heard, pause = time.monotonic(), poll_s
+    while True:
+        try:
+            details = client.job(submission_id)
+            heard, pause = time.monotonic(), poll_s
+            if details.status.is_terminal():
+                return details
+        except AuthenticationError:
+            raise
+        except UnreachableError as error:
+            silent = time.monotonic() - heard
+            if silent >= lost_after_s:
+                raise RunError(
+                    f"{submission_id}: lost contact with {client.address} for {silent:.0f} s ({error}); the job may "
+                    "still run: submit again to join it"
+                ) from None
+            pause = min(2 * pause, 30.0, max(lost_after_s - silent, 0.1))
+        except RefusedError as refusal:
+            if refusal.status == 404:
+                raise RunError(
+                    f"{submission_id}: the cluster no longer knows the job; its head was restarted: submit again"
+                ) from None
+            raise
+        time.sleep(pause)
+
+
+def _failure(driver_exit_code: int | None) -> int:
+    """A driver killed by a signal, or lost with its node, has no exit code of its own: that is a plain failure."""
+    return driver_exit_code if driver_exit_code is not None and 0 < driver_exit_code < 256 else 1
+
+
+def _result(client: Client, submission_id: str) -> Any:
+    try:
+        lines = client.log(submission_id).strip().splitlines()
+        result = json.loads(lines[-1]) if lines else None
+    except (RunError, ValueError):
+        return None
+    return result if isinstance(result, dict) else None
