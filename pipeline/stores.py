@@ -1,0 +1,254 @@
+"""How bytes reach a disk, memory, or an object store: what `pipeline.storage.Folder` is made of.
+
+Paths are relative to the store's root. Errors are those of the operating system or of the client library.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from fsspec.implementations.memory import MemoryFile
+
+_CONFLICT_TRIES = 5
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
+
+
+class Store(Protocol):
+    """Whole files under a root. `temporary` is a free file name that an unfinished file may bear."""
+
+    def read(self, path: str) -> bytes: ...
+    def write(self, path: str, data: bytes, temporary: str) -> None: ...
+    def create(self, path: str, data: bytes, temporary: str) -> bool: ...
+    def exists(self, path: str) -> bool: ...
+    def walk(self, folder: str) -> list[str]: ...
+    def folders(self, folder: str) -> list[str]: ...
+    def delete(self, path: str) -> None: ...
+    def leaving_nothing(self, path: str) -> AbstractContextManager[None]:
+        """Removes the file and the folders that were made for it."""
+        ...
+
+
+def reason(error: BaseException) -> str:
+    """Why a store refused, in one line of at most 200 characters."""
+    number = getattr(error, "errno", None)
+    text = os.strerror(number) if number and number != errno.EINVAL else str(error) or type(error).__name__
+    return " ".join(text.split())[:200].rstrip(".")
+
+
+class LocalStore:
+    """A folder of a POSIX file system."""
+
+    def __init__(self, root: str) -> None:
+        self.root = Path(root)
+
+    def read(self, path: str) -> bytes:
+        return (self.root / path).read_bytes()
+
+    def write(self, path: str, data: bytes, temporary: str) -> None:
+        full = self.root / path
+        with _unfinished(full.with_name(temporary), data) as unfinished:
+            unfinished.replace(full)
+        _flush_folder(full.parent)
+
+    def create(self, path: str, data: bytes, temporary: str) -> bool:
+        full = self.root / path
+        if os.path.lexists(full):
+            return False
+        with _unfinished(full.with_name(temporary), data) as unfinished:
+            try:
+                full.hardlink_to(unfinished)
+            except FileExistsError:
+                return False
+            except OSError as error:
+                if error.errno in _NO_LINKS:
+                    raise OSError("the file system has no hard links, which files with one winner need") from error
+                raise
+        _flush_folder(full.parent)
+        return True
+
+    def exists(self, path: str) -> bool:
+        return (self.root / path).is_file()
+
+    def walk(self, folder: str) -> list[str]:
+        found: list[str] = []
+        for place, _, names in os.walk(self.root / folder, onerror=_unless_missing):
+            below = Path(place).relative_to(self.root)
+            found += [(below / name).as_posix() for name in names]
+        return found
+
+    def folders(self, folder: str) -> list[str]:
+        try:
+            return [entry.name for entry in (self.root / folder).iterdir() if entry.is_dir()]
+        except FileNotFoundError:
+            return []
+
+    def delete(self, path: str) -> None:
+        (self.root / path).unlink(missing_ok=True)
+
+    @contextmanager
+    def leaving_nothing(self, path: str) -> Iterator[None]:
+        place = (self.root / path).parent
+        made = [folder for folder in (place, *place.parents) if not os.path.lexists(folder)]
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                self.delete(path)
+                for folder in made:
+                    folder.rmdir()
+
+
+class ObjectStore:
+    """A prefix of any fsspec filesystem whose writes are single acts."""
+
+    def __init__(self, system: Any, root: str) -> None:
+        self.system = system
+        self.root = root.rstrip("/")
+
+    def read(self, path: str) -> bytes:
+        return bytes(self.system.cat_file(self._full(path)))
+
+    def write(self, path: str, data: bytes, temporary: str) -> None:
+        self.system.pipe_file(self._full(path), data)
+
+    def create(self, path: str, data: bytes, temporary: str) -> bool:
+        for attempt in range(_CONFLICT_TRIES):
+            try:
+                self.system.pipe_file(self._full(path), data, mode="create")
+            except NotImplementedError as error:
+                raise OSError(f"{type(self.system).__name__} has no conditional write, which commits need") from error
+            except Exception as error:
+                if _taken(error):
+                    return False
+                if not _conflicting(error) or attempt == _CONFLICT_TRIES - 1:
+                    raise
+                time.sleep(0.05 * 2**attempt)  # S3 answers 409 while another conditional PUT of the name is under way
+            else:
+                return True
+        raise AssertionError("unreachable")
+
+    def exists(self, path: str) -> bool:
+        return bool(self.system.exists(self._full(path)))
+
+    def walk(self, folder: str) -> list[str]:
+        self.system.invalidate_cache()
+        try:
+            found = self.system.find(self._full(folder))
+        except FileNotFoundError:
+            return []
+        return [self._below(path) for path in found]
+
+    def folders(self, folder: str) -> list[str]:
+        self.system.invalidate_cache()
+        try:
+            entries = self.system.ls(self._full(folder), detail=True)
+        except FileNotFoundError:
+            return []
+        return [entry["name"].rstrip("/").rpartition("/")[2] for entry in entries if entry["type"] == "directory"]
+
+    def delete(self, path: str) -> None:
+        with suppress(FileNotFoundError):
+            self.system.rm_file(self._full(path))
+
+    @contextmanager
+    def leaving_nothing(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            with suppress(Exception):
+                self.delete(path)
+
+    def _full(self, path: str) -> str:
+        return f"{self.root}/{path}" if path else self.root
+
+    def _below(self, path: str) -> str:
+        return path.removeprefix(self.root).lstrip("/")
+
+
+class MemoryStore(ObjectStore):
+    """fsspec's memory filesystem. Its own writes show an empty file first, and its exclusive ones have two winners."""
+
+    def write(self, path: str, data: bytes, temporary: str) -> None:
+        full = self._key(path)
+        self.system.store[full] = MemoryFile(self.system, full, data)
+
+    def create(self, path: str, data: bytes, temporary: str) -> bool:
+        full = self._key(path)
+        file = MemoryFile(self.system, full, data)
+        return self.system.store.setdefault(full, file) is file
+
+    def _key(self, path: str) -> str:
+        return str(self.system._strip_protocol(self._full(path)))
+
+
+@contextmanager
+def _unfinished(place: Path, data: bytes) -> Iterator[Path]:
+    """A file that holds `data`, flushed to the device, and is gone in the end unless it was renamed."""
+    try:
+        with os.fdopen(_open_new(place), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield place
+    finally:
+        with suppress(OSError):
+            place.unlink()
+
+
+def _open_new(place: Path) -> int:
+    """Opens a new file; its folder may vanish once it is made, where another writability check ends."""
+    for _ in range(3):
+        with suppress(FileNotFoundError):
+            _make_folder(place.parent)
+            return os.open(place, _NEW, 0o666)
+    return os.open(place, _NEW, 0o666)
+
+
+def _make_folder(folder: Path) -> None:
+    """Makes the folder and those above it, each flushed to the device in its parent."""
+    if folder.is_dir():
+        return
+    if folder.parent != folder:
+        _make_folder(folder.parent)
+    with suppress(FileExistsError):
+        folder.mkdir()
+    _flush_folder(folder.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # network file systems that cannot flush a folder
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+def _taken(error: Exception) -> bool:
+    return isinstance(error, FileExistsError) or _code(error) in ("PreconditionFailed", "412")
+
+
+def _conflicting(error: Exception) -> bool:
+    return _code(error) in ("ConditionalRequestConflict", "409")
+
+
+def _code(error: Exception) -> str:
+    """The HTTP or S3 error code behind an error, wherever the client library keeps it."""
+    response = getattr(error.__cause__ or error, "response", None)
+    if isinstance(response, dict):
+        return str(response.get("Error", {}).get("Code", ""))
+    return str(getattr(error, "code", None) or getattr(error, "status", ""))
