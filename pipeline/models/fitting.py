@@ -24,7 +24,7 @@ def fit_classifier(
     order = torch.Generator().manual_seed(seed)
     module.train()
     for _ in range(epochs):
-        for rows in torch.randperm(len(targets), generator=order).split(batch):
+        for rows in torch.split(torch.randperm(len(targets), generator=order), batch):
             optimiser.zero_grad(set_to_none=True)
             F.cross_entropy(module(images[rows]), targets[rows]).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
