@@ -22,11 +22,11 @@ from pipeline.sinks.environment import versions
 from pipeline.sinks.ledger import Ledger, manifests
 from pipeline.sinks.lease import hold_lease
 from pipeline.storage import Folder
-from schemas.digests import digest, recipe_id, sha256_hex
+from schemas.digests import digest, recipe_id
 from schemas.errors import JobError
 from schemas.job import Job
 from schemas.records import Counts, Failure, Manifest, Output, Plan, Receipt
-from schemas.rows import arrow_schema
+from schemas.rows import schema_sha256
 
 PREFLIGHT_ROWS = 16
 """Source rows that the model is tried on before anything runs."""
@@ -177,7 +177,6 @@ def make_manifest(job: Job, plan: Plan, done: dict[str, Output], failures: Seque
         done[shard.key].model_copy(update={"index": shard.index}) for shard in plan.shards if shard.key in done
     )
     texts = [recipe_text(recipe, position, plan.models) for position, recipe in enumerate(job.recipes)]
-    schema = arrow_schema(plan.classes)
     return Manifest(
         contract=plan.contract,
         status="incomplete" if failures else "complete",
@@ -187,7 +186,7 @@ def make_manifest(job: Job, plan: Plan, done: dict[str, Output], failures: Seque
         image=plan.image,
         models=plan.models,
         recipes={recipe_id(text): text for text in texts},
-        schema_sha256=sha256_hex(schema.serialize().to_pybytes()),
+        schema_sha256=schema_sha256(plan.classes),
         outputs=outputs,
         failures=tuple(failures),
         totals=sum((output.counts for output in outputs), Counts()),

@@ -124,12 +124,11 @@ def _read(folder: Folder, file: DataFile, findings: Findings) -> bytes | None:
 
 def _check_rows(path: str, table: pa.Table, output: Output, findings: Findings) -> None:
     kinds = table.column("kind").to_pylist()
-    letters = dict(zip(KINDS, "AGU", strict=True))
     for column in COLUMNS:
         if column.name.endswith("pred") or column.name in ("margin", "confidence", "verify_id"):
             continue
         for i in np.flatnonzero(table.column(column.name).is_null().to_numpy()):
-            if letters.get(kinds[i], "A") in column.required:
+            if kinds[i] not in KINDS or column.required_of(kinds[i]):
                 findings.add(f"{path} row {i}", f"{column.name} is empty")
     ids, digests = table.column("row_id").to_pylist(), table.column("image_sha256").to_pylist()
     for i, image in enumerate(table.column("image").to_pylist()):

@@ -63,8 +63,10 @@ def train_generator(
         ]
         for step in range(settings.steps):
             rows = torch.randint(count, (settings.batch,)).to(device)
-            _step_critic(generator, critic, optimisers[1], images[rows], targets[rows], latent=shape.latent)
-            _step_generator(generator, critic, optimisers[0], targets[rows], latent=shape.latent)
+            _step_critic(
+                generator, critic, optimisers[1], real=images[rows], classes=targets[rows], latent=shape.latent
+            )
+            _step_generator(generator, critic, optimisers[0], classes=targets[rows], latent=shape.latent)
             _follow(average, generator, min(settings.ema, (1 + step) / (10 + step)))
             on_step(step + 1)
     return Generator(average.eval().requires_grad_(False), shape)
@@ -78,6 +80,7 @@ def _step_critic(
     generator: nn.Module,
     critic: nn.Module,
     optimiser: torch.optim.Optimizer,
+    *,
     real: Tensor,
     classes: Tensor,
     latent: int,
@@ -89,7 +92,7 @@ def _step_critic(
 
 
 def _step_generator(
-    generator: nn.Module, critic: nn.Module, optimiser: torch.optim.Optimizer, classes: Tensor, *, latent: int
+    generator: nn.Module, critic: nn.Module, optimiser: torch.optim.Optimizer, *, classes: Tensor, latent: int
 ) -> None:
     _update(optimiser, -critic(generator(_latents(classes, latent), classes), classes).mean())
 
