@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import urllib.error
 import urllib.request
@@ -21,6 +22,13 @@ from schemas.errors import JobError, RunError
 
 TIMEOUT_S = 30.0
 """Limit of one request. Ray's own client waits for ever where packets are dropped (Ray 2.60)."""
+
+
+_CHATTY = (
+    "ray.dashboard.modules.job.sdk",
+    "ray.dashboard.modules.dashboard_sdk",
+    "ray._private.runtime_env.packaging",
+)
 
 
 class UnreachableError(RunError):
@@ -91,6 +99,8 @@ class Client:
 
     def check(self) -> None:
         """Connects. Raises UnreachableError or AuthenticationError."""
+        for name in _CHATTY:
+            logging.getLogger(name).setLevel(logging.WARNING)
         token = _token()
         headers = {"Authorization": f"Bearer {token}"} if token else None
         with self._sentences(), _no_address_in_environment():

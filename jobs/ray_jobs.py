@@ -6,13 +6,15 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from jobs.ray_client import AuthenticationError, Client, RefusedError, UnreachableError
+from jobs.console import Exit
+from jobs.ray_client import Client, RefusedError, UnreachableError
 from jobs.ray_logs import LogTail
 from schemas.digests import digest
 from schemas.errors import RunError
@@ -21,8 +23,10 @@ from schemas.job import Job
 POLL_S = 2.0
 LOST_AFTER_S = 300.0
 """How long the job API may be silent before contact counts as lost; a head node restarts in less."""
-STOPPED = 4
-"""Exit code of a job that somebody stopped."""
+LONGEST_PAUSE_S = 30.0
+"""Between two tries while the job API is silent."""
+RESULT_WITHIN = 50
+"""How many of the log's last lines are searched for the driver's JSON."""
 _RACES = 10
 
 
@@ -41,7 +45,7 @@ class Outcome:
 
     status: str
     """SUCCEEDED, FAILED or STOPPED."""
-    exit_code: int
+    exit_code: Exit
     sentence: str
     result: Any
     """The JSON object that the driver left as its last line, where there is one."""
@@ -111,9 +115,10 @@ def follow(
     with LogTail(client, submission_id, show):
         details = _terminal(client, submission_id, poll_s, lost_after_s)
     status = str(details.status.value)
-    exit_code = {"SUCCEEDED": 0, "STOPPED": STOPPED}.get(status, _failure(details.driver_exit_code))
-    message = (details.message or "").strip().partition("\n")[0][:300]
-    sentence = f"{status}, exit code {exit_code}" + (f": {message}" if status == "FAILED" and message else "")
+    exit_code = {"SUCCEEDED": Exit.DONE, "STOPPED": Exit.STOPPED}.get(status, _own(details.driver_exit_code))
+    # After this comma Ray quotes the log, which has been shown.
+    message = (details.message or "").strip().partition("\n")[0].partition(", last available logs")[0][:300]
+    sentence = f"{status}, exit code {int(exit_code)}" + (f": {message}" if status == "FAILED" and message else "")
     return Outcome(status, exit_code, sentence, _result(client, submission_id))
 
 
@@ -122,37 +127,46 @@ def _terminal(client: Client, submission_id: str, poll_s: float, lost_after_s: f
     while True:
         try:
             details = client.job(submission_id)
-            heard, pause = time.monotonic(), poll_s
             if details.status.is_terminal():
                 return details
-        except AuthenticationError:
-            raise
-        except UnreachableError as error:
+            heard, pause = time.monotonic(), poll_s
+        except (UnreachableError, RefusedError) as error:
+            _give_up_where_final(error, submission_id)
             silent = time.monotonic() - heard
             if silent >= lost_after_s:
                 raise RunError(
-                    f"{submission_id}: lost contact with {client.address} for {silent:.0f} s ({error}); the job may "
-                    "still run: submit again to join it"
+                    f"{submission_id}: lost contact for {silent:.0f} s ({error}); the job may still run: submit again "
+                    "to join it"
                 ) from None
-            pause = min(2 * pause, 30.0, max(lost_after_s - silent, 0.1))
-        except RefusedError as refusal:
-            if refusal.status == 404:
-                raise RunError(
-                    f"{submission_id}: the cluster no longer knows the job; its head was restarted: submit again"
-                ) from None
-            raise
+            pause = min(2 * pause, LONGEST_PAUSE_S, max(lost_after_s - silent, 0.1))
         time.sleep(pause)
 
 
-def _failure(driver_exit_code: int | None) -> int:
-    """A driver killed by a signal, or lost with its node, has no exit code of its own: that is a plain failure."""
-    return driver_exit_code if driver_exit_code is not None and 0 < driver_exit_code < 256 else 1
+def _give_up_where_final(error: UnreachableError | RefusedError, submission_id: str) -> None:
+    """Raises for answers that asking again will not change; a head that restarts answers 5xx for a while."""
+    if not isinstance(error, RefusedError) or error.status >= 500:
+        return
+    if error.status == 404:
+        raise RunError(
+            f"{submission_id}: the cluster no longer knows the job, its head was started anew; submit again"
+        ) from None
+    raise error
+
+
+def _own(driver_exit_code: int | None) -> Exit:
+    """hardset's own code where the driver ended with one. A driver that was killed, or lost with its node, failed."""
+    return next((code for code in Exit if code == driver_exit_code and code is not Exit.DONE), Exit.FAILED)
 
 
 def _result(client: Client, submission_id: str) -> Any:
+    """The last JSON object in the log; Ray may write lines of its own after it."""
     try:
-        lines = client.log(submission_id).strip().splitlines()
-        result = json.loads(lines[-1]) if lines else None
-    except (RunError, ValueError):
+        lines = client.log(submission_id).splitlines()
+    except RunError:
         return None
-    return result if isinstance(result, dict) else None
+    for line in reversed(lines[-RESULT_WITHIN:]):
+        with suppress(ValueError):
+            result = json.loads(line)
+            if isinstance(result, dict):
+                return result
+    return None
