@@ -21,7 +21,9 @@ class SourceRange(Spec):
     digest: str
     """Fixes the bytes of these rows: content hash or entity tag of the file, or of the listed files."""
     members: tuple[str, ...] = ()
-    """Relative names of the files of the range, where each file is one row."""
+    """Names relative to `file` of the files of the range, where each file is one row."""
+    label: int | None = None
+    """Class of every row of the range, where it is the folder's and not the row's."""
 
     @property
     def rows(self) -> int:

@@ -1,0 +1,29 @@
+"""Sources of clean rows. A new one is one new file here, and one line in `READERS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pipeline.sources.base import SourceReader, narrowed
+from pipeline.sources.digits import DigitsReader
+from pipeline.sources.imagefolder import ImageFolderReader
+from pipeline.sources.npz import NpzReader
+from pipeline.sources.parquet import ParquetReader
+from schemas.sources import DigitsSource, ImageFolderSource, ImageSource, NpzSource, ParquetSource
+
+READERS: Mapping[type[ImageSource], Callable[[Any], SourceReader]] = {
+    DigitsSource: DigitsReader,
+    ParquetSource: ParquetReader,
+    ImageFolderSource: ImageFolderReader,
+    NpzSource: NpzReader,
+}
+"""Which reader reads what a job file asks for."""
+
+
+def open_source(spec: ImageSource) -> SourceReader:
+    """The reader of a job's `source` section. Touches no storage yet."""
+    return READERS[type(spec)](spec)
+
+
+__all__ = ["READERS", "SourceReader", "narrowed", "open_source"]

@@ -1,0 +1,69 @@
+"""What a source of clean rows is: it names its classes, plans ranges of rows, and reads a range."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.rows import CleanRows, Reject, RowError
+from schemas import records
+
+
+class SourceReader(Protocol):
+    """Reads one source. Made from its section of the job file alone, so that any worker can make it again.
+
+    Faults of a row's content (bytes, label, size) are rejects. Faults of storage (refused, unreachable, vanished)
+    raise, because a retry may mend them and a committed shard could not be mended.
+    """
+
+    @property
+    def name(self) -> str:
+        """The source as rows may show it: the `source_dataset` column; no credentials, no query."""
+        ...
+
+    def class_names(self) -> tuple[str, ...] | None:
+        """Class names in label order; None where the source has none. Raises JobError."""
+        ...
+
+    def probe(self) -> records.Image:
+        """Shape of every row, from the job or the first readable rows. Raises JobError where these disagree."""
+        ...
+
+    def plan(self, shard_rows: int) -> list[records.SourceRange]:
+        """Ranges of at most `shard_rows` rows that hold every selected row once, in source order.
+
+        Source order is train, validation, test, other splits; then files by name; then rows. Raises JobError.
+        """
+        ...
+
+    def read(
+        self, source_range: records.SourceRange, image: records.Image, classes: int
+    ) -> tuple[CleanRows, list[Reject]]:
+        """The range's rows in `image`'s shape with labels in [0, classes), and the rows that are lost."""
+        ...
+
+
+@dataclass(frozen=True)
+class RawRow:
+    """A source row as stored: encoded image bytes, or pixels (uint8, H x W or H x W x C), or why there are none."""
+
+    key: str
+    """Stable under growth of the source: `<relative file>#<row>`, or the relative path of a file that is one row."""
+    index: int
+    """Position inside the source file; 0 where each file is one row."""
+    label: int | None
+    image: bytes | NDArray[np.uint8] | RowError
+
+
+def narrowed(source_range: records.SourceRange, start: int, stop: int) -> records.SourceRange:
+    """The part of a range from row `start` to before row `stop`, counted as the range counts (inside its file).
+
+    Raises ValueError where the part is not inside the range.
+    """
+    if not source_range.start <= start < stop <= source_range.stop:
+        raise ValueError(f"rows {start} to {stop} are not inside {source_range.start} to {source_range.stop}")
+    members = source_range.members[start - source_range.start : stop - source_range.start]
+    return source_range.model_copy(update={"start": start, "stop": stop, "members": members})

@@ -1,0 +1,117 @@
+"""From raw rows to clean rows and rejects, and the shape that all rows of a run get."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Literal
+
+import numpy as np
+
+from pipeline.rows import CleanRows, Reject, RowError
+from pipeline.sources.base import RawRow
+from pipeline.sources.images import Pixels, check_pixels, decode, fit, flatten
+from schemas import records
+from schemas.digests import image_sha256
+from schemas.errors import JobError
+from schemas.sources import ImageSource
+
+_PROBE_READABLE = 16
+_PROBE_ROWS = 256
+
+
+class LabelError(RowError):
+    """The label is missing or names no class of the model."""
+
+
+class NoImageError(RowError):
+    """The row holds no image bytes."""
+
+
+def clean_rows(
+    raws: Iterable[RawRow], spec: ImageSource, image: records.Image, classes: int
+) -> tuple[CleanRows, list[Reject]]:
+    """Decodes and fits every row by itself; a row that cannot be used becomes a reject and takes no neighbour along."""
+    kept: list[tuple[RawRow, int, Pixels]] = []
+    rejects = []
+    for raw in raws:
+        try:
+            label = _label(raw.label, classes)
+            kept.append((raw, label, fit(_pixels(raw, spec), image, resize=_resize(spec), max_pixels=spec.max_pixels)))
+        except RowError as error:
+            rejects.append(Reject.of(error, index=raw.index, key=raw.key, stage="read"))
+    shape = (len(kept), image.height, image.width, image.channels)
+    rows = CleanRows(
+        pixels=np.stack([pixels for _, _, pixels in kept]) if kept else np.zeros(shape, np.uint8),
+        labels=np.array([label for _, label, _ in kept], np.int64),
+        keys=tuple(raw.key for raw, _, _ in kept),
+        indices=np.array([raw.index for raw, _, _ in kept], np.int64),
+        sha256=tuple(image_sha256(pixels) for _, _, pixels in kept),
+    )
+    return rows, rejects
+
+
+def probe_image(raws: Iterable[RawRow], spec: ImageSource) -> records.Image:
+    """Shape of a run's rows, from the job where it says all, else from the first readable rows.
+
+    Raises JobError: no readable row among the first 256; no size asked for and the first 16 readable rows disagree.
+    """
+    if spec.size is not None and spec.channels != "auto":
+        return records.Image(height=_sides(spec.size)[0], width=_sides(spec.size)[1], channels=spec.channels)
+    readable = _readable(raws, spec)
+    first_key, first = next(readable)
+    if spec.size is not None:
+        height, width = _sides(spec.size)
+    else:
+        height, width = first.shape[:2]
+        for key, pixels in islice(readable, _PROBE_READABLE - 1):
+            if pixels.shape[:2] != (height, width):
+                raise JobError(
+                    f"source.size: rows differ in size: {first_key} is {height} x {width} and {key} is "
+                    f"{pixels.shape[0]} x {pixels.shape[1]} (height x width); set source.size, such as 224"
+                )
+    found: Literal[1, 3] = 1 if first.shape[2] == 1 else 3
+    return records.Image(height=height, width=width, channels=found if spec.channels == "auto" else spec.channels)
+
+
+def _readable(raws: Iterable[RawRow], spec: ImageSource) -> Iterator[tuple[str, Pixels]]:
+    """Rows among the first 256 that decode. Raises JobError where there is none."""
+    fault: tuple[str, RowError] | None = None
+    found = False
+    for raw in islice(raws, _PROBE_ROWS):
+        try:
+            pixels = _pixels(raw, spec)
+        except RowError as error:
+            fault = fault or (raw.key, error)
+            continue
+        found = True
+        yield raw.key, pixels
+    if not found:
+        why = f"none of the first rows can be read; {fault[0]}: {fault[1]}" if fault else "it holds no rows"
+        raise JobError(f"source: {why}")
+
+
+def _pixels(raw: RawRow, spec: ImageSource) -> Pixels:
+    if isinstance(raw.image, RowError):
+        raise raw.image
+    if isinstance(raw.image, bytes):
+        return decode(raw.image, max_pixels=spec.max_pixels)
+    check_pixels(raw.image, max_pixels=spec.max_pixels)
+    return flatten(raw.image)
+
+
+def _label(label: int | None, classes: int) -> int:
+    if label is None:
+        raise LabelError("label is null")
+    if not 0 <= label < classes:
+        raise LabelError(f"label {label} is not in 0 to {classes - 1}")
+    return label
+
+
+def _resize(spec: ImageSource) -> Literal["crop", "stretch"] | None:
+    return spec.resize if spec.size is not None else None
+
+
+def _sides(size: int | tuple[int, int]) -> tuple[int, int]:
+    """Height and width."""
+    return (size, size) if isinstance(size, int) else size

@@ -1,0 +1,166 @@
+"""Finding a source's files at any fsspec URL: one file, a folder, or a glob."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from glob import has_magic
+from pathlib import PurePosixPath
+from typing import Any
+
+import fsspec
+
+from pipeline.storage import public_name
+from schemas.errors import JobError, UserError
+
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
+_EXTRAS["hf"] = "hf"
+_LITTER = {"Thumbs.db", "desktop.ini"}
+_URL = re.compile(r"\S+://\S+")
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file of a source."""
+
+    name: str
+    """Relative to the source's root, with forward slashes; no credentials, no query."""
+    path: str
+    """As the file system takes it."""
+    info: dict[str, Any]
+    """What the listing said of it, such as an entity tag; may be empty."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a source's files are. `root` is what their names are relative to."""
+
+    fs: Any
+    """fsspec file system without a listings cache: a stale listing would hide last night's files."""
+    path: str
+    root: str
+    kind: str
+    """file, folder or glob."""
+    name: str
+    """The URL as it may be shown."""
+
+    def path_of(self, name: str) -> str:
+        """Path of a file from its relative name."""
+        return self.path if self.kind == "file" else f"{self.root}/{name}"
+
+    def files(self, suffix: str = "") -> list[SourceFile]:
+        """All files in the order of their names; of a folder only those that end in `suffix`. Raises JobError."""
+        with storage_faults(self.name):
+            found = [f for f in (self._named(*entry) for entry in self._listed()) if _wanted(f.name)]
+        if self.kind == "folder":
+            found = [f for f in found if f.name.lower().endswith(suffix)]
+        return sorted(found, key=lambda f: f.name)
+
+    def _listed(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        if self.kind == "file":
+            yield self.path, {}
+        elif self.kind == "glob":
+            for path, info in self.fs.glob(self.path, detail=True).items():
+                if info["type"] == "file" or (info["type"] != "directory" and self.fs.isfile(path)):
+                    yield path, info
+        elif _is_local(self.fs):
+            yield from _walk(self.path)
+        else:
+            for path, info in self.fs.find(self.path, detail=True).items():
+                if info["type"] == "file" and not path.endswith("/"):
+                    yield path, info
+
+    def _named(self, path: str, info: dict[str, Any]) -> SourceFile:
+        name = _without_query(self.fs, path)[len(self.root) :].lstrip("/")
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise JobError(f"source.path: the name of file {name!r} in {self.name} is not UTF-8; rename it") from None
+        return SourceFile(name, path, info)
+
+
+def resolve(url: str) -> Place:
+    """Where `url` leads. Raises JobError: no driver, nothing there, not allowed, unreachable."""
+    name = public_name(url)
+    fs, path = _opened(url, name)
+    with storage_faults(name):
+        try:
+            kind = "folder" if fs.info(path)["type"] == "directory" else "file"
+        except FileNotFoundError:
+            if not has_magic(path):
+                raise
+            kind = "glob"
+    root = path.rstrip("/")
+    if kind == "file":
+        root = _without_query(fs, path).rpartition("/")[0]
+    elif kind == "glob":
+        parts = path.split("/")
+        root = "/".join(parts[: next(i for i, part in enumerate(parts) if has_magic(part))])
+    return Place(fs, path, root, kind, name)
+
+
+@contextmanager
+def storage_faults(name: str) -> Iterator[None]:
+    """Turns any fault of storage inside the block into a JobError that names `name`, without credentials."""
+    try:
+        yield
+    except UserError:
+        raise
+    except FileNotFoundError as error:
+        where = f" ({error.filename})" if error.filename and "://" not in str(error.filename) else ""
+        raise JobError(f"source.path: {name}: no such file or folder{where}; check the path") from error
+    except PermissionError as error:
+        raise JobError(f"source.path: {name}: reading is not allowed ({redacted(error)}); check credentials") from error
+    except Exception as error:  # every driver raises exceptions of its own
+        raise JobError(f"source.path: {name} cannot be reached: {type(error).__name__}: {redacted(error)}") from error
+
+
+def redacted(error: Exception) -> str:
+    """An exception's message on one line, its URLs without credentials and query."""
+    return " ".join(_URL.sub(lambda match: public_name(match[0]), str(error)).split())[:200]
+
+
+def _opened(url: str, name: str) -> tuple[Any, str]:
+    protocol = url.partition("://")[0].split("::")[0] if "://" in url else "file"
+    try:
+        return fsspec.core.url_to_fs(url, use_listings_cache=False)  # type: ignore[no-any-return]
+    except ImportError:
+        extra = _EXTRAS.get(protocol)
+        mend = f"pip install hardset[{extra}]" if extra else f"install the fsspec driver for {protocol}://"
+        raise JobError(f"source.path: {name}: the driver for {protocol}:// is not installed; {mend}") from None
+    except Exception as error:
+        raise JobError(f"source.path: {name} cannot be opened: {redacted(error)}") from error
+
+
+def _walk(folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Files below a local folder through links to folders, each real folder once per path that is not a loop."""
+    above: dict[str, frozenset[str]] = {folder: frozenset()}
+    for here, folders, names in os.walk(folder, followlinks=True, onerror=_raise):
+        real = os.path.realpath(here)
+        if real in above[here]:
+            folders.clear()
+            continue
+        above.update({f"{here}/{child}": above[here] | {real} for child in folders})
+        yield from ((f"{here}/{name}", {}) for name in names)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _wanted(name: str) -> bool:
+    path = PurePosixPath(name)
+    hidden = any(part.startswith(".") for part in path.parts)
+    return not hidden and path.name not in _LITTER and not any(part.startswith("__") for part in path.parts[:-1])
+
+
+def _is_local(fs: Any) -> bool:
+    return "file" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
+
+
+def _without_query(fs: Any, path: str) -> str:
+    protocols = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
+    return path.partition("?")[0] if "http" in protocols or "https" in protocols else path

@@ -1,0 +1,139 @@
+"""Image folders: one folder per class, with or without folders of splits above."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from pipeline.rows import CleanRows, Reject
+from pipeline.sources import cleaning, ranges
+from pipeline.sources.base import RawRow
+from pipeline.sources.files import Place, SourceFile, resolve, storage_faults
+from pipeline.sources.fingerprints import content_digest, in_parallel, tag_digest
+from pipeline.sources.splits import DEFAULT, selected, split_of_folder
+from schemas import records
+from schemas.digests import digest
+from schemas.errors import JobError
+from schemas.sources import ImageFolderSource
+
+_FETCHED_AT_ONCE = 64
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2")
+_WANTED = "wants CLASS/FILE, or SPLIT/CLASS/FILE with split folders named as train, validation or test"
+
+
+class _ClassFolder(NamedTuple):
+    split: str
+    folder: str
+    """Relative to the source."""
+    files: list[SourceFile]
+
+    @property
+    def class_name(self) -> str:
+        return self.folder.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class ImageFolderReader:
+    """Reads `<class>/<file>` or `<split>/<class>/<file>`.
+
+    Every file in a class folder is a row, save hidden ones; what is no image becomes a reject. Classes are numbered in
+    the sorted order of their names over all splits. A range never spans class folders, so a new file touches only
+    ranges of its class, from its place on.
+    """
+
+    spec: ImageFolderSource
+
+    @property
+    def name(self) -> str:
+        """The path, without credentials and query."""
+        return self._place.name
+
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the class folders. Raises JobError: no class folders, or files outside of them."""
+        return tuple(sorted({folder.class_name for folder in self._folders}))
+
+    def probe(self) -> records.Image:
+        """Shape of the rows, from the job or the first readable files. Raises JobError."""
+        with storage_faults(self.name):
+            return cleaning.probe_image((raw for r in self._ranges(16) for raw in self._rows(r)), self.spec)
+
+    def plan(self, shard_rows: int) -> list[records.SourceRange]:
+        """Ranges of files of one class; `members` are their names in the class folder. Raises JobError."""
+        with storage_faults(self.name):
+            return ranges.planned(self._ranges(shard_rows), self._digests, self.spec.limit, self.name)
+
+    def read(
+        self, source_range: records.SourceRange, image: records.Image, classes: int
+    ) -> tuple[CleanRows, list[Reject]]:
+        """The range's rows. The labels are those of the plan, whatever folders have come since."""
+        return cleaning.clean_rows(self._rows(source_range), self.spec, image, classes)
+
+    @cached_property
+    def _place(self) -> Place:
+        place = resolve(self.spec.path)
+        if place.kind != "folder":
+            raise JobError(f"source.path: {place.name} is no folder; {_WANTED}")
+        return place
+
+    @cached_property
+    def _folders(self) -> list[_ClassFolder]:
+        return _class_folders(self._place.files(), self.name)
+
+    def _ranges(self, shard_rows: int) -> Iterator[records.SourceRange]:
+        labels = {name: label for label, name in enumerate(self.class_names())}
+        for split, folder in selected(self._folders, lambda folder: folder.split, self.spec.splits):
+            names = [file.name[len(folder.folder) + 1 :] for file in folder.files]
+            for start, stop in ranges.cut(0, len(names), shard_rows):
+                yield records.SourceRange(
+                    split=split,
+                    file=folder.folder,
+                    start=start,
+                    stop=stop,
+                    digest="",
+                    members=tuple(names[start:stop]),
+                    label=labels[folder.class_name],
+                )
+
+    def _digests(self, kept: list[records.SourceRange]) -> list[str]:
+        files = {file.name: file for folder in self._folders for file in folder.files}
+
+        def fixed(file: SourceFile) -> list[str]:
+            return [file.name, tag_digest(file.info) or content_digest(self._place.fs, file.path)]
+
+        return [
+            digest([r.label, in_parallel(fixed, [files[f"{r.file}/{member}"] for member in r.members])]) for r in kept
+        ]
+
+    def _rows(self, source_range: records.SourceRange) -> Iterator[RawRow]:
+        keys = [f"{source_range.file}/{member}" for member in source_range.members]
+        for start in range(0, len(keys), _FETCHED_AT_ONCE):
+            some = keys[start : start + _FETCHED_AT_ONCE]
+            # Not fs.cat: it takes brackets in file names for patterns.
+            contents = self._place.fs.cat_ranges([self._place.path_of(key) for key in some], None, None)
+            for key, content in zip(some, contents, strict=True):
+                if isinstance(content, Exception):
+                    raise content
+                yield RawRow(key, 0, source_range.label, content)
+
+
+def _class_folders(files: list[SourceFile], name: str) -> list[_ClassFolder]:
+    """Files by class folder, in the order of their paths. Raises JobError for files that fit no layout."""
+    split_folders = {top for top, _, rest in (f.name.partition("/") for f in files) if "/" in rest}
+    if unknown := sorted(top for top in split_folders if split_of_folder(top) is None):
+        example = next(f.name for f in files if f.name.startswith(f"{unknown[0]}/") and f.name.count("/") > 1)
+        raise JobError(f"source.path: {name} holds {example}, and {unknown[0]} is no split; {_WANTED}")
+    found: dict[tuple[str, str], list[SourceFile]] = defaultdict(list)
+    for file in files:
+        folder, _, base = file.name.rpartition("/")
+        depth = file.name.count("/")
+        if depth == (2 if file.name.partition("/")[0] in split_folders else 1):
+            split = split_of_folder(folder.partition("/")[0]) if depth == 2 else DEFAULT
+            found[split or DEFAULT, folder].append(file)
+        elif depth > 2 or base.lower().endswith(_IMAGE_SUFFIXES):
+            raise JobError(f"source.path: {name} holds {file.name}, which lies in no class folder; {_WANTED}")
+    if not found:
+        raise JobError(f"source.path: {name} holds no class folders with files; {_WANTED}")
+    return [_ClassFolder(split, folder, members) for (split, folder), members in found.items()]

@@ -1,0 +1,169 @@
+"""From encoded bytes to rows: decoding to 8-bit grey or RGB, and fitting to the size a job asks for."""
+
+from __future__ import annotations
+
+import io
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from pipeline.rows import RowError
+from schemas import records
+
+Pixels = NDArray[np.uint8]
+
+# Pillow also knows formats that run other programs (EPS starts Ghostscript) or that hold no photographs.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
+MIN_SIDE = 2
+_CROP_RATIO = 0.875
+_GREY_MODES = {"1", "L", "I;16", "I;16L", "I;16B", "I;16N"}
+_ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
+
+
+class UnreadableImageError(RowError):
+    """The bytes are no image in a known format, or are truncated or corrupt."""
+
+
+class UnknownRangeError(RowError):
+    """The pixels are 32-bit integers or floats: nothing says which value is white."""
+
+
+class ImageTooSmallError(RowError):
+    """A side is shorter than 2 pixels."""
+
+
+class ImageTooLargeError(RowError):
+    """The image has more pixels than the job allows."""
+
+
+class WrongSizeError(RowError):
+    """The image has another size than the rows of the run, and the job asks for no resizing."""
+
+
+def decode(data: bytes, *, max_pixels: int) -> Pixels:
+    """Pixels of an encoded image: uint8, H x W x 1 (grey) or H x W x 3 (RGB).
+
+    Alpha is laid over black, palettes become RGB, CMYK becomes RGB without a colour profile, 16-bit values keep their
+    high byte (for grey as Pillow does for RGB), and of animations the first frame is taken. EXIF orientation is
+    applied: the rows carry no EXIF, so upright pixels are the only way to keep what viewers and `datasets` show.
+
+    Raises RowError: no image, truncated, a side under 2 pixels, more than `max_pixels` (seen in the header, before
+    anything is decoded).
+    """
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except MemoryError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageTooLargeError(str(error)) from None
+    except Exception as error:  # plugins raise what they like: struct.error, SyntaxError, ValueError, ...
+        raise UnreadableImageError(_not_an_image(data, error)) from None
+    _check_sides(image.height, image.width, max_pixels)
+    image_format = image.format
+    try:
+        image.load()
+        return _eight_bit(_upright(image), image_format)
+    except (MemoryError, RowError):
+        raise
+    except Exception as error:
+        raise UnreadableImageError(f"{image_format} cannot be decoded: {error or type(error).__name__}") from None
+
+
+def flatten(pixels: Pixels) -> Pixels:
+    """H x W, or H x W x 1 to 4 channels (grey, grey + alpha, RGB, RGBA), to grey or RGB; alpha over black."""
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.shape[2] in (1, 3):
+        return pixels
+    colour, alpha = pixels[..., :-1].astype(np.uint16), pixels[..., -1:].astype(np.uint16)
+    return ((colour * alpha + 127) // 255).astype(np.uint8)
+
+
+def check_pixels(pixels: Pixels, *, max_pixels: int) -> None:
+    """Holds decoded pixels to the rules for files. Raises RowError: a side too short, too many pixels."""
+    _check_sides(pixels.shape[0], pixels.shape[1], max_pixels)
+
+
+def fit(pixels: Pixels, image: records.Image, *, resize: Literal["crop", "stretch"] | None, max_pixels: int) -> Pixels:
+    """Pixels in the shape of the run's rows, uint8 H x W x C. What fits already is not resampled.
+
+    crop: shorter side to round(size / 0.875), bilinear with antialiasing, then the centre; for other than square
+    sizes, the smallest scale that covers both sides / 0.875. stretch: both sides, bilinear. None: no resizing.
+    Colours turn grey by ITU-R 601. Raises WrongSizeError, or ImageTooLargeError where resizing would pass `max_pixels`.
+    """
+    picture = _with_channels(pixels, image.channels)
+    if pixels.shape[:2] != (image.height, image.width):
+        if resize is None:
+            raise WrongSizeError(
+                f"is {pixels.shape[0]} x {pixels.shape[1]} (height x width) where the rows of this run are "
+                f"{image.height} x {image.width}; set source.size to resize"
+            )
+        picture = (_cropped if resize == "crop" else _stretched)(picture, image, max_pixels)
+    array = np.asarray(picture, dtype=np.uint8)
+    return array.reshape(image.height, image.width, image.channels)
+
+
+def _check_sides(height: int, width: int, max_pixels: int) -> None:
+    if min(height, width) < MIN_SIDE:
+        raise ImageTooSmallError(f"{height} x {width} (height x width): a side is shorter than {MIN_SIDE} pixels")
+    if height * width > max_pixels:
+        raise ImageTooLargeError(f"{height} x {width} has more than source.max_pixels = {max_pixels} pixels")
+
+
+def _not_an_image(data: bytes, error: Exception) -> str:
+    if not data:
+        return "holds no bytes"
+    if isinstance(error, UnidentifiedImageError):
+        return f"{len(data)} bytes that are no image in a known format (begins {data[:8]!r})"
+    return f"no readable image header: {error or type(error).__name__}"
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    except Exception:  # a broken EXIF block does not make the pixels unusable
+        return image
+    return ImageOps.exif_transpose(image) if turned else image
+
+
+def _eight_bit(image: Image.Image, image_format: str | None) -> Pixels:
+    if image.mode == "F" or (image.mode == "I" and image_format not in ("PNG", "PPM")):
+        raise UnknownRangeError(f"{image_format} with 32-bit pixels; wants 8 or 16 bits per channel")
+    if image.mode.startswith("I"):
+        # Pillow's own conversion clips 16-bit grey at 255 in some versions.
+        return (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)[..., None]
+    transparent = image.mode in _ALPHA_MODES or "transparency" in image.info
+    grey = image.mode in _GREY_MODES or image.mode in ("LA", "La")
+    mode = ("LA" if transparent else "L") if grey else ("RGBA" if transparent else "RGB")
+    return flatten(np.asarray(image.convert(mode), dtype=np.uint8))
+
+
+def _with_channels(pixels: Pixels, channels: int) -> Image.Image:
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else np.ascontiguousarray(pixels))
+    return picture.convert("L" if channels == 1 else "RGB")
+
+
+def _stretched(picture: Image.Image, image: records.Image, max_pixels: int) -> Image.Image:
+    return picture.resize((image.width, image.height), Image.Resampling.BILINEAR)
+
+
+def _cropped(picture: Image.Image, image: records.Image, max_pixels: int) -> Image.Image:
+    width, height = _covering(picture.width, picture.height, image)
+    if width * height > max_pixels:
+        raise ImageTooLargeError(
+            f"{picture.height} x {picture.width} is so long that resizing makes it {height} x {width}, more than "
+            f"source.max_pixels = {max_pixels} pixels"
+        )
+    picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+    left, top = (width - image.width) // 2, (height - image.height) // 2
+    return picture.crop((left, top, left + image.width, top + image.height))
+
+
+def _covering(width: int, height: int, image: records.Image) -> tuple[int, int]:
+    """Width and height of the resized picture: the tighter side exact, the other in proportion, rounded."""
+    target_width, target_height = round(image.width / _CROP_RATIO), round(image.height / _CROP_RATIO)
+    if target_width * height >= target_height * width:
+        return target_width, max(round(height * target_width / width), image.height)
+    return max(round(width * target_height / height), image.width), target_height

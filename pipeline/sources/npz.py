@@ -1,0 +1,168 @@
+"""Arrays in .npz files. Only the rows that a range needs are read; nothing is unpickled."""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from pipeline.rows import CleanRows, Reject
+from pipeline.sources import cleaning, ranges
+from pipeline.sources.base import RawRow
+from pipeline.sources.files import Place, SourceFile, resolve, storage_faults
+from pipeline.sources.fingerprints import check_unchanged, fingerprint, in_parallel
+from pipeline.sources.images import UnreadableImageError
+from pipeline.sources.splits import selected, split_of_file
+from schemas import records
+from schemas.errors import JobError
+from schemas.sources import NpzSource
+
+_CORRUPT = (zipfile.BadZipFile, zlib.error, EOFError)
+
+
+@dataclass(frozen=True)
+class NpzReader:
+    """Reads images (uint8, N x H x W or N x H x W x C, C up to 4) and integer labels (N) from .npz files."""
+
+    spec: NpzSource
+
+    @property
+    def name(self) -> str:
+        """The path, without credentials and query."""
+        return self._place.name
+
+    def class_names(self) -> None:
+        """Arrays carry no class names."""
+        return
+
+    def probe(self) -> records.Image:
+        """Shape of the rows, from the job or the first file. Raises JobError."""
+        with storage_faults(self.name):
+            return cleaning.probe_image((raw for r in self._ranges(16) for raw in self._rows(r)), self.spec)
+
+    def plan(self, shard_rows: int) -> list[records.SourceRange]:
+        """Ranges of rows of one file. Raises JobError: missing arrays, wrong shapes or types."""
+        with storage_faults(self.name):
+            return ranges.planned(self._ranges(shard_rows), self._digests, self.spec.limit, self.name)
+
+    def read(
+        self, source_range: records.SourceRange, image: records.Image, classes: int
+    ) -> tuple[CleanRows, list[Reject]]:
+        """The range's rows. Raises RunError where the file has changed since the plan."""
+        check_unchanged(self._place.fs, self._place.path_of(source_range.file), source_range.digest, source_range.file)
+        return cleaning.clean_rows(self._rows(source_range), self.spec, image, classes)
+
+    @cached_property
+    def _place(self) -> Place:
+        return resolve(self.spec.path)
+
+    @cached_property
+    def _files(self) -> list[tuple[str, SourceFile]]:
+        files = self._place.files(".npz")
+        if not files:
+            raise JobError(f"source.path: {self.name} holds no .npz files")
+        return selected(files, lambda file: split_of_file(file.name), self.spec.splits)
+
+    def _ranges(self, shard_rows: int) -> Iterator[records.SourceRange]:
+        for split, file in self._files:
+            with self._place.fs.open(file.path, "rb") as handle, _archive(handle, file.name) as archive:
+                rows = self._checked_rows(archive, file.name)
+            for start, stop in ranges.cut(0, rows, shard_rows):
+                yield records.SourceRange(split=split, file=file.name, start=start, stop=stop, digest="")
+
+    def _digests(self, kept: list[records.SourceRange]) -> list[str]:
+        names = list(dict.fromkeys(r.file for r in kept))
+        found = in_parallel(lambda name: fingerprint(self._place.fs, self._place.path_of(name)), names)
+        by_name = dict(zip(names, found, strict=True))
+        return [by_name[r.file] for r in kept]
+
+    def _checked_rows(self, archive: zipfile.ZipFile, name: str) -> int:
+        images, image_type = self._header(archive, name, "images", self.spec.images)
+        labels, label_type = self._header(archive, name, "labels", self.spec.labels)
+        if image_type != np.uint8:
+            raise JobError(f"source.images: {self.spec.images} in {name} is {image_type}; wants uint8, 0 to 255")
+        if len(images) not in (3, 4) or (len(images) == 4 and not 1 <= images[3] <= 4):
+            raise JobError(
+                f"source.images: {self.spec.images} in {name} has shape {images}; wants N x H x W or N x H x W x C, "
+                "C in 1 to 4"
+            )
+        if label_type.kind not in "iu" or labels != images[:1]:
+            raise JobError(
+                f"source.labels: {self.spec.labels} in {name} is {label_type} of shape {labels}; wants {images[0]} "
+                "integers, one per image"
+            )
+        return int(images[0])
+
+    def _header(
+        self, archive: zipfile.ZipFile, name: str, key: str, array: str
+    ) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        members = [member.removesuffix(".npy") for member in archive.namelist()]
+        if array not in members:
+            raise JobError(f"source.{key}: no array {array!r} in {name}; it has: {', '.join(sorted(members))}")
+        try:
+            with archive.open(f"{array}.npy") as stream:
+                shape, _, dtype = _array_header(stream)
+        except (ValueError, *_CORRUPT) as error:
+            raise JobError(f"source.{key}: {array} in {name} is no array: {error}") from error
+        return shape, dtype
+
+    def _rows(self, source_range: records.SourceRange) -> Iterator[RawRow]:
+        name, start, stop = source_range.file, source_range.start, source_range.stop
+        with self._place.fs.open(self._place.path_of(name), "rb") as handle, _archive(handle, name) as archive:
+            labels = [int(label) for label in _rows_of(archive, self.spec.labels, start, stop)]
+            row = start
+            try:
+                for image in _rows_of(archive, self.spec.images, start, stop):
+                    yield RawRow(f"{name}#{row}", row, labels[row - start], image)
+                    row += 1
+            except _CORRUPT as error:
+                fault = UnreadableImageError(f"{self.spec.images} is corrupt from here on: {error}")
+                for left in range(row, stop):
+                    yield RawRow(f"{name}#{left}", left, labels[left - start], fault)
+
+
+def _archive(handle: Any, name: str) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(handle)
+    except zipfile.BadZipFile as error:
+        raise JobError(f"source.path: {name} is no .npz file, or is truncated: {error}") from error
+
+
+def _array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether the first index varies fastest, and type. Raises ValueError: no array, or pickled objects."""
+    version = npy.read_magic(stream)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"unknown .npy version {version}")
+    shape, fortran, dtype = (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(stream)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, which would have to be unpickled; save it as plain numbers")
+    return shape, fortran, dtype
+
+
+def _rows_of(archive: zipfile.ZipFile, array: str, start: int, stop: int) -> Iterator[NDArray[Any]]:
+    """Rows `start` to `stop` of an array. Rows before are skipped, not held; those after are not read.
+
+    Raises one of `_CORRUPT` where the file is.
+    """
+    with archive.open(f"{array}.npy") as stream:
+        shape, fortran, dtype = _array_header(stream)
+        if fortran:
+            stream.seek(0)
+            yield from npy.read_array(stream, allow_pickle=False)[start:stop]
+            return
+        size = dtype.itemsize * math.prod(shape[1:])
+        stream.seek(start * size, io.SEEK_CUR)
+        for _ in range(start, stop):
+            data = stream.read(size)
+            if len(data) < size:
+                raise EOFError("it ends too early")
+            yield np.frombuffer(data, dtype).reshape(shape[1:])

@@ -1,0 +1,236 @@
+"""Parquet files in the Hugging Face image layout, read by row group and only the columns needed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.rows import CleanRows, Reject, RowError
+from pipeline.sources import cleaning, ranges
+from pipeline.sources.base import RawRow
+from pipeline.sources.cleaning import NoImageError
+from pipeline.sources.files import Place, SourceFile, resolve, storage_faults
+from pipeline.sources.fingerprints import check_unchanged, fingerprint, in_parallel
+from pipeline.sources.images import UnreadableImageError
+from pipeline.sources.splits import selected, split_of_file
+from schemas import records
+from schemas.errors import JobError
+from schemas.sources import ParquetSource
+
+_ROWS_AT_ONCE = 64
+_BUFFER = 4 << 20
+_BINARY = (pa.types.is_binary, pa.types.is_large_binary)
+
+
+@dataclass(frozen=True)
+class _Footer:
+    groups: tuple[int, ...]
+    """Rows of each row group."""
+    names: tuple[str, ...] | None
+    """Class names of the label column, where the schema's metadata has them."""
+
+
+@dataclass(frozen=True)
+class ParquetReader:
+    """Reads a `struct<bytes, path>` (or binary) image column and an integer label column."""
+
+    spec: ParquetSource
+
+    @property
+    def name(self) -> str:
+        """The path, without credentials and query."""
+        return self._place.name
+
+    def class_names(self) -> tuple[str, ...] | None:
+        """Class names out of the files' schema metadata. Raises JobError where two files disagree."""
+        with storage_faults(self.name):
+            footers = in_parallel(lambda pair: self._footer(pair[1]), self._files)
+        named = [(file.name, footer.names) for (_, file), footer in zip(self._files, footers, strict=True)]
+        known = [(file, names) for file, names in named if names is not None]
+        for file, names in known:
+            if names != known[0][1]:
+                raise JobError(f"source.path: {known[0][0]} and {file} name different classes; make two jobs")
+        return known[0][1] if known else None
+
+    def probe(self) -> records.Image:
+        """Shape of the rows, from the job or the first readable rows. Raises JobError."""
+        with storage_faults(self.name):
+            return cleaning.probe_image((raw for r in self._ranges(16) for raw in self._rows(r)), self.spec)
+
+    def plan(self, shard_rows: int) -> list[records.SourceRange]:
+        """Ranges of rows of one file, which end at row groups where they can. Raises JobError."""
+        with storage_faults(self.name):
+            return ranges.planned(self._ranges(shard_rows), self._digests, self.spec.limit, self.name)
+
+    def read(
+        self, source_range: records.SourceRange, image: records.Image, classes: int
+    ) -> tuple[CleanRows, list[Reject]]:
+        """The range's rows. Raises RunError where the file has changed since the plan."""
+        check_unchanged(self._place.fs, self._place.path_of(source_range.file), source_range.digest, source_range.file)
+        return cleaning.clean_rows(self._rows(source_range), self.spec, image, classes)
+
+    @cached_property
+    def _place(self) -> Place:
+        return resolve(self.spec.path)
+
+    @cached_property
+    def _files(self) -> list[tuple[str, SourceFile]]:
+        files = self._place.files(".parquet")
+        if not files:
+            raise JobError(f"source.path: {self.name} holds no .parquet files")
+        return selected(files, lambda file: split_of_file(file.name), self.spec.splits)
+
+    @cached_property
+    def _footers(self) -> dict[str, _Footer]:
+        return {}
+
+    def _footer(self, file: SourceFile) -> _Footer:
+        if file.name not in self._footers:
+            with _Opened(self._place.fs, file.path, buffer=0) as opened:
+                parquet = opened.parquet(file.name)
+                _check_columns(parquet.schema_arrow, self.spec, file.name)
+                groups = tuple(parquet.metadata.row_group(g).num_rows for g in range(parquet.num_row_groups))
+                self._footers[file.name] = _Footer(groups, _class_names(parquet.schema_arrow, self.spec.label))
+        return self._footers[file.name]
+
+    def _ranges(self, shard_rows: int) -> Iterator[records.SourceRange]:
+        for split, file in self._files:
+            for start, stop in ranges.cut_groups(self._footer(file).groups, shard_rows):
+                yield records.SourceRange(split=split, file=file.name, start=start, stop=stop, digest="")
+
+    def _digests(self, kept: list[records.SourceRange]) -> list[str]:
+        names = list(dict.fromkeys(r.file for r in kept))
+        found = in_parallel(lambda name: fingerprint(self._place.fs, self._place.path_of(name)), names)
+        by_name = dict(zip(names, found, strict=True))
+        return [by_name[r.file] for r in kept]
+
+    def _rows(self, source_range: records.SourceRange) -> Iterator[RawRow]:
+        name, path = source_range.file, self._place.path_of(source_range.file)
+        with _Opened(self._place.fs, path, buffer=_BUFFER) as opened:
+            parquet = opened.parquet(name)
+            begin = 0
+            for group in range(parquet.num_row_groups):
+                end = begin + parquet.metadata.row_group(group).num_rows
+                start, stop = max(begin, source_range.start), min(end, source_range.stop)
+                if start < stop:
+                    for row, label, image in self._group_rows(opened, parquet, group, start - begin, stop - begin):
+                        yield RawRow(f"{name}#{begin + row}", begin + row, label, image)
+                begin = end
+
+    def _group_rows(
+        self, opened: _Opened, parquet: pq.ParquetFile, group: int, start: int, stop: int
+    ) -> Iterator[tuple[int, int | None, bytes | RowError]]:
+        """(row, label, image) of rows `start` to `stop` of a row group. Stops decoding where the slice ends."""
+        row = 0
+        columns = [self.spec.image, self.spec.label]
+        try:
+            for batch in parquet.iter_batches(_ROWS_AT_ONCE, row_groups=[group], columns=columns, use_threads=False):
+                first, last = max(start, row), min(stop, row + len(batch))
+                if first < last:
+                    part = batch.slice(first - row, last - first)
+                    labels, images = part[self.spec.label].to_pylist(), part[self.spec.image].to_pylist()
+                    for offset, (label, image) in enumerate(zip(labels, images, strict=True)):
+                        yield first + offset, label, _image_bytes(image)
+                row += len(batch)
+                if row >= stop:
+                    return
+        except (pa.ArrowException, OSError) as error:
+            if opened.fault is not None:
+                raise opened.fault from None
+            fault = UnreadableImageError(f"row group {group} is corrupt: {error}")
+            yield from ((left, 0, fault) for left in range(max(start, row), stop))
+
+
+class _Opened:
+    """A file as pyarrow reads it through fsspec. Remembers a fault of storage, which is not to pass for corruption."""
+
+    def __init__(self, fs: Any, path: str, *, buffer: int) -> None:
+        self.fault: Exception | None = None
+        self._handle = fs.open(path, "rb")
+        self._buffer = buffer
+        self.seek, self.tell = self._handle.seek, self._handle.tell
+
+    def __enter__(self) -> _Opened:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def parquet(self, name: str) -> pq.ParquetFile:
+        """Raises JobError where it is no Parquet file."""
+        try:
+            # A buffer makes pyarrow stream column chunks; without one it loads those of a row group whole.
+            return pq.ParquetFile(
+                pa.PythonFile(self, "r"), buffer_size=self._buffer, pre_buffer=False, page_checksum_verification=True
+            )
+        except (pa.ArrowException, OSError) as error:
+            if self.fault is not None:
+                raise self.fault from None
+            raise JobError(f"source.path: {name} is no Parquet file, or is truncated: {error}; remove it") from error
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            data: bytes = self._handle.read(size)
+        except Exception as error:
+            self.fault = error
+            raise
+        return data
+
+    @property
+    def closed(self) -> bool:
+        return bool(self._handle.closed)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._handle.close()
+
+
+def _check_columns(schema: pa.Schema, spec: ParquetSource, name: str) -> None:
+    for key, column in (("image", spec.image), ("label", spec.label)):
+        if column not in schema.names:
+            raise JobError(f"source.{key}: no column {column!r} in {name}; it has: {', '.join(schema.names)}")
+    image, label = schema.field(spec.image).type, schema.field(spec.label).type
+    if pa.types.is_struct(image):
+        inner = image.field("bytes").type if image.get_field_index("bytes") >= 0 else None
+    else:
+        inner = image
+    if inner is None or not any(is_binary(inner) for is_binary in _BINARY):
+        raise JobError(
+            f"source.image: column {spec.image!r} in {name} is {image}; wants struct<bytes: binary, path: string>, "
+            f"or binary; the columns are: {', '.join(schema.names)}"
+        )
+    if not pa.types.is_integer(label):
+        raise JobError(
+            f"source.label: column {spec.label!r} in {name} is {label}; wants integers; "
+            f"the columns are: {', '.join(schema.names)}"
+        )
+
+
+def _class_names(schema: pa.Schema, label: str) -> tuple[str, ...] | None:
+    """Names at info.features.<label>.names of the `huggingface` metadata; None where they are not."""
+    try:
+        names = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][label]["names"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return tuple(map(str, names)) if isinstance(names, list) and names else None
+
+
+def _image_bytes(image: Any) -> bytes | RowError:
+    data = image.get("bytes") if isinstance(image, dict) else image
+    if isinstance(data, bytes):
+        return data
+    path = image.get("path") if isinstance(image, dict) else None
+    if path:
+        return NoImageError(f"holds a path ({path}) and no bytes; embed the images, or use format: imagefolder")
+    return NoImageError("image is null")

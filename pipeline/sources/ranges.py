@@ -1,0 +1,60 @@
+"""Cutting sources into ranges of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from pipeline.sources.base import narrowed
+from schemas import records
+from schemas.errors import JobError
+
+
+def cut(start: int, stop: int, shard_rows: int) -> Iterator[tuple[int, int]]:
+    """(start, stop) of consecutive pieces of at most `shard_rows` rows."""
+    for begin in range(start, stop, shard_rows):
+        yield begin, min(begin + shard_rows, stop)
+
+
+def cut_groups(groups: Sequence[int], shard_rows: int) -> Iterator[tuple[int, int]]:
+    """Pieces that end where row groups end, so that none is read twice; a group over `shard_rows` is cut by itself.
+
+    `groups`: rows of each group.
+    """
+    start = stop = 0
+    for rows in groups:
+        if stop - start + rows > shard_rows:
+            if stop > start:
+                yield start, stop
+            start = stop
+        stop += rows
+        if stop - start > shard_rows:
+            yield from cut(start, stop, shard_rows)
+            start = stop
+    if stop > start:
+        yield start, stop
+
+
+def planned(
+    ranges: Iterable[records.SourceRange],
+    digest_of: Callable[[list[records.SourceRange]], list[str]],
+    limit: int | None,
+    name: str,
+) -> list[records.SourceRange]:
+    """The first `limit` rows (None: all) of ranges, each with its digest. `name`: for the error.
+
+    Ranges past the limit are not asked for. Raises JobError where there are no rows.
+    """
+    kept = list(_limited(ranges, limit))
+    if not kept:
+        raise JobError(f"source.path: {name} holds no rows")
+    return [r.model_copy(update={"digest": d}) for r, d in zip(kept, digest_of(kept), strict=True)]
+
+
+def _limited(ranges: Iterable[records.SourceRange], limit: int | None) -> Iterator[records.SourceRange]:
+    left = limit
+    for piece in ranges:
+        if left is not None and piece.rows >= left:
+            yield narrowed(piece, piece.start, piece.start + left)
+            return
+        yield piece
+        left = None if left is None else left - piece.rows
