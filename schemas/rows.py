@@ -14,10 +14,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from schemas.digests import digest
+
 CONTRACT_VERSION = "1.0"
 
 ADVERSARIAL, GENERATED, AUGMENTED = "adversarial", "generated", "augmented"
-KINDS = (ADVERSARIAL, GENERATED, AUGMENTED)
+KINDS = {ADVERSARIAL: "A", GENERATED: "G", AUGMENTED: "U"}
+"""Kinds of row, and the letter that stands for each in `Column.required`."""
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 _CLASS = "class"  # int64 that indexes the class names
@@ -37,6 +40,10 @@ class Column:
     def is_class(self) -> bool:
         """Whether the values index the class names."""
         return self.feature == _CLASS
+
+    def required_of(self, kind: str) -> bool:
+        """Whether rows of this kind must fill the column."""
+        return KINDS[kind] in self.required
 
 
 _string, _i32, _i64, _f32, _f64 = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.float64()
@@ -91,6 +98,11 @@ def arrow_schema(class_names: Sequence[str]) -> pa.Schema:
     info = {"info": {"features": huggingface_features(class_names)}}
     metadata = {"huggingface": json.dumps(info, ensure_ascii=False)}
     return pa.schema([pa.field(c.name, c.type) for c in COLUMNS], metadata=metadata)
+
+
+def schema_sha256(class_names: Sequence[str]) -> str:
+    """Digest of a data file's schema: column names, types and class names."""
+    return digest([[[c.name, str(c.type), c.is_class] for c in COLUMNS], list(class_names)])
 
 
 def huggingface_features(class_names: Sequence[str]) -> dict[str, Any]:

@@ -1,0 +1,23 @@
+"""The versions that a run was made with."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+LIBRARIES = ("hardset", "torch", "numpy", "pyarrow", "pillow", "kornia", "safetensors", "ray", "fsspec", "pydantic")
+"""Distributions that touch the rows or move them."""
+
+
+def versions() -> dict[str, str]:
+    """Version of Python, of the platform and of every library in `LIBRARIES` that is installed; no host, no paths.
+
+    torch's version says which CUDA it was built for, such as `2.13.0+cu130`.
+    """
+    found = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
