@@ -1,106 +1,108 @@
-"""Augmentations: parameters are drawn from the row's key, then applied by a pure function of (images, parameters)."""
+"""The augmentation operations: each draws its parameters per row, then applies them as a pure function.
+
+To add one: declare its settings in `schemas.recipes`, write its `draw` and `apply`, and give it a line in `OPERATIONS`.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from kornia.geometry.transform import rotate as kornia_rotate
+from kornia.geometry.transform import hflip, vflip, warp_affine
 from torch import Tensor
 
-from pipeline import rng
-from schemas.recipes import Crop, GaussianNoise, HorizontalFlip, Operation, Rotate, VerticalFlip
-
-STREAMS_PER_OPERATION = 64
-_APPLIED, _FIRST, _SECOND = 0, 1, 2
+from pipeline.augment.streams import Stream
+from schemas.recipes import Crop, GaussianNoise, Rotate
 
 Parameters = Mapping[str, Tensor]
-"""One value per row under each name; `applied` is always there."""
+"""What was drawn, by name: one scalar per row, (N,), bool, int64 or float64, so that JSON holds it exactly."""
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Row seeds and the operation's place in the recipe: where its random values come from."""
+class Operation:
+    """One augmentation. Whether it applies to a row is drawn and handled outside (`applied`)."""
 
-    seeds: Tensor
-    position: int
+    draw: Callable[[Any, Stream], Parameters]
+    """Settings and the rows' random stream to each row's parameters."""
+    apply: Callable[[Tensor, Parameters, Stream], Tensor]
+    """Images in [0, 1], float32 N x C x H x W, and their parameters to images of the same shape.
 
-    def uniform(self, parameter: int, shape: tuple[int, ...] = ()) -> Tensor:
-        """float32 in [0, 1), (N, *shape)."""
-        return rng.uniform(self.seeds, self._draw(parameter), shape)
-
-    def integers(self, parameter: int, high: int) -> Tensor:
-        """int64 in [0, high), (N,)."""
-        return rng.integers(self.seeds, self._draw(parameter), high)
-
-    def normal(self, parameter: int, shape: tuple[int, ...]) -> Tensor:
-        """Standard normal, (N, *shape)."""
-        return rng.normal(self.seeds, self._draw(parameter), shape)
-
-    def _draw(self, parameter: int) -> int:
-        return rng.Draw.AUGMENT + STREAMS_PER_OPERATION * self.position + parameter
+    The result may leave [0, 1]. The stream is for noise, which is too large to be stored as a parameter.
+    """
 
 
-@dataclass(frozen=True)
-class Kind:
-    """How one operation draws and applies."""
-
-    draw: Callable[[Any, Rows], dict[str, Tensor]]
-    apply: Callable[[Any, Tensor, Parameters, Rows], Tensor]
-
-
-def draw(operation: Operation, rows: Rows) -> dict[str, Tensor]:
-    """The operation's parameters for every row: `applied` (bool) and what the operation needs."""
-    applied = rows.uniform(_APPLIED) < operation.p
-    return {"applied": applied, **KINDS[type(operation)].draw(operation, rows)}
-
-
-def apply(operation: Operation, images: Tensor, parameters: Parameters, rows: Rows) -> Tensor:
-    """Images (N, C, H, W) after the operation, where it is applied; others come back as they were."""
-    changed = KINDS[type(operation)].apply(operation, images, parameters, rows)
-    return torch.where(parameters["applied"].view(-1, 1, 1, 1), changed, images)
-
-
-def _draw_nothing(_: Operation, __: Rows) -> dict[str, Tensor]:
+def _nothing(spec: object, stream: Stream) -> Parameters:
     return {}
 
 
-def _draw_angle(operation: Rotate, rows: Rows) -> dict[str, Tensor]:
-    return {"degrees": (2 * rows.uniform(_FIRST) - 1) * operation.degrees}
+def _flip_horizontally(images: Tensor, parameters: Parameters, stream: Stream) -> Tensor:
+    flipped: Tensor = hflip(images)
+    return flipped
 
 
-def _rotate(_: Rotate, images: Tensor, parameters: Parameters, __: Rows) -> Tensor:
-    turned: Tensor = kornia_rotate(images, parameters["degrees"], mode="bilinear", padding_mode="zeros")
+def _flip_vertically(images: Tensor, parameters: Parameters, stream: Stream) -> Tensor:
+    flipped: Tensor = vflip(images)
+    return flipped
+
+
+def _draw_angle(spec: Rotate, stream: Stream) -> Parameters:
+    return {"degrees": (2 * stream.uniform(0) - 1) * spec.degrees}
+
+
+def _rotate(images: Tensor, parameters: Parameters, stream: Stream) -> Tensor:
+    """Turns counter-clockwise about the centre, bilinear; what comes in from outside is 0."""
+    height, width = images.shape[-2:]
+    x, y = (width - 1) / 2, (height - 1) / 2
+    rows = []
+    for degrees in parameters["degrees"].tolist():
+        cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+        rows.append([[cos, sin, x - cos * x - sin * y], [-sin, cos, y + sin * x - cos * y]])
+    matrices = torch.tensor(rows, dtype=images.dtype, device=images.device)
+    turned: Tensor = warp_affine(
+        images, matrices, (height, width), mode="bilinear", padding_mode="zeros", align_corners=True
+    )
     return turned
 
 
-def _draw_corner(operation: Crop, rows: Rows) -> dict[str, Tensor]:
-    places = 2 * operation.padding + 1
-    return {"top": rows.integers(_FIRST, places), "left": rows.integers(_SECOND, places)}
+def _draw_corner(spec: Crop, stream: Stream) -> Parameters:
+    places = 2 * spec.padding + 1
+    return {name: stream.integers(number, places) - spec.padding for number, name in enumerate(("top", "left"))}
 
 
-def _crop(operation: Crop, images: Tensor, parameters: Parameters, _: Rows) -> Tensor:
-    count, channels, height, width = images.shape
-    padded = F.pad(images, (operation.padding,) * 4)
-    down = parameters["top"][:, None] + torch.arange(height, device=images.device)
-    across = parameters["left"][:, None] + torch.arange(width, device=images.device)
-    row_index = down.view(count, 1, height, 1).expand(count, channels, height, padded.shape[3])
-    column_index = across.view(count, 1, 1, width).expand(count, channels, height, width)
-    return padded.gather(2, row_index).gather(3, column_index)
+def _crop(images: Tensor, parameters: Parameters, stream: Stream) -> Tensor:
+    """Cuts the original size out with its corner at (top, left) of the image; what lies outside is 0. Exact."""
+    _, _, height, width = images.shape
+    down = torch.arange(height, device=images.device) + parameters["top"][:, None]
+    right = torch.arange(width, device=images.device) + parameters["left"][:, None]
+    inside = ((down >= 0) & (down < height))[:, None, :, None] & ((right >= 0) & (right < width))[:, None, None, :]
+    rows = torch.arange(len(images), device=images.device)[:, None, None, None]
+    channels = torch.arange(images.shape[1], device=images.device)[:, None, None]
+    moved = images[
+        rows,
+        channels,
+        down.clamp(0, height - 1)[:, None, :, None],
+        right.clamp(0, width - 1)[:, None, None, :],
+    ]
+    return moved * inside
 
 
-def _noise(operation: GaussianNoise, images: Tensor, _: Parameters, rows: Rows) -> Tensor:
-    return images + float(operation.std) * rows.normal(_FIRST, tuple(images.shape[1:]))
+def _draw_std(spec: GaussianNoise, stream: Stream) -> Parameters:
+    return {"std": torch.full(stream.seeds.shape, float(spec.std), dtype=torch.float64, device=stream.seeds.device)}
 
 
-KINDS: dict[type, Kind] = {
-    HorizontalFlip: Kind(_draw_nothing, lambda _, images, *__: images.flip(3)),
-    VerticalFlip: Kind(_draw_nothing, lambda _, images, *__: images.flip(2)),
-    Rotate: Kind(_draw_angle, _rotate),
-    Crop: Kind(_draw_corner, _crop),
-    GaussianNoise: Kind(_draw_nothing, _noise),
+def _add_noise(images: Tensor, parameters: Parameters, stream: Stream) -> Tensor:
+    """Adds normal noise, drawn anew from the row's seed each time."""
+    return images + parameters["std"].to(images.dtype)[:, None, None, None] * stream.normal(0, tuple(images.shape[1:]))
+
+
+OPERATIONS: Mapping[str, Operation] = {
+    "hflip": Operation(_nothing, _flip_horizontally),
+    "vflip": Operation(_nothing, _flip_vertically),
+    "rotate": Operation(_draw_angle, _rotate),
+    "crop": Operation(_draw_corner, _crop),
+    "gaussian_noise": Operation(_draw_std, _add_noise),
 }
-"""Every operation, by its declaration. A new one is a declaration in `schemas.recipes` and a line here."""
+"""Operations by the `name` of their declaration."""

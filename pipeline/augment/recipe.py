@@ -1,89 +1,68 @@
-"""Augmented rows: operations in order, at a fixed batch shape, with the parameters of each row on record."""
+"""The augmentation as a recipe: clean rows in, augmented rows and their drawn parameters out."""
 
 from __future__ import annotations
-
-import json
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.augment.operations import Rows, apply, draw
+from pipeline.augment.parameters import apply, draw, from_json, to_json
 from pipeline.rows import CleanRows, MadeRows, Pixels
-from schemas.recipes import Augment, Operation
+from schemas.recipes import Augment
 from schemas.rows import AUGMENTED
+
+_VALUES = 1 << 20  # pixel values in flight; the noise generator holds about 150 bytes for each
 
 
 class AugmentRecipe:
-    """Makes `variants` augmented rows from each clean row."""
+    """Applies the operations in order, with parameters drawn for each made row from its own seed."""
 
     kind = AUGMENTED
     op = "augment"
 
     def __init__(self, spec: Augment, *, batch: int, device: torch.device) -> None:
+        """`batch`: most rows that are worked on at once; it does not change the rows."""
         self.variants = spec.variants
-        self._ops, self._batch, self._device = spec.ops, batch, device
+        self._spec = spec
+        self._batch = batch
+        self._device = device
 
     def make(self, rows: CleanRows, seeds: NDArray[np.int64]) -> MadeRows:
-        """Augmented rows in the order (parent, variant)."""
-        count = len(rows) * self.variants
-        parents = np.repeat(np.arange(len(rows)), self.variants)
-        pixels, params = np.empty((count, *rows.pixels.shape[1:]), np.uint8), list[str | None]()
+        """`variants` rows of each clean row, in the order (parent, variant); column `params` holds what was drawn."""
+        parents = np.repeat(np.arange(len(rows), dtype=np.int64), self.variants)
         flat = seeds.reshape(-1)
-        for start in range(0, count, self._batch):
-            part = slice(start, min(start + self._batch, count))
-            made, drawn = self._make_batch(rows.pixels[parents[part]], flat[part])
-            pixels[part] = made
-            params += drawn
-        variants = np.tile(np.arange(self.variants, dtype=np.int32), len(rows))
-        return MadeRows(pixels, parents, variants, {"params": params})
-
-    def _make_batch(self, pixels: Pixels, seeds: NDArray[np.int64]) -> tuple[Pixels, list[str]]:
-        """One batch, filled up with its first row to the fixed shape."""
-        count = len(pixels)
-        fill = np.zeros(self._batch, np.int64)
-        fill[:count] = np.arange(count)
-        images, keys = _to_images(pixels[fill], self._device), torch.from_numpy(seeds[fill]).to(self._device)
-        drawn = [draw(operation, Rows(keys, position)) for position, operation in enumerate(self._ops)]
-        made = _to_pixels(_applied(self._ops, images, drawn, keys))
-        return made[:count], [_record(self._ops, drawn, row) for row in range(count)]
-
-
-def replay_params(ops: Sequence[Operation], pixels: Pixels, params: Sequence[str], seeds: NDArray[np.int64]) -> Pixels:
-    """The rows that stored `params` describe, from their clean pixels (uint8 N x H x W x C)."""
-    records = [json.loads(text) for text in params]
-    drawn = [
-        {name: torch.tensor([record[at][name] for record in records]) for name in records[0][at] if name != "name"}
-        for at in range(len(ops))
-    ]
-    cpu = torch.device("cpu")
-    return _to_pixels(_applied(ops, _to_images(pixels, cpu), drawn, torch.from_numpy(seeds)))
+        pixels = np.empty((len(parents), *rows.pixels.shape[1:]), np.uint8)
+        params: list[str] = []
+        step = max(1, min(self._batch, _VALUES // max(1, int(np.prod(rows.pixels.shape[1:])))))
+        for start in range(0, len(parents), step):
+            part = slice(start, start + step)
+            keys = torch.from_numpy(flat[part]).to(self._device)
+            drawn = draw(self._spec.ops, keys)
+            images = to_images(rows.pixels[parents[part]], self._device)
+            pixels[part] = to_pixels(apply(images, drawn, keys))
+            params += to_json(drawn, len(keys))
+        return MadeRows(
+            pixels=pixels,
+            parents=parents,
+            variants=np.tile(np.arange(self.variants, dtype=np.int32), len(rows)),
+            columns={"params": params},
+        )
 
 
-def _applied(ops: Sequence[Operation], images: Tensor, drawn: Sequence[dict[str, Tensor]], seeds: Tensor) -> Tensor:
-    for position, (operation, parameters) in enumerate(zip(ops, drawn, strict=True)):
-        images = apply(operation, images, parameters, Rows(seeds, position))
-    return images
+def replay_params(pixels: Pixels, params: str, seed: int) -> Pixels:
+    """The made row of one clean row, H x W x C uint8, from its `params` and `seed` columns alone."""
+    images = to_images(pixels[None], torch.device("cpu"))
+    row: Pixels = to_pixels(apply(images, from_json(params), torch.tensor([seed])))[0]
+    return row
 
 
-def _record(ops: Sequence[Operation], drawn: Sequence[dict[str, Tensor]], row: int) -> str:
-    """Compact JSON of what was drawn for a row; float32 values are written so that they read back the same."""
-    entries: list[dict[str, Any]] = [
-        {"name": operation.name, **{name: values[row].item() for name, values in parameters.items()}}
-        for operation, parameters in zip(ops, drawn, strict=True)
-    ]
-    return json.dumps(entries, separators=(",", ":"))
-
-
-def _to_images(pixels: Pixels, device: torch.device) -> Tensor:
+def to_images(pixels: Pixels, device: torch.device) -> Tensor:
+    """uint8 N x H x W x C to float32 N x C x H x W in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(0, 3, 1, 2).float() / 255
 
 
-def _to_pixels(images: Tensor) -> Pixels:
-    """Round half to even onto the 8-bit grid."""
-    levels = (images.clamp(0, 1) * 255).round().to(torch.uint8)
-    pixels: Pixels = levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+def to_pixels(images: Tensor) -> Pixels:
+    """Float N x C x H x W in [0, 1] to uint8 N x H x W x C, rounded half to even."""
+    pixels: Pixels = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
     return pixels
