@@ -19,8 +19,8 @@ from pipeline.plan import make_plan
 from pipeline.recipes import recipe_text
 from pipeline.sinks.card import write_card
 from pipeline.sinks.environment import versions
-from pipeline.sinks.ledger import Ledger, manifests
 from pipeline.sinks.lease import hold_lease
+from pipeline.sinks.ledger import Ledger, manifests
 from pipeline.storage import Folder
 from schemas.digests import digest, recipe_id
 from schemas.errors import JobError

@@ -1,10 +1,21 @@
-"""Fixtures that several rooms share."""
+"""Fixtures that several rooms share: real data where it is at hand, a small model, a small dataset."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import safetensors.torch
+import torch
+import yaml
+
+from jobs.train_gan import train, training_rows
+from pipeline.models.fitting import fit_classifier
+from pipeline.models.zoo import small_cnn
+from pipeline.run import generate
+from tests.support import document, job_of
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +25,38 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no folder of real data beside the checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Paths of a classifier trained on the digits, and of a generator trained for a few steps."""
+    folder = tmp_path_factory.mktemp("weights")
+    paths = {"victim": str(folder / "victim.safetensors"), "generator": str(folder / "generator.safetensors")}
+    job = job_of(paths, folder / "unused", sample=True)
+    rows, classes = training_rows(job)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = fit_classifier(small_cnn(classes=classes), rows.pixels, rows.labels, epochs=8, seed=0)
+    safetensors.torch.save_file(module.state_dict(), paths["victim"])
+    train(job)
+    return paths
+
+
+@pytest.fixture(scope="session")
+def small_dataset(weights: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with all three families. Tests that change it work on a copy."""
+    out = tmp_path_factory.mktemp("dataset") / "out"
+    assert generate(job_of(weights, out, sample=True)).status == "complete"
+    return out
+
+
+@pytest.fixture
+def write_job(weights: dict[str, str], tmp_path: Path) -> Callable[..., Path]:
+    """Writes a job file and returns its path; the output is `out` beside it."""
+
+    def write(*, out: Path | None = None, **changes: Any) -> Path:
+        path = tmp_path / f"job{len(list(tmp_path.glob('job*.yaml')))}.yaml"
+        path.write_text(yaml.safe_dump(document(weights, out or tmp_path / "out", **changes)))
+        return path
+
+    return write

@@ -1,0 +1,16 @@
+"""The row contract as a table for the docs."""
+
+from __future__ import annotations
+
+from schemas.rows import COLUMNS, IMAGE
+
+
+def column_table() -> str:
+    """Markdown: one line per column. A, G and U stand for adversarial, generated and augmented rows."""
+    lines = ["| column | type | filled for | meaning |", "|---|---|---|---|"]
+    for column in COLUMNS:
+        shown = "struct<bytes, path>" if column.type == IMAGE else str(column.type)
+        kind = f"{shown}, class" if column.is_class else shown
+        filled = "all" if column.required == "AGU" else " ".join(column.required) or "where it applies"
+        lines.append(f"| `{column.name}` | {kind} | {filled} | {column.meaning.replace('|', '/')} |")
+    return "\n".join(lines) + "\n"

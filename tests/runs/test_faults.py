@@ -1,0 +1,156 @@
+"""Killed workers, killed drivers, signals: the next start ends with the bytes of a clean run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import digests, document, hardset, job_of, last_json
+
+WriteJob = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(weights: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Digests of a run that nothing disturbed."""
+    from pipeline.run import generate
+
+    out = tmp_path_factory.mktemp("undisturbed") / "out"
+    assert generate(slow_job(weights, out)).status == "complete"
+    return digests(out)
+
+
+def slow_job(weights: dict[str, str], out: Path):  # type: ignore[no-untyped-def]
+    """Many small shards, so that there is a middle to be killed in."""
+    return job_of(weights, out, output={"path": str(out), "shard_rows": 20})
+
+
+@pytest.fixture
+def started(write_job: WriteJob, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path, Path]]:
+    """The command line at work, with at least three shards committed."""
+    job = write_job(output={"path": str(tmp_path / "out"), "shard_rows": 20})
+    command = [sys.executable, "-c", "from jobs.app import main; main()", "generate", str(job), "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    out = tmp_path / "out"
+    deadline = time.monotonic() + 90
+    while len(list(out.glob("_hardset/runs/*/receipts/*.json"))) < 3:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "no receipts in time"
+        time.sleep(0.02)
+    yield process, job, out
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+
+
+def children(pid: int) -> list[int]:
+    """Process ids of a process's descendants."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[1]) == pid:
+                found += [int(entry.name), *children(int(entry.name))]
+    return found
+
+
+def workers(pid: int) -> list[int]:
+    """Process ids of the shard actors below a driver."""
+    found = []
+    for child in children(pid):
+        try:
+            name = Path(f"/proc/{child}/cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if "ShardActor" in name:
+            found.append(child)
+    return found
+
+
+def test_a_killed_worker_changes_nothing(started, undisturbed: dict[str, str]) -> None:  # type: ignore[no-untyped-def]
+    process, _, out = started
+    victims = workers(process.pid)
+    assert victims, "no worker to kill"
+    os.kill(victims[0], signal.SIGKILL)
+    _, stderr = process.communicate(timeout=150)
+    assert process.returncode == 0, stderr
+    assert digests(out) == undisturbed
+
+
+def test_a_killed_driver_is_resumed_to_the_same_bytes(started, undisturbed: dict[str, str]) -> None:  # type: ignore[no-untyped-def]
+    process, job, out = started
+    process.kill()
+    process.wait()
+    assert not list(out.glob("_hardset/runs/*/manifest.json"))
+    done = hardset("generate", job, "--json")
+    assert done.returncode == 0, done.stderr
+    assert 0 < last_json(done)["shards_made"] < last_json(done)["shards"]
+    assert digests(out) == undisturbed
+
+
+def test_sigterm_stops_with_4_and_the_next_start_goes_on(started, undisturbed: dict[str, str]) -> None:  # type: ignore[no-untyped-def]
+    process, job, out = started
+    process.send_signal(signal.SIGTERM)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 4, stderr
+    assert '"status":"stopped"' in stdout.strip().splitlines()[-1]
+    assert not list(out.glob("_hardset/runs/*/manifest.json"))
+    assert hardset("generate", job).returncode == 0
+    assert digests(out) == undisturbed
+
+
+def test_a_second_run_at_the_same_time_is_told_who_is_at_work(started) -> None:  # type: ignore[no-untyped-def]
+    process, job, _ = started
+    done = hardset("generate", job)
+    assert process.poll() is None, "the first run ended before the second was tried"
+    assert done.returncode == 1
+    assert str(process.pid) in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_shard_that_always_fails_is_reported_and_the_rest_is_there(
+    weights: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that dies on one digit's pixels stands for code that crashes on one input."""
+    from pipeline.run import generate
+
+    module = tmp_path / "moody.py"
+    module.write_text(MOODY)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    model = {"factory": "moody:moody_cnn", "weights": weights["victim"], "classes": 10}
+    from schemas.loading import parse_job
+
+    job = parse_job(document(weights, tmp_path / "out", model=model, run={"actors": 2, "batch": 64, "max_attempts": 2}))
+    outcome = generate(job)
+    assert outcome.status == "incomplete"
+    assert outcome.manifest is not None
+    assert outcome.manifest.failures
+    assert all(failure.attempts == 2 for failure in outcome.manifest.failures)
+    assert "moody" in outcome.manifest.failures[0].error
+    assert outcome.manifest.totals.rows_out > 0
+
+
+MOODY = """
+import torch
+from pipeline.models.zoo import small_cnn
+
+def moody_cnn():
+    model = small_cnn()
+
+    def refuse(module, inputs):
+        if (inputs[0].sum((1, 2, 3)) > 26.4).any():
+            raise RuntimeError("moody: too bright a row")
+
+    model.register_forward_pre_hook(refuse)
+    return model
+"""

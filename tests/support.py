@@ -1,0 +1,68 @@
+"""Jobs on a small trained model, the real command line, and digests of what it wrote."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from schemas.job import Job
+from schemas.loading import parse_job
+
+RECIPES: list[dict[str, Any]] = [
+    {"kind": "attack", "name": "pgd", "norm": "linf", "eps": "20/255", "steps": 5},
+    {"kind": "attack", "name": "fgsm", "norm": "linf", "eps": {"min": "2/255", "max": "0.15"}},
+    {
+        "kind": "augment",
+        "ops": [{"name": "rotate", "degrees": 15}, {"name": "gaussian_noise", "std": 0.05}],
+        "variants": 2,
+    },
+]
+
+
+def document(weights: dict[str, str], out: Path | str, *, sample: bool = False, **changes: Any) -> dict[str, Any]:
+    """A job file's content; `changes` replace whole sections."""
+    recipes = list(RECIPES)
+    if sample:
+        settings = {"steps": 30, "batch": 32, "width": 16}
+        recipes.append(
+            {"kind": "sample", "generator": {"weights": weights["generator"], "training": settings}, "per_class": 12}
+        )
+    base = {
+        "name": "test",
+        "seed": 7,
+        "source": {"format": "digits", "limit": 300},
+        "model": {"factory": "pipeline.models.zoo:small_cnn", "weights": weights["victim"], "classes": 10},
+        "recipes": recipes,
+        "output": {"path": str(out), "shard_rows": 100},
+        "run": {"actors": 2, "batch": 64},
+    }
+    return base | changes
+
+
+def job_of(weights: dict[str, str], out: Path | str, **changes: Any) -> Job:
+    """The same as a validated job."""
+    return parse_job(document(weights, out, **changes))
+
+
+def hardset(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Runs the real command line in a process of its own."""
+    command = [sys.executable, "-c", "from jobs.app import main; main()", *map(str, arguments)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | options.pop("env", {})
+    return subprocess.run(command, capture_output=True, text=True, timeout=150, env=environment, check=False, **options)
+
+
+def last_json(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """The JSON object on the last line of stdout."""
+    result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return result
+
+
+def digests(out: Path) -> dict[str, str]:
+    """SHA-256 of every data and quarantine file, by relative path."""
+    files = [*out.glob("data/**/*.parquet"), *out.glob("quarantine/**/*.parquet")]
+    return {str(file.relative_to(out)): hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(files)}

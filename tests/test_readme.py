@@ -1,0 +1,58 @@
+"""What the README says can be copied and run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from jobs.app import VERBS
+from jobs.console import Exit
+from schemas.loading import parse_job
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_job_file_is_valid() -> None:
+    (block,) = blocks("yaml")
+    job = parse_job(yaml.safe_load(block))
+    assert [recipe.kind for recipe in job.recipes] == ["attack", "attack", "augment", "sample"]
+
+
+@pytest.mark.parametrize("snippet", blocks("python"), ids=["datasets", "duckdb", "polars", "ray"])
+def test_the_snippets_run(snippet: str, small_dataset: Path, tmp_path: Path) -> None:
+    code = snippet.replace("demo/out", str(small_dataset))
+    environment = {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+    import os
+
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip()
+
+
+def test_every_command_and_exit_code_is_there() -> None:
+    for verb in VERBS:
+        name = verb.__name__.replace("_", "-")
+        assert re.search(rf"`(hardset )?{name}\b", README), name
+    for code in Exit:
+        assert f"\n| {int(code)} |" in README
+
+
+def test_files_it_points_to_exist() -> None:
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
+        assert (Path(__file__).parents[1] / target).exists(), target
