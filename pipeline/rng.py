@@ -28,6 +28,7 @@ class Draw(IntEnum):
     LATENT = 4
     SQUARE = 5
     INPUT_DIVERSITY = 6
+    START_RADIUS = 7
     AUGMENT = 1 << 16
     """First of the augmentation streams: operation i takes 64 from AUGMENT + 64 * i."""
 

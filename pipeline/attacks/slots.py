@@ -1,0 +1,85 @@
+"""The state of the batch: one slot per row under attack, everything about that row on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from pipeline.attacks.schedules import Memory
+
+_Change = Callable[[Tensor], Tensor]
+
+RUNNING, FALLEN, SUSPECT, SPENT = range(4)
+"""Status of a slot: at work; fallen as stored; fallen by a low-precision forward pass; out of steps."""
+
+CLEAN, MOVED, REACHED = range(3)
+"""Rank of an iterate: stores as the clean image itself; stores as another; stores as one that reaches the goal."""
+
+
+@dataclass(frozen=True)
+class Slots:
+    """S rows under attack. Every tensor's first axis is the slot; images are float32 (S, C, H, W) in [0, 1]."""
+
+    clean: Tensor
+    levels: Tensor
+    """The clean image in 8-bit levels, float32."""
+    labels: Tensor
+    targets: Tensor
+    radius: Tensor
+    budget: Tensor
+    step_size: Tensor
+    images: Tensor
+    """The iterate."""
+    step: Tensor
+    """Steps done, int32."""
+    gradients: Tensor
+    """Gradients spent, int32; one more than the steps where the last pass found the row fallen."""
+    status: Tensor
+    """RUNNING, FALLEN, SUSPECT or SPENT, int8."""
+    cleared: Tensor
+    """Step at which a suspicion turned out wrong, int32; -1 where none did."""
+    counts_from: Tensor
+    """First step whose iterate may be kept, int32: 1 where the search starts at the clean image itself, else 0."""
+    best: Tensor
+    """The iterate to keep: highest rank, then highest loss."""
+    best_rank: Tensor
+    """int8; -1 before the first iterate was kept."""
+    best_loss: Tensor
+    memory: Memory
+    """What the schedule remembers."""
+
+    def __len__(self) -> int:
+        return self.labels.shape[0]
+
+    def take(self, index: Tensor) -> Slots:
+        """A copy of some slots."""
+        return self._each(lambda tensor: tensor.index_select(0, index))
+
+    def put(self, index: Tensor, rows: Slots) -> None:
+        """Overwrites some slots, in place."""
+        for name in _TENSORS:
+            getattr(self, name).index_copy_(0, index, getattr(rows, name))
+        for key, values in self.memory.items():
+            values.index_copy_(0, index, rows.memory[key])
+
+    def padded(self, size: int) -> Slots:
+        """Lengthened to `size` slots by repeating the last; the same object where that is its size."""
+        if len(self) == size:
+            return self
+        return self.take(torch.arange(size, device=self.labels.device).clamp_(max=len(self) - 1))
+
+    @staticmethod
+    def joined(parts: Sequence[Slots]) -> Slots:
+        """Several sets of slots in one."""
+        memory = {key: torch.cat([part.memory[key] for part in parts]) for key in parts[0].memory}
+        return Slots(**{name: torch.cat([getattr(part, name) for part in parts]) for name in _TENSORS}, memory=memory)
+
+    def _each(self, change: _Change) -> Slots:
+        memory = {key: change(values) for key, values in self.memory.items()}
+        return replace(self, **{name: change(getattr(self, name)) for name in _TENSORS}, memory=memory)
+
+
+_TENSORS = tuple(field.name for field in fields(Slots) if field.name != "memory")

@@ -1,0 +1,73 @@
+"""The 8-bit grid: rounding that never leaves the budget, and gives up no more than it must."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.attacks import grid
+from pipeline.attacks.geometries import L2
+from schemas.quantities import whole_levels
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**31), eps=st.floats(0, 3), side=st.sampled_from([1, 3, 8]))
+def test_no_rounded_image_leaves_budget_or_box(seed, eps, side):
+    generator = torch.Generator().manual_seed(seed)
+    clean = torch.randint(0, 256, (4, 3, side, side), generator=generator)
+    images = (clean / 255 + torch.randn(4, 3, side, side, generator=generator) * 0.1).clamp(0, 1)
+    levels, many = clean.float(), np.full(4, eps)
+    inside = L2().project(images, levels / 255, torch.full((4,), eps))
+    for norm, rounded, budget in (
+        ("Linf", grid.round_linf, grid.linf_budget(many)),
+        ("L2", grid.round_l2, grid.l2_budget(many)),
+    ):
+        allowed = torch.from_numpy(budget)
+        got = rounded(inside, levels, allowed)
+        assert torch.equal(got, got.round())
+        assert ((got >= 0) & (got <= 255)).all()
+        assert grid.within(got.to(torch.uint8), clean.to(torch.uint8), allowed, norm).all()
+        exact = np.asarray(got, np.int64) - clean.numpy()
+        spent = np.abs(exact).reshape(4, -1).max(1) if norm == "Linf" else (exact**2).reshape(4, -1).sum(1)
+        assert (spent <= (eps * 255 + 1e-6 if norm == "Linf" else (eps * 255) ** 2 + 1e-6)).all()
+
+
+def test_linf_rounds_halves_to_even_then_clamps_to_whole_levels():
+    images = torch.tensor([[10.5, 11.5, 14.49, 100.0, 0.2]]) / 255
+    levels = torch.tensor([[10.0, 12.0, 10.0, 10.0, 2.0]])
+    assert grid.round_linf(images, levels, torch.tensor([3])).tolist() == [[10.0, 12.0, 13.0, 13.0, 0.0]]
+
+
+def test_linf_budget_counts_levels_as_the_contract_does():
+    eps = np.array([k / 255 for k in range(256)] + [0.3, 0.03, 0.5 / 255])
+    assert grid.linf_budget(eps).tolist() == [whole_levels(e) for e in eps]
+
+
+def test_l2_keeps_the_nearest_image_where_it_fits_and_else_comes_close_to_the_best_in_budget():
+    generator = np.random.default_rng(2)
+    for _ in range(30):
+        change = generator.uniform(-2.4, 2.4, 5)
+        radius = np.linalg.norm(change)
+        budget = int(radius**2)
+        levels = torch.full((1, 5), 100.0)
+        images = (levels + torch.tensor(change, dtype=torch.float32)) / 255
+        got = (grid.round_l2(images, levels, torch.tensor([budget])) - levels).numpy()[0]
+        steps = [(np.trunc(v), np.rint(v)) for v in change]
+        choices = [c for c in itertools.product(*steps) if np.square(c).sum() <= budget]
+        gains = [float(np.dot(c, change)) for c in choices]
+        nearest = np.rint(change)
+        if np.square(nearest).sum() <= budget:
+            np.testing.assert_array_equal(got, nearest)
+        assert np.dot(got, change) >= 0.75 * max(gains)
+        assert all(value in step for value, step in zip(got, steps, strict=True))
+
+
+def test_l2_ties_share_out_the_whole_budget():
+    levels = torch.full((1, 16), 100.0)
+    images = (levels + 1.6) / 255
+    got = grid.round_l2(images, levels, torch.tensor([int(16 * 1.6**2)])) - levels
+    assert sorted(got.flatten().tolist()) == [1.0] * 8 + [2.0] * 8  # 8 * 1 + 8 * 4 = 40 of 40
