@@ -69,3 +69,8 @@ def bounds(amount: Fraction | Range) -> tuple[Fraction, Fraction]:
 def whole_levels(eps: float) -> int:
     """How many 8-bit levels fit in a budget of `eps` on the [0, 1] scale: floor(eps * 255)."""
     return int(eps * 255 + LEVEL_SLACK)
+
+
+def whole_squares(eps: float) -> int:
+    """Largest sum of squared level changes in an L2 budget of `eps` on the [0, 1] scale: floor((eps * 255)^2)."""
+    return int((eps * 255) ** 2 + LEVEL_SLACK)

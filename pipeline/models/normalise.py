@@ -1,4 +1,4 @@
-"""Normalisation inside the model, so that every budget is in pixel units."""
+"""Normalisation inside the model, so that every budget and step is in pixel units."""
 
 from __future__ import annotations
 
@@ -9,31 +9,32 @@ from schemas.errors import JobError
 from schemas.job import Normalize
 
 
-class Normalized(nn.Module):
-    """Subtracts the mean and divides by the deviation, then runs `net`."""
+class Normalised(nn.Module):
+    """Subtracts the mean and divides by the deviation, per channel, then asks the network."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, net: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(self, network: nn.Module, normalize: Normalize) -> None:
         super().__init__()
-        self.net = net
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
+        self.network = network
+        self.register_buffer("mean", torch.tensor(normalize.mean, dtype=torch.float32).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(normalize.std, dtype=torch.float32).view(1, -1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits of images in [0, 1]."""
-        logits: Tensor = self.net((images - self.mean) / self.std)
+        """Logits of images in [0, 1], N x C x H x W."""
+        logits: Tensor = self.network((images - self.mean) / self.std)
         return logits
 
 
-def normalised(net: nn.Module, spec: Normalize | None, channels: int) -> nn.Module:
-    """`net` behind its normalisation. Raises JobError where the channel counts differ."""
-    if spec is None:
-        return net
-    if len(spec.mean) not in (1, channels):
+def normalised(network: nn.Module, normalize: Normalize | None, channels: int) -> nn.Module:
+    """The network behind its normalisation. Raises JobError where that does not fit the rows' channels."""
+    if normalize is None:
+        return network
+    given = len(normalize.mean)
+    if given != channels:
         raise JobError(
-            f"model.normalize: mean has {len(spec.mean)} values, but the rows have {channels} channels; "
-            "give one value per channel, or set source.channels"
+            f"model.normalize: mean and std have {given} value{'s' * (given > 1)}, but the rows have {channels} "
+            f"channel{'s' * (channels > 1)}; give one value per channel, or set source.channels to {given}"
         )
-    return Normalized(net, spec.mean, spec.std)
+    return Normalised(network, normalize)

@@ -1,48 +1,84 @@
-"""What a model must be for its verdicts to mean anything, tried on a few rows before a run."""
+"""A few rows through the model before the work starts: every way it can be unfit, as one sentence."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
+from pipeline.judge import as_images, exact_float32
 from pipeline.models.loading import LoadedModel
 from pipeline.rows import Pixels
-from schemas.errors import JobError
+from schemas.errors import JobError, RunError
 
-SUM_TOLERANCE = 1e-4
-NEIGHBOUR_TOLERANCE = 1e-3
-"""Kernels for other batch shapes differ by some 1e-6 of a logit; batch statistics by far more than this."""
+PROBE_ROWS = 8
+# Of the largest logit. Float32 passes of one shape agree to 1e-6 even where a kernel adds in varying order.
+_TOLERANCE = 1e-5
+_SUM_TOLERANCE = 1e-4
 
 
-def check_model(model: LoadedModel, pixels: Pixels, *, device: torch.device) -> None:
-    """Raises JobError where the model does not take the rows, or does not give one stable row of logits for each."""
-    shape = f"{pixels.shape[2]} x {pixels.shape[1]} with {pixels.shape[3]} channels"
-    try:
-        logits = _forward(model, pixels, device)
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        first = " ".join(str(error).split())[:200]
-        raise JobError(f"model: {model.model_id} does not take rows of {shape}: {first}") from None
-    if logits.ndim != 2 or len(logits) != len(pixels):
-        raise JobError(f"model: {model.model_id} gives shape {logits.shape} for {len(pixels)} rows; wants one row each")
-    if logits.shape[1] != model.classes:
-        raise JobError(f"model.classes: got {model.classes}, but {model.model_id} gives {logits.shape[1]} logits")
-    if not np.isfinite(logits).all():
-        raise JobError(f"model: {model.model_id} gives NaN or infinite logits on rows of {shape}; check its weights")
-    if logits.min() >= 0 and logits.max() <= 1 and np.abs(logits.sum(axis=1) - 1).max() < SUM_TOLERANCE:
+def check_model(model: LoadedModel, pixels: Pixels, device: torch.device) -> None:
+    """Tries the model on the first rows of `pixels` (uint8 N x H x W x C, one row or more).
+
+    Raises JobError where it does not take the shape, gives other than `model.classes` finite logits per row, gives
+    probabilities, mixes the rows of a batch, or answers differently each time; RunError where memory runs out.
+    """
+    probe = pixels[:PROBE_ROWS] if len(pixels) > 1 else np.repeat(pixels, 2, axis=0)
+    others = probe.copy()
+    others[1::2] = 255 - others[1::2]
+    with exact_float32(device), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        logits = _logits(model, probe, device)
+        again = _logits(model, probe, device)
+        beside_others = _logits(model, others, device)
+    if _differ(logits, again):
         raise JobError(
-            f"model: {model.model_id} returns probabilities; attacks need logits: take the softmax off its end"
+            "model.factory: the model answers differently when asked twice; switch off what is random in it, such as "
+            "dropout that ignores eval mode"
         )
-    if not np.array_equal(logits, _forward(model, pixels, device)):
-        raise JobError(f"model: {model.model_id} answers the same rows differently each time; switch its noise off")
-    alone = np.concatenate([_forward(model, pixels[i : i + 1], device) for i in range(min(2, len(pixels)))])
-    scale = max(1.0, float(np.abs(logits).max()))
-    if np.abs(alone - logits[: len(alone)]).max() > NEIGHBOUR_TOLERANCE * scale:
-        raise JobError(f"model: {model.model_id} answers a row differently beside other rows; is it in training mode?")
+    if _differ(logits[::2], beside_others[::2]):
+        raise JobError(
+            "model.factory: a row's logits change with its neighbours in the batch; batch normalisation must use its "
+            "running statistics (track_running_stats=True and eval mode)"
+        )
+    if _are_probabilities(logits):
+        raise JobError("model.factory: the model returns probabilities; wants logits, so remove the softmax at its end")
 
 
-def _forward(model: LoadedModel, pixels: Pixels, device: torch.device) -> NDArray[np.float32]:
-    with torch.no_grad():
-        images = torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(0, 3, 1, 2).float() / 255
-        answer: NDArray[np.float32] = model.module(images).float().cpu().numpy()
-        return answer
+def _logits(model: LoadedModel, pixels: Pixels, device: torch.device) -> Tensor:
+    """Float32 logits, checked for shape and finiteness."""
+    rows, height, width, channels = pixels.shape
+    try:
+        found = model.module(as_images(pixels, device))
+    except torch.OutOfMemoryError as error:
+        raise RunError(f"the device has not the memory for {rows} rows of {height}x{width}x{channels}") from error
+    except Exception as error:  # the model is the user's code
+        reason = " ".join(str(error).split())[:160]
+        raise JobError(
+            f"model.factory: the model fails on images of {height}x{width}x{channels} (height, width, channels): "
+            f"{type(error).__name__}: {reason}; check model.arguments, or source.size and source.channels"
+        ) from error
+    if not isinstance(found, Tensor):
+        raise JobError(f"model.factory: the model returns a {type(found).__name__}; wants one tensor of logits")
+    if found.dim() != 2 or len(found) != rows:
+        shapes = f"a tensor of shape {tuple(found.shape)} for {rows} rows"
+        raise JobError(f"model.factory: the model returns {shapes}; wants ({rows}, {model.classes})")
+    if found.shape[1] != model.classes:
+        raise JobError(
+            f"model.classes: got {model.classes}, but the model returns {found.shape[1]} logits; they must be the same"
+        )
+    if not bool(torch.isfinite(found).all()):
+        raise JobError(
+            "model.weights: the model returns NaN or infinite logits on the first rows; check the weights and "
+            "model.normalize"
+        )
+    return found.float()
+
+
+def _differ(one: Tensor, other: Tensor) -> bool:
+    scale = max(1.0, float(one.abs().max()))
+    return float((one - other).abs().max()) > _TOLERANCE * scale
+
+
+def _are_probabilities(logits: Tensor) -> bool:
+    in_range = bool(((logits >= 0) & (logits <= 1)).all())
+    return in_range and bool(((logits.sum(dim=1) - 1).abs() <= _SUM_TOLERANCE).all())

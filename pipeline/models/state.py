@@ -1,0 +1,115 @@
+"""Tensors into a module: fitting names, then shapes, then values, each mismatch a short sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.models.weights import State
+from schemas.errors import JobError
+from schemas.job import Normalize
+
+# Published figures are rounded to three digits (0.4914 for 125.3 / 255).
+_SAME_NORMALISATION = 1e-3
+_NORMALISER = {"mean", "std"}
+_LISTED = 3
+"""Most names that a sentence lists."""
+
+
+def fill(module: nn.Module, state: State, *, name: str, normalize: Normalize | None) -> None:
+    """Copies `state` into `module`; every tensor of the module must be there, and no other.
+
+    A prefix that all names share (`net.`, `module.`) is taken off. `mean` and `std` of a normaliser around the network
+    are left out if the job's `normalize` says the same. Raises JobError, which begins with `name`.
+    """
+    wanted = module.state_dict()
+    names, normaliser = _matched(state, wanted, name)
+    if normaliser:
+        _check_normaliser(normaliser, normalize, name)
+    faults = [
+        f"{key} is {_shape(tensor)} in the file and {_shape(wanted[key])} in the model"
+        for key, tensor in names.items()
+        if tensor.shape != wanted[key].shape
+    ]
+    if faults:
+        raise JobError(f"model.weights: {name}: {_some(faults, '; ')}; check model.factory and model.arguments")
+    try:
+        module.load_state_dict(dict(names), strict=False)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:160]
+        raise JobError(f"model.weights: {name}: cannot be copied into the model: {reason}") from None
+
+
+def check_finite(module: nn.Module, name: str) -> None:
+    """Raises JobError that names the first tensor with a NaN or an infinity."""
+    for key, tensor in (*module.named_parameters(), *module.named_buffers()):
+        # Attention masks are buffers full of -inf.
+        masks = 0 if isinstance(tensor, nn.Parameter) else torch.isneginf(tensor).sum()
+        if int((~torch.isfinite(tensor)).sum() - masks):
+            raise JobError(
+                f"model.weights: {name}: tensor {key} holds NaN or infinity; take a checkpoint from before the "
+                "training diverged"
+            )
+
+
+def _matched(state: State, wanted: State, name: str) -> tuple[State, State]:
+    """The tensors under the module's names, and those of a normaliser around the network."""
+    views = list(_views(state, wanted))
+    for names, normaliser in views:
+        if not _missing(names, wanted) and not _unexpected(names, wanted):
+            return names, normaliser
+    names, _ = max(views, key=lambda view: len(view[0].keys() & wanted.keys()))
+    lists = (("missing", _missing(names, wanted)), ("unexpected", _unexpected(names, wanted)))
+    parts = "; ".join(f"{what} {_some(keys, ', ')}" for what, keys in lists if keys)
+    raise JobError(
+        f"model.weights: {name}: does not fit model.factory: {parts}; name the factory, with the "
+        "model.arguments, that these weights were trained with"
+    )
+
+
+def _views(state: State, wanted: State) -> Iterable[tuple[State, State]]:
+    """`state` as it is, then with one wrapper after another taken off."""
+    normaliser: Mapping[str, Tensor] = {}
+    yield state, normaliser
+    while True:
+        heads = {key.partition(".")[0] for key in state}
+        if state.keys() > _NORMALISER and not normaliser and not wanted.keys() & _NORMALISER:
+            normaliser = {key: state[key] for key in _NORMALISER}
+            state = {key: tensor for key, tensor in state.items() if key not in _NORMALISER}
+        elif len(heads) == 1 and all("." in key for key in state):
+            state = {key.partition(".")[2]: tensor for key, tensor in state.items()}
+        else:
+            return
+        yield state, normaliser
+
+
+def _missing(names: State, wanted: State) -> list[str]:
+    # Checkpoints from before torch 0.4.1 lack the counter, and in eval mode nothing reads it.
+    return [key for key in wanted if key not in names and not key.endswith("num_batches_tracked")]
+
+
+def _unexpected(names: State, wanted: State) -> list[str]:
+    return sorted(key for key in names if key not in wanted)
+
+
+def _check_normaliser(found: State, normalize: Normalize | None, name: str) -> None:
+    mean, std = (found[key].flatten().tolist() for key in ("mean", "std"))
+    given = (*normalize.mean, *normalize.std) if normalize else ()
+    carried = (*mean, *std)
+    same = len(given) == len(carried) and all(
+        abs(a - b) <= _SAME_NORMALISATION for a, b in zip(given, carried, strict=True)
+    )
+    if not same:
+        figures = f"{{mean: {[round(value, 4) for value in mean]}, std: {[round(value, 4) for value in std]}}}"
+        raise JobError(f"model.normalize: {name} was trained with another normalisation; write normalize: {figures}")
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "a scalar"
+
+
+def _some(items: list[str], separator: str) -> str:
+    more = f"{separator}and {len(items) - _LISTED} more" if len(items) > _LISTED else ""
+    return separator.join(items[:_LISTED]) + more

@@ -1,0 +1,128 @@
+"""Weight files: bytes at any fsspec URL to tensors, without ever running what a file may contain."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+import fsspec
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from pipeline.storage import public_name
+from schemas.errors import JobError, RunError, UserError
+
+State = Mapping[str, Tensor]
+"""Tensors by the name they have in a module's state dict."""
+
+_MEND = "save the state dict with safetensors.torch.save_file(model.state_dict(), path)"
+_REFUSED = {
+    ".pt2": "an exported program",
+    ".pkl": "a pickle",
+    ".pickle": "a pickle",
+    ".joblib": "a pickle",
+}
+# Where training scripts keep the state dict inside a checkpoint.
+_CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model", "net")
+
+
+def weights_sha256(url: str) -> str:
+    """SHA-256 of a weight file, read in pieces. Raises JobError where its kind is refused or it is missing."""
+    _check_kind(url)
+    with _reading(url), fsspec.open(url, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_weights(url: str) -> tuple[State, str]:
+    """The tensors in a weight file, and its SHA-256.
+
+    `.safetensors`, or `.pt` and `.pth` by the restricted unpickler of `torch.load(weights_only=True)`. Raises
+    JobError for other kinds, unreadable content, or a missing file; RunError where the storage refuses.
+    """
+    kind = _check_kind(url)
+    with _reading(url), fsspec.open(url, "rb") as file:
+        data: bytes = file.read()
+    name = public_name(url)
+    state = _safetensors(data, name) if kind == ".safetensors" else _checkpoint(data, name)
+    return state, hashlib.sha256(data).hexdigest()
+
+
+def _check_kind(url: str) -> str:
+    path = urlsplit(url).path if "://" in url else url
+    suffix = PurePosixPath(path).suffix.lower()
+    if suffix not in (".safetensors", ".pt", ".pth"):
+        what = f"is {_REFUSED[suffix]}, which can run code" if suffix in _REFUSED else f"ends in {suffix or 'nothing'}"
+        raise JobError(f"model.weights: {public_name(url)}: {what}; wants .safetensors, .pt or .pth: {_MEND}")
+    return suffix
+
+
+def _safetensors(data: bytes, name: str) -> State:
+    try:
+        state: State = safetensors.torch.load(data)
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        raise JobError(f"model.weights: {name}: is no safetensors file ({_line(error)}); {_MEND}") from None
+    return state
+
+
+def _checkpoint(data: bytes, name: str) -> State:
+    foreign = _foreign_archive(data)
+    if foreign:
+        raise JobError(f"model.weights: {name}: is {foreign}, which can run code; {_MEND}")
+    try:
+        found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception:  # a damaged or hostile file can make the unpickler raise anything
+        raise JobError(f"model.weights: {name}: is damaged, or holds more than tensors; {_MEND}") from None
+    inner = next((found[key] for key in _CHECKPOINT_KEYS if _is_mapping(found) and _is_mapping(found.get(key))), found)
+    if not _is_mapping(inner) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in inner.items()):
+        raise JobError(f"model.weights: {name}: holds no state dict; {_MEND}")
+    return dict(inner)
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _foreign_archive(data: bytes) -> str | None:
+    """What a zip archive is if not a plain torch.save, told from its table of contents alone."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            paths = archive.namelist()
+    except zipfile.BadZipFile:
+        return None
+    members = {path.partition("/")[2] for path in paths} | set(paths)
+    if "constants.pkl" in members or any(member.startswith("code/") for member in members):
+        return "TorchScript"
+    if "archive_format" in members or "serialized_exported_program.json" in members:
+        return "an exported program (.pt2)"
+    return None
+
+
+@contextmanager
+def _reading(url: str) -> Iterator[None]:
+    name = public_name(url)
+    try:
+        yield
+    except UserError:
+        raise
+    except FileNotFoundError:
+        raise JobError(f"model.weights: {name}: no such file; check the path") from None
+    except IsADirectoryError:
+        raise JobError(f"model.weights: {name}: is a folder; name the weight file in it") from None
+    except (ImportError, ValueError) as error:
+        raise JobError(f"model.weights: {name}: cannot be opened: {_line(error)}") from None
+    except Exception as error:  # every driver raises exceptions of its own
+        raise RunError(f"model.weights: {name}: cannot be read: {type(error).__name__}: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    """The message on one line, its URLs without credentials and query."""
+    return " ".join(re.sub(r"\S+://\S+", lambda match: public_name(match[0]), str(error)).split())[:160]
