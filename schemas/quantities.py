@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic_core import PydanticSerializationUnexpectedValue
 
 from schemas.base import Spec
 
@@ -33,10 +34,17 @@ def _parse(value: Any) -> Fraction:
         raise ValueError("wants a number such as 8/255 or 0.03") from None
 
 
+def _written(value: Any) -> str:
+    # pydantic tries the members of a union in turn, and would take str() of a Range for an answer.
+    if not isinstance(value, Fraction):
+        raise PydanticSerializationUnexpectedValue(f"{value!r} is no fraction")
+    return str(value)
+
+
 Rational = Annotated[
     Fraction,
     BeforeValidator(_parse),
-    PlainSerializer(str, return_type=str),
+    PlainSerializer(_written, return_type=str),
     WithJsonSchema({"type": ["string", "number"], "pattern": _QUOTIENT, "examples": ["8/255", 0.03]}),
 ]
 """An exact number. `0.03` means three hundredths, not the nearest binary float."""
@@ -57,7 +65,12 @@ class Range(Spec):
         return self
 
 
-Amount = Rational | Range
+def _written(amount: Fraction | Range) -> str | dict[str, str]:
+    return {"min": str(amount.min), "max": str(amount.max)} if isinstance(amount, Range) else str(amount)
+
+
+# Left to itself, pydantic writes a range with the number's serialiser, which takes anything.
+Amount = Annotated[Rational | Range, PlainSerializer(_written)]
 """One value for all rows, or a range to draw each row's own value from."""
 
 
