@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import click
@@ -69,8 +69,9 @@ def main() -> None:
 def run(arguments: list[str], *, debug: bool = False) -> int:
     """Runs one command line and returns its exit code. Errors end in one sentence, without `debug` in no traceback."""
     # A model factory or dataset may be a module beside the job file, as with `python -m`.
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
     try:
         result = app(arguments, standalone_mode=False)
     except click.UsageError as error:

@@ -9,7 +9,6 @@ from typing import Annotated
 import safetensors.torch
 import torch
 import typer
-from pipeline.models.zoo import small_cnn
 
 from jobs.console import Exit, console, say
 from jobs.generate import exit_code, make
@@ -17,6 +16,7 @@ from jobs.report import write_report
 from jobs.train_gan import train, training_rows
 from jobs.verify import report as say_findings
 from pipeline.models.fitting import fit_classifier
+from pipeline.models.zoo import small_cnn
 from pipeline.storage import Folder
 from pipeline.verify import verify
 from schemas.job import Job

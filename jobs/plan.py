@@ -28,7 +28,7 @@ def plan(job: JobFile, overrides: Overrides = None, as_json: AsJson = False) -> 
         table.add_row(f"{position} {name}", *(f"{n:,}" for n in (len(shards), rows_in, rows_out, done)))
         recipes.append({"recipe": name, "shards": len(shards), "rows_in": rows_in, "rows_out": rows_out, "done": done})
     console.print(table)
-    image, done = state.plan.image, sum(r["done"] for r in recipes)
+    image, done = state.plan.image, sum(shard.key in state.done for shard in state.plan.shards)
     say(f"Run {state.plan.run_id}: {count(len(state.plan.classes), 'class')}".replace("classs", "classes"))
     say(f"Rows are {image.width} x {image.height} pixels, {'grey' if image.channels == 1 else 'RGB'}.")
     say(f"{done} of {count(len(state.plan.shards), 'shard')} are done; `hardset generate {job}` makes the rest.")

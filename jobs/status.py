@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.sinks.ledger import Ledger, run_ids
 from rich.table import Table
 
 from jobs.console import AsJson, OutputFolder, console, give
+from pipeline.sinks.ledger import Ledger, run_ids
 from pipeline.storage import Folder
 from schemas.errors import JobError
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from pipeline.gans.files import save_generator
-from pipeline.gans.training import train_generator
+from rich.status import Status
 
 from jobs.console import AsJson, JobFile, Overrides, console, count, give, load_job, say
 from pipeline.devices import driver_device
+from pipeline.gans.files import save_generator
+from pipeline.gans.training import train_generator
 from pipeline.rows import CleanRows
 from pipeline.sources import open_source
 from pipeline.storage import public_name
@@ -39,6 +40,10 @@ def train(job: Job) -> dict[str, object]:
     for weights, settings in wanted.items():
         started = time.monotonic()
         with console.status(f"training {public_name(weights)}") as shown:
+
+            def show(step: int, of: int = settings.steps, line: Status = shown) -> None:
+                line.update(f"training the generator: step {step} of {of}")
+
             generator = train_generator(
                 rows.pixels,
                 rows.labels,
@@ -46,7 +51,7 @@ def train(job: Job) -> dict[str, object]:
                 settings=settings,
                 seed=job.seed,
                 device=driver_device(job),
-                on_step=lambda step, s=settings, c=shown: c.update(f"step {step} of {s.steps}"),
+                on_step=show,
             )
         digest = save_generator(generator, weights)
         seconds = time.monotonic() - started

@@ -6,6 +6,7 @@ A dead actor is replaced by a new one, wherever the cluster has room; preemption
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -160,8 +161,6 @@ def connect(job: Job, address: str | None) -> None:
 
 
 def _start_embedded(job: Job) -> None:
-    import os
-
     run = job.run
     # Logical CPUs only: more actors than cores share them, as the job asked.
     cpus = max(os.cpu_count() or 1, run.actors * run.cpus_per_actor)

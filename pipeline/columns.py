@@ -80,7 +80,8 @@ def judged_columns(bench: Bench, kind: str, rows: CleanRows, made: MadeRows, sto
     """Verdicts and distances of the stored pixels; adversarial rows are held against their clean rows."""
     count = len(made)
     columns: Columns = {}
-    finite, over = np.ones(count, bool), np.zeros(count, bool)
+    finite: NDArray[np.bool_] = np.ones(count, bool)
+    over: NDArray[np.bool_] = np.zeros(count, bool)
     labels = rows.labels[made.parents]
     if kind == ADVERSARIAL:
         clean = rows.pixels[made.parents]
@@ -92,7 +93,7 @@ def judged_columns(bench: Bench, kind: str, rows: CleanRows, made: MadeRows, sto
     if bench.judge is None or count == 0:
         return Judged(columns, finite, over)
     logits = bench.judge.logits(stored)
-    finite = np.isfinite(logits).all(axis=1)
+    finite = np.asarray(np.isfinite(logits).all(axis=1))
     found = verdict(logits, labels)
     columns |= {
         "pred": found.pred,
@@ -132,5 +133,5 @@ def select(columns: Columns, keep: NDArray[np.bool_]) -> Columns:
         elif isinstance(values, np.ndarray):
             chosen[column.name] = values[where]
         else:
-            chosen[column.name] = [values[i] for i in where]
+            chosen[column.name] = [values[int(i)] for i in where]
     return chosen

@@ -19,11 +19,12 @@ from pipeline.plan import make_plan
 from pipeline.recipes import recipe_text
 from pipeline.sinks.card import write_card
 from pipeline.sinks.environment import versions
-from pipeline.sinks.lease import hold_lease
+from pipeline.sinks.lease import Lease, hold_lease
 from pipeline.sinks.ledger import Ledger, manifests
+from pipeline.sources import narrowed
 from pipeline.storage import Folder
 from schemas.digests import digest, recipe_id
-from schemas.errors import JobError
+from schemas.errors import JobError, RunError
 from schemas.job import Job
 from schemas.records import Counts, Failure, Manifest, Output, Plan, Receipt
 from schemas.rows import schema_sha256
@@ -111,8 +112,8 @@ def generate(
         return Outcome("nothing to do", state.plan, Counts(), 0, state.manifest)
     state.folder.check_writable()
     check_before(job, state.plan)
-    with hold_lease(state.folder, state.plan.run_id):
-        return _work_off(job, state, address, stop, on_progress)
+    with hold_lease(state.folder, state.plan.run_id) as lease:
+        return _work_off(job, state, address, stop, on_progress, lease)
 
 
 def check_before(job: Job, plan: Plan) -> None:
@@ -120,12 +121,7 @@ def check_before(job: Job, plan: Plan) -> None:
     bench = Bench(job, plan, driver_device(job))
     if bench.model is not None and plan.ranges:
         first = plan.ranges[0]
-        few = first.model_copy(
-            update={
-                "stop": min(first.stop, first.start + PREFLIGHT_ROWS),
-                "members": first.members[:PREFLIGHT_ROWS],
-            }
-        )
+        few = narrowed(first, first.start, min(first.stop, first.start + PREFLIGHT_ROWS))
         rows, _ = bench.source.read(few, plan.image, len(plan.classes))
         if len(rows):
             check_model(bench.model, rows.pixels, device=bench.device)
@@ -139,7 +135,12 @@ def check_before(job: Job, plan: Plan) -> None:
 
 
 def _work_off(
-    job: Job, state: State, address: str | None, stop: Event, on_progress: Callable[[Progress], None]
+    job: Job,
+    state: State,
+    address: str | None,
+    stop: Event,
+    on_progress: Callable[[Progress], None],
+    lease: Lease,
 ) -> Outcome:
     plan, done, failures = state.plan, dict(state.done), list[Failure]()
     ledger = Ledger(state.folder, plan.run_id)
@@ -153,6 +154,8 @@ def _work_off(
             dispatcher = Dispatcher(Setup(job, head), plan.ranges, stop)
             on_progress(Progress(len(done), len(plan.shards), made, 0))
             for result in dispatcher.run(missing):
+                if not lease.held():
+                    raise RunError(f"{state.folder.name}: another run took the output over; this one has stopped")
                 if isinstance(result, Receipt):
                     done[result.key] = _output(plan, result)
                     made, shards_made = made + result.counts, shards_made + 1

@@ -127,7 +127,7 @@ def _check_rows(path: str, table: pa.Table, output: Output, findings: Findings) 
     for column in COLUMNS:
         if column.name.endswith("pred") or column.name in ("margin", "confidence", "verify_id"):
             continue
-        for i in np.flatnonzero(table.column(column.name).is_null().to_numpy()):
+        for i in map(int, np.flatnonzero(table.column(column.name).is_null().to_numpy())):
             if kinds[i] not in KINDS or column.required_of(kinds[i]):
                 findings.add(f"{path} row {i}", f"{column.name} is empty")
     ids, digests = table.column("row_id").to_pylist(), table.column("image_sha256").to_pylist()

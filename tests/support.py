@@ -14,7 +14,7 @@ from schemas.job import Job
 from schemas.loading import parse_job
 
 RECIPES: list[dict[str, Any]] = [
-    {"kind": "attack", "name": "pgd", "norm": "linf", "eps": "20/255", "steps": 5},
+    {"kind": "attack", "name": "pgd", "norm": "linf", "eps": "40/255", "steps": 5},
     {"kind": "attack", "name": "fgsm", "norm": "linf", "eps": {"min": "2/255", "max": "0.15"}},
     {
         "kind": "augment",
