@@ -1,0 +1,168 @@
+"""The dataset card: README.md with the head that `datasets` and the Hugging Face Hub read, and croissant.json.
+
+Both are renderings of the manifest. The head repeats the features, because a file that another tool rewrites loses
+those in its footer, and lists the files of the newest run only.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import yaml
+
+from pipeline.sinks.croissant import croissant
+from pipeline.storage import Folder
+from schemas.records import Counts, DataFile, Manifest
+from schemas.rows import card_features
+
+_NUMBER = re.compile(r"-\d{5,}-[0-9a-f]{12}\.parquet$")
+
+
+def write_card(folder: Folder, manifest: Manifest) -> None:
+    """Writes README.md and croissant.json of the dataset as `manifest` describes it; the same bytes every time."""
+    files = data_files(manifest, folder.list("data/"))
+    lost = patterns(
+        [output.quarantine.path for output in manifest.outputs if output.quarantine], folder.list("quarantine/")
+    )
+    description = croissant(manifest, [path for paths in files.values() for path in paths])
+    folder.write("croissant.json", (json.dumps(description, indent=1, ensure_ascii=False) + "\n").encode())
+    folder.write("README.md", f"---\n{_head(manifest, files, lost)}---\n\n{_body(folder, manifest)}".encode())
+
+
+def data_files(manifest: Manifest, present: Sequence[str]) -> dict[str, list[str]]:
+    """Patterns of the manifest's data files by split, whose names are made such as `datasets` takes."""
+    listed: dict[str, list[str]] = defaultdict(list)
+    for output in manifest.outputs:
+        if output.data is not None:
+            listed[re.sub(r"\W+", "_", output.split)].append(output.data.path)
+    return {split: patterns(paths, present) for split, paths in sorted(listed.items())}
+
+
+def patterns(listed: Iterable[str], present: Sequence[str]) -> list[str]:
+    """Globs that match of the files `present` exactly those `listed`; single names where no glob does."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for path in listed:
+        groups[_NUMBER.sub("", path)].append(path)
+    found: list[str] = []
+    for stem, paths in sorted(groups.items()):
+        glob = f"{stem}-*.parquet"
+        exact = set(fnmatch.filter(present, glob)) == set(paths)
+        found += [glob] if exact else sorted(paths)
+    return found
+
+
+def _head(manifest: Manifest, files: dict[str, list[str]], lost: list[str]) -> str:
+    head: dict[str, Any] = {
+        "pretty_name": manifest.job["name"],
+        "task_categories": ["image-classification"],
+        "tags": ["hardset", "adversarial-examples", "robustness"],
+    }
+    configs = []
+    if files:
+        entries = [{"split": split, "path": paths} for split, paths in files.items()]
+        configs.append({"config_name": "default", "default": True, "data_files": entries})
+        head["dataset_info"] = {"config_name": "default", "features": card_features(manifest.classes)}
+    if lost:  # a config that matches no file breaks load_dataset
+        configs.append({"config_name": "quarantine", "data_files": [{"split": "quarantine", "path": lost}]})
+    if configs:
+        head["configs"] = configs
+    return yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def _body(folder: Folder, manifest: Manifest) -> str:
+    sections = [
+        f"# {manifest.job['name']}",
+        _summary(manifest),
+        "## Recipes\n\n" + _recipes(manifest),
+        "## Models\n\n" + _models(manifest),
+        "## How to load\n\n" + _LOADING.format(folder="path/to/this/folder", first=_first(manifest)),
+        "## Limits\n\n" + _LIMITS,
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _summary(manifest: Manifest) -> str:
+    totals, image = manifest.totals, manifest.image
+    source = manifest.job.get("source", {})
+    lines = [
+        "A hardened image training set made by hardset. Every row says what it was made from, how, and whether it "
+        "fools the model it was made against. This card is rewritten at the end of every run.",
+        "",
+        f"* {totals.rows_out:,} rows of {image.height} x {image.width} pixels, {image.channels} channel(s), "
+        f"{len(manifest.classes)} classes",
+        f"* source: {source.get('path', source.get('format', 'unknown'))}",
+        f"* {totals.quarantined:,} rows could not be made; {totals.dropped:,} resisting rows were left out",
+        f"* run {manifest.run_id}, finished {manifest.finished}, {manifest.status}",
+        f"* content SHA-256 {manifest.content_sha256}",
+    ]
+    if manifest.failures:
+        lines.append(f"* **{len(manifest.failures)} shards failed and are missing**; start the job again to make them")
+    return "\n".join(lines)
+
+
+def _recipes(manifest: Manifest) -> str:
+    counts: dict[int, Counts] = defaultdict(Counts)
+    for output in manifest.outputs:
+        counts[output.recipe] += output.counts
+    lines = ["| recipe | settings | rows | fooled | of attacked | quarantined |", "|---|---|---:|---:|---:|---:|"]
+    for position, recipe in enumerate(manifest.job.get("recipes", [])):
+        these = counts[position]
+        share = f"{these.success / these.attacked:.1%}" if these.attacked else "-"
+        settings = _settings(recipe)
+        name = recipe.get("name", recipe["kind"])
+        lines.append(
+            f"| {name} | {settings} | {these.rows_out:,} | {share} | {these.attacked:,} | {these.quarantined:,} |"
+        )
+    return "\n".join(lines)
+
+
+def _settings(recipe: dict[str, Any]) -> str:
+    shown = {key: value for key, value in recipe.items() if key not in ("kind", "name") and value is not None}
+    if "ops" in shown:
+        shown["ops"] = "+".join(operation["name"] for operation in shown["ops"])
+    shown.pop("generator", None)
+    texts = (f"{key} {_range(value)}" for key, value in shown.items())
+    return ", ".join(texts).replace("|", "\\|")
+
+
+def _range(value: Any) -> str:
+    return (
+        f"{value['min']} to {value['max']}" if isinstance(value, dict) and {"min", "max"} <= set(value) else str(value)
+    )
+
+
+def _models(manifest: Manifest) -> str:
+    if not manifest.models:
+        return "None: no row was made against a model."
+    lines = ["| role | SHA-256 of the weights |", "|---|---|"]
+    return "\n".join([*lines, *(f"| {role} | `{sha256}` |" for role, sha256 in sorted(manifest.models.items()))])
+
+
+def _first(manifest: Manifest) -> str:
+    files: list[DataFile] = [output.data for output in manifest.outputs if output.data is not None]
+    return files[0].path.rpartition("/")[0] if files else "data"
+
+
+_LOADING = """```python
+from datasets import load_dataset
+rows = load_dataset("{folder}", split="train")
+rows[0]["image"], rows[0]["label"], rows[0]["success"]
+```
+
+```sql
+SELECT op, eps, avg(success::int) FROM '{folder}/{first}/*.parquet' GROUP BY ALL;  -- DuckDB
+```
+
+Images are PNG files inside the `image.bytes` column. Every file carries its recipes, model digests and class names in
+its footer (key `hardset`). `hardset verify` checks all of it; `hardset replay` makes a single row again."""
+
+_LIMITS = """* "Fooled" is a verdict in float32 on the stored 8-bit pixels, for the model above and no other. It is
+  counted over attacked rows, which the model had right before (for targeted attacks: all rows).
+* A share of fooled rows is no robust accuracy: that takes a fresh attack on the model in question.
+* The label of a generated row is the class that was asked for; nobody has looked at the image.
+* The licences of the source images and of the models carry over to the rows."""
