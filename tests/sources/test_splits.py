@@ -1,0 +1,53 @@
+"""Splits are those that Hugging Face `datasets` reads off the same names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.sources.splits import selected, split_of_file
+from schemas.errors import JobError
+
+NAMES = [
+    pattern.format(word=word)
+    for word in ("train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval", "evaluation")
+    for pattern in (
+        "{word}.parquet",
+        "{word}-00000-of-00002.parquet",
+        "data/{word}-00000-of-00002-1a2b3c4d.parquet",
+        "digits_{word}_3.parquet",
+        "mnist {word} 1.parquet",
+        "a/b/{word}/c.parquet",
+        "{word}_set/c.parquet",
+        "my-{word}/c.parquet",
+        "my{word}.parquet",
+        "{word}ed.parquet",
+        "{word}ed/c.parquet",
+    )
+] + ["data/part1-00000-of-00002.parquet", "data/extra.hard-00001-of-00002.parquet", "plain.parquet", "TEST.parquet"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_splits_are_read_off_names_as_datasets_reads_them(name: str, tmp_path: Path) -> None:
+    data_files = pytest.importorskip("datasets.data_files")
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    assert [split_of_file(name)] == [str(split) for split in data_files.get_data_patterns(str(tmp_path))]
+
+
+def test_source_order_is_train_validation_test_then_others() -> None:
+    names = ["data/b-00000-of-00001.x", "dev.x", "plain.x", "test.x", "train.x", "data/a-00000-of-00001.x"]
+    found = [split for split, _ in selected(names, split_of_file, None)]
+    assert found == ["train", "train", "validation", "test", "a", "b"]
+    assert selected(names, split_of_file, ("test", "train")) == [
+        ("train", "plain.x"),
+        ("train", "train.x"),
+        ("test", "test.x"),
+    ]
+
+
+def test_an_unknown_split_is_answered_with_those_there_are() -> None:
+    with pytest.raises(JobError, match=r"source.splits: no split 'tset'; the source has: train, test"):
+        selected(["train.x", "test.x"], split_of_file, ("train", "tset"))
