@@ -112,14 +112,18 @@ def follow(
 
     Raises RunError where the job API stays silent for `lost_after_s`, or no longer knows the job.
     """
-    with LogTail(client, submission_id, show):
+    with LogTail(client, submission_id, show) as tail:
         details = _terminal(client, submission_id, poll_s, lost_after_s)
+    log = ""
+    with suppress(RunError):
+        log = client.log(submission_id)
+    tail.show_rest(log)
     status = str(details.status.value)
     exit_code = {"SUCCEEDED": Exit.DONE, "STOPPED": Exit.STOPPED}.get(status, _own(details.driver_exit_code))
     # After this comma Ray quotes the log, which has been shown.
     message = (details.message or "").strip().partition("\n")[0].partition(", last available logs")[0][:300]
     sentence = f"{status}, exit code {int(exit_code)}" + (f": {message}" if status == "FAILED" and message else "")
-    return Outcome(status, exit_code, sentence, _result(client, submission_id))
+    return Outcome(status, exit_code, sentence, _result(log))
 
 
 def _terminal(client: Client, submission_id: str, poll_s: float, lost_after_s: float) -> Any:
@@ -158,13 +162,9 @@ def _own(driver_exit_code: int | None) -> Exit:
     return next((code for code in Exit if code == driver_exit_code and code is not Exit.DONE), Exit.FAILED)
 
 
-def _result(client: Client, submission_id: str) -> Any:
+def _result(log: str) -> Any:
     """The last JSON object in the log; Ray may write lines of its own after it."""
-    try:
-        lines = client.log(submission_id).splitlines()
-    except RunError:
-        return None
-    for line in reversed(lines[-RESULT_WITHIN:]):
+    for line in reversed(log.splitlines()[-RESULT_WITHIN:]):
         with suppress(ValueError):
             result = json.loads(line)
             if isinstance(result, dict):

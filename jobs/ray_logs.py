@@ -1,4 +1,4 @@
-"""The log of a running job, line by line, for people: it may break off, and nothing depends on it."""
+"""The log of a running job, as it grows, for people: it may break off, and nothing depends on it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from types import TracebackType
 from jobs.ray_client import Client
 
 RETRY_S = 2.0
-DRAIN_S = 3.0
-"""How long the last lines may take to arrive after the job has ended."""
 
 
 class LogTail:
@@ -24,32 +22,41 @@ class LogTail:
         self._show = show
         self._seen = 0
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="log-tail", daemon=True)
+        self._lock = threading.Lock()
 
     def __enter__(self) -> LogTail:
-        self._thread.start()
+        threading.Thread(target=self._run, name="log-tail", daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # The stream of a job that has ended stays open for another two seconds: not worth the wait.
         self._over.set()
-        if error is None:
-            self._thread.join(DRAIN_S)
+
+    def show_rest(self, log: str) -> None:
+        """Shows what of the whole log the stream did not bring."""
+        with self._lock:
+            if rest := log[self._seen :]:
+                self._show(rest)
+            self._seen = len(log)
 
     def _run(self) -> None:
-        while True:
+        while not self._over.is_set():
             # Whatever breaks the stream, the status decides.
             with suppress(Exception):
                 asyncio.run(self._stream())
-            if self._over.wait(RETRY_S):
-                return
+            self._over.wait(RETRY_S)
 
     async def _stream(self) -> None:
         """A stream begins with the first line again; what was shown is skipped."""
         position = 0
         async for text in self._client.ray.tail_job_logs(self._id):
-            position += len(text)
-            if position > self._seen:
-                self._show(text[len(text) - (position - self._seen) :] if position - len(text) < self._seen else text)
-                self._seen = position
+            with self._lock:
+                if self._over.is_set():
+                    return
+                fresh = text[max(self._seen - position, 0) :]
+                position += len(text)
+                self._seen = max(self._seen, position)
+                if fresh:
+                    self._show(fresh)

@@ -55,7 +55,7 @@ def sentences(error: ValidationError, model: type[BaseModel], document: Any) -> 
                 if any(_inside(other, slot, value) for other in faults if other.union and other.union[0] == at):
                     continue
         path, line = _sentence(place)
-        lines.setdefault(".".join(map(str, path)), line)
+        lines.setdefault(".".join(map(_key, path)), line)
     return [f"{path}: {line}" if path else line for path, line in lines.items()]
 
 
@@ -182,6 +182,12 @@ def show(value: Any) -> str:
 _shortener = reprlib.Repr()
 _shortener.maxlevel, _shortener.maxstring, _shortener.maxother = 2, 60, 60
 _shortener.maxlist = 4
+
+
+def _key(part: int | str) -> str:
+    """A key as a path shows it: bare like `eps`, quoted where it would not read as one word."""
+    text = str(part)
+    return text if re.fullmatch(r"[\w-]{1,60}", text) else _shortener.repr(text)
 
 
 def _value_at(document: Any, path: Path) -> Any:

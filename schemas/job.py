@@ -27,7 +27,7 @@ class Normalize(Spec):
     def _paired(self) -> Normalize:
         if len(self.mean) != len(self.std):
             raise ValueError(
-                f"std: has {len(self.std)} values and mean {len(self.mean)}; wants one per channel in both"
+                f"std: has {len(self.std)} values and mean has {len(self.mean)}; wants one per channel in both"
             )
         return self
 
