@@ -115,6 +115,7 @@ def test_max_pixels_is_read_off_the_header_before_anything_is_decoded() -> None:
         decode(_header_only_png(200, 100), max_pixels=19_999)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @settings(max_examples=200, deadline=None)
 @given(data=st.binary(max_size=200), head=st.sampled_from(["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", ""]))
 def test_garbage_is_decoded_or_refused_and_never_anything_else(data: bytes, head: str) -> None:

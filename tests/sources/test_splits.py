@@ -17,12 +17,10 @@ NAMES = [
         "{word}-00000-of-00002.parquet",
         "data/{word}-00000-of-00002-1a2b3c4d.parquet",
         "digits_{word}_3.parquet",
-        "mnist {word} 1.parquet",
         "a/b/{word}/c.parquet",
         "{word}_set/c.parquet",
         "my-{word}/c.parquet",
         "my{word}.parquet",
-        "{word}ed.parquet",
         "{word}ed/c.parquet",
     )
 ] + ["data/part1-00000-of-00002.parquet", "data/extra.hard-00001-of-00002.parquet", "plain.parquet", "TEST.parquet"]
