@@ -61,6 +61,11 @@ class Folder:
         with self._refusals("read", path, passing=FileNotFoundError):
             return self._store.read(_relative(path))
 
+    def read_part(self, path: str, start: int, stop: int) -> bytes:
+        """The bytes of a file from `start` to before `stop`. Raises FileNotFoundError where there is no such file."""
+        with self._refusals("read", path, passing=FileNotFoundError):
+            return self._store.read_part(_relative(path), start, stop)
+
     def read_many(self, paths: Sequence[str]) -> list[bytes]:
         """The bytes of several files, in their order, read in parallel."""
         if len(paths) < 2:

@@ -24,6 +24,7 @@ class Store(Protocol):
     """Whole files under a root. `temporary` is a free file name that an unfinished file may bear."""
 
     def read(self, path: str) -> bytes: ...
+    def read_part(self, path: str, start: int, stop: int) -> bytes: ...
     def write(self, path: str, data: bytes, temporary: str) -> None: ...
     def create(self, path: str, data: bytes, temporary: str) -> bool: ...
     def exists(self, path: str) -> bool: ...
@@ -50,6 +51,11 @@ class LocalStore:
 
     def read(self, path: str) -> bytes:
         return (self.root / path).read_bytes()
+
+    def read_part(self, path: str, start: int, stop: int) -> bytes:
+        with (self.root / path).open("rb") as file:
+            file.seek(start)
+            return file.read(stop - start)
 
     def write(self, path: str, data: bytes, temporary: str) -> None:
         full = self.root / path
@@ -114,6 +120,9 @@ class ObjectStore:
 
     def read(self, path: str) -> bytes:
         return bytes(self.system.cat_file(self._full(path)))
+
+    def read_part(self, path: str, start: int, stop: int) -> bytes:
+        return bytes(self.system.cat_file(self._full(path), start=start, end=stop))
 
     def write(self, path: str, data: bytes, temporary: str) -> None:
         self.system.pipe_file(self._full(path), data)

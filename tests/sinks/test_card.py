@@ -1,0 +1,145 @@
+"""The dataset card and Croissant: they list exactly the newest run's files and say what is in them."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import re
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.sinks.card import patterns, write_card
+from pipeline.sinks.environment import versions
+from pipeline.sinks.ledger import Ledger
+from pipeline.storage import Folder
+from schemas.records import Failure, Manifest
+from schemas.rows import COLUMNS
+from tests.sinks.examples import CLASSES, RUN, commit_shard, finished_run, manifest_of, shard_of
+
+SHARDS = (shard_of(0), shard_of(1, recipe=1), shard_of(2, split="test"))
+
+
+def head(folder: Folder) -> dict[str, Any]:
+    start, text, _ = folder.read("README.md").decode().split("---\n", 2)
+    assert start == ""
+    parsed: dict[str, Any] = yaml.safe_load(text)
+    return parsed
+
+
+def carded(folder: Folder, **changes: Any) -> Manifest:
+    manifest = finished_run(folder, SHARDS, **changes)
+    write_card(folder, manifest)
+    return manifest
+
+
+def test_the_head_lists_files_by_split_and_all_features(folder: Folder) -> None:
+    carded(folder, lost=1)
+    found = head(folder)
+    assert found["configs"] == [
+        {
+            "config_name": "default",
+            "default": True,
+            "data_files": [
+                {"split": "test", "path": ["data/0a1b2c3d/test-*.parquet"]},
+                {"split": "train", "path": ["data/0a1b2c3d/train-*.parquet"]},
+            ],
+        },
+        {
+            "config_name": "quarantine",
+            "data_files": [{"split": "quarantine", "path": ["quarantine/0a1b2c3d-*.parquet"]}],
+        },
+    ]
+    features = found["dataset_info"]["features"]
+    assert [feature["name"] for feature in features] == [column.name for column in COLUMNS]
+    assert features[1]["dtype"] == {"class_label": {"names": {str(i): name for i, name in enumerate(CLASSES)}}}
+
+
+def test_a_quarantine_without_files_is_not_mentioned(disk: Folder) -> None:
+    carded(disk)
+    assert [config["config_name"] for config in head(disk)["configs"]] == ["default"]
+
+
+def test_a_run_without_rows_has_a_card_without_configs(disk: Folder) -> None:
+    ledger = Ledger(disk, RUN)
+    write_card(disk, manifest_of((shard_of(0),), [commit_shard(ledger, shard_of(0), data=None, rows=0)]))
+    assert "configs" not in head(disk)
+
+
+def test_the_same_manifest_gives_the_same_bytes(disk: Folder) -> None:
+    manifest = carded(disk, lost=1)
+    before = [disk.read(path) for path in ("README.md", "croissant.json")]
+    write_card(disk, manifest)
+    assert [disk.read(path) for path in ("README.md", "croissant.json")] == before
+
+
+def test_the_body_counts_by_recipe(disk: Folder) -> None:
+    carded(disk, lost=1)
+    body = disk.read("README.md").decode()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in body.splitlines() if line.startswith("|")]
+    assert ["pgd", "norm linf, eps 8/255, steps 10", "5", "50.0%", "10", "1"] in rows
+    assert ["augment", "ops hflip, variants 1", "3", "50.0%", "6", "0"] in rows
+    assert ["victim", f"`{'1' * 64}`"] in rows
+    assert f"run {RUN}, finished 2026-01-01T01:00:00Z, complete" in body
+    assert "failed" not in body
+
+
+def test_an_incomplete_run_says_so(disk: Folder) -> None:
+    receipts = [commit_shard(Ledger(disk, RUN), shard_of(0))]
+    failure = Failure(index=1, key="k", attempts=3, error="boom")
+    write_card(disk, manifest_of((shard_of(0),), receipts, failures=(failure,)))
+    body = disk.read("README.md").decode()
+    assert "incomplete" in body
+    assert "**1 shards failed and are missing**" in body
+
+
+def test_croissant_names_every_file_with_its_digest(disk: Folder) -> None:
+    manifest = carded(disk)
+    document = json.loads(disk.read("croissant.json"))
+    assert document["conformsTo"] == "http://mlcommons.org/croissant/1.1"
+    *files, file_set = document["distribution"]
+    assert {(f["contentUrl"], f["sha256"]) for f in files} == {
+        (output.data.path, output.data.sha256) for output in manifest.outputs if output.data
+    }
+    assert file_set["includes"] == ["data/0a1b2c3d/test-*.parquet", "data/0a1b2c3d/train-*.parquet"]
+    classes, rows = document["recordSet"]
+    assert [row["classes/name"] for row in classes["data"]] == list(CLASSES)
+    assert [field["name"] for field in rows["field"]] == [column.name for column in COLUMNS]
+    identifiers = re.findall(r'"@id": "([^"]+)"', json.dumps(document))
+    assert set(re.findall(r'"(?:field|fileSet)": \{"@id": "([^"]+)"', json.dumps(document))) <= set(identifiers)
+
+
+names = st.builds(
+    "data/{}/{}-{:05d}-{:012x}.parquet".format,
+    st.sampled_from(["aaaaaaaa", "bbbbbbbb"]),
+    st.sampled_from(["train", "train-extra", "test"]),
+    st.integers(0, 120_000),
+    st.integers(0, 2**48 - 1),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(present=st.lists(names, unique=True, max_size=12), data=st.data())
+def test_patterns_match_exactly_what_is_listed(present: list[str], data: st.DataObject) -> None:
+    listed = [path for path in present if data.draw(st.booleans())]
+    found = patterns(listed, present)
+    assert sorted({path for glob in found for path in fnmatch.filter(present, glob)}) == sorted(listed)
+    if listed == present and not any("extra" in path for path in present):
+        assert len(found) == len({path.rsplit("-", 2)[0] for path in present})
+
+
+def test_versions_name_no_place() -> None:
+    found = versions()
+    assert {"python", "torch", "pyarrow", "hardset"} <= set(found)
+    assert not any("/" in value for value in found.values())
+
+
+@pytest.mark.parametrize("eps", [{"min": "2/255", "max": "8/255"}])
+def test_a_range_of_budgets_reads_as_one(disk: Folder, eps: dict[str, str]) -> None:
+    manifest = finished_run(disk, SHARDS[:1])
+    recipe = {"kind": "attack", "name": "fgsm", "norm": "linf", "eps": eps, "target": None}
+    write_card(disk, manifest.model_copy(update={"job": manifest.job | {"recipes": [recipe]}}))
+    assert "| fgsm | norm linf, eps 2/255 to 8/255 |" in disk.read("README.md").decode()

@@ -1,0 +1,174 @@
+"""One run at a time: refused while held, taken over when the holder is dead or silent, and the loss is noticed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from pipeline.sinks.lease import Holder, Lease, acquire, current_holder, hold_lease
+from pipeline.storage import Folder
+from schemas.errors import RunError
+
+
+def put(folder: Folder, number: int, **changes: object) -> Holder:
+    """A lease of a run on another machine."""
+    fields = {
+        "run_id": "far",
+        "host": "far-host",
+        "machine": "another boot",
+        "pid": os.getpid(),
+        "process_start": "1",
+        "token": "t",
+        "since": "2026-01-01T00:00:00+00:00",
+        "renewed": time.time(),
+    }
+    holder = Holder.model_validate(fields | changes)
+    folder.write(f"_hardset/lease/{number:08d}.json", holder.model_dump_json().encode())
+    return holder
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_second_holder_is_told_who_holds(folder: Folder) -> None:
+    with hold_lease(folder, "run-1") as lease:
+        assert lease.held()
+        who = current_holder(folder)
+        assert who is not None
+        assert (who.run_id, who.pid) == ("run-1", os.getpid())
+        with (
+            pytest.raises(
+                RunError, match=rf"run run-1 holds this output since {who.since[:4]}.*process {os.getpid()} on"
+            ),
+            hold_lease(folder, "run-2"),
+        ):
+            raise AssertionError("two runs hold one output")
+    assert not lease.held()
+    assert current_holder(folder) is None
+    with hold_lease(folder, "run-2"):
+        assert len(folder.list("_hardset/lease")) == 1
+
+
+def test_it_is_given_back_after_an_error(disk: Folder) -> None:
+    with pytest.raises(ZeroDivisionError), hold_lease(disk, "run-1"):
+        raise ZeroDivisionError
+    acquire(disk, "run-2")
+
+
+def test_the_heartbeat_renews(disk: Folder) -> None:
+    with hold_lease(disk, "run-1", seconds=0.6) as lease:
+        eventually(lambda: (who := current_holder(disk)) is not None and who.renewed > lease.holder.renewed + 0.6)
+    assert "lease" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_one_of_many_takes_over(folder: Folder) -> None:
+    put(folder, 5, renewed=time.time() - 31)
+    start = threading.Barrier(12)
+
+    def attempt(number: int) -> Lease | None:
+        start.wait()
+        try:
+            return acquire(folder, f"run-{number}")
+        except RunError:
+            return None
+
+    with ThreadPoolExecutor(12) as pool:
+        leases = [lease for lease in pool.map(attempt, range(12)) if lease]
+    assert len(leases) == 1
+    holder = current_holder(folder)
+    assert holder is not None
+    assert holder.token == leases[0].holder.token
+    leases[0].renew()
+    assert leases[0].held()
+
+
+def test_another_machines_lease_lasts_until_it_is_silent(disk: Folder) -> None:
+    put(disk, 1, renewed=time.time() - 20)
+    with pytest.raises(RunError, match=r"run far holds .*far-host, last heard of 20 s ago"):
+        acquire(disk, "run-1")
+    put(disk, 1, renewed=time.time() - 31)
+    assert acquire(disk, "run-1").number == 2
+
+
+def test_a_released_lease_is_free_at_once(disk: Folder) -> None:
+    put(disk, 1, released=True)
+    assert acquire(disk, "run-1").number == 2
+
+
+def test_a_number_that_another_process_bears_now_holds_nothing(disk: Folder) -> None:
+    here = acquire(disk, "run-1").holder
+    put(disk, 2, machine=here.machine, process_start="1")
+    assert acquire(disk, "run-2").number == 3
+
+
+def test_without_proc_only_time_tells(disk: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.sinks.lease._machine", lambda: "")
+    put(disk, 1, machine="", pid=2**22 + 1)
+    with pytest.raises(RunError, match="holds this output"):
+        acquire(disk, "run-1")
+
+
+def test_a_broken_lease_is_taken_over(disk: Folder) -> None:
+    disk.write("_hardset/lease/00000003.json", b"{")
+    disk.write("_hardset/lease/notes.txt", b"")
+    assert acquire(disk, "run-1").number == 4
+
+
+def test_a_taken_over_lease_is_noticed_and_left_alone(disk: Folder) -> None:
+    with hold_lease(disk, "run-1", seconds=0.6) as lease:
+        taker = put(disk, lease.number + 1)
+        eventually(lambda: not lease.held())
+        with pytest.raises(RunError):
+            acquire(disk, "run-3")
+    assert current_holder(disk) == taker
+
+
+def test_a_lease_that_cannot_be_renewed_is_not_held(disk: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    with hold_lease(disk, "run-1", seconds=0.3) as lease:
+
+        def refuse(*_: object) -> None:
+            raise RunError("out: cannot write: out of reach")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Folder, "write", refuse)
+            eventually(lambda: not lease.held())
+        eventually(lease.held)
+
+
+HOLDER = """
+import sys, time
+from pipeline.sinks.lease import hold_lease
+from pipeline.storage import Folder
+with hold_lease(Folder(sys.argv[1]), "first"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("store", ["local", "s3"])
+def test_a_killed_holder_is_replaced_at_once(store: str, disk: Folder, request: pytest.FixtureRequest) -> None:
+    folder = disk if store == "local" else Folder(request.getfixturevalue("s3_bucket") + "/lease")
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, folder.url], stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    try:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(RunError, match=f"run first holds .*process {holder.pid} "):
+            acquire(folder, "second")
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        holder.stdout.close()
+    with hold_lease(folder, "second") as lease:
+        assert lease.held()

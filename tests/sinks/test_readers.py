@@ -1,0 +1,181 @@
+"""The dataset folder, opened by the tools that people use: pixels and labels are what went in."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from pipeline.sinks.card import write_card
+from pipeline.sinks.ledger import Ledger
+from pipeline.storage import Folder
+from schemas.rows import COLUMNS
+from tests.sinks.examples import CLASSES, RUN, commit_shard, manifest_of, pixels_of, shard_of
+
+TRAIN, TEST = 5, 1
+"""Rows by split: shards of three rows, one of which was lost."""
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run: two train shards, one of which lost a row, and one test shard that lost two."""
+    place = tmp_path_factory.mktemp("readers") / "out"
+    folder = Folder(str(place))
+    shards = (shard_of(0), shard_of(1), shard_of(2, split="test"))
+    ledger = Ledger(folder, RUN)
+    receipts = [commit_shard(ledger, shard, lost=lost) for shard, lost in zip(shards, (1, 0, 2), strict=True)]
+    manifest = manifest_of(shards, receipts)
+    ledger.write_manifest(manifest)
+    write_card(folder, manifest)
+    return place
+
+
+def wanted(split: str = "train") -> list[tuple[np.ndarray[Any, Any], int]]:
+    """Pixels and labels of a split, in order."""
+    shards = [(0, 2), (1, 3)] if split == "train" else [(2, 1)]
+    return [(image, (3 * i + n) % 3) for i, rows in shards for n, image in enumerate(pixels_of(rows, seed=i))]
+
+
+def assert_same(images: list[Any], labels: list[int], split: str = "train") -> None:
+    assert len(images) == len(wanted(split))
+    for image, label, (pixels, number) in zip(images, labels, wanted(split), strict=True):
+        opened = Image.open(io.BytesIO(image)) if isinstance(image, bytes) else image
+        np.testing.assert_array_equal(np.asarray(opened), pixels)
+        assert label == number
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A place for the Arrow files of `datasets`, which must not reach for a network."""
+    import datasets.config
+
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    return str(tmp_path / "cache")
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_datasets_opens_the_folder(out: Path, cache: str, streaming: bool) -> None:
+    import datasets
+
+    for split in ("train", "test"):
+        rows = datasets.load_dataset(str(out), split=split, streaming=streaming, cache_dir=cache)
+        for name in ("label", "pred", "target_label"):
+            assert rows.features[name].names == list(CLASSES)
+        assert isinstance(rows.features["image"], datasets.Image)
+        listed = list(rows)
+        assert_same([row["image"] for row in listed], [row["label"] for row in listed], split)
+        assert set(listed[0]) == {column.name for column in COLUMNS}
+
+
+def test_datasets_opens_the_quarantine(out: Path, cache: str) -> None:
+    import datasets
+
+    rows = datasets.load_dataset(str(out), "quarantine", split="quarantine", cache_dir=cache)
+    assert sorted(rows["source_key"]) == ["bad0", "bad0", "bad1"]
+
+
+def test_datasets_opens_lone_files_without_the_card(out: Path, cache: str, tmp_path: Path) -> None:
+    import datasets
+
+    bare = shutil.copytree(out / "data" / RUN[:8], tmp_path / "bare")
+    rows = datasets.load_dataset("parquet", data_files=str(bare / "train-*.parquet"), split="train", cache_dir=cache)
+    assert rows.features["label"].names == list(CLASSES)
+    assert_same(rows["image"], rows["label"])
+
+
+def test_the_card_restores_features_that_another_writer_lost(out: Path, cache: str, tmp_path: Path) -> None:
+    import datasets
+    import polars
+
+    copy = shutil.copytree(out, tmp_path / "copy")
+    for file in copy.glob("data/*/*.parquet"):
+        polars.read_parquet(file).write_parquet(file)
+        assert b"huggingface" not in (pq.read_schema(file).metadata or {})
+    rows = datasets.load_dataset(str(copy), split="train", cache_dir=cache)
+    assert rows.features["label"].names == list(CLASSES)
+    assert_same(rows["image"], rows["label"])
+
+
+def test_datasets_takes_the_newest_run_only(out: Path, cache: str, tmp_path: Path) -> None:
+    """Of two shards an old run made, the new one keeps the first and makes the second anew."""
+    import datasets
+
+    folder = Folder(str(shutil.copytree(out, tmp_path / "copy")))
+    new = "feedfeed" + RUN[8:]
+    shards = (shard_of(0), shard_of(1))
+    old = list(Ledger(folder, RUN).receipts().values())
+    receipts = [next(r for r in old if r.index == 0), commit_shard(Ledger(folder, new), shards[1], lost=2, seed=5)]
+    manifest = manifest_of(shards, receipts, finished="2026-01-02T00:00:00Z")
+    Ledger(folder, new).write_manifest(manifest)
+    write_card(folder, manifest)
+    rows = datasets.load_dataset(folder.url, split="train", cache_dir=cache)
+    assert sorted(set(rows["run_id"])) == [RUN, new]
+    stored = [np.asarray(image) for image in rows["image"]]
+    for image, pixels in zip(stored, [*pixels_of(2, seed=0), *pixels_of(1, seed=5)], strict=True):
+        np.testing.assert_array_equal(image, pixels)
+
+
+def test_duckdb(out: Path) -> None:
+    import duckdb
+
+    files = str(out / "data" / "*" / "train-*.parquet")
+    rows = duckdb.sql(f"SELECT image.bytes, label FROM '{files}' ORDER BY source_index").fetchall()
+    assert_same([row[0] for row in rows], [row[1] for row in rows])
+    [(op, eps, share)] = duckdb.sql(f"SELECT op, eps, avg(success::int) FROM '{files}' GROUP BY ALL").fetchall()
+    assert (op, eps) == ("pgd_linf", 8 / 255)
+    assert 0 < share < 1
+
+
+def test_polars(out: Path) -> None:
+    import polars
+
+    frame = polars.scan_parquet(out / "data" / "*" / "train-*.parquet").sort("source_index").collect()
+    assert_same(frame["image"].struct.field("bytes").to_list(), frame["label"].to_list())
+
+
+def test_pandas(out: Path) -> None:
+    files = sorted((out / "data" / RUN[:8]).glob("train-*.parquet"))
+    frame = pd.concat([pd.read_parquet(file) for file in files])
+    assert_same([image["bytes"] for image in frame["image"]], frame["label"].tolist())
+    assert frame["success"].dtype == bool
+
+
+def test_pyarrow_dataset(out: Path) -> None:
+    files = [str(path) for path in sorted((out / "data" / RUN[:8]).glob("train-*.parquet"))]
+    data = pyarrow.dataset.dataset(files)
+    table = data.to_table().sort_by("source_index")
+    assert_same([image["bytes"] for image in table["image"].to_pylist()], table["label"].to_pylist())
+    losing = data.to_table(filter=pa.compute.field("margin") < 0, columns=["success"])
+    assert losing["success"].to_pylist() == [True] * losing.num_rows
+    assert losing.num_rows > 0
+
+
+@pytest.mark.slow
+def test_ray_data(out: Path) -> None:
+    import ray
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, ignore_reinit_error=True)
+    try:
+        files = [str(path) for path in sorted((out / "data" / RUN[:8]).glob("train-*.parquet"))]
+        rows = ray.data.read_parquet(files).sort("source_index").take_all()
+    finally:
+        ray.shutdown()
+    assert_same([row["image"]["bytes"] for row in rows], [row["label"] for row in rows])
+
+
+def test_mlcroissant(out: Path) -> None:
+    mlcroissant = pytest.importorskip("mlcroissant", reason="mlcroissant is not installed")
+
+    dataset = mlcroissant.Dataset(jsonld=str(out / "croissant.json"))
+    assert not dataset.metadata.ctx.issues.errors
+    rows = list(dataset.records("rows"))
+    assert len(rows) == TRAIN + TEST
