@@ -1,0 +1,65 @@
+"""`hardset report`: a dataset shown in one HTML file, and in a picture."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from jobs.console import AsJson, OutputFolder, give, say
+from pipeline.reporting.clean import clean_pixels
+from pipeline.reporting.page import page, read_content
+from pipeline.reporting.picture import grid_png
+from pipeline.sinks.ledger import RUNS, Ledger, latest_manifest
+from pipeline.storage import Folder
+from schemas.errors import JobError
+
+
+def report(
+    out: OutputFolder,
+    to: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Where the HTML goes. Unset: beside the run's manifest.")
+    ] = None,
+    png: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Also writes the example rows as one PNG, for READMEs.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the newest run in OUT: counts, success per recipe and class, norms, examples, provenance.
+
+    Reads the dataset, and for the examples' clean rows the source; writes one self-contained HTML file. Returns 0.
+    """
+    html = write_report(out, to=to, png=png)
+    say(f"Report: {html}")
+    if png is not None:
+        say(f"Picture: {Folder(png).name}")
+    give({"status": "done", "report": html, "picture": None if png is None else Folder(png).name}, as_json=as_json)
+
+
+def write_report(out: str, *, to: str | None = None, png: str | None = None) -> str:
+    """Writes the report of the newest run in `out`, and with `png` a picture. Returns where the report lies.
+
+    Raises JobError where there is no finished run, RunError where a file cannot be written.
+    """
+    folder = Folder(out)
+    manifest = latest_manifest(folder)
+    if manifest is None:
+        raise JobError(f"{folder.name}: no finished run here; `hardset generate JOB` makes one")
+    content = read_content(folder, manifest, clean_pixels(lambda run: Ledger(folder, run).plan()))
+    if png is not None:
+        _write(png, grid_png(content))
+    html = page(content).encode()
+    if to is not None:
+        return _write(to, html)
+    path = f"{RUNS}/{manifest.run_id}/report.html"
+    folder.write(path, html)
+    return f"{folder.name.rstrip('/')}/{path}"
+
+
+def _write(file: str, data: bytes) -> str:
+    """Puts a file at a path or URL, and returns its public name."""
+    place, slash, name = file.rpartition("/")
+    if not name:
+        raise JobError(f"{file}: is a folder; name a file")
+    Folder(place + slash or ".").write(name, data)
+    return Folder(file).name

@@ -1,0 +1,62 @@
+"""Clean rows for the pictures, read again from the source that the plan names, and only where they are unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline.reporting.examples import CleanPixels, Image
+from pipeline.sources import SourceReader, open_source
+from pipeline.sources.base import narrowed
+from schemas.digests import image_sha256
+from schemas.errors import UserError
+from schemas.records import Output, Plan, SourceRange
+from schemas.sources import Source
+
+
+def clean_pixels(plan_of: Callable[[str], Plan | None]) -> CleanPixels:
+    """Looks clean rows up in the source. `plan_of`: the plan of a run id, None where there is none."""
+    plan_of, reader = cache(plan_of), cache(_reader)
+
+    def look_up(output: Output, row: dict[str, Any]) -> Image | None:
+        try:
+            plan = plan_of(output.run_id)
+            place = None if plan is None else _place(plan, output, row)
+            if plan is None or place is None:
+                return None
+            found, _ = reader(_source_json(plan)).read(place, plan.image, len(plan.classes))
+        except (UserError, ValidationError, OSError, ImportError, ValueError):
+            return None
+        pixels: Image
+        for key, pixels in zip(found.keys, found.pixels, strict=True):
+            if key == row["source_key"] and image_sha256(pixels) == row["source_sha256"]:
+                return pixels
+        return None
+
+    return look_up
+
+
+def _source_json(plan: Plan) -> str:
+    return TypeAdapter(dict[str, Any]).dump_json(plan.job["source"]).decode()
+
+
+def _reader(source_json: str) -> SourceReader:
+    return open_source(TypeAdapter(Source).validate_json(source_json))
+
+
+def _place(plan: Plan, output: Output, row: dict[str, Any]) -> SourceRange | None:
+    """The range of the source that holds the row, made as narrow as its file allows."""
+    shard = next((shard for shard in plan.shards if shard.key == output.key), None)
+    if shard is None or shard.range is None:
+        return None
+    whole = plan.ranges[shard.range]
+    start = row["source_index"]
+    if whole.members:
+        names = [f"{whole.file}/{member}" for member in whole.members]
+        if row["source_key"] not in names:
+            return None
+        start = whole.start + names.index(row["source_key"])
+    return narrowed(whole, start, start + 1)

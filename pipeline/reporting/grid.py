@@ -1,0 +1,75 @@
+"""Images for the eye: enlarged without blur, differences amplified about mid-grey."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image as Pictures
+
+from pipeline.reporting.examples import Example, Image
+
+MID_GREY = 128
+_LARGEST_EMBEDDED = 96
+"""Longest side in pixels of an image inside the HTML page; larger ones are made smaller to keep the page light."""
+
+
+def amplification(examples: Sequence[Example]) -> int:
+    """The whole factor at which the largest change among the examples just fits about mid-grey; 1 at least."""
+    largest = max((_change(example) for example in examples), default=0)
+    return max(1, 127 // largest) if largest else 1
+
+
+def amplified_difference(clean: Image, made: Image, factor: int) -> Image:
+    """`factor` times the change of every value about mid-grey, clipped to 8 bits. uint8, H x W x C."""
+    change = made.astype(np.int32) - clean.astype(np.int32)
+    return np.clip(MID_GREY + factor * change, 0, 255).astype(np.uint8)
+
+
+def tile(pixels: Image, side: int) -> Pictures.Image:
+    """A square RGB picture with the image in its middle, enlarged without blur, or shrunk."""
+    picture = fitted(pixels, side)
+    square = Pictures.new("RGB", (side, side), "white")
+    square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
+    return square
+
+
+def fitted(pixels: Image, side: int, *, difference: bool = False) -> Pictures.Image:
+    """The image with its longer side at `side`, its pixels kept as squares where it is enlarged.
+
+    Differences are shrunk by leaving pixels out, because means would wash noise out.
+    """
+    picture = _picture(pixels)
+    longest = max(picture.size)
+    size = (max(1, picture.width * side // longest), max(1, picture.height * side // longest))
+    if longest <= side:
+        times = -(-side // longest)
+        large = picture.resize((picture.width * times, picture.height * times), Pictures.Resampling.NEAREST)
+        return large.resize(size, Pictures.Resampling.BOX)
+    return picture.resize(size, Pictures.Resampling.NEAREST if difference else Pictures.Resampling.LANCZOS)
+
+
+def data_uri(pixels: Image, *, difference: bool = False) -> str:
+    """The image as a data: URI: small ones as they are in PNG, larger ones shrunk and as JPEG."""
+    buffer = io.BytesIO()
+    if max(pixels.shape[:2]) <= _LARGEST_EMBEDDED:
+        _picture(pixels).save(buffer, "PNG", optimize=True)
+        kind = "png"
+    else:
+        fitted(pixels, _LARGEST_EMBEDDED, difference=difference).save(buffer, "JPEG", quality=88)
+        kind = "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _picture(pixels: Image) -> Pictures.Image:
+    return Pictures.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).convert(
+        "L" if pixels.shape[2] == 1 else "RGB"
+    )
+
+
+def _change(example: Example) -> int:
+    if example.clean is None:
+        return 0
+    return int(np.abs(example.made.astype(np.int16) - example.clean.astype(np.int16)).max())

@@ -1,0 +1,83 @@
+"""What a reader of a report must know before trusting its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from pipeline.reporting.statistics import RecipeStatistics, Statistics
+from pipeline.reporting.wording import amount, clipped, counted, number
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One sentence or two. Warnings are about rows that are missing or budgets that cannot work."""
+
+    text: str
+    warning: bool = False
+
+
+def notices(statistics: Statistics) -> list[Notice]:
+    """Warnings first, then notes."""
+    found = [*_lost(statistics), *_unread(statistics), *_budgets(statistics), *_outcomes(statistics)]
+    return sorted(found, key=lambda notice: not notice.warning)
+
+
+def _lost(statistics: Statistics) -> Iterator[Notice]:
+    manifest = statistics.manifest
+    if manifest.status != "complete":
+        failed = counted(len(manifest.failures), "shard")
+        yield Notice(f"The run is incomplete: {failed} failed, and their rows are missing from all figures.", True)
+    if manifest.totals.quarantined:
+        rows = counted(manifest.totals.quarantined, "row")
+        yield Notice(f"{rows} could not be made and went to quarantine; the reasons are below.", True)
+    if manifest.totals.dropped:
+        rows = counted(manifest.totals.dropped, "resisting row")
+        yield Notice(f"{rows} left out, because the job keeps successes only.")
+
+
+def _unread(statistics: Statistics) -> Iterator[Notice]:
+    for reason in statistics.unreadable[:5]:
+        yield Notice(f"A file cannot be read and is not counted below: {clipped(reason, 300)}.", True)
+    if len(statistics.unreadable) > 5:
+        yield Notice(f"{len(statistics.unreadable) - 5:,} further files cannot be read.", True)
+    stored, listed = sum(statistics.kinds.values()), statistics.manifest.totals.rows_out
+    if stored != listed and not statistics.unreadable:
+        yield Notice(
+            f"The files hold {counted(stored, 'row')}, the manifest lists {listed:,}; run hardset verify.", True
+        )
+
+
+def _budgets(statistics: Statistics) -> Iterator[Notice]:
+    for recipe in statistics.recipes:
+        if recipe.text.get("kind") == "attack" and recipe.text.get("norm") == "linf":
+            yield from _whole_levels(recipe.position, recipe.text["eps"])
+
+
+def _whole_levels(position: int, eps: Any) -> Iterator[Notice]:
+    low, high = (eps["min"], eps["max"]) if isinstance(eps, dict) else (eps, eps)
+    levels = Fraction(str(low)) * 255
+    which = f"Recipe {position + 1}: eps {amount(eps)}"
+    if Fraction(str(high)) * 255 < 1:
+        yield Notice(f"{which} is less than one 8-bit level, so no pixel can change.", True)
+    elif levels < 1 and low != high:
+        yield Notice(f"{which} starts below one 8-bit level; rows with such a budget cannot change.", True)
+    elif levels.denominator != 1 and low == high:
+        whole = levels.numerator // levels.denominator
+        yield Notice(f"{which} is {number(float(levels))} levels of 8 bits; stored pixels change by {whole} at most.")
+
+
+def _outcomes(statistics: Statistics) -> Iterator[Notice]:
+    for recipe in statistics.attacks:
+        if _judged_wrong(recipe):
+            yield Notice(
+                f"Recipe {recipe.position + 1}: the model errs on every clean row, so no attack can count.", True
+            )
+        elif recipe.counts.attacked and not recipe.counts.success:
+            yield Notice(f"Recipe {recipe.position + 1}: no row fools the model.")
+
+
+def _judged_wrong(recipe: RecipeStatistics) -> bool:
+    return bool(recipe.tally.clean_judged) and not recipe.counts.attacked and not recipe.targeted

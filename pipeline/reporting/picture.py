@@ -1,0 +1,169 @@
+"""The report's examples as one PNG, for READMEs and dataset cards."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from PIL import Image as Pictures
+from PIL import ImageDraw, ImageFont
+
+from pipeline.reporting.examples import Example, Image
+from pipeline.reporting.grid import amplification, amplified_difference, tile
+from pipeline.reporting.sections import Content
+from pipeline.reporting.statistics import RecipeStatistics
+from pipeline.reporting.wording import counted, eps_of_row, percent, recipe_title
+from schemas.rows import ADVERSARIAL, AUGMENTED, GENERATED
+
+WIDTH = 1160
+_MARGIN, _LABELS, _SIDE, _GAP = 36, 128, 80, 16
+_COLUMNS = (WIDTH - 2 * _MARGIN - _LABELS + _GAP) // (_SIDE + _GAP)
+_INK, _SOFT, _LINE = "#1a1f27", "#566070", "#d9dde3"
+_FALLEN, _HELD = "#b3361f", "#2b7350"
+_BANDS = {ADVERSARIAL: 2, AUGMENTED: 1, GENERATED: 1}
+"""Most recipes of each kind."""
+
+
+@dataclass(frozen=True)
+class _Band:
+    """Examples of one recipe: rows of pictures under a heading."""
+
+    heading: str
+    note: str
+    examples: list[Example]
+    lines: list[tuple[str, Callable[[Example], Image | None]]]
+    """Name of each line of pictures, and what it shows of an example."""
+
+
+def grid_png(content: Content) -> bytes:
+    """A PNG of 1160 pixels width: clean, made and amplified difference by recipe, captioned. Deterministic."""
+    bands = _bands(content)
+    heights = [_band_height(band) for band in bands]
+    canvas = Pictures.new("RGB", (WIDTH, 2 * _MARGIN + 76 + sum(heights)), "white")
+    draw = ImageDraw.Draw(canvas)
+    _title(draw, content)
+    top = _MARGIN + 76
+    for band, height in zip(bands, heights, strict=True):
+        _draw_band(canvas, draw, band, top, content.statistics.manifest.classes)
+        top += height
+    buffer = io.BytesIO()
+    canvas.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _title(draw: ImageDraw.ImageDraw, content: Content) -> None:
+    statistics = content.statistics
+    totals = statistics.manifest.totals
+    name = _plain(str(statistics.manifest.job.get("name", "")), "dataset")
+    parts = [counted(totals.rows_out, "row"), *(f"{rows:,} {kind}" for kind, rows in sorted(statistics.kinds.items()))]
+    if totals.attacked:
+        parts.append(f"attack success {percent(totals.success / totals.attacked)}")
+    draw.text((_MARGIN, _MARGIN - 6), f"hardset: {name}", _INK, _font(28))
+    draw.text((_MARGIN, _MARGIN + 32), _cut(", ".join(parts), WIDTH - 2 * _MARGIN - 250, 16), _SOFT, _font(16))
+    key = (("prediction is the label", _HELD), ("prediction is another class", _FALLEN))
+    for line, (words, colour) in enumerate(key):
+        draw.text((WIDTH - _MARGIN, _MARGIN + 12 + 20 * line), words, colour, _font(15), anchor="ra")
+        left = WIDTH - _MARGIN - _font(15).getlength(words) - 20
+        draw.rectangle((left, _MARGIN + 16 + 20 * line, left + 11, _MARGIN + 27 + 20 * line), fill=colour)
+
+
+def _bands(content: Content) -> list[_Band]:
+    left = dict(_BANDS)
+    bands = []
+    for recipe in content.statistics.recipes:
+        examples = content.examples.get(recipe.recipe_id, [])[:_COLUMNS]
+        if examples and left.get(recipe.kind, 0):
+            left[recipe.kind] -= 1
+            bands.append(_band(recipe, examples))
+    return sorted(bands, key=lambda band: list(_BANDS).index(band.examples[0].row["kind"]))
+
+
+def _band(recipe: RecipeStatistics, examples: list[Example]) -> _Band:
+    lines: list[tuple[str, Callable[[Example], Image | None]]] = [("stored", lambda example: example.made)]
+    note = f"{recipe.tally.rows:,} rows"
+    if any(example.clean is not None for example in examples):
+        lines.insert(0, ("clean", lambda example: example.clean))
+        if recipe.kind == ADVERSARIAL:
+            lines.append(_difference_line(examples))
+    if recipe.counts.attacked:
+        note += f", {percent(recipe.counts.success / recipe.counts.attacked)} success"
+    return _Band(_plain(recipe_title(recipe.text), recipe.op), note, examples, lines)
+
+
+def _difference_line(examples: list[Example]) -> tuple[str, Callable[[Example], Image | None]]:
+    factor = amplification(examples)
+
+    def shown(example: Example) -> Image | None:
+        return None if example.clean is None else amplified_difference(example.clean, example.made, factor)
+
+    return f"difference x {factor}", shown
+
+
+def _band_height(band: _Band) -> int:
+    return 40 + len(band.lines) * (_SIDE + 8) + _caption_lines(band) * 17 + 24
+
+
+def _caption_lines(band: _Band) -> int:
+    return 3 if band.examples[0].row["kind"] == ADVERSARIAL else 2
+
+
+def _draw_band(
+    canvas: Pictures.Image, draw: ImageDraw.ImageDraw, band: _Band, top: int, classes: tuple[str, ...]
+) -> None:
+    draw.line((_MARGIN, top, WIDTH - _MARGIN, top), _LINE)
+    draw.text((_MARGIN, top + 10), band.heading, _INK, _font(18))
+    draw.text((WIDTH - _MARGIN, top + 13), band.note, _SOFT, _font(15), anchor="ra")
+    first = top + 42
+    for number, (name, shown) in enumerate(band.lines):
+        y = first + number * (_SIDE + 8)
+        draw.text((_MARGIN, y + _SIDE // 2), name, _SOFT, _font(15), anchor="lm")
+        for column, example in enumerate(band.examples):
+            pixels = shown(example)
+            if pixels is not None:
+                x = _MARGIN + _LABELS + column * (_SIDE + _GAP)
+                canvas.paste(tile(pixels, _SIDE), (x, y))
+                draw.rectangle((x, y, x + _SIDE - 1, y + _SIDE - 1), outline=_LINE)
+    captions = first + len(band.lines) * (_SIDE + 8) - 2
+    for column, example in enumerate(band.examples):
+        x = _MARGIN + _LABELS + column * (_SIDE + _GAP)
+        for line, (words, colour) in enumerate(_captions(example, classes)):
+            draw.text((x, captions + 17 * line), _cut(words, _SIDE + _GAP - 4, 13), colour, _font(13))
+    names = ("label", "prediction", "budget")
+    for line in range(_caption_lines(band)):
+        draw.text((_MARGIN, captions + 17 * line), names[line], _SOFT, _font(13))
+
+
+def _captions(example: Example, classes: tuple[str, ...]) -> Sequence[tuple[str, str]]:
+    row = example.row
+    lines = [(_class(classes, row["label"]), _INK)]
+    if row["pred"] is not None:
+        sure = "" if row["confidence"] is None else f", {row['confidence']:.0%}"
+        lines.append((_class(classes, row["pred"]) + sure, _HELD if row["pred"] == row["label"] else _FALLEN))
+    if row["kind"] == ADVERSARIAL:
+        lines.append((f"eps {eps_of_row(row['eps'], row['norm'])}", _SOFT))
+    return lines
+
+
+def _class(classes: tuple[str, ...], label: int | None) -> str:
+    if label is None:
+        return "-"
+    name = classes[label] if 0 <= label < len(classes) else str(label)
+    return _plain(name, f"class {label}")
+
+
+def _plain(words: str, otherwise: str) -> str:
+    """`words` if the built-in font can draw them: it knows ASCII and little else."""
+    return words if words and words.isascii() and words.isprintable() else otherwise
+
+
+def _cut(words: str, width: int, size: int) -> str:
+    while words and _font(size).getlength(words) > width:
+        words = words.removesuffix("...")[:-1].rstrip() + "..." if len(words) > 4 else ""
+    return words
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)

@@ -1,0 +1,316 @@
+"""The sections of a report: functions from its content to HTML, or to None where there is nothing to say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pipeline.reporting.charts import Series, bar, histogram, legend
+from pipeline.reporting.examples import Example
+from pipeline.reporting.markup import Child, Markup, element, join
+from pipeline.reporting.notices import Notice, notices
+from pipeline.reporting.statistics import RecipeStatistics, Statistics, Tally
+from pipeline.reporting.tables import Column, detail, facts, table
+from pipeline.reporting.wording import NONE, class_name, clipped, counted, number, percent, recipe_details, recipe_title
+from schemas.rows import ADVERSARIAL, AUGMENTED, GENERATED
+
+MOST_CLASSES = 40
+"""Classes in the table; of more, the halves with the lowest and the highest success are shown."""
+MOST_REASONS = 30
+MOST_CHARTS = 12
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that a report is made from."""
+
+    statistics: Statistics
+    examples: dict[str, list[Example]] = field(default_factory=dict)
+    """By recipe id."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading with its anchor, and what stands under it."""
+
+    anchor: str
+    heading: str
+    build: Callable[[Content], Markup | None]
+
+
+def key_figures(content: Content) -> Markup:
+    """The headline row."""
+    statistics = content.statistics
+    totals = statistics.manifest.totals
+    kinds = ", ".join(f"{rows:,} {kind}" for kind, rows in sorted(statistics.kinds.items()))
+    shown: list[tuple[str, str, str]] = [("Rows stored", f"{totals.rows_out:,}", kinds or "none")]
+    if statistics.attacks:
+        rate = totals.success / totals.attacked if totals.attacked else None
+        fooled = f"{totals.success:,} of {counted(totals.attacked, 'attacked row')}"
+        shown.append(("Attack success", percent(rate), fooled))
+    clean = clean_accuracy(statistics)
+    if clean is not None:
+        right, judged = clean
+        shown.append(("Clean accuracy", percent(right / judged), f"{right:,} of {counted(judged, 'clean row')}"))
+    shown.append(("Quarantined", f"{totals.quarantined:,}", f"of {counted(totals.expected, 'row')} due"))
+    done, failed = len(statistics.manifest.outputs), len(statistics.manifest.failures)
+    shown.append(("Shards done", f"{done:,}", f"of {done + failed:,}"))
+    cells = [
+        element(
+            "div",
+            element("dt", name),
+            element("dd", value, class_="value"),
+            element("dd", note, class_="note"),
+        )
+        for name, value, note in shown
+    ]
+    return element("dl", cells, class_="figures")
+
+
+def clean_accuracy(statistics: Statistics) -> tuple[int, int] | None:
+    """(right, judged) over the clean rows that the widest attack recipe met; None where rows were left out."""
+    tallies = [recipe.tally for recipe in statistics.attacks]
+    widest = max(tallies, key=lambda tally: tally.clean_judged, default=Tally())
+    if statistics.only_successes or not widest.clean_judged:
+        return None
+    return widest.clean_right, widest.clean_judged
+
+
+def warnings(content: Content) -> Markup | None:
+    """Warnings and notes."""
+    found = notices(content.statistics)
+    return element("ul", [_notice(notice) for notice in found], class_="notices") if found else None
+
+
+def _notice(notice: Notice) -> Markup:
+    word = "Warning: " if notice.warning else "Note: "
+    return element("li", element("strong", word), notice.text, class_="warning" if notice.warning else None)
+
+
+def recipes(content: Content) -> Markup:
+    """What each recipe made."""
+    columns = (
+        Column("Recipe"),
+        Column("Kind"),
+        Column("Rows", figures=True),
+        Column("Success", figures=True),
+        Column("Accuracy", figures=True),
+        Column("Quarantined", figures=True),
+    )
+    rows = [_recipe_row(recipe) for recipe in content.statistics.recipes]
+    note = (
+        "Success: of the rows that the model predicted rightly before the attack (for targeted attacks, of all rows), "
+        "the share whose stored 8-bit image fools it (is predicted as the target). Accuracy: stored images predicted "
+        "as labelled. These figures describe the rows; how robust a model is, fresh attacks on it must tell."
+    )
+    return join(table("What each recipe made", columns, rows), element("p", note, class_="soft"))
+
+
+def _recipe_row(recipe: RecipeStatistics) -> list[Child]:
+    counts, tally = recipe.counts, recipe.tally
+    rate = counts.success / counts.attacked if counts.attacked else None
+    fooled: Child = NONE
+    if rate is not None:
+        fooled = join(detail(percent(rate), f"{counts.success:,} of {counts.attacked:,}"), bar(rate))
+    read: Child = NONE
+    if tally.judged:
+        read = detail(percent(tally.right / tally.judged), f"{tally.right:,} of {tally.judged:,}")
+    name = detail(numbered(recipe), recipe_details(recipe.text))
+    return [name, recipe.kind or "none", f"{tally.rows:,}", fooled, read, f"{counts.quarantined:,}"]
+
+
+def numbered(recipe: RecipeStatistics) -> str:
+    """`1. PGD, Linf, eps 8/255`."""
+    return f"{recipe.position + 1}. {clipped(recipe_title(recipe.text))}"
+
+
+def classes(content: Content) -> Markup | None:
+    """Rows and success of every class."""
+    statistics = content.statistics
+    names = statistics.manifest.classes
+    attacks = () if statistics.only_successes else statistics.attacks
+    shown = _classes_shown(statistics)
+    columns = [Column("Class")]
+    columns += [Column(f"{kind.capitalize()} rows", figures=True) for kind in (ADVERSARIAL, AUGMENTED, GENERATED)]
+    columns += [Column(detail(f"Recipe {r.position + 1}", _short(r)), figures=True) for r in attacks]
+    rows = [[class_name(names, label), *_class_cells(statistics, attacks, label)] for label in shown]
+    caption = "Rows of each class, and the success of each attack"
+    parts: list[Child] = []
+    if statistics.only_successes:
+        parts.append(element("p", "No success by class: the job left resisting rows out.", class_="soft"))
+        caption = "Rows of each class"
+    if len(shown) < len(names):
+        half = MOST_CLASSES // 2
+        text = f"{half} classes with the lowest and {half} with the highest success, of {len(names):,}."
+        parts.append(element("p", text, class_="soft"))
+    return join(*parts, table(caption, columns, rows))
+
+
+def _class_cells(statistics: Statistics, attacks: tuple[RecipeStatistics, ...], label: int) -> list[Child]:
+    cells: list[Child] = []
+    for kind in (ADVERSARIAL, AUGMENTED, GENERATED):
+        made = [r.by_class[label].rows for r in statistics.recipes if r.kind == kind]
+        cells.append(f"{sum(made):,}" if made else NONE)
+    for recipe in attacks:
+        tally = recipe.by_class[label]
+        text = f"{tally.success:,} of {tally.attacked:,}" if tally.attacked else "none attacked"
+        cells.append(join(detail(percent(tally.success_rate), text), bar(tally.success_rate)))
+    return cells
+
+
+def _classes_shown(statistics: Statistics) -> list[int]:
+    labels = list(range(len(statistics.manifest.classes)))
+    if len(labels) <= MOST_CLASSES:
+        return labels
+
+    def order(label: int) -> tuple[float, int]:
+        tally = sum((r.by_class[label] for r in statistics.attacks), Tally())
+        return (tally.success_rate if tally.success_rate is not None else -1.0, label)
+
+    ranked = sorted(labels, key=order)
+    return ranked[: MOST_CLASSES // 2] + ranked[-(MOST_CLASSES // 2) :]
+
+
+def _short(recipe: RecipeStatistics) -> str:
+    return clipped(recipe.op.replace("_", " "), 24)
+
+
+def margins(content: Content) -> Markup | None:
+    """How sure the model is before and after."""
+    attacks = [recipe for recipe in content.statistics.attacks if len(recipe.margins)][:MOST_CHARTS]
+    if not attacks:
+        return None
+    charts = [
+        histogram(
+            numbered(recipe),
+            [
+                Series("Clean", recipe.clean_margins, "before"),
+                Series("Stored", recipe.margins, "after"),
+            ],
+            "margin, logits",
+            mark=0.0,
+        )
+        for recipe in attacks
+    ]
+    text = "Logit of the label less the best other logit. Left of the dashed line, at 0, the model errs."
+    key = legend([("Clean pixels", "before"), ("Stored image", "after")])
+    return join(element("p", text, class_="soft"), key, element("div", charts, class_="charts"))
+
+
+def norms(content: Content) -> Markup | None:
+    """How far rows were moved."""
+    attacks = [recipe for recipe in content.statistics.attacks if len(recipe.l2)][: MOST_CHARTS // 2]
+    if not attacks:
+        return None
+    charts = [
+        histogram(numbered(recipe), [Series("Stored", values, "plain")], unit, subtitle=name, mark=mark)
+        for recipe in attacks
+        for name, values, unit, mark in (
+            ("Largest change of a value", recipe.linf_levels, "8-bit levels", _budget(recipe, "Linf")),
+            ("Euclidean norm of the change", recipe.l2, "[0, 1] pixel scale", _budget(recipe, "L2")),
+        )
+    ]
+    text = "Change from clean to stored pixels. Dashed: the largest budget of the recipe, in its own norm."
+    return join(element("p", text, class_="soft"), element("div", charts, class_="charts pairs"))
+
+
+def _budget(recipe: RecipeStatistics, norm: str) -> float | None:
+    if recipe.eps is None or recipe.norm != norm:
+        return None
+    return recipe.eps[1] * (255 if norm == "Linf" else 1)
+
+
+def losses(content: Content) -> Markup | None:
+    """Quarantine and failed shards."""
+    tables = [_quarantine(content.statistics), _failures(content.statistics)]
+    return join(tables) if any(tables) else None
+
+
+def _quarantine(statistics: Statistics) -> Markup | None:
+    if not statistics.quarantine:
+        return None
+    columns = (Column("Reason"), Column("Stage"), Column("Rows", figures=True), Column("First such row"))
+    rows: list[list[Child]] = [
+        [
+            clipped(reason.error_class),
+            reason.stage,
+            f"{reason.rows:,}",
+            element("span", detail(clipped(reason.source_key, 200), clipped(reason.message, 200)), class_="wrap"),
+        ]
+        for reason in statistics.quarantine[:MOST_REASONS]
+    ]
+    return table("Rows in quarantine, by reason", columns, rows)
+
+
+def _failures(statistics: Statistics) -> Markup | None:
+    failures = statistics.manifest.failures
+    if not failures:
+        return None
+    columns = (Column("Shard"), Column("Attempts", figures=True), Column("Last error"))
+    rows: list[list[Child]] = [
+        [f"{failure.index:,}", f"{failure.attempts:,}", element("span", clipped(failure.error, 300), class_="wrap")]
+        for failure in failures[:MOST_REASONS]
+    ]
+    return table("Shards that failed", columns, rows)
+
+
+def provenance(content: Content) -> Markup:
+    """Where the rows come from and how to make them again."""
+    manifest = content.statistics.manifest
+    job = manifest.job
+    source, model = job.get("source") or {}, job.get("model") or {}
+    size = manifest.image
+    rows: list[tuple[str, Child]] = [
+        ("Run", _code(manifest.run_id)),
+        ("Job", str(job.get("name", ""))),
+        ("Seed", str(job.get("seed", ""))),
+        ("Source", " ".join(str(source[key]) for key in ("format", "path") if source.get(key))),
+        ("Images", f"{size.height} x {size.width} pixels, {'grey' if size.channels == 1 else 'RGB'}"),
+        ("Classes", _class_list(manifest.classes)),
+        ("Model", str(model.get("factory", "")) or None),
+        *((f"Weights: {role}", _code(f"sha256 {digest}")) for role, digest in sorted(manifest.models.items())),
+        ("Content digest", _code(f"sha256 {manifest.content_sha256}")),
+        ("Row contract", manifest.contract),
+        ("Started", _moment(manifest.started)),
+        ("Finished", join(_moment(manifest.finished), _took(manifest.started, manifest.finished))),
+        ("Versions", ", ".join(f"{name} {value}" for name, value in manifest.environment.items())),
+    ]
+    texts = [
+        element("h3", numbered(recipe), " ", element("span", recipe.recipe_id, class_="code soft"))
+        + element("pre", json.dumps(recipe.text, indent=2, ensure_ascii=False), tabindex=0)
+        for recipe in content.statistics.recipes
+    ]
+    return join(
+        facts("The run", rows),
+        element("details", element("summary", "Resolved recipes, with their ids"), map(Markup, texts)),
+        element(
+            "details",
+            element("summary", "Resolved job"),
+            element("pre", json.dumps(job, indent=2, ensure_ascii=False), tabindex=0),
+        ),
+    )
+
+
+def _code(value: str) -> Markup:
+    return element("code", value)
+
+
+def _class_list(names: tuple[str, ...]) -> str:
+    shown = ", ".join(clipped(name, 40) for name in names[:20])
+    return f"{len(names):,}: {shown}{', …' if len(names) > 20 else ''}"
+
+
+def _moment(iso: str) -> Markup:
+    return element("time", iso.replace("T", " ").replace("+00:00", " UTC"), datetime=iso)
+
+
+def _took(started: str, finished: str) -> str | None:
+    try:
+        seconds = (datetime.fromisoformat(finished) - datetime.fromisoformat(started)).total_seconds()
+    except (ValueError, TypeError):
+        return None
+    if seconds < 120:
+        return f" ({number(seconds)} s)"
+    return f" ({number(seconds / 60)} min)" if seconds < 7200 else f" ({number(seconds / 3600)} h)"
