@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import has_magic
-from pathlib import PurePosixPath
 from typing import Any
 
 import fsspec
@@ -19,7 +18,7 @@ from schemas.errors import JobError, UserError
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
 _EXTRAS["hf"] = "hf"
 _LITTER = {"Thumbs.db", "desktop.ini"}
-_URL = re.compile(r"\S+://\S+")
+_URL = re.compile(r"""[A-Za-z][\w+.:-]*://[^\s'"<>()]+""")
 
 
 @dataclass(frozen=True)
@@ -84,13 +83,15 @@ class Place:
 
 def resolve(url: str) -> Place:
     """Where `url` leads. Raises JobError: no driver, nothing there, not allowed, unreachable."""
+    if not url.strip():
+        raise JobError("source.path: is empty; wants a file, folder or glob")
     name = public_name(url)
     fs, path = _opened(url, name)
     with storage_faults(name):
         try:
-            kind = "folder" if fs.info(path)["type"] == "directory" else "file"
+            kind = "folder" if path.endswith("/") or fs.info(path)["type"] == "directory" else "file"
         except FileNotFoundError:
-            if not has_magic(path):
+            if not has_magic(_without_query(fs, path)):
                 raise
             kind = "glob"
     root = path.rstrip("/")
@@ -115,7 +116,10 @@ def storage_faults(name: str) -> Iterator[None]:
     except PermissionError as error:
         raise JobError(f"source.path: {name}: reading is not allowed ({redacted(error)}); check credentials") from error
     except Exception as error:  # every driver raises exceptions of its own
-        raise JobError(f"source.path: {name} cannot be reached: {type(error).__name__}: {redacted(error)}") from error
+        raise JobError(
+            f"source.path: {name} cannot be reached: {type(error).__name__}: {redacted(error)}; check address "
+            "and credentials"
+        ) from error
 
 
 def redacted(error: Exception) -> str:
@@ -152,9 +156,10 @@ def _raise(error: OSError) -> None:
 
 
 def _wanted(name: str) -> bool:
-    path = PurePosixPath(name)
-    hidden = any(part.startswith(".") for part in path.parts)
-    return not hidden and path.name not in _LITTER and not any(part.startswith("__") for part in path.parts[:-1])
+    *folders, base = name.split("/")
+    if base.startswith(".") or base in _LITTER:
+        return False
+    return not any(folder.startswith((".", "__")) for folder in folders)
 
 
 def _is_local(fs: Any) -> bool:

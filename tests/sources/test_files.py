@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ from typing import Any
 import pytest
 
 from pipeline.sources import open_source
-from pipeline.sources.files import resolve
+from pipeline.sources.files import redacted, resolve
 from pipeline.sources.fingerprints import tag_digest
 from schemas.errors import JobError
 from schemas.sources import ImageFolderSource, NpzSource, ParquetSource
@@ -43,6 +46,31 @@ def test_globs_and_names_with_brackets(tmp_path: Path) -> None:
     assert len(open_source(ParquetSource(path=str(tmp_path / "**" / "*.parquet"))).plan(5)) == 3
 
 
+def test_web_servers_are_read_by_file_and_by_their_listings(tmp_path: Path) -> None:
+    write(tmp_path / "set" / "train-0.parquet", parquet_bytes([png(0)], [0]))
+    write(tmp_path / "set" / "test-0.parquet", parquet_bytes([png(1)], [0]))
+    handler = functools.partial(_Quiet, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        root = f"http://127.0.0.1:{server.server_port}/set"
+        for path, files in (
+            ("/train-0.parquet?token=secret", ["train-0.parquet"]),
+            ("/*.parquet", ["train-0.parquet", "test-0.parquet"]),
+            ("/", ["train-0.parquet", "test-0.parquet"]),
+        ):
+            reader = open_source(ParquetSource(path=root + path))
+            assert reader.name == root + path.partition("?")[0]
+            plan = reader.plan(5)
+            assert [r.file for r in plan] == files
+            assert [len(reader.read(r, reader.probe(), 1)[0]) for r in plan] == [1] * len(files)
+        server.shutdown()
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        """Keeps the test's output clean."""
+
+
 def test_a_driver_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     installed = sys.modules["fsspec.registry"]._registry
     for protocol, module, extra in (("s3", "s3fs", "s3"), ("gs", "gcsfs", "gcs"), ("az", "adlfs", "azure")):
@@ -61,6 +89,16 @@ def test_a_place_out_of_reach_is_named_without_credentials(url: str) -> None:
         open_source(ParquetSource(path=url)).plan(5)
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_urls_inside_messages_lose_their_credentials() -> None:
+    error = OSError("GET 'https://user:secret@host/a?token=secret' (s3://k:secret@b/c) failed\nbadly")
+    assert redacted(error) == "GET 'https://host/a' (s3://b/c) failed badly"
+
+
+def test_an_empty_path_is_not_the_current_folder() -> None:
+    with pytest.raises(JobError, match=r"^source.path: is empty"):
+        open_source(ParquetSource(path="")).plan(5)
 
 
 def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
