@@ -6,9 +6,8 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
-import click
 import typer
 
 from jobs.console import Exit, errors
@@ -38,6 +37,9 @@ VERBS: tuple[Callable[..., None], ...] = (
     train_gan,
     report,
 )
+
+# Typer carries a click of its own since 0.20; its usage errors are the base of BadParameter.
+_BadArguments = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
 
 app = typer.Typer(
     name="hardset",
@@ -73,10 +75,10 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
-        result = app(arguments, standalone_mode=False)
-    except click.UsageError as error:
-        return _fail(error.format_message(), Exit.BAD_JOB, arguments)
-    except click.Abort:
+        result = app(arguments, standalone_mode=False, prog_name="hardset")
+    except _BadArguments as error:
+        return _fail(f"{error.format_message()} See `hardset --help`.", Exit.BAD_JOB, arguments)
+    except typer.Abort:
         return _fail("stopped", Exit.STOPPED, arguments)
     except KeyboardInterrupt:
         return _fail("stopped at once; start the same command again to go on", Exit.STOPPED, arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,7 +39,10 @@ Overrides = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Leaves one JSON object as the last line of stdout.")]
 
-console = Console(highlight=False, soft_wrap=True)
+# Without a terminal nobody is helped by lines broken at 80 columns, least of all grep.
+_WIDTH = None if sys.stdout.isatty() else 200
+
+console = Console(highlight=False, soft_wrap=True, width=_WIDTH)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

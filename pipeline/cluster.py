@@ -7,8 +7,12 @@ A dead actor is replaced by a new one, wherever the cluster has room; preemption
 from __future__ import annotations
 
 import os
+import signal
+import sys
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any
@@ -36,12 +40,15 @@ class Setup:
     job: Job
     plan: Plan
     """Without shards and ranges."""
+    import_path: tuple[str, ...] = ()
+    """Where the driver finds modules, such as a model factory beside the job file."""
 
 
 class ShardActor:
     """Makes shards in a process of its own."""
 
     def __init__(self, setup: Setup) -> None:
+        sys.path.extend(place for place in setup.import_path if place not in sys.path)
         torch.set_num_threads(setup.job.run.cpus_per_actor)
         device = torch.device("cuda" if setup.job.run.gpus_per_actor > 0 else "cpu")
         self._bench = Bench(setup.job, setup.plan, device)
@@ -151,13 +158,26 @@ def connect(job: Job, address: str | None) -> None:
 
     Raises JobError where the cluster cannot be reached or can never give an actor what it asks for.
     """
-    if address is None:
-        _start_embedded(job)
-    else:
+    with _own_signal_handlers():
+        if address is None:
+            _start_embedded(job)
+            return
         try:
             ray.init(address=address, log_to_driver=False, logging_level="error")
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
             raise JobError(f"--address {address}: no Ray cluster answers there ({error})") from None
+
+
+@contextmanager
+def _own_signal_handlers() -> Iterator[None]:
+    """Puts the caller's handlers back: Ray 2.60 installs one of its own for SIGTERM, which aborts the process."""
+    numbers = (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _start_embedded(job: Job) -> None:

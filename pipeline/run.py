@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -151,7 +152,7 @@ def _work_off(
         connect(job, address)
         try:
             head = plan.model_copy(update={"shards": (), "ranges": ()})
-            dispatcher = Dispatcher(Setup(job, head), plan.ranges, stop)
+            dispatcher = Dispatcher(Setup(job, head, tuple(sys.path)), plan.ranges, stop)
             on_progress(Progress(len(done), len(plan.shards), made, 0))
             for result in dispatcher.run(missing):
                 if not lease.held():

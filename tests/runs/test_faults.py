@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import digests, document, hardset, job_of, last_json
+from tests.support import RECIPES, digests, document, hardset, job_of, last_json
 
 WriteJob = Callable[..., Path]
 
@@ -29,13 +29,17 @@ def undisturbed(weights: dict[str, str], tmp_path_factory: pytest.TempPathFactor
 
 def slow_job(weights: dict[str, str], out: Path):  # type: ignore[no-untyped-def]
     """Many small shards, so that there is a middle to be killed in."""
-    return job_of(weights, out, output={"path": str(out), "shard_rows": 20})
+    return job_of(weights, out, recipes=RECIPES[1:], output=small_shards(out))
+
+
+def small_shards(out: Path) -> dict[str, object]:
+    return {"path": str(out), "shard_rows": 25}
 
 
 @pytest.fixture
 def started(write_job: WriteJob, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path, Path]]:
     """The command line at work, with at least three shards committed."""
-    job = write_job(output={"path": str(tmp_path / "out"), "shard_rows": 20})
+    job = write_job(recipes=RECIPES[1:], output=small_shards(tmp_path / "out"))
     command = [sys.executable, "-c", "from jobs.app import main; main()", "generate", str(job), "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     out = tmp_path / "out"
@@ -121,7 +125,7 @@ def test_a_second_run_at_the_same_time_is_told_who_is_at_work(started) -> None: 
 def test_a_shard_that_always_fails_is_reported_and_the_rest_is_there(
     weights: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A model that dies on one digit's pixels stands for code that crashes on one input."""
+    """A model that refuses one clean row: the shard of each attack that holds it fails, and no other."""
     from pipeline.run import generate
 
     module = tmp_path / "moody.py"
@@ -134,22 +138,27 @@ def test_a_shard_that_always_fails_is_reported_and_the_rest_is_there(
     outcome = generate(job)
     assert outcome.status == "incomplete"
     assert outcome.manifest is not None
-    assert outcome.manifest.failures
+    assert [failure.index for failure in outcome.manifest.failures] == [2, 5]
     assert all(failure.attempts == 2 for failure in outcome.manifest.failures)
     assert "moody" in outcome.manifest.failures[0].error
-    assert outcome.manifest.totals.rows_out > 0
+    assert outcome.manifest.totals.rows_out == 2 * 200 + 600
 
 
 MOODY = """
 import torch
 from pipeline.models.zoo import small_cnn
+from pipeline.sources import open_source
+from schemas.sources import DigitsSource
 
 def moody_cnn():
     model = small_cnn()
+    source = open_source(DigitsSource(limit=300))
+    rows, _ = source.read(source.plan(100)[2], source.probe(), 10)
+    hated = torch.from_numpy(rows.pixels[50]).permute(2, 0, 1).float() / 255
 
     def refuse(module, inputs):
-        if (inputs[0].sum((1, 2, 3)) > 26.4).any():
-            raise RuntimeError("moody: too bright a row")
+        if (inputs[0] == hated).flatten(1).all(1).any():
+            raise RuntimeError("moody: not this row")
 
     model.register_forward_pre_hook(refuse)
     return model
