@@ -56,7 +56,8 @@ class Judge:
 
 def as_images(pixels: Pixels, device: torch.device) -> Tensor:
     """Float32 images in [0, 1], (N, C, H, W) laid out channels_last, of uint8 rows (N, H, W, C)."""
-    levels = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
+    # torch warns of arrays that are read-only, as memory maps and Arrow buffers are.
+    levels = torch.from_numpy(np.require(pixels, requirements=("C", "W"))).to(device)
     return levels.permute(0, 3, 1, 2).to(torch.float32).div_(255)
 
 
@@ -69,18 +70,20 @@ def exact_float32(device: torch.device) -> Iterator[None]:
         *(backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn),
     )
     precisions = [backend.fp32_precision for backend in with_precision]
-    legacy = torch.get_float32_matmul_precision()
     cudnn = backends.cudnn.deterministic, backends.cudnn.benchmark
+    legacy = None
     try:
-        # The older switch goes first: torch raises where the two disagree, and it resets the newer ones.
-        torch.set_float32_matmul_precision("highest")
         for backend in with_precision:
             backend.fp32_precision = "ieee"
+        # The older switch is moved too: torch raises where the two disagree, and may do so on reading it before.
+        legacy = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
         backends.cudnn.deterministic, backends.cudnn.benchmark = True, False
         with torch.autocast(device.type, enabled=False), _deterministic(device):
             yield
     finally:
-        torch.set_float32_matmul_precision(legacy)
+        if legacy is not None:
+            torch.set_float32_matmul_precision(legacy)
         for backend, precision in zip(with_precision, precisions, strict=True):
             backend.fp32_precision = precision
         backends.cudnn.deterministic, backends.cudnn.benchmark = cudnn
@@ -175,7 +178,7 @@ def _squares(change: Pixels) -> NDArray[np.int64]:
     return squares
 
 
-def succeeded(clean_pred: Classes, pred: Classes, labels: Classes, targets: Classes | None) -> Mask:
+def succeeded(clean_pred: Classes, pred: Classes, labels: Classes, targets: Classes | None = None) -> Mask:
     """The contract's success: untargeted, clean_pred = label and pred != label; targeted, pred = target.
 
     Rows without a verdict (pred -1) never succeed.

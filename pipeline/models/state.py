@@ -29,9 +29,9 @@ def fill(module: nn.Module, state: State, *, name: str, normalize: Normalize | N
     if normaliser:
         _check_normaliser(normaliser, normalize, name)
     faults = [
-        f"{key} is {_shape(tensor)} in the file and {_shape(wanted[key])} in the model"
-        for key, tensor in names.items()
-        if tensor.shape != wanted[key].shape
+        f"{key} is {_shape(names[key])} in the file and {_shape(tensor)} in the model"
+        for key, tensor in wanted.items()
+        if key in names and tensor.shape != names[key].shape
     ]
     if faults:
         raise JobError(f"model.weights: {name}: {_some(faults, '; ')}; check model.factory and model.arguments")

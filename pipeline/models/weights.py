@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 
 import fsspec
 import safetensors
@@ -57,7 +56,7 @@ def read_weights(url: str) -> tuple[State, str]:
 
 
 def _check_kind(url: str) -> str:
-    path = urlsplit(url).path if "://" in url else url
+    path = re.split(r"[?#]", url)[0] if "://" in url else url
     suffix = PurePosixPath(path).suffix.lower()
     if suffix not in (".safetensors", ".pt", ".pth"):
         what = f"is {_REFUSED[suffix]}, which can run code" if suffix in _REFUSED else f"ends in {suffix or 'nothing'}"

@@ -1,0 +1,105 @@
+"""Factories that a job can name: one sound, the others each unfit in its own way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.models.zoo import small_cnn
+
+
+class Applied(nn.Module):
+    """A network, and a function of its logits and its images."""
+
+    def __init__(self, function: Callable[[Tensor, Tensor], object]) -> None:
+        super().__init__()
+        self.network = small_cnn()
+        self.function = function
+
+    def forward(self, images: Tensor) -> object:
+        return self.function(self.network(images), images)
+
+
+def probabilities() -> nn.Module:
+    return nn.Sequential(small_cnn(), nn.Softmax(dim=1))
+
+
+def log_probabilities() -> nn.Module:
+    return nn.Sequential(small_cnn(), nn.LogSoftmax(dim=1))
+
+
+def feature_map() -> nn.Module:
+    return nn.Conv2d(1, 10, 3)
+
+
+def one_answer_for_all() -> nn.Module:
+    return Applied(lambda logits, images: logits.mean(dim=0, keepdim=True))
+
+
+def a_tuple() -> nn.Module:
+    return Applied(lambda logits, images: (logits, images))
+
+
+def infinite() -> nn.Module:
+    return Applied(lambda logits, images: logits / 0)
+
+
+def batch_statistics() -> nn.Module:
+    return nn.Sequential(nn.BatchNorm2d(1, track_running_stats=False), small_cnn())
+
+
+def centred_on_the_batch() -> nn.Module:
+    return Applied(lambda logits, images: logits - 0.01 * logits.mean(dim=0))
+
+
+def stuck_in_training() -> nn.Module:
+    module = small_cnn()
+    module.eval = lambda: module  # type: ignore[method-assign]
+    return module
+
+
+def noisy() -> nn.Module:
+    return Applied(lambda logits, images: logits + 0.001 * torch.randn_like(logits))
+
+
+def always_dropping() -> nn.Module:
+    return Applied(lambda logits, images: nn.functional.dropout(logits, 0.5, training=True))
+
+
+def out_of_memory() -> nn.Module:
+    def fail(logits: Tensor, images: Tensor) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    return Applied(fail)
+
+
+def never_the_same() -> nn.Module:
+    module = small_cnn()
+    with torch.no_grad():
+        module[0].weight.fill_(np.random.default_rng().normal())  # type: ignore[index, union-attr, operator]
+    return module
+
+
+def half_precision() -> nn.Module:
+    return small_cnn().bfloat16()
+
+
+def masked() -> nn.Module:
+    """Minus infinity in a buffer, as attention masks have it."""
+    module = small_cnn()
+    module.register_buffer("mask", torch.full((2, 2), float("-inf")).triu(1))
+    return module
+
+
+def no_module() -> dict[str, int]:
+    return {}
+
+
+def broken() -> nn.Module:
+    raise RuntimeError("no such dataset")
+
+
+not_callable = 7

@@ -1,0 +1,103 @@
+"""Weight files that lie, are damaged or could run code; and storage that says no."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+import torch
+
+from pipeline.models.weights import read_weights, weights_sha256
+from pipeline.models.zoo import small_cnn
+from schemas.errors import JobError, RunError
+
+
+class Bomb:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("name", ["w.pt", "w.pth", "w.pkl", "w.pickle", "w.bin", "w.ckpt", "w.safetensors", "w"])
+@pytest.mark.parametrize("writer", ["pickle", "torch", "legacy torch"])
+def test_no_file_runs_code(tmp_path: Path, name: str, writer: str) -> None:
+    crater, path = tmp_path / "crater", tmp_path / name
+    content = {"0.weight": Bomb(crater)}
+    if writer == "pickle":
+        path.write_bytes(pickle.dumps(content))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=writer == "torch")
+    with pytest.raises(JobError, match=r"model\.weights: .*safetensors\.torch\.save_file"):
+        read_weights(str(path))
+    assert not crater.exists()
+    pickle.loads(pickle.dumps(Bomb(crater)))
+    assert crater.exists()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_torchscript_is_refused_under_any_name(tmp_path: Path) -> None:
+    traced = torch.jit.trace(small_cnn().eval(), torch.rand(1, 1, 8, 8))
+    traced.save(str(tmp_path / "w.pt"))
+    with pytest.raises(JobError, match=r"is TorchScript, which can run code"):
+        read_weights(str(tmp_path / "w.pt"))
+
+
+@pytest.mark.parametrize("member", ["w/archive_format", "archive_format", "serialized_exported_program.json"])
+def test_exported_programs_are_refused_under_any_name(tmp_path: Path, member: str) -> None:
+    for name in ("w.pt2", "w.pt"):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr(member, "pt2")
+        with pytest.raises(JobError, match=r"is an exported program"):
+            read_weights(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 40, b"PK\x03\x04 cut off", b"\x80\x02"])
+@pytest.mark.parametrize("name", ["w.pt", "w.safetensors"])
+def test_damaged_files_are_refused(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(JobError, match=r"is damaged|is no safetensors file"):
+        read_weights(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, {"state_dict": {"a": 1}}, torch.zeros(3)])
+def test_files_without_a_state_dict_are_refused(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(JobError, match=r"holds no state dict"):
+        read_weights(str(tmp_path / "w.pt"))
+
+
+@pytest.mark.parametrize("read", [read_weights, weights_sha256])
+def test_missing_files_and_folders(tmp_path: Path, read: Any) -> None:
+    with pytest.raises(JobError, match=r"w\.pt: no such file"):
+        read(str(tmp_path / "w.pt"))
+    (tmp_path / "folder.pt").mkdir()
+    with pytest.raises(JobError, match=r"folder\.pt: is a folder"):
+        read(str(tmp_path / "folder.pt"))
+    with pytest.raises(JobError, match=r"nowhere://w\.pt: cannot be opened: .*nowhere"):
+        read("nowhere://w.pt")
+    with pytest.raises(JobError, match=r"is a pickle"):
+        read(str(tmp_path / "no_need_to_be_there.pkl"))
+
+
+def test_credentials_stay_out_of_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "https://user:secret@host/w.pt?token=secret"
+
+    def refuse(*_: Any) -> None:
+        raise PermissionError(f"403 for {url}")
+
+    monkeypatch.setattr(fsspec, "open", refuse)
+    with pytest.raises(RunError, match=r"https://host/w\.pt: cannot be read: PermissionError: 403") as refused:
+        read_weights(url)
+    with pytest.raises(JobError, match=r"https://host/w\.bin: ends in \.bin") as kind:
+        read_weights(url.replace(".pt", ".bin"))
+    assert "secret" not in str(refused.value) + str(kind.value)
