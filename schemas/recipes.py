@@ -144,7 +144,7 @@ class GanTraining(Spec):
     """Real images per step."""
     latent: Annotated[int, Field(ge=1)] = 24
     """Size of the latent vector."""
-    width: Annotated[int, Field(ge=8)] = 64
+    features: Annotated[int, Field(ge=8)] = 64
     """Channels of the widest layer."""
     generator_rate: Annotated[float, Field(gt=0)] = 4e-4
     """Adam learning rate of the generator."""

@@ -1,58 +1,99 @@
-"""Generator files: safetensors, with the card that says what the weights are in their metadata."""
+"""Generator files: safetensors, with the generator's card as JSON in their metadata. Nothing in them is ever run."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import replace
 
 import safetensors
 import safetensors.torch
 import torch
 
-from pipeline.gans.networks import ARCHITECTURE, GeneratorNet, Shape
-from pipeline.gans.training import Generator
+from pipeline.gans.generator import Card, Generator, check_fit
+from pipeline.gans.networks import ARCHITECTURE, GeneratorNet
 from pipeline.storage import Folder, public_name
 from schemas.digests import canonical_json, sha256_hex
 from schemas.errors import JobError
+from schemas.records import Image
 
-CARD = "hardset"
+_CARD = "hardset"  # key of the card in the safetensors metadata
+_KEY = "generator.weights"
 
 
 def save_generator(generator: Generator, weights: str) -> str:
-    """Writes the file whole or not at all, and returns its SHA-256."""
-    card = {"architecture": ARCHITECTURE, "value_range": [0, 1], **asdict(generator.shape)}
-    tensors = {name: tensor.contiguous().cpu() for name, tensor in generator.net.state_dict().items()}
-    data = safetensors.torch.save(tensors, metadata={CARD: canonical_json(card)})
+    """Writes the generator to any fsspec URL, whole or not at all, and returns the file's SHA-256.
+
+    The same generator gives the same bytes. Raises RunError where the storage refuses.
+    """
+    data = encode_generator(generator)
     folder, name = _place(weights)
     folder.write(name, data)
     return sha256_hex(data)
 
 
-def load_generator(weights: str, *, device: torch.device, key: str = "generator.weights") -> Generator:
-    """The generator of a file. Raises JobError, naming `key`, where it is missing or not one of hardset's."""
-    data = _read(weights, key)
-    name = public_name(weights)
+def load_generator(weights: str, *, device: torch.device, key: str = _KEY) -> Generator:
+    """The generator of a file at any fsspec URL, frozen and in eval mode.
+
+    Raises JobError, naming `key`, where the file is missing, foreign or broken; RunError where the storage refuses.
+    """
+    generator = decode_generator(_read(weights, key), name=public_name(weights), key=key)
+    return replace(generator, net=generator.net.to(device))
+
+
+def generator_digest(weights: str, *, key: str = _KEY, classes: int | None = None, image: Image | None = None) -> str:
+    """SHA-256 of a generator file that can be sampled from.
+
+    Raises as `load_generator`, and JobError where the generator does not make `classes` or the shape `image`.
+    """
+    generator = load_generator(weights, device=torch.device("cpu"), key=key)
+    check_fit(generator.card, classes=classes, image=image, key=key)
+    return generator.sha256
+
+
+def encode_generator(generator: Generator) -> bytes:
+    """The bytes of a generator's file."""
+    tensors = {name: tensor.contiguous().cpu() for name, tensor in generator.net.state_dict().items()}
+    card = canonical_json(generator.card.model_dump(mode="json"))
+    data: bytes = safetensors.torch.save(tensors, metadata={_CARD: card})
+    return data
+
+
+def decode_generator(data: bytes, *, name: str, key: str = _KEY) -> Generator:
+    """The generator in the bytes of a file, on the CPU. Raises JobError, naming `key` and the file's `name`."""
+    card = _card(data, name, key)
+    # On the meta device a card that lies about its sizes costs no memory, and no random number is drawn.
+    with torch.device("meta"):
+        net = GeneratorNet(card.shape())
+    wanted = net.state_dict()
     try:
-        # The metadata is the JSON header's `__metadata__`; its length is the first 8 bytes, little endian.
+        state = safetensors.torch.load(data)
+    except (safetensors.SafetensorError, KeyError, ValueError):
+        raise JobError(f"{key}: {name} is damaged; train it again with `hardset train-gan JOB`") from None
+    if {k: (v.shape, v.dtype) for k, v in state.items()} != {k: (v.shape, v.dtype) for k, v in wanted.items()}:
+        raise JobError(f"{key}: {name} holds other weights than its card says; train it again")
+    broken = [k for k, v in state.items() if not v.isfinite().all()]
+    if broken:
+        raise JobError(f"{key}: {name}: {broken[0]} holds NaN or infinite values; train it again")
+    net.load_state_dict(state, assign=True)
+    return Generator(net.eval().requires_grad_(False), card, sha256_hex(data))
+
+
+def _card(data: bytes, name: str, key: str) -> Card:
+    try:
+        # A safetensors file starts with the length of its JSON header, 8 bytes, little endian.
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        card = json.loads(header["__metadata__"][CARD])
-        known = card.pop("architecture"), card.pop("value_range")
-        shape = Shape(**card)
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError):
+        text = json.loads(header["__metadata__"][_CARD])
+        architecture = text["architecture"]
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise JobError(f"{key}: {name} is not a generator that `hardset train-gan` wrote") from None
-    if known != (ARCHITECTURE, [0, 1]):
-        raise JobError(f"{key}: {name} holds architecture {known[0]}; this version reads {ARCHITECTURE}")
-    net = GeneratorNet(shape)
+    if architecture != ARCHITECTURE:
+        raise JobError(f"{key}: {name} has architecture {str(architecture)[:40]}; this version reads {ARCHITECTURE}")
     try:
-        net.load_state_dict(safetensors.torch.load(data))
-    except (safetensors.SafetensorError, RuntimeError):
-        raise JobError(f"{key}: {name} is damaged; train it again with `hardset train-gan`") from None
-    return Generator(net.to(device).eval().requires_grad_(False), shape, sha256_hex(data))
-
-
-def generator_digest(weights: str, *, key: str = "generator.weights") -> str:
-    """SHA-256 of a generator file. Raises JobError, naming `key`, where there is none."""
-    return sha256_hex(_read(weights, key))
+        card = Card.model_validate(text)
+        card.shape()
+    except ValueError:
+        raise JobError(f"{key}: {name} has a broken card; train it again with `hardset train-gan JOB`") from None
+    return card
 
 
 def _read(weights: str, key: str) -> bytes:
@@ -64,5 +105,7 @@ def _read(weights: str, key: str) -> bytes:
 
 
 def _place(weights: str) -> tuple[Folder, str]:
-    parent, _, name = weights.rpartition("/")
+    parent, slash, name = weights.rpartition("/")
+    if parent.endswith(":/") or (slash and not parent):  # memory://name, /name: the parent is the root itself
+        parent += "/"
     return Folder(parent or "."), name

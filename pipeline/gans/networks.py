@@ -1,86 +1,104 @@
-"""A small class-conditional GAN: generator with class embedding, projection discriminator with spectral norm.
+"""A small class-conditional GAN for images of 8 to 32 pixels a side: generator and projection discriminator.
 
-Miyato and Koyama, "cGANs with projection discriminator" (2018); Miyato et al., "Spectral normalization" (2018).
+Projection: Miyato and Koyama, "cGANs with projection discriminator" (2018). Spectral norm: Miyato et al., "Spectral
+normalization for generative adversarial networks" (2018).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 ARCHITECTURE = "hinge-projection-1"
+"""Names the layout of the networks below; another layout takes another name."""
+
+SMALLEST, LARGEST, MULTIPLE = 8, 32, 4
+"""Sides, in pixels, that the networks can make."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a generator makes, and from what."""
+    """What a generator makes, and from what. Raises ValueError for images that the networks cannot make."""
 
     classes: int
     height: int
     width: int
     channels: int
     latent: int
+    """Size of the latent vector."""
     features: int
     """Channels of the widest layer."""
 
     def __post_init__(self) -> None:
-        if self.height % 4 or self.width % 4:
-            raise ValueError(f"rows of {self.width} x {self.height} pixels; sides must be multiples of 4")
+        sides = (self.height, self.width)
+        if any(side % MULTIPLE or not SMALLEST <= side <= LARGEST for side in sides):
+            raise ValueError(
+                f"images of {self.height} x {self.width} pixels; the GAN makes sides of {SMALLEST} to {LARGEST} "
+                f"pixels that are multiples of {MULTIPLE}"
+            )
+        if self.channels not in (1, 3):
+            raise ValueError(f"images with {self.channels} channels; the GAN makes 1 or 3")
+
+    @property
+    def doublings(self) -> int:
+        """Up-sampling stages: as many as leave a whole base of at least 2 pixels, so 2 or 3."""
+        return 3 if self.height % 8 == 0 and self.width % 8 == 0 and min(self.height, self.width) >= 16 else 2
 
 
 class GeneratorNet(nn.Module):
-    """Latents (N, latent) and classes (N,) to images (N, C, H, W) in [0, 1]."""
+    """Latents (N, latent), standard normal, and classes (N,) to images (N, C, H, W) in [0, 1]."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        wide, half = shape.features, shape.features // 2
-        self.base = (wide, shape.height // 4, shape.width // 4)
+        widths = _widths(shape)[::-1]
+        scale = 2**shape.doublings
+        self.base = (widths[0], shape.height // scale, shape.width // scale)
         self.embed = nn.Embedding(shape.classes, shape.latent)
-        self.entry = nn.Linear(2 * shape.latent, wide * self.base[1] * self.base[2])
-        self.body = nn.Sequential(
-            nn.BatchNorm2d(wide),
-            nn.ReLU(),
-            nn.Upsample(scale_factor=2),
-            nn.Conv2d(wide, wide, 3, padding=1),
-            nn.BatchNorm2d(wide),
-            nn.ReLU(),
-            nn.Upsample(scale_factor=2),
-            nn.Conv2d(wide, half, 3, padding=1),
-            nn.BatchNorm2d(half),
-            nn.ReLU(),
-            nn.Conv2d(half, shape.channels, 3, padding=1),
-            nn.Sigmoid(),
-        )
+        self.entry = nn.Linear(2 * shape.latent, self.base[0] * self.base[1] * self.base[2])
+        layers: list[nn.Module] = [nn.BatchNorm2d(widths[0]), nn.ReLU()]
+        for inputs, outputs in pairwise(widths):
+            layers += [
+                nn.Upsample(scale_factor=2),
+                nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+                nn.BatchNorm2d(outputs),
+                nn.ReLU(),
+            ]
+        self.body = nn.Sequential(*layers, nn.Conv2d(widths[-1], shape.channels, 3, padding=1), nn.Tanh())
 
     def forward(self, latents: Tensor, classes: Tensor) -> Tensor:
         """Images in [0, 1]."""
         start = self.entry(torch.cat((latents, self.embed(classes)), dim=1))
         images: Tensor = self.body(start.view(-1, *self.base))
-        return images
+        return (images + 1) / 2
 
 
 class DiscriminatorNet(nn.Module):
-    """Images and their classes to one score each; higher is more real."""
+    """Images (N, C, H, W) in [0, 1] and their classes (N,) to scores (N,); higher is more real.
+
+    Every layer is spectrally normalised, so the scores are Lipschitz in the image.
+    """
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        wide, half = shape.features, shape.features // 2
-        self.body = nn.Sequential(
-            spectral_norm(nn.Conv2d(shape.channels, half, 3, padding=1)),
-            nn.LeakyReLU(0.1),
-            spectral_norm(nn.Conv2d(half, wide, 4, stride=2, padding=1)),
-            nn.LeakyReLU(0.1),
-            spectral_norm(nn.Conv2d(wide, wide, 4, stride=2, padding=1)),
-            nn.LeakyReLU(0.1),
-        )
-        self.score = spectral_norm(nn.Linear(wide, 1))
-        self.embed = spectral_norm(nn.Embedding(shape.classes, wide))
+        widths = _widths(shape)
+        layers: list[nn.Module] = [spectral_norm(nn.Conv2d(shape.channels, widths[0], 3, padding=1)), nn.LeakyReLU(0.1)]
+        for inputs, outputs in pairwise(widths):
+            layers += [spectral_norm(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)), nn.LeakyReLU(0.1)]
+        self.body = nn.Sequential(*layers)
+        self.score = spectral_norm(nn.Linear(widths[-1], 1))
+        self.embed = spectral_norm(nn.Embedding(shape.classes, widths[-1]))
 
     def forward(self, images: Tensor, classes: Tensor) -> Tensor:
         """Scores (N,)."""
         features = self.body(images * 2 - 1).sum((2, 3))
         scores: Tensor = self.score(features).squeeze(1) + (self.embed(classes) * features).sum(1)
         return scores
+
+
+def _widths(shape: Shape) -> list[int]:
+    """Channels at each resolution, finest first: half of `features` at the finest, then `features`."""
+    return [max(1, shape.features // 2)] + [shape.features] * shape.doublings

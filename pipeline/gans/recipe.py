@@ -1,51 +1,64 @@
-"""Generated rows: each from a latent of its own key, at a fixed batch shape, by a generator in eval mode."""
+"""Generated rows: each from a latent of its own key, by a generator in eval mode."""
 
 from __future__ import annotations
+
+import copy
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from pipeline import rng
-from pipeline.gans.training import Generator
-from pipeline.rows import CleanRows, MadeRows
-from schemas.errors import JobError
+from pipeline.gans.generator import Generator, check_fit
+from pipeline.rows import CleanRows, MadeRows, Pixels
+from schemas.records import Image
 from schemas.rows import GENERATED
 
 
 class SampleRecipe:
-    """Draws a row for each class asked for."""
+    """Draws a row for each class asked for.
+
+    The network runs in float64 at a fixed batch shape: rounding to 8 bits then hides the last bits, in which kernels
+    differ with a row's place in the batch, so a row depends on its seed and class alone.
+    """
 
     kind = GENERATED
     op = "gan"
     variants = 1
 
-    def __init__(self, generator: Generator, *, classes: int, batch: int, device: torch.device) -> None:
-        """Raises JobError where the generator knows another number of classes."""
-        if generator.shape.classes != classes:
-            raise JobError(
-                f"generator.weights: made for {generator.shape.classes} classes, the job has {classes}; "
-                "train it again with `hardset train-gan`"
-            )
-        self._generator, self._batch, self._device = generator, batch, device
+    def __init__(
+        self,
+        generator: Generator,
+        *,
+        classes: int,
+        batch: int,
+        device: torch.device,
+        image: Image | None = None,
+        key: str = "generator.weights",
+    ) -> None:
+        """`image`: shape of the job's rows, if it must fit. Raises JobError, naming `key`, where the job does not."""
+        check_fit(generator.card, classes=classes, image=image, key=key)
+        self._net = copy.deepcopy(generator.net).to(device).double().eval()
+        self._card, self._batch, self._device = generator.card, batch, device
 
     def make(self, rows: CleanRows, seeds: NDArray[np.int64]) -> MadeRows:
-        """One row for each of `rows.labels`."""
-        shape, count = self._generator.shape, len(rows)
-        pixels = np.empty((count, shape.height, shape.width, shape.channels), np.uint8)
+        """One row for each of `rows.labels`; `rows.pixels` is not looked at."""
+        count, card = len(rows), self._card
+        pixels = np.empty((count, card.height, card.width, card.channels), np.uint8)
         for start in range(0, count, self._batch):
-            stop = min(start + self._batch, count)
-            pixels[start:stop] = self._draw(rows.labels[start:stop], seeds[start:stop, 0])
-        return MadeRows(pixels, np.arange(count), np.zeros(count, np.int32))
+            part = slice(start, start + self._batch)
+            pixels[part] = self._sample(rows.labels[part], seeds.reshape(count, -1)[part, 0])
+        return MadeRows(pixels, np.arange(count, dtype=np.int64), np.zeros(count, np.int32))
 
-    def _draw(self, labels: NDArray[np.int64], seeds: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def _sample(self, labels: NDArray[np.int64], seeds: NDArray[np.int64]) -> Pixels:
+        """At most a batch of rows; the batch is filled up with its first row."""
         fill = np.zeros(self._batch, np.int64)
         fill[: len(labels)] = np.arange(len(labels))
         keys = torch.from_numpy(seeds[fill]).to(self._device)
         classes = torch.from_numpy(labels[fill]).to(self._device)
-        latents = rng.normal(keys, rng.Draw.LATENT, (self._generator.shape.latent,))
+        latents = rng.normal(keys, rng.Draw.LATENT, (self._card.latent,)).double()
         with torch.no_grad():
-            images = self._generator.net(latents, classes)
+            images = self._net(latents, classes)
         levels = (images.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
-        made: NDArray[np.uint8] = levels[: len(labels)].cpu().numpy()
-        return made
+        pixels: Pixels = levels[: len(labels)].contiguous().cpu().numpy()
+        return pixels

@@ -1,0 +1,68 @@
+"""A trained generator and its card: what it makes, and what it was made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pipeline.gans.networks import ARCHITECTURE, GeneratorNet, Shape
+from schemas.base import Spec
+from schemas.errors import JobError
+from schemas.recipes import GanTraining
+from schemas.records import Image
+
+Size = Annotated[int, Field(ge=1)]
+
+
+class Card(Spec):
+    """Stored beside the weights; enough to build the network and to know where it comes from."""
+
+    architecture: str = ARCHITECTURE
+    latent: Size
+    classes: Size
+    features: Size
+    width: Size
+    height: Size
+    channels: Literal[1, 3]
+    value_range: tuple[Literal[0], Literal[1]] = (0, 1)
+    trained_on: str
+    """SHA-256 over the pixels and labels of the training rows."""
+    rows: Size
+    """Training rows."""
+    seed: int
+    training: GanTraining
+
+    def shape(self) -> Shape:
+        """The network's shape. Raises ValueError where there can be no such network."""
+        return Shape(self.classes, self.height, self.width, self.channels, self.latent, self.features)
+
+
+@dataclass(frozen=True)
+class Generator:
+    """A trained generator, in eval mode and frozen."""
+
+    net: GeneratorNet
+    card: Card
+    sha256: str = ""
+    """Of its file; empty until it has one."""
+
+
+def check_fit(card: Card, *, classes: int | None, image: Image | None, key: str) -> None:
+    """Raises JobError, naming `key`, where the generator does not make the job's classes or image shape."""
+    if classes is not None and card.classes != classes:
+        raise JobError(
+            f"{key}: the generator makes {card.classes} classes, the job has {classes}; "
+            "train one for this job with `hardset train-gan JOB`"
+        )
+    made = (card.height, card.width, card.channels)
+    if image is not None and made != (image.height, image.width, image.channels):
+        raise JobError(
+            f"{key}: the generator makes images of {_text(*made)}, the job's are "
+            f"{_text(image.height, image.width, image.channels)}; train one for this job with `hardset train-gan JOB`"
+        )
+
+
+def _text(height: int, width: int, channels: int) -> str:
+    return f"{height} x {width} pixels with {channels} channel{'s' if channels > 1 else ''}"
