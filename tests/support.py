@@ -28,7 +28,7 @@ def document(weights: dict[str, str], out: Path | str, *, sample: bool = False, 
     """A job file's content; `changes` replace whole sections."""
     recipes = list(RECIPES)
     if sample:
-        settings = {"steps": 30, "batch": 32, "width": 16}
+        settings = {"steps": 30, "batch": 32, "features": 16}
         recipes.append(
             {"kind": "sample", "generator": {"weights": weights["generator"], "training": settings}, "per_class": 12}
         )
