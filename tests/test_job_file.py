@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import re
 from fractions import Fraction
@@ -18,6 +19,7 @@ from jsonschema.exceptions import ValidationError as SchemaError
 
 from jobs.init import write_template
 from jobs.schema import job_schema
+from pipeline.models.zoo import small_cnn
 from schemas.documents import parse_yaml
 from schemas.errors import JobError
 from schemas.job import Job
@@ -415,10 +417,15 @@ def test_every_alternative_in_the_template_is_right(tmp_path: Path) -> None:
     """Lines that are commented out are settings too: each must load when it replaces or joins what is there."""
     write_template(tmp_path / "job.yaml", force=False)
     text = (tmp_path / "job.yaml").read_text()
-    for commented in ["arguments: {width: 32}", "weights: model.safetensors", "normalize: {mean: [0.5], std: [0.25]}"]:
+    for commented in [
+        "arguments: {side: 8}",
+        "weights: demo/model.safetensors",
+        "normalize: {mean: [0.5], std: [0.25]}",
+    ]:
         assert f"# {commented}" in text
         key, _, value = commented.partition(": ")
-        load_job(tmp_path / "job.yaml", [f"model.{key}={value}"])
+        model = load_job(tmp_path / "job.yaml", [f"model.{key}={value}"]).model
+        inspect.signature(small_cnn).bind(**model.arguments)
     sample = re.search(r"  # - (kind: sample.*?)\n\n", text, re.DOTALL)
     assert sample
     recipe = yaml.safe_load(re.sub(r"\n  #   ", "\n", sample[1]))

@@ -42,6 +42,7 @@ def job_of(name: str, **output: Any) -> Job:
             "source": {"format": "digits"},
             "recipes": [{"kind": "augment", "ops": [{"name": "hflip"}]}],
             "output": {"path": "/data/out", **output},
+            "run": {"actors": 1},
         }
     )
 
@@ -82,11 +83,13 @@ def head() -> Iterator[tuple[str, str]]:
         "temp-dir": folder,
     }
     command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--disable-usage-stats"]
+    # The driver calls `hardset` by name.
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     clean = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     with (folder / "start.log").open("wb") as log:
         process = subprocess.Popen(
             command + [f"--{name}={value}" for name, value in options.items()],
-            env=clean | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token},
+            env=clean | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token, "PATH": path},
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -206,6 +209,16 @@ def test_the_command_waits_and_returns_what_the_driver_returned(
     result = CliRunner().invoke(app, [str(path), "--address", head[0], "--json", "--set", "seed=5"])
     assert result.exit_code == Exit.PARTIAL, result.output
     assert '"exit_code":3' in result.stdout.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_the_real_command_makes_the_dataset_on_the_cluster(client: Client, tmp_path: Path) -> None:
+    job = job_of("real", path=str(tmp_path / "out"))
+    outcome, log = run(client, job, submit_verb.ENTRYPOINT)
+    assert outcome.exit_code is Exit.DONE, log
+    assert outcome.result["totals"]["rows_out"] == 1797
+    again, _ = run(client, job, submit_verb.ENTRYPOINT)
+    assert (again.exit_code, again.result["shards_made"]) == (Exit.DONE, 0)
 
 
 class Door(BaseHTTPRequestHandler):
