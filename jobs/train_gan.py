@@ -9,8 +9,8 @@ from rich.status import Status
 
 from jobs.console import AsJson, JobFile, Overrides, console, count, give, load_job, say
 from pipeline.devices import driver_device
-from pipeline.gans.files import save_generator
 from pipeline.gans.training import train_generator
+from pipeline.generators import save_generator
 from pipeline.rows import CleanRows
 from pipeline.sources import open_source
 from pipeline.storage import public_name

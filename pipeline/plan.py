@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline.gans.files import generator_digest
+from pipeline.generators import generator_digest
 from pipeline.models.loading import weights_digest
 from pipeline.recipes import recipe_text
 from pipeline.sources import SourceReader, open_source
@@ -27,10 +27,9 @@ def make_plan(job: Job) -> Plan:
     Raises JobError where the source, the weights or the class count cannot be used.
     """
     source = open_source(job.source)
-    models = _models(job)
-    image = source.probe()
+    image, classes = source.probe(), _classes(job, source)
+    models = _models(job, len(classes), image)
     ranges = tuple(source.plan(job.output.shard_rows))
-    classes = _classes(job, source)
     fixed = _determinants(job, source.name, image, classes)
     shards = tuple(_shards(job, ranges, models, len(classes), fixed))
     return Plan(
@@ -59,12 +58,14 @@ def public_job(job: Job) -> dict[str, Any]:
     return cleaned
 
 
-def _models(job: Job) -> dict[str, str]:
+def _models(job: Job, classes: int, image: Image) -> dict[str, str]:
     digests = {} if job.model is None else {"victim": weights_digest(job.model)}
     for position, recipe in enumerate(job.recipes):
         if isinstance(recipe, Sample):
             key = f"recipes.{position}.generator.weights"
-            digests[f"generator:{position}"] = generator_digest(recipe.generator.weights, key=key)
+            digests[f"generator:{position}"] = generator_digest(
+                recipe.generator.weights, key=key, classes=classes, image=image
+            )
     return digests
 
 

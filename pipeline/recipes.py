@@ -10,8 +10,8 @@ import torch
 
 from pipeline.attacks.recipe import AttackRecipe
 from pipeline.augment.recipe import AugmentRecipe
-from pipeline.gans.files import load_generator
 from pipeline.gans.recipe import SampleRecipe
+from pipeline.generators import load_generator
 from pipeline.models.loading import LoadedModel
 from pipeline.rows import Recipe
 from schemas.errors import RunError

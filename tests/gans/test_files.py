@@ -15,8 +15,9 @@ import safetensors
 import safetensors.torch
 import torch
 
-from pipeline.gans.files import decode_generator, encode_generator, generator_digest, load_generator, save_generator
+from pipeline.gans.files import decode_generator, encode_generator
 from pipeline.gans.generator import Generator
+from pipeline.generators import generator_digest, load_generator, save_generator
 from schemas.errors import JobError, RunError
 from schemas.records import Image
 from tests.gans.conftest import TINY, tiny_generator
