@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 import torch
 from torch import nn
@@ -25,7 +24,7 @@ class LoadedModel:
     module: nn.Module
     """Float32 images in [0, 1], N x C x H x W, to logits N x classes. In eval mode, frozen, on the device."""
     model_id: str
-    """Factory and name of the weight file; no folder, so that a moved file is the same model."""
+    """Factory and start of the digest; no file name, so that a renamed file makes the same rows."""
     sha256: str
     """Of the weights, as `weights_digest` gives it."""
     classes: int
@@ -40,10 +39,9 @@ def load_model(spec: job.Model, *, channels: int, device: torch.device) -> Loade
     """
     network = build(spec)
     if spec.weights is None:
-        name, model_id, sha256 = spec.factory, spec.factory, _state_sha256(network)
+        name, sha256 = spec.factory, _state_sha256(network)
     else:
         name = public_name(spec.weights)
-        model_id = f"{spec.factory}@{PurePosixPath(name).name}"
         state, sha256 = read_weights(spec.weights)
         fill(network, state, name=name, normalize=spec.normalize)
     network = network.float()
@@ -51,7 +49,7 @@ def load_model(spec: job.Model, *, channels: int, device: torch.device) -> Loade
     module = normalised(network, spec.normalize, channels).eval().requires_grad_(False)
     # Tensor cores want channels_last, and one CPU core judged ResNet-20 1.7 times as fast with it (torch 2.13).
     module = module.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return LoadedModel(module, model_id, sha256, spec.classes)
+    return LoadedModel(module, f"{spec.factory}@{sha256[:12]}", sha256, spec.classes)
 
 
 def weights_digest(spec: job.Model) -> str:

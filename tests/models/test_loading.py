@@ -118,9 +118,11 @@ def test_mean_and_std_of_the_factorys_own_are_loaded() -> None:
 
 def test_the_digest_is_of_the_file(trained: nn.Module, tmp_path: Path) -> None:
     path = save(tmp_path, trained.state_dict())
+    renamed = save(tmp_path, trained.state_dict(), "renamed.safetensors")
     loaded = load_model(spec(weights=path), channels=1, device=CPU)
     assert loaded.sha256 == weights_digest(spec(weights=path)) == sha256_hex(Path(path).read_bytes())
-    assert loaded.model_id == "pipeline.models.zoo:small_cnn@w.safetensors"
+    assert loaded.model_id == f"pipeline.models.zoo:small_cnn@{loaded.sha256[:12]}"
+    assert loaded.model_id == load_model(spec(weights=renamed), channels=1, device=CPU).model_id
     assert loaded.classes == 10
 
 
