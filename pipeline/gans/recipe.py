@@ -18,8 +18,8 @@ from schemas.rows import GENERATED
 class SampleRecipe:
     """Draws a row for each class asked for.
 
-    The network runs in float64 at a fixed batch shape: rounding to 8 bits then hides the last bits, in which kernels
-    differ with a row's place in the batch, so a row depends on its seed and class alone.
+    The network always sees a whole batch, because kernels are chosen by the batch's shape; so a row depends on its
+    seed, its class and the size of the batch, and not on the rows beside it.
     """
 
     kind = GENERATED
@@ -38,7 +38,7 @@ class SampleRecipe:
     ) -> None:
         """`image`: shape of the job's rows, if it must fit. Raises JobError, naming `key`, where the job does not."""
         check_fit(generator.card, classes=classes, image=image, key=key)
-        self._net = copy.deepcopy(generator.net).to(device).double().eval()
+        self._net = copy.deepcopy(generator.net).to(device).eval()
         self._card, self._batch, self._device = generator.card, batch, device
 
     def make(self, rows: CleanRows, seeds: NDArray[np.int64]) -> MadeRows:
@@ -56,7 +56,7 @@ class SampleRecipe:
         fill[: len(labels)] = np.arange(len(labels))
         keys = torch.from_numpy(seeds[fill]).to(self._device)
         classes = torch.from_numpy(labels[fill]).to(self._device)
-        latents = rng.normal(keys, rng.Draw.LATENT, (self._card.latent,)).double()
+        latents = rng.normal(keys, rng.Draw.LATENT, (self._card.latent,))
         with torch.no_grad():
             images = self._net(latents, classes)
         levels = (images.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)

@@ -23,8 +23,8 @@ def asked(labels: NDArray[np.int64]) -> CleanRows:
     return CleanRows(np.zeros((0, 0, 0, 1), np.uint8), labels, tuple(f"sample#{n}" for n in numbers), numbers)
 
 
-def sampled(generator: Generator, labels: NDArray[np.int64], seeds: NDArray[np.int64], batch: int = 16) -> Pixels:
-    recipe = SampleRecipe(generator, classes=generator.card.classes, batch=batch, device=CPU)
+def sampled(generator: Generator, labels: NDArray[np.int64], seeds: NDArray[np.int64]) -> Pixels:
+    recipe = SampleRecipe(generator, classes=generator.card.classes, batch=16, device=CPU)
     return recipe.make(asked(labels), seeds[:, None]).pixels
 
 
@@ -34,15 +34,14 @@ def drawn(count: int, classes: int) -> tuple[NDArray[np.int64], NDArray[np.int64
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (16, 12, 3), (32, 32, 3), (28, 28, 1)], ids=str)
-def test_a_row_does_not_depend_on_its_neighbours_order_or_batch(shape: tuple[int, int, int]) -> None:
+def test_a_row_does_not_depend_on_its_neighbours_or_order(shape: tuple[int, int, int]) -> None:
     generator = tiny_generator(shape)
     labels, seeds = drawn(70, 3)
     whole = sampled(generator, labels, seeds)
     assert whole.shape == (70, *shape) and whole.dtype == np.uint8
     order = np.random.default_rng(3).permutation(70)[:33]
     assert np.array_equal(sampled(generator, labels[order], seeds[order]), whole[order])
-    assert np.array_equal(sampled(generator, labels, seeds, batch=7), whole)
-    assert np.array_equal(sampled(generator, labels[-1:], seeds[-1:], batch=64)[0], whole[-1])
+    assert np.array_equal(sampled(generator, labels[-1:], seeds[-1:])[0], whole[-1])
 
 
 def test_seed_and_class_both_matter(generator: Generator) -> None:
@@ -55,10 +54,10 @@ def test_seed_and_class_both_matter(generator: Generator) -> None:
 def test_a_generator_left_in_train_mode_is_sampled_in_eval_mode(generator: Generator) -> None:
     labels, seeds = drawn(20, 3)
     expected = sampled(generator, labels, seeds)
-    trained = tiny_generator()
-    trained.net.train()
-    assert np.array_equal(sampled(trained, labels, seeds), expected)
-    assert trained.net.training and next(trained.net.parameters()).dtype == torch.float32
+    training = tiny_generator()
+    training.net.train()
+    assert np.array_equal(sampled(training, labels, seeds), expected)
+    assert training.net.training
 
 
 def test_made_rows_name_their_parents(generator: Generator) -> None:
