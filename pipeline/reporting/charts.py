@@ -13,6 +13,7 @@ from pipeline.reporting.wording import counted, number
 
 _WIDTH, _HEIGHT = 340, 176
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 10, 12, 40
+_MOST_BARS = 64
 _AREA = (_WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM)
 
 
@@ -50,7 +51,7 @@ def histogram(
     if not shown:
         return Markup("")
     exponent = max(one.values.exponent for one in shown)
-    while _span(shown, exponent, mark)[1] - _span(shown, exponent, mark)[0] > 64:
+    while _reach(shown, exponent, mark) > _MOST_BARS:
         exponent += 1
     whole = all(one.values.exact for one in shown) and exponent == 0
     binned = [Series(one.name, one.values.coarsened(exponent), one.style) for one in shown]
@@ -64,15 +65,13 @@ def histogram(
         _ticks(axis),
         element("text", unit, class_="unit", x=_LEFT + _AREA[0] / 2, y=_HEIGHT - 5, text_anchor="middle"),
     )
-    words = _words(shown)
-    svg = element(
-        "svg", drawing, viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img", aria_label=f"{title}. {subtitle} {words}"
-    )
+    label = f"Histogram of {title}{', ' + subtitle if subtitle else ''}; its figures follow"
+    svg = element("svg", drawing, viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img", aria_label=label)
     return element(
         "figure",
         element("figcaption", detail(title, subtitle)),
         svg,
-        element("p", words, class_="chart-words"),
+        element("p", _words(shown), class_="chart-words"),
         class_="chart",
     )
 
@@ -101,15 +100,22 @@ class _Axis:
 
 
 def _span(series: Sequence[Series], exponent: int, mark: float | None) -> tuple[int, int]:
-    """First bin and one past the last, with room for the mark; four bins at least."""
+    """First bin and one past the last, with room for the mark; five bins at least."""
     numbers = [n for one in series for n in one.values.coarsened(exponent).bins]
     low, high = min(numbers), max(numbers) + 1
     if mark is not None:
         place = math.ldexp(mark, -exponent)
-        low, high = min(low, math.floor(place)), max(high, math.floor(place) + 1)
-    while high - low < 4:
-        low, high = (low - 1, high) if low > 0 or low < -1 else (low, high + 1)
+        low, high = min(low, math.floor(place)), max(high, math.ceil(place) + 1)
+    positive = low >= 0
+    while high - low < 5:
+        high += 1
+        low -= 0 if positive and low == 0 else 1
     return low, high
+
+
+def _reach(series: Sequence[Series], exponent: int, mark: float | None) -> int:
+    low, high = _span(series, exponent, mark)
+    return high - low
 
 
 def _bars(one: Series, axis: _Axis) -> list[Markup]:
@@ -177,7 +183,6 @@ def _words(series: Sequence[Series]) -> str:
     sentences = []
     for one in series:
         low, middle, high = (number(one.values.quantile(share), 3) for share in (0.05, 0.5, 0.95))
-        sentences.append(
-            f"{one.name}: median {middle}, 90 % between {low} and {high} ({counted(len(one.values), 'row')})."
-        )
+        most = f"at {low}" if low == high else f"between {low} and {high}"
+        sentences.append(f"{one.name}: median {middle}, 90 % {most} ({counted(len(one.values), 'row')}).")
     return " ".join(sentences)

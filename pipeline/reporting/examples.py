@@ -59,15 +59,13 @@ class Candidates:
         self._best: dict[tuple[str, int, bool], Candidate] = {}
 
     def watch(self, batch: Batch) -> None:
-        """Takes in a batch with the columns row_id, recipe_id, label and success."""
+        """Takes in a batch of the statistics' columns. Rows misread already before the attack are passed over."""
         columns = pa.table({name: batch.columns.column(name) for name in ("row_id", "recipe_id", "label", "success")})
-        columns = columns.append_column(
-            "position", pa.array(range(batch.start, batch.start + len(columns)), pa.int64())
-        )
+        places = np.arange(batch.start, batch.start + len(columns))
+        columns = columns.append_column("position", pa.array(places)).filter(_telling(batch.columns))
         keys = ["recipe_id", "label", "success"]
         smallest = columns.group_by(keys).aggregate([("row_id", "min")]).rename_columns([*keys, "row_id"])
-        places = smallest.join(columns.select(["row_id", "position"]), "row_id")
-        for row in places.to_pylist():
+        for row in smallest.join(columns.select(["row_id", "position"]), "row_id").to_pylist():
             self._offer(
                 Candidate(
                     row["row_id"],

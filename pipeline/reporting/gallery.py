@@ -46,9 +46,12 @@ def _of_recipe(examples: Sequence[Example], classes: tuple[str, ...]) -> Markup:
 def _explained(kind: str, factor: int, *, missing: int) -> str:
     if kind == GENERATED:
         return "Generated images, with the class asked for."
-    text = "Clean, made" + (
-        f", and their difference amplified {factor} times about mid-grey (grey: no change)." if factor else "."
-    )
+    text = "Clean and stored image. Below: label → prediction, confidence."
+    if factor:
+        text = (
+            f"Clean, stored, and their difference amplified {factor} times about mid-grey (grey: no change). "
+            "Below: label → prediction, confidence; outcome, budget."
+        )
     if missing:
         text += " Clean images are missing where the source cannot be read here or has changed."
     return text

@@ -17,7 +17,7 @@ from pipeline.reporting.statistics import RecipeStatistics
 from pipeline.reporting.wording import counted, eps_of_row, percent, recipe_title
 from schemas.rows import ADVERSARIAL, AUGMENTED, GENERATED
 
-WIDTH = 1160
+WIDTH = 1144
 _MARGIN, _LABELS, _SIDE, _GAP = 36, 128, 80, 16
 _COLUMNS = (WIDTH - 2 * _MARGIN - _LABELS + _GAP) // (_SIDE + _GAP)
 _INK, _SOFT, _LINE = "#1a1f27", "#566070", "#d9dde3"
@@ -38,7 +38,7 @@ class _Band:
 
 
 def grid_png(content: Content) -> bytes:
-    """A PNG of 1160 pixels width: clean, made and amplified difference by recipe, captioned. Deterministic."""
+    """A PNG of 1144 pixels width: clean, made and amplified difference by recipe, captioned. Deterministic."""
     bands = _bands(content)
     heights = [_band_height(band) for band in bands]
     canvas = Pictures.new("RGB", (WIDTH, 2 * _MARGIN + 76 + sum(heights)), "white")
@@ -113,8 +113,8 @@ def _draw_band(
     canvas: Pictures.Image, draw: ImageDraw.ImageDraw, band: _Band, top: int, classes: tuple[str, ...]
 ) -> None:
     draw.line((_MARGIN, top, WIDTH - _MARGIN, top), _LINE)
-    draw.text((_MARGIN, top + 10), band.heading, _INK, _font(18))
-    draw.text((WIDTH - _MARGIN, top + 13), band.note, _SOFT, _font(15), anchor="ra")
+    draw.text((_MARGIN, top + 10), _cut(band.heading, WIDTH // 2, 18), _INK, _font(18))
+    draw.text((WIDTH - _MARGIN, top + 13), _cut(band.note, WIDTH // 2, 15), _SOFT, _font(15), anchor="ra")
     first = top + 42
     for number, (name, shown) in enumerate(band.lines):
         y = first + number * (_SIDE + 8)
@@ -159,6 +159,7 @@ def _plain(words: str, otherwise: str) -> str:
 
 
 def _cut(words: str, width: int, size: int) -> str:
+    words = words.replace("\N{NO-BREAK SPACE}", " ")  # the built-in font has none
     while words and _font(size).getlength(words) > width:
         words = words.removesuffix("...")[:-1].rstrip() + "..." if len(words) > 4 else ""
     return words

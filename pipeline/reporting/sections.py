@@ -12,7 +12,7 @@ from pipeline.reporting.examples import Example
 from pipeline.reporting.markup import Child, Markup, element, join
 from pipeline.reporting.notices import Notice, notices
 from pipeline.reporting.statistics import RecipeStatistics, Statistics, Tally
-from pipeline.reporting.tables import Column, detail, facts, table
+from pipeline.reporting.tables import Column, aside, detail, facts, table
 from pipeline.reporting.wording import NONE, class_name, clipped, counted, number, percent, recipe_details, recipe_title
 from schemas.rows import ADVERSARIAL, AUGMENTED, GENERATED
 
@@ -103,7 +103,7 @@ def recipes(content: Content) -> Markup:
     note = (
         "Success: of the rows that the model predicted rightly before the attack (for targeted attacks, of all rows), "
         "the share whose stored 8-bit image fools it (is predicted as the target). Accuracy: stored images predicted "
-        "as labelled. These figures describe the rows; how robust a model is, fresh attacks on it must tell."
+        "as labelled. These figures describe the rows; the robustness of a model is measured by fresh attacks on it."
     )
     return join(table("What each recipe made", columns, rows), element("p", note, class_="soft"))
 
@@ -113,10 +113,10 @@ def _recipe_row(recipe: RecipeStatistics) -> list[Child]:
     rate = counts.success / counts.attacked if counts.attacked else None
     fooled: Child = NONE
     if rate is not None:
-        fooled = join(detail(percent(rate), f"{counts.success:,} of {counts.attacked:,}"), bar(rate))
+        fooled = join(aside(percent(rate), f"{counts.success:,} of {counts.attacked:,}"), bar(rate))
     read: Child = NONE
     if tally.judged:
-        read = detail(percent(tally.right / tally.judged), f"{tally.right:,} of {tally.judged:,}")
+        read = aside(percent(tally.right / tally.judged), f"{tally.right:,} of {tally.judged:,}")
     name = detail(numbered(recipe), recipe_details(recipe.text))
     return [name, recipe.kind or "none", f"{tally.rows:,}", fooled, read, f"{counts.quarantined:,}"]
 
@@ -136,11 +136,11 @@ def classes(content: Content) -> Markup | None:
     columns += [Column(f"{kind.capitalize()} rows", figures=True) for kind in (ADVERSARIAL, AUGMENTED, GENERATED)]
     columns += [Column(detail(f"Recipe {r.position + 1}", _short(r)), figures=True) for r in attacks]
     rows = [[class_name(names, label), *_class_cells(statistics, attacks, label)] for label in shown]
-    caption = "Rows of each class, and the success of each attack"
+    caption = "Rows and success by class"
     parts: list[Child] = []
     if statistics.only_successes:
         parts.append(element("p", "No success by class: the job left resisting rows out.", class_="soft"))
-        caption = "Rows of each class"
+        caption = "Rows by class"
     if len(shown) < len(names):
         half = MOST_CLASSES // 2
         text = f"{half} classes with the lowest and {half} with the highest success, of {len(names):,}."
@@ -156,7 +156,7 @@ def _class_cells(statistics: Statistics, attacks: tuple[RecipeStatistics, ...], 
     for recipe in attacks:
         tally = recipe.by_class[label]
         text = f"{tally.success:,} of {tally.attacked:,}" if tally.attacked else "none attacked"
-        cells.append(join(detail(percent(tally.success_rate), text), bar(tally.success_rate)))
+        cells.append(join(aside(percent(tally.success_rate), text), bar(tally.success_rate)))
     return cells
 
 

@@ -45,6 +45,11 @@ def facts(caption: str, rows: Iterable[tuple[str, Child]]) -> Markup:
     return element("table", element("caption", caption), element("tbody", body), class_="facts")
 
 
+def aside(first: Child, second: Child) -> Markup:
+    """Two texts on a line, the second one soft."""
+    return join(first, " ", element("span", second, class_="soft"))
+
+
 def detail(first: Child, second: Child) -> Markup:
     """Two lines in a cell, the second one soft."""
     return join(first, element("span", second, class_="detail") if second else None)

@@ -34,10 +34,12 @@ def percent(share: float | None) -> str:
     if share is None:
         return NONE
     if 0 < share < 0.0005:
-        return "< 0.1 %"
-    if 0.9995 <= share < 1:
-        return "> 99.9 %"
-    return f"{share:.0%}".replace("%", " %") if share in (0, 1) else f"{share * 100:.1f} %"
+        words = "< 0.1"
+    elif 0.9995 <= share < 1:
+        words = "> 99.9"
+    else:
+        words = f"{share * 100:.0f}" if share in (0, 1) else f"{share * 100:.1f}"
+    return f"{words}\N{NO-BREAK SPACE}%"
 
 
 def number(value: float, digits: int = 4) -> str:

@@ -1,0 +1,140 @@
+"""Which rows are shown, and that the pictures show them."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from pipeline.reporting.clean import clean_pixels
+from pipeline.reporting.examples import PER_RECIPE, RESISTING, Example
+from pipeline.reporting.grid import amplification, amplified_difference, data_uri, fitted
+from pipeline.reporting.page import read_content
+from pipeline.reporting.picture import WIDTH, grid_png
+from pipeline.sinks.ledger import Ledger
+from schemas.digests import image_sha256
+from tests.reporting.conftest import content_of, made
+from tests.reporting.dataset import STRONG, WEAK, Setting
+
+PIXELS = arrays(np.uint8, (3, 4, 1))
+
+
+def ids(content):
+    return {recipe: [example.row["row_id"] for example in shown] for recipe, shown in content.examples.items()}
+
+
+def test_the_choice_does_not_depend_on_sharding(tmp_path, digits):
+    other = made(str(tmp_path / "out"), Setting(shard_rows=37))
+    assert ids(other.content) == ids(digits.content)
+
+
+def test_examples_are_spread_over_classes_and_outcomes(digits):
+    content = digits.content
+    for recipe in content.statistics.recipes:
+        shown = content.examples[recipe.recipe_id]
+        assert len(shown) == PER_RECIPE
+        assert len({example.row["label"] for example in shown}) == PER_RECIPE
+        if recipe.kind == "adversarial":
+            assert sum(not example.row["success"] for example in shown) == RESISTING
+
+
+def test_a_row_misread_before_the_attack_is_not_shown_as_resisting(digits):
+    for shown in digits.content.examples.values():
+        for example in shown:
+            row = example.row
+            assert row["kind"] != "adversarial" or row["target_label"] is not None or row["clean_pred"] == row["label"]
+
+
+def test_images_are_the_stored_ones_and_clean_ones_the_source_ones(digits):
+    for shown in digits.content.examples.values():
+        for example in shown:
+            assert image_sha256(example.made) == example.row["image_sha256"]
+            if example.row["kind"] == "generated":
+                assert example.clean is None
+            else:
+                assert image_sha256(example.clean) == example.row["source_sha256"]
+
+
+@pytest.mark.parametrize("fault", ["no plan", "other pixels", "gone"])
+def test_clean_rows_that_cannot_be_had_are_left_out(digits, fault):
+    def plan_of(run):
+        plan = Ledger(digits.folder, run).plan()
+        if fault == "no plan":
+            return None
+        if fault == "other pixels":
+            source = {"format": "digits", "size": 16}
+            plan = plan.model_copy(update={"image": plan.image.model_copy(update={"height": 16, "width": 16})})
+        else:
+            source = {"format": "npz", "path": "gone.npz"}
+        return plan.model_copy(update={"job": {**plan.job, "source": source}})
+
+    content = read_content(digits.folder, digits.manifest, clean_pixels(plan_of))
+    assert ids(content) == ids(digits.content)
+    assert all(example.clean is None for shown in content.examples.values() for example in shown)
+    assert grid_png(content)
+
+
+def test_examples_of_an_unreadable_file_are_left_out(tmp_path):
+    dataset = made(str(tmp_path / "out"), Setting(recipes=(STRONG, WEAK), rows=60))
+    dataset.folder.write(dataset.manifest.outputs[0].data.path, b"no parquet")
+    content = dataset.content
+    assert [len(shown) > 0 for shown in content.examples.values()] == [False, True]
+
+
+@given(PIXELS, PIXELS, st.integers(1, 200))
+def test_differences_are_amplified_about_grey(clean, made_pixels, factor):
+    shown = amplified_difference(clean, made_pixels, factor)
+    exact = 128 + factor * (made_pixels.astype(int) - clean.astype(int))
+    assert (shown == exact.clip(0, 255)).all()
+
+
+@given(PIXELS, PIXELS)
+def test_amplification_is_the_largest_that_clips_nothing(clean, made_pixels):
+    factor = amplification([Example({}, made_pixels, clean)])
+    change = np.abs(made_pixels.astype(int) - clean.astype(int)).max()
+    assert factor >= 1
+    assert factor == 1 or factor * change <= 127
+    assert change == 0 or (factor + 1) * change > 127
+
+
+@given(PIXELS)
+def test_enlarged_pixels_stay_squares(pixels):
+    large = np.asarray(fitted(pixels, 4 * 7))
+    assert (large == pixels[..., 0].repeat(7, 0).repeat(7, 1)).all()
+
+
+def test_large_differences_keep_their_noise(tmp_path):
+    noise = np.where(np.random.default_rng(0).random((256, 256, 3)) < 0.5, 28, 228).astype(np.uint8)
+    assert np.asarray(fitted(noise, 64, difference=True)).std() == pytest.approx(noise.std(), rel=0.02)
+    assert len(data_uri(noise)) < 30_000
+
+
+def test_the_picture_is_a_deterministic_png(digits):
+    data = grid_png(digits.content)
+    assert data == grid_png(content_of(digits.folder, digits.manifest))
+    picture = Image.open(io.BytesIO(data))
+    picture.load()
+    assert picture.format == "PNG"
+    assert picture.width == WIDTH
+    assert 900 <= picture.width <= 1200
+    first = next(iter(digits.content.examples.values()))[0]
+    enlarged = np.asarray(fitted(first.clean, 80))
+    assert any(
+        (np.asarray(picture.crop((164, y, 244, y + 80)).convert("L"))[1:-1, 1:-1] == enlarged[1:-1, 1:-1]).all()
+        for y in range(100, 250)
+    ), "the first example's clean image stands in the first column"
+
+
+def test_the_picture_of_odd_names_is_drawn(digits):
+    content = digits.content
+    manifest = digits.manifest.model_copy(
+        update={"classes": ("größe", "猫", "a" * 200, "", "\n", *"56789"), "job": {**digits.manifest.job, "name": "猫"}}
+    )
+    odd = replace(content, statistics=replace(content.statistics, manifest=manifest))
+    assert Image.open(io.BytesIO(grid_png(odd))).width == WIDTH
