@@ -17,20 +17,22 @@ class Attack(Spec):
     """Adversarial rows: each source row moved within a budget until the model errs."""
 
     kind: Literal["attack"] = "attack"
-    name: Literal["fgsm", "pgd"]
-    """Which attack; `fgsm` is one step of the whole budget, `pgd` is Madry et al. 2018."""
+    name: Literal["fgsm", "pgd", "apgd_ce", "apgd_dlr"]
+    """Which attack; `fgsm` is one step of the whole budget, `pgd` is Madry et al. 2018, `apgd_ce` and `apgd_dlr` are
+    Auto-PGD (Croce and Hein 2020) on cross-entropy and on the scale-free difference of logits ratio."""
     norm: Literal["linf", "l2"] = "linf"
     """Norm that the budget is measured in."""
     eps: Amount
     """Budget on the [0, 1] pixel scale (for L2: of the whole image's Euclidean norm)."""
     step_size: Amount | None = None
-    """Length of a step in the same norm and scale. Unset: 2.5 * eps / steps, and eps for fgsm."""
+    """Length of a step in the same norm and scale. Unset: 2.5 * eps / steps, eps for fgsm, and for apgd
+    2 * eps, from which it halves."""
     steps: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    """Gradient steps per start. Unset: 10, and 1 for fgsm."""
+    """Gradient steps per start. Unset: 10, 1 for fgsm, 100 for apgd."""
     restarts: Annotated[int, Field(ge=1, le=1_000)] = 1
     """Starts per row; the best is kept."""
     random_start: bool | None = None
-    """Start uniformly inside the ball. Unset: true for pgd, false for fgsm."""
+    """Start uniformly inside the ball. Unset: true, and false for fgsm."""
     target: Literal["random", "least_likely", "next"] | Annotated[int, Field(ge=0)] | None = None
     """Class to reach: drawn per row, the least likely one, label + 1, or a class number. Unset: any error."""
     stop: Literal["success", "never"] = "never"
@@ -54,15 +56,20 @@ class Attack(Spec):
 
     def resolved(self) -> Attack:
         """The same attack with every unset setting written out, `step_size` excepted where eps is a range."""
-        one_step = self.name == "fgsm"
-        steps = self.steps or (1 if one_step else 10)
+        steps = self.steps or (1 if self.name == "fgsm" else 10 if self.name == "pgd" else 100)
         step_size = self.step_size
         if step_size is None and isinstance(self.eps, Fraction) and self.eps > 0:
-            step_size = self.eps if one_step else self.eps * Fraction(5, 2) / steps
+            step_size = self.eps * self.step_share(steps)
             # A sign step of 1 already crosses the whole pixel range.
             step_size = min(step_size, Fraction(1)) if self.norm == "linf" else step_size
-        start = (not one_step) if self.random_start is None else self.random_start
+        start = self.name != "fgsm" if self.random_start is None else self.random_start
         return self.model_copy(update={"steps": steps, "step_size": step_size, "random_start": start})
+
+    def step_share(self, steps: int) -> Fraction:
+        """Length of an unset step, as a share of eps."""
+        if self.name == "fgsm":
+            return Fraction(1)
+        return Fraction(5, 2 * steps) if self.name == "pgd" else Fraction(2)
 
 
 def _too_large(amount: Fraction | int) -> str:

@@ -215,7 +215,7 @@ class _Run:
             best=clean.clone(),
             best_rank=torch.full_like(zero, -1, dtype=torch.int8),
             best_loss=torch.full_like(step_size, -torch.inf),
-            memory=search.schedule.begin(images, step_size),
+            memory=search.schedule.begin(images, step_size, search.steps),
         )
 
     # Searching

@@ -109,7 +109,8 @@ class AttackRecipe:
     def _step_sizes(self, eps: NDArray[np.float64], keys: Tensor) -> NDArray[np.float64]:
         if self._spec.step_size is not None:
             return _amounts(self._spec.step_size, keys, rng.Draw.STEP_SIZE)
-        return eps if self._spec.name == "fgsm" else 2.5 * eps / self._search.steps
+        sizes: NDArray[np.float64] = eps * float(self._spec.step_share(self._search.steps))
+        return sizes
 
     def _targets(self, pixels: Tensor, labels: Tensor, keys: Tensor) -> Tensor:
         target = self._spec.target

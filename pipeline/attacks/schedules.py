@@ -43,7 +43,7 @@ class Pass:
 class Schedule(Protocol):
     """The rule that turns a pass into the next iterates."""
 
-    def begin(self, images: Tensor, step_size: Tensor) -> Memory:
+    def begin(self, images: Tensor, step_size: Tensor, steps: int) -> Memory:
         """What to remember of rows that start at `images`."""
         ...
 
@@ -56,7 +56,7 @@ class Schedule(Protocol):
 class Fixed:
     """Steps of one length (Madry et al. 2018)."""
 
-    def begin(self, images: Tensor, step_size: Tensor) -> Memory:
+    def begin(self, images: Tensor, step_size: Tensor, steps: int) -> Memory:
         """Nothing to remember."""
         return {}
 
@@ -69,7 +69,7 @@ class Fixed:
 class Cosine:
     """Steps that shrink from the full length to nearly 0 along half a cosine."""
 
-    def begin(self, images: Tensor, step_size: Tensor) -> Memory:
+    def begin(self, images: Tensor, step_size: Tensor, steps: int) -> Memory:
         """Nothing to remember."""
         return {}
 

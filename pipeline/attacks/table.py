@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from pipeline.attacks import objectives
+from pipeline.attacks.apgd import AutoPgd
 from pipeline.attacks.geometries import L2, Geometry, Linf
 from pipeline.attacks.objectives import Objective
 from pipeline.attacks.schedules import Fixed, Schedule
@@ -37,6 +38,18 @@ ATTACKS: Mapping[str, Composition] = MappingProxyType(
             objectives.targeted_cross_entropy,
             Fixed(),
             "Madry et al.: Towards deep learning models resistant to adversarial attacks. ICLR 2018",
+        ),
+        "apgd_ce": Composition(
+            objectives.cross_entropy,
+            objectives.targeted_cross_entropy,
+            AutoPgd(),
+            "Croce, Hein: Reliable evaluation of adversarial robustness. ICML 2020",
+        ),
+        "apgd_dlr": Composition(
+            objectives.dlr,
+            objectives.targeted_dlr,
+            AutoPgd(),
+            "Croce, Hein: Reliable evaluation of adversarial robustness. ICML 2020",
         ),
     }
 )

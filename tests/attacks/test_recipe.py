@@ -24,6 +24,7 @@ CASES = (
     {"name": "fgsm", "eps": "1.5", "norm": "l2"},
     PGD,
     PGD | {"stop": "success", "restarts": 3},
+    {"name": "apgd_dlr", "eps": "6/255", "steps": 6, "stop": "success", "restarts": 2},
     PGD | {"norm": "l2", "eps": {"min": 0.2, "max": 1.5}},
     PGD | {"eps": {"min": 0, "max": "9/255"}, "step_size": {"min": "1/255", "max": "2/255"}, "stop": "success"},
     PGD | {"target": "random"},
@@ -86,7 +87,7 @@ def test_columns_budgets_and_verdicts_hold(case, clean):
 
 
 @pytest.mark.parametrize("net", [conv_net(), linear_net()], ids=["conv", "linear"])
-@pytest.mark.parametrize("case", CASES[2:6], ids=_name)
+@pytest.mark.parametrize("case", CASES[2:7], ids=_name)
 def test_neighbours_and_order_change_no_byte(net, case, clean):
     attack, whole_seeds = recipe(net, **case), seeds(24)
     whole = attack.make(clean, whole_seeds[:, None])

@@ -14,7 +14,6 @@ from tests.attacks.nets import predictions, recipe, rows, seeds
 
 MNIST = ("mnist_fast_fgsm", "mnist_t10k.parquet", "L")
 CIFAR = ("cifar_cnn_a_adv", "cifar10_test_jpeg.parquet", "RGB")
-PGD = {"name": "pgd", "steps": 50}
 RESNET = ("cifar_resnet20", "cifar10_test_jpeg.parquet", "RGB")
 
 
@@ -53,11 +52,12 @@ def _robust(published, where, count: int, **settings) -> float:
         pytest.param(
             MNIST, {"name": "pgd", "eps": "0.3", "step_size": "0.01", "steps": 50}, 90.1, marks=pytest.mark.slow
         ),
+        pytest.param(CIFAR, {"name": "apgd_dlr", "eps": "2/255", "steps": 50}, 50.6, marks=pytest.mark.slow),
         pytest.param(
             CIFAR, {"name": "pgd", "eps": "2/255", "step_size": "0.5/255", "steps": 50}, 52.8, marks=pytest.mark.slow
         ),
     ],
-    ids=["fgsm-mnist", "fgsm-cifar", "pgd-mnist", "pgd-cifar"],
+    ids=["fgsm-mnist", "fgsm-cifar", "pgd-mnist", "apgd-dlr-cifar", "pgd-cifar"],
 )
 def test_stored_images_are_as_strong_as_the_libraries_floats(published, where, settings, most):
     assert _robust(published, where, 1000, **settings) <= most + 0.05
