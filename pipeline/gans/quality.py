@@ -3,7 +3,7 @@
 Fréchet distance (Heusel et al. 2017) is called fd_target here, because the features are those of the model under
 attack and not of Inception. Precision and recall: Kynkäänniemi et al. 2019; density and coverage: Naeem et al. 2020;
 authenticity: Alaa et al. 2022. Label agreement and precision are near 1 even for a collapsed generator: read recall
-and coverage first.
+and coverage first. All distances between rows are held at once, which is meant for up to about 10,000 rows.
 """
 
 from __future__ import annotations
@@ -14,43 +14,48 @@ import torch
 from torch import Tensor
 
 NEAREST = 5
+"""Neighbours that span a row's neighbourhood."""
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Figures of a set of generated rows against real ones."""
+    """Figures of generated rows against real rows that were not trained on."""
 
     fd_target: float
+    """Squared Fréchet distance; 0 is best, the scale is that of the features."""
+    fd_floor: float
+    """The same of the training rows instead of the generated ones: what the best generator could reach."""
     precision: float
+    """Share of generated rows inside the neighbourhood of a real row."""
     recall: float
+    """Share of real rows inside the neighbourhood of a generated row."""
     density: float
+    """Mean number of real neighbourhoods that a generated row lies in, over `NEAREST`; about 1 for real rows."""
     coverage: float
+    """Share of real rows with a generated row in their neighbourhood."""
     authenticity: float
-    """Share of generated rows that are farther from their nearest training row than that row is from its own."""
+    """Share of generated rows that are no near copies of training rows."""
 
 
-def quality(real: Tensor, generated: Tensor, *, nearest: int = NEAREST) -> Quality:
-    """Compares features, float (N, D) each, in float64."""
-    real, generated = real.double(), generated.double()
+def quality(real: Tensor, generated: Tensor, training: Tensor, *, nearest: int = NEAREST) -> Quality:
+    """Compares features, float (N, D) each with more than `nearest` rows, in float64. `real`: held out of training."""
+    real, generated, training = real.double(), generated.double(), training.double()
     across = torch.cdist(generated, real)
-    among_real, among_generated = torch.cdist(real, real), torch.cdist(generated, generated)
-    real_radius = among_real.kthvalue(nearest + 1).values
-    generated_radius = among_generated.kthvalue(nearest + 1).values
+    real_radius, generated_radius = _radius(real, nearest), _radius(generated, nearest)
     inside = across <= real_radius
-    closest = across.min(1)
-    own_distance = among_real.kthvalue(2).values[closest.indices]
     return Quality(
         fd_target=frechet_distance(real, generated),
-        precision=inside.any(1).double().mean().item(),
-        recall=(across <= generated_radius[:, None]).any(0).double().mean().item(),
+        fd_floor=frechet_distance(real, training),
+        precision=_share(inside.any(1)),
+        recall=_share((across <= generated_radius[:, None]).any(0)),
         density=inside.double().sum(1).mean().item() / nearest,
-        coverage=inside.any(0).double().mean().item(),
-        authenticity=(closest.values > own_distance).double().mean().item(),
+        coverage=_share(inside.any(0)),
+        authenticity=authenticity(training, generated),
     )
 
 
 def frechet_distance(left: Tensor, right: Tensor) -> float:
-    """Squared Fréchet distance between the normal distributions fitted to two feature sets, (N, D) each."""
+    """Squared Fréchet distance between the normal distributions fitted to two feature sets, float64 (N, D) each."""
     gap = left.mean(0) - right.mean(0)
     first, second = torch.cov(left.T), torch.cov(right.T)
     # The trace of sqrt(first @ second) is that of a symmetric matrix with the same eigenvalues.
@@ -58,3 +63,22 @@ def frechet_distance(left: Tensor, right: Tensor) -> float:
     root = vectors * values.clamp(min=0).sqrt() @ vectors.T
     cross = torch.linalg.eigvalsh(root @ second @ root).clamp(min=0).sqrt().sum()
     return float((gap @ gap + first.trace() + second.trace() - 2 * cross).clamp(min=0))
+
+
+def authenticity(training: Tensor, generated: Tensor) -> float:
+    """Share of generated rows farther from the nearest training row than that row is from its own nearest.
+
+    Features, float64 (N, D) each. Copies of training rows give 0.
+    """
+    closest = torch.cdist(generated, training).min(1)
+    return _share(closest.values > _radius(training, 1)[closest.indices])
+
+
+def _radius(rows: Tensor, nearest: int) -> Tensor:
+    """Distance of each row to its neighbour number `nearest` among the others, (N,)."""
+    among = torch.cdist(rows, rows).fill_diagonal_(torch.inf)
+    return among.kthvalue(nearest).values
+
+
+def _share(yes: Tensor) -> float:
+    return yes.double().mean().item()

@@ -1,0 +1,73 @@
+"""A trained generator assessed by a classifier: are its rows of the class asked for, good, diverse, and no copies?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.gans.generator import Generator
+from pipeline.gans.quality import quality
+from pipeline.gans.recipe import SampleRecipe
+from pipeline.rows import CleanRows, Pixels
+
+_BATCH = 256
+
+
+def assess(
+    generator: Generator,
+    module: nn.Module,
+    *,
+    held_out: Pixels,
+    training: Pixels,
+    rows: int = 1_000,
+    seed: int = 0,
+    device: torch.device,
+) -> dict[str, float]:
+    """The figures of `pipeline.gans.quality` and `label_agreement`, of `rows` samples spread evenly over the classes.
+
+    `module`: images in [0, 1], NCHW, to logits; frozen, in eval mode, on `device`. `held_out` and `training`: uint8
+    N x H x W x C, more than five rows each; no more than `rows` of each, spread evenly, are looked at.
+    """
+    classes = generator.card.classes
+    numbers = np.arange(rows, dtype=np.int64)
+    seeds = np.random.default_rng(seed).integers(0, 2**63, (rows, 1), np.int64)
+    asked = CleanRows(np.zeros((0, 0, 0, 1), np.uint8), numbers % classes, tuple(map(str, numbers)), numbers)
+    made = SampleRecipe(generator, classes=classes, batch=_BATCH, device=device).make(asked, seeds).pixels
+    features, logits = penultimate(module, made, device=device)
+    real, trained_on = (penultimate(module, _spread(part, rows), device=device)[0] for part in (held_out, training))
+    agreement = (logits.argmax(1).cpu().numpy() == asked.labels).mean()
+    return {"label_agreement": float(agreement), **asdict(quality(real, features, trained_on))}
+
+
+def penultimate(module: nn.Module, pixels: Pixels, *, device: torch.device) -> tuple[Tensor, Tensor]:
+    """What the last linear layer to be called takes in, float32 (N, D), and the logits, float32 (N, classes).
+
+    A module without linear layers gives its logits for both.
+    """
+    taken: list[Tensor] = []
+    hooks = [
+        layer.register_forward_pre_hook(lambda _, inputs: taken.append(inputs[0].flatten(1)))
+        for layer in module.modules()
+        if isinstance(layer, nn.Linear)
+    ]
+    features, logits = [], []
+    try:
+        with torch.no_grad():
+            for start in range(0, len(pixels), _BATCH):
+                taken.clear()
+                images = torch.from_numpy(pixels[start : start + _BATCH]).to(device).permute(0, 3, 1, 2).float() / 255
+                logits.append(module(images))
+                features.append(taken[-1] if taken else logits[-1])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return torch.cat(features), torch.cat(logits)
+
+
+def _spread(pixels: Pixels, most: int) -> Pixels:
+    if len(pixels) <= most:
+        return pixels
+    return pixels[np.linspace(0, len(pixels) - 1, most).astype(np.int64)]
