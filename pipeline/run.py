@@ -170,8 +170,8 @@ def _work_off(
     if len(done) < len(plan.shards) - len(failures):
         return Outcome("stopped", plan, made, shards_made, None)
     manifest = make_manifest(job, plan, done, failures, started)
+    write_card(state.folder, manifest)  # first: a start that finds the manifest writes nothing any more
     ledger.write_manifest(manifest)
-    write_card(state.folder, manifest)
     return Outcome(manifest.status, plan, made, shards_made, manifest)
 
 

@@ -17,6 +17,8 @@ from fsspec.implementations.memory import MemoryFile
 
 _CONFLICT_TRIES = 5
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_MISSING = (FileNotFoundError, NotADirectoryError)
+"""Nothing is there; the latter where a part of the path is a file."""
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -50,7 +52,10 @@ class LocalStore:
         self.root = Path(root)
 
     def read(self, path: str) -> bytes:
-        return (self.root / path).read_bytes()
+        try:
+            return (self.root / path).read_bytes()
+        except NotADirectoryError as error:
+            raise FileNotFoundError(*error.args) from error
 
     def read_part(self, path: str, start: int, stop: int) -> bytes:
         with (self.root / path).open("rb") as file:
@@ -92,11 +97,12 @@ class LocalStore:
     def folders(self, folder: str) -> list[str]:
         try:
             return [entry.name for entry in (self.root / folder).iterdir() if entry.is_dir()]
-        except FileNotFoundError:
+        except _MISSING:
             return []
 
     def delete(self, path: str) -> None:
-        (self.root / path).unlink(missing_ok=True)
+        with suppress(*_MISSING):
+            (self.root / path).unlink()
 
     @contextmanager
     def leaving_nothing(self, path: str) -> Iterator[None]:
@@ -243,7 +249,7 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _unless_missing(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):
+    if not isinstance(error, _MISSING):
         raise error
 
 

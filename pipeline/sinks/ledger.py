@@ -8,7 +8,7 @@ Whoever reads files that receipts or manifests list sees whole shards only, wher
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -18,7 +18,7 @@ from pipeline.storage import Folder
 from schemas.base import Spec
 from schemas.digests import sha256_hex
 from schemas.errors import RunError
-from schemas.records import Counts, DataFile, Manifest, Plan, Receipt, Shard
+from schemas.records import Counts, DataFile, Manifest, Output, Plan, Receipt, Shard
 
 RUNS = "_hardset/runs"
 RECORD = TypeVar("RECORD", bound=Spec)
@@ -89,27 +89,30 @@ class Ledger:
         return {receipt.key: receipt for receipt in found}
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Commits the run: removes files that no receipt lists, then puts the manifest down."""
-        self.sweep()
+        """Commits the run: removes files that no record lists, then puts the manifest down."""
+        self.sweep(manifest)
         self.folder.write(f"{self._home}/manifest.json", _bytes(manifest))
 
     def manifest(self) -> Manifest | None:
         """The manifest; None while the run is not finished."""
         return _record(self.folder, f"{self._home}/manifest.json", Manifest)
 
-    def sweep(self) -> list[str]:
-        """Removes data and quarantine files of this run that no receipt lists, and returns their paths.
+    def sweep(self, manifest: Manifest | None = None) -> list[str]:
+        """Removes data and quarantine files of this run that no receipt and no manifest lists; returns them.
 
         They stem from attempts that were cut off, or lost to another with other bytes. For the holder of the lease.
         """
         run8 = self.run_id[:8]
-        twins = [run for run in run_ids(self.folder) if run[:8] == run8]
-        listed = {path for run in twins for r in Ledger(self.folder, run).receipts().values() for path in _paths(r)}
-        found = self.folder.list(f"data/{run8}/") + self.folder.list(f"quarantine/{run8}-")
-        orphans = [path for path in found if path not in listed]
-        for path in orphans:
+        found = {*self.folder.list(f"data/{run8}/"), *self.folder.list(f"quarantine/{run8}-")}
+        orphans = found - _paths(*self.receipts().values()) - _paths(*(manifest.outputs if manifest else ()))
+        if orphans:
+            twins = [run for run in run_ids(self.folder) if run[:8] == run8 and run != self.run_id]
+            for run in twins:
+                orphans -= _paths(*Ledger(self.folder, run).receipts().values())
+            orphans -= _paths(*(output for other in manifests(self.folder) for output in other.outputs))
+        for path in sorted(orphans):
             self.folder.delete(path)
-        return orphans
+        return sorted(orphans)
 
     def _settle(self, receipt: Receipt) -> Receipt:
         path = f"{self._home}/receipts/{receipt.index:06d}-{receipt.key[:12]}.json"
@@ -119,7 +122,7 @@ class Ledger:
         if winner is None or not all(map(self.folder.exists, _paths(winner))):
             self.folder.write(path, _bytes(receipt))  # its files were removed since, so it says nothing any more
             return receipt
-        for orphan in set(_paths(receipt)) - set(_paths(winner)):
+        for orphan in _paths(receipt) - _paths(winner):
             self.folder.delete(orphan)
         return winner
 
@@ -155,8 +158,8 @@ def _described(content: bytes | None, path: Callable[[str], str]) -> DataFile | 
     return DataFile(path=path(digest), bytes=len(content), sha256=digest, rows=row_count(content))
 
 
-def _paths(receipt: Receipt) -> Iterable[str]:
-    return [file.path for file in (receipt.data, receipt.quarantine) if file is not None]
+def _paths(*committed: Receipt | Output) -> set[str]:
+    return {file.path for part in committed for file in (part.data, part.quarantine) if file is not None}
 
 
 def _bytes(record: Spec) -> bytes:

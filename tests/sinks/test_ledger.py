@@ -183,6 +183,20 @@ def test_a_sweep_leaves_other_runs_alone(disk: Folder) -> None:
     assert len(disk.list("quarantine")) == 3
 
 
+def test_a_sweep_keeps_what_any_manifest_lists(disk: Folder) -> None:
+    shards = (shard_of(0), shard_of(1))
+    manifest = finished_run(disk, shards, lost=1)
+    before = disk.list("data") + disk.list("quarantine")
+    for receipt in disk.list(f"_hardset/runs/{RUN}/receipts"):
+        disk.delete(receipt)
+    assert Ledger(disk, RUN).sweep() == []
+    disk.delete(f"_hardset/runs/{RUN}/manifest.json")
+    later = manifest.model_copy(update={"run_id": OTHER_RUN})
+    Ledger(disk, OTHER_RUN).write_manifest(later)
+    assert Ledger(disk, RUN).sweep() == []
+    assert disk.list("data") + disk.list("quarantine") == before
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b'{"run_id": "x"}'])
 def test_a_broken_record_is_named(disk: Folder, content: bytes) -> None:
     ledger = Ledger(disk, RUN)

@@ -55,6 +55,18 @@ def test_lists_files_by_prefix_and_folders_by_name(folder: Folder) -> None:
     assert folder.folders() == ["runs"]
 
 
+def test_a_folder_that_is_a_file_holds_nothing(disk: Folder) -> None:
+    disk.write("file", b"x")
+    folder = Folder(f"{disk.url}/file")
+    assert folder.list() == folder.list("data/") == folder.folders() == []
+    assert not folder.exists("a")
+    folder.delete("a")
+    with pytest.raises(FileNotFoundError):
+        folder.read("a")
+    with pytest.raises(JobError, match=r"output.path: .*(Not a directory|File exists)"):
+        folder.check_writable()
+
+
 def test_listings_see_what_another_client_wrote(url: str) -> None:
     reader = Folder(url)
     reader.write("a/1", b"")
