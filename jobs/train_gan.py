@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 from rich.status import Status
 
 from jobs.console import AsJson, JobFile, Overrides, console, count, give, load_job, say
 from pipeline.devices import driver_device
+from pipeline.gans.assessment import assess
+from pipeline.gans.generator import Generator
 from pipeline.gans.training import train_generator
 from pipeline.generators import save_generator
+from pipeline.models.loading import load_model
 from pipeline.rows import CleanRows
 from pipeline.sources import open_source
 from pipeline.storage import public_name
@@ -19,12 +23,15 @@ from schemas.job import Job
 from schemas.recipes import Sample
 
 TRAINING_SPLIT = "train"
+FEWEST_ROWS = 50
+"""Fewer rows than this on either side give no figures worth saying."""
 
 
 def train_gan(job: JobFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Train the generator of JOB's sample recipe on the train split of its source.
 
-    Reads the source; writes the recipe's generator.weights (.safetensors, with a card inside). Returns 0.
+    Reads the source; writes the recipe's generator.weights (.safetensors, with a card inside). Says how good its
+    rows are, judged by the job's model on rows of the other splits. Returns 0.
     """
     result = train(load_job(job, overrides or []))
     give(result, as_json=as_json)
@@ -36,7 +43,7 @@ def train(job: Job) -> dict[str, object]:
     if not wanted:
         raise JobError("recipes: none has kind sample, so there is no generator to train")
     rows, classes = training_rows(job)
-    saved = {}
+    saved, assessed = {}, {}
     for weights, settings in wanted.items():
         started = time.monotonic()
         with console.status(f"training {public_name(weights)}") as shown:
@@ -57,28 +64,52 @@ def train(job: Job) -> dict[str, object]:
         seconds = time.monotonic() - started
         say(f"{public_name(weights)}: trained on {count(len(rows), 'row')} in {seconds:.0f} s ({settings.steps} steps)")
         saved[public_name(weights)] = digest
-    return {"status": "complete", "generators": saved}
+        assessed[public_name(weights)] = _assessed(job, generator, rows)
+    return {"status": "complete", "generators": saved, "quality": assessed}
+
+
+def _assessed(job: Job, generator: Generator, training: CleanRows) -> dict[str, float] | None:
+    """Figures of generated rows; None where there is no model to judge them or nothing to compare them with."""
+    device = driver_device(job)
+    if job.model is None:
+        return None
+    held_out, _ = _rows(job, lambda split: split != TRAINING_SPLIT)
+    if min(len(training), len(held_out)) < FEWEST_ROWS:
+        return None
+    try:
+        model = load_model(job.model, channels=training.pixels.shape[3], device=device)
+    except JobError as error:
+        say(f"not assessed: {error}")
+        return None
+    figures = assess(generator, model.module, held_out=held_out.pixels, training=training.pixels, device=device)
+    say("  " + ", ".join(f"{name} {value:.2f}" for name, value in figures.items()))
+    return figures
 
 
 def training_rows(job: Job) -> tuple[CleanRows, int]:
     """All readable rows of the source's train split, and the number of classes."""
+    rows, classes = _rows(job, lambda split: split == TRAINING_SPLIT)
+    if not len(rows):
+        name = open_source(job.source).name
+        raise JobError(f"source: {name} has no readable rows in its {TRAINING_SPLIT} split to train on")
+    return rows, classes
+
+
+def _rows(job: Job, wanted: Callable[[str], bool]) -> tuple[CleanRows, int]:
+    """All readable rows of the wanted splits, and the number of classes."""
     source = open_source(job.source)
     names = source.class_names()
     classes = job.model.classes if job.model else len(names or ())
     image = source.probe()
-    parts = [
-        source.read(part, image, classes)[0]
-        for part in source.plan(job.output.shard_rows)
-        if part.split == TRAINING_SPLIT
-    ]
-    if not any(len(part) for part in parts):
-        raise JobError(f"source: {source.name} has no readable rows in its {TRAINING_SPLIT} split to train on")
+    parts = [source.read(part, image, classes)[0] for part in source.plan(job.output.shard_rows) if wanted(part.split)]
+    shape = (0, image.height, image.width, image.channels)
+    filled = [part for part in parts if len(part)]
     return (
         CleanRows(
-            pixels=np.concatenate([part.pixels for part in parts if len(part)]),
-            labels=np.concatenate([part.labels for part in parts if len(part)]),
-            keys=tuple(key for part in parts for key in part.keys),
-            indices=np.concatenate([part.indices for part in parts if len(part)]),
+            pixels=np.concatenate([np.zeros(shape, np.uint8), *(part.pixels for part in filled)]),
+            labels=np.concatenate([np.zeros(0, np.int64), *(part.labels for part in filled)]),
+            keys=tuple(key for part in filled for key in part.keys),
+            indices=np.concatenate([np.zeros(0, np.int64), *(part.indices for part in filled)]),
         ),
         classes,
     )
