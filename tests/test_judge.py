@@ -131,7 +131,8 @@ class Witness(nn.Module):
 
 @pytest.fixture(params=["untouched", "fast", "bfloat16", "all tf32"])
 def caller(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Global switches as a caller may have left them."""
+    """Global switches as a caller may have left them; before and after, torch's own defaults."""
+    start_from_defaults()
     before = switches()
     if request.param == "fast":
         torch.set_float32_matmul_precision("high")
@@ -141,12 +142,16 @@ def caller(request: pytest.FixtureRequest) -> Iterator[None]:
     elif request.param == "all tf32":
         BACKENDS.fp32_precision = "tf32"
     yield
+    start_from_defaults()
+    assert switches() == before
+
+
+def start_from_defaults() -> None:
     BACKENDS.fp32_precision = "none"
     torch.set_float32_matmul_precision("highest")
-    for backend, precision in zip(PRECISE, before, strict=False):
+    for backend, precision in zip(PRECISE, ("none", "tf32", "tf32", "none", "none", "none"), strict=True):
         backend.fp32_precision = precision
-    BACKENDS.cudnn.benchmark = False
-    assert switches() == before
+    BACKENDS.cudnn.benchmark = BACKENDS.cudnn.deterministic = False
 
 
 @pytest.mark.usefixtures("caller")
@@ -260,6 +265,16 @@ def test_budgets_between_levels_are_rounded_down(eps: float, levels: int) -> Non
     assert within_budget(stored, clean, "linf", np.asarray([eps])).item()
     if levels < 255:
         assert not within_budget(stored + 1, clean, "linf", np.asarray([eps])).item()
+
+
+@given(st.lists(st.integers(0, 255), min_size=4, max_size=4))
+def test_a_row_as_long_as_its_budget_is_inside_in_spite_of_rounding(changes: list[int]) -> None:
+    clean = np.zeros((1, 2, 2, 1), np.uint8)
+    stored = np.reshape(changes, clean.shape).astype(np.uint8)
+    squares = sum(change**2 for change in changes)
+    assert within_budget(stored, clean, "l2", np.asarray([np.sqrt(squares) / 255])).item()
+    if squares:
+        assert not within_budget(stored, clean, "l2", np.asarray([np.sqrt(squares - 0.01) / 255])).item()
 
 
 @given(st.lists(st.floats(0, 1), max_size=20), st.lists(st.floats(0, 400), max_size=20))
