@@ -25,8 +25,8 @@ PHONE = """<!DOCTYPE html><title>?</title><iframe src="/report.html" style="bord
 onload = () => {
   const page = document.querySelector("iframe").contentDocument, root = page.documentElement;
   const out = [...page.querySelectorAll("body *")].filter(e => !e.closest(".wide, pre, .skip")
-    && e.getBoundingClientRect().right > 391).map(e => e.tagName + "." + e.className);
-  document.title = JSON.stringify([root.scrollWidth, out, page.images.length,
+    && e.getBoundingClientRect().right > root.clientWidth + 1).map(e => e.tagName + "." + e.className);
+  document.title = JSON.stringify([root.scrollWidth - root.clientWidth, out, page.images.length,
     [...page.images].every(i => i.complete && i.naturalWidth > 0), getComputedStyle(page.body).fontFamily]);
 };
 </script>"""
@@ -109,10 +109,10 @@ def test_the_policy_stops_what_escaping_would_miss(site, tmp_path, digits):
 def test_it_fits_a_phone_and_shows_its_images(site, tmp_path, digits):
     site.pages["/report.html"] = page(digits.content)
     dom, console = browse(f"{site.url}/phone.html", tmp_path / "profile")
-    width, sticking_out, images, shown, font = re.search(
+    overflow, sticking_out, images, shown, font = re.search(
         r"<title>\[(\d+),(\[.*?\]),(\d+),(true|false),(.*?)\]</title>", dom
     ).groups()
-    assert (int(width), sticking_out) == (390, "[]")
+    assert (int(overflow), sticking_out) == (0, "[]")
     assert (int(images), shown) == (120, "true")
     assert "system-ui" in font, "the style sheet is applied"
     assert console == []
