@@ -22,7 +22,7 @@ from pipeline.verify import verify
 from schemas.job import Job
 from schemas.loading import load_job
 
-EPOCHS = 20
+EPOCHS = 8
 
 
 def demo(

@@ -13,6 +13,7 @@ from pipeline.models.loading import LoadedModel, load_model
 from pipeline.recipes import Setting, build_recipe, recipe_text, variants
 from pipeline.rows import CleanRows, Recipe, Reject
 from pipeline.sources import SourceReader, open_source
+from pipeline.storage import public_name
 from schemas.digests import recipe_id
 from schemas.errors import RunError
 from schemas.job import Job
@@ -40,7 +41,9 @@ class Bench:
             return None
         model = load_model(self.job.model, channels=self.plan.image.channels, device=self.device)
         if model.sha256 != self.plan.models["victim"]:
-            raise RunError(f"{self.job.model.weights}: changed since the run was planned; start it again")
+            raise RunError(
+                f"{public_name(self.job.model.weights or self.job.model.factory)}: changed since the run was planned; start it again"
+            )
         return model
 
     @cached_property

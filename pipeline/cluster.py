@@ -50,9 +50,13 @@ class ShardActor:
     def __init__(self, setup: Setup) -> None:
         sys.path.extend(place for place in setup.import_path if place not in sys.path)
         torch.set_num_threads(setup.job.run.cpus_per_actor)
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may not be deterministic
         device = torch.device("cuda" if setup.job.run.gpus_per_actor > 0 else "cpu")
         self._bench = Bench(setup.job, setup.plan, device)
         self._ledger = Ledger(Folder(setup.job.output.path), setup.plan.run_id)
+
+    def ready(self) -> None:
+        """Answers once Ray has found room for the actor and started it."""
 
     def make(self, shard: Shard, rows: SourceRange | None, attempt: int) -> Receipt:
         """Makes one shard and commits it."""
@@ -76,6 +80,7 @@ class Dispatcher:
     ranges: Sequence[SourceRange]
     stop: Event
     _reference: Any = None
+    _starting: dict[Any, Any] = field(default_factory=dict)
     _idle: list[Any] = field(default_factory=list)
     _running: dict[Any, tuple[Any, _Work]] = field(default_factory=dict)
     _deaths_in_a_row: int = 0
@@ -89,20 +94,37 @@ class Dispatcher:
         self._reference = ray.put(self.setup)
         try:
             for _ in range(min(self.setup.job.run.actors, len(waiting))):
-                self._idle.append(self._new_actor())
+                self._start_actor()
             while (waiting and not self.stop.is_set()) or self._running:
                 self._feed(waiting)
-                finished, _ = ray.wait(list(self._running), num_returns=1, timeout=POLL_SECONDS)
+                tasks = [*self._running, *self._starting]
+                finished, _ = ray.wait(tasks, num_returns=1, timeout=POLL_SECONDS)
                 for task in finished:
-                    yield from self._collect(task, waiting)
+                    if task in self._starting:
+                        self._admit(task)
+                    else:
+                        yield from self._collect(task, waiting)
         finally:
-            for actor in [*self._idle, *(actor for actor, _ in self._running.values())]:
+            for actor in [*self._starting.values(), *self._idle, *(actor for actor, _ in self._running.values())]:
                 ray.kill(actor, no_restart=True)
 
-    def _new_actor(self) -> Any:
+    def _start_actor(self) -> None:
+        """Asks for an actor. It is fed once it answers; until the cluster has room for it, the others do the work."""
         run = self.setup.job.run
         kind = ray.remote(num_cpus=run.cpus_per_actor, num_gpus=run.gpus_per_actor, max_restarts=0)(ShardActor)
-        return kind.remote(self._reference)
+        actor = kind.remote(self._reference)
+        self._starting[actor.ready.remote()] = actor
+
+    def _admit(self, task: Any) -> None:
+        """Takes an actor that answered into service, or starts another for one that died on the way."""
+        actor = self._starting.pop(task)
+        try:
+            ray.get(task)
+        except RayActorError as error:
+            self._count_death(error)
+            self._start_actor()
+        else:
+            self._idle.append(actor)
 
     def _feed(self, waiting: deque[_Work]) -> None:
         while waiting and self._idle and not self.stop.is_set():
@@ -119,7 +141,7 @@ class Dispatcher:
             yield from self._charge(work, waiting, error.cause)
         except (RayActorError, TaskCancelledError) as error:
             ray.kill(actor, no_restart=True)
-            self._idle.append(self._new_actor())
+            self._start_actor()
             if getattr(error, "preempted", False):
                 waiting.appendleft(work)
                 return
@@ -130,6 +152,11 @@ class Dispatcher:
             yield receipt
 
     def _died(self, work: _Work, waiting: deque[_Work], error: RayError) -> Iterator[Receipt | Failure]:
+        self._count_death(error)
+        yield from self._charge(work, waiting, error)
+
+    def _count_death(self, error: RayError) -> None:
+        """Raises what an actor met while it was built, and RunError once too many have died in a row."""
         self._deaths_in_a_row += 1
         cause = getattr(error, "cause", None)
         if isinstance(cause, UserError):
@@ -137,7 +164,6 @@ class Dispatcher:
         limit = 2 * self.setup.job.run.max_attempts * self.setup.job.run.actors
         if self._deaths_in_a_row > limit:
             raise RunError(f"{limit} workers died one after the other without making a shard; the last said: {error}")
-        yield from self._charge(work, waiting, error)
 
     def _charge(self, work: _Work, waiting: deque[_Work], error: BaseException) -> Iterator[Receipt | Failure]:
         """Puts the shard back in line, or gives it up once its attempts are spent."""

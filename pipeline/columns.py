@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.bench import Bench
-from pipeline.judge import Verdict, distances, succeeded, verdict, within_budget
+from pipeline.judge import Verdict, distances, finite_rows, succeeded, verdict, within_budget
 from pipeline.rows import CleanRows, MadeRows, Pixels
 from schemas.digests import image_sha256, row_id
 from schemas.records import Shard
@@ -93,7 +93,7 @@ def judged_columns(bench: Bench, kind: str, rows: CleanRows, made: MadeRows, sto
     if bench.judge is None or count == 0:
         return Judged(columns, finite, over)
     logits = bench.judge.logits(stored)
-    finite = np.asarray(np.isfinite(logits).all(axis=1))
+    finite = finite_rows(logits)
     found = verdict(logits, labels)
     columns |= {
         "pred": found.pred,

@@ -14,6 +14,7 @@ from pipeline.gans.recipe import SampleRecipe
 from pipeline.generators import load_generator
 from pipeline.models.loading import LoadedModel
 from pipeline.rows import Recipe
+from pipeline.storage import public_name
 from schemas.errors import RunError
 from schemas.job import Run
 from schemas.recipes import Attack, Augment, Sample
@@ -57,7 +58,7 @@ def _augment(spec: Augment, at: Setting) -> Recipe:
 def _sample(spec: Sample, at: Setting) -> Recipe:
     generator = load_generator(spec.generator.weights, device=at.device)
     if generator.sha256 != at.generator_sha256:
-        raise RunError(f"{spec.generator.weights}: changed since the run was planned; start it again")
+        raise RunError(f"{public_name(spec.generator.weights)}: changed since the run was planned; start it again")
     return SampleRecipe(generator, classes=at.classes, batch=at.run.batch, device=at.device)
 
 

@@ -65,12 +65,7 @@ class Range(Spec):
         return self
 
 
-def _written(amount: Fraction | Range) -> str | dict[str, str]:
-    return {"min": str(amount.min), "max": str(amount.max)} if isinstance(amount, Range) else str(amount)
-
-
-# Left to itself, pydantic writes a range with the number's serialiser, which takes anything.
-Amount = Annotated[Rational | Range, PlainSerializer(_written)]
+Amount = Rational | Range
 """One value for all rows, or a range to draw each row's own value from."""
 
 

@@ -18,6 +18,12 @@ from pipeline.run import generate
 from tests.support import document, job_of
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Small tensors gain nothing from more, and Ray's actors beside the tests want the other core."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of real images and published weights beside the checkout; the test is skipped where it is absent."""

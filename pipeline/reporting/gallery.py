@@ -48,8 +48,9 @@ def _explained(kind: str, factor: int, *, missing: int) -> str:
         return "Generated images, with the class asked for."
     text = "Clean and stored image. Below: label → prediction, confidence."
     if factor:
+        amplified = f", amplified {factor} times" if factor > 1 else ""
         text = (
-            f"Clean, stored, and their difference amplified {factor} times about mid-grey (grey: no change). "
+            f"Clean, stored, and their difference{amplified} (mid-grey: no change). "
             "Below: label → prediction, confidence; outcome, budget."
         )
     if missing:

@@ -98,7 +98,7 @@ def _difference_line(examples: list[Example]) -> tuple[str, Callable[[Example], 
     def shown(example: Example) -> Image | None:
         return None if example.clean is None else amplified_difference(example.clean, example.made, factor)
 
-    return f"difference x {factor}", shown
+    return (f"difference x {factor}" if factor > 1 else "difference"), shown
 
 
 def _band_height(band: _Band) -> int:

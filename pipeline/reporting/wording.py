@@ -47,13 +47,13 @@ def number(value: float, digits: int = 4) -> str:
     return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:,.0f}"
 
 
-def amount(value: Any) -> str:
-    """A setting on the [0, 1] pixel scale as people write it: `8/255`, `0.15`, `2/255 to 8/255`."""
+def amount(value: Any, norm: str = "linf") -> str:
+    """A budget or step on the [0, 1] pixel scale as people write it: `8/255`, `0.15`, `2/255 to 8/255`, L2 `0.8`."""
     if isinstance(value, Mapping):
-        return f"{amount(value['min'])} to {amount(value['max'])}"
+        return f"{amount(value['min'], norm)} to {amount(value['max'], norm)}"
     exact = Fraction(str(value))
     levels = exact * 255
-    if levels.denominator == 1 and levels:
+    if norm == "linf" and levels.denominator == 1 and levels:
         return f"{levels.numerator}/255"
     return number(float(exact))
 
@@ -70,7 +70,7 @@ def recipe_title(text: Mapping[str, Any]) -> str:
     if text["kind"] == "attack":
         norm = {"linf": "Linf", "l2": "L2"}.get(text["norm"], str(text["norm"]))
         aim = "" if text.get("target") is None else ", targeted"
-        return f"{str(text['name']).upper()}, {norm}, eps {amount(text['eps'])}{aim}"
+        return f"{str(text['name']).upper()}, {norm}, eps {amount(text['eps'], text['norm'])}{aim}"
     if text["kind"] == "augment":
         return "Augment: " + ", ".join(str(operation["name"]).replace("_", " ") for operation in text["ops"])
     return "Samples of a GAN" if text["kind"] == "sample" else str(text["kind"])
@@ -87,7 +87,10 @@ def recipe_details(text: Mapping[str, Any]) -> str:
 
 
 def _attack_details(text: Mapping[str, Any]) -> list[str]:
-    details = [counted(text["steps"], "step") + (f" of {amount(text['step_size'])}" if text.get("step_size") else "")]
+    details = [
+        counted(text["steps"], "step")
+        + (f" of {amount(text['step_size'], text['norm'])}" if text.get("step_size") else "")
+    ]
     if text["restarts"] > 1 or text.get("random_start"):
         details.append(counted(text["restarts"], "random start" if text.get("random_start") else "start"))
     if text.get("target") is not None:
@@ -100,7 +103,7 @@ def _attack_details(text: Mapping[str, Any]) -> list[str]:
 def _operation(operation: Mapping[str, Any]) -> str:
     units = {"degrees": "up to {}°", "padding": "up to {} px", "std": "standard deviation {}", "p": "probability {}"}
     settings = [
-        units.get(key, key + " {}").format(number(value) if isinstance(value, float) else value)
+        units.get(key, key + " {}").format(number(float(Fraction(str(value)))) if key in units else value)
         for key, value in operation.items()
         if key != "name" and not (key == "p" and value == 1)
     ]
@@ -110,4 +113,4 @@ def _operation(operation: Mapping[str, Any]) -> str:
 def eps_of_row(eps: float, norm: str) -> str:
     """The budget of one row: `8/255`, or on no whole level `0.15`."""
     levels = eps * 255
-    return f"{round(levels)}/255" if norm == "Linf" and abs(levels - round(levels)) < 1e-6 else number(eps)
+    return f"{round(levels)}/255" if norm == "Linf" and abs(levels - round(levels)) < 1e-6 else number(eps, 3)

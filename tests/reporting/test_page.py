@@ -228,11 +228,17 @@ def test_shares_are_never_rounded_to_all_or_nothing(share, shown):
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"),
-    [("8/255", "8/255"), ("16/510", "8/255"), ("0.03", "0.03"), ({"min": "2/255", "max": "0.1"}, "2/255 to 0.1")],
+    ("value", "norm", "shown"),
+    [
+        ("8/255", "linf", "8/255"),
+        ("16/510", "linf", "8/255"),
+        ("3/100", "linf", "0.03"),
+        ({"min": "2/255", "max": "1/10"}, "linf", "2/255 to 0.1"),
+        ("4/5", "l2", "0.8"),
+    ],
 )
-def test_amounts(value, shown):
-    assert amount(value) == shown
+def test_amounts(value, norm, shown):
+    assert amount(value, norm) == shown
 
 
 def test_markup_is_escaped_by_construction():
