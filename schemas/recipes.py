@@ -146,7 +146,7 @@ class GanTraining(Spec):
     """How `hardset train-gan` trains the generator (hinge loss, spectral norm, projection, EMA)."""
 
     steps: Annotated[int, Field(ge=1)] = 700
-    """Generator steps. The default suits 8x8 digits (a quarter of a minute on one core); photographs want 50 times it."""
+    """Generator steps. The default suits 8x8 digits: a quarter of a minute on one core. Photographs want many more."""
     batch: Annotated[int, Field(ge=2)] = 64
     """Real images per step."""
     latent: Annotated[int, Field(ge=1)] = 24
