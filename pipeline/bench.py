@@ -41,9 +41,8 @@ class Bench:
             return None
         model = load_model(self.job.model, channels=self.plan.image.channels, device=self.device)
         if model.sha256 != self.plan.models["victim"]:
-            raise RunError(
-                f"{public_name(self.job.model.weights or self.job.model.factory)}: changed since the run was planned; start it again"
-            )
+            name = public_name(self.job.model.weights or self.job.model.factory)
+            raise RunError(f"{name}: changed since the run was planned; start it again")
         return model
 
     @cached_property

@@ -192,7 +192,7 @@ def make_manifest(job: Job, plan: Plan, done: dict[str, Output], failures: Seque
         recipes={recipe_id(text): text for text in texts},
         schema_sha256=schema_sha256(plan.classes),
         outputs=outputs,
-        failures=tuple(failures),
+        failures=tuple(sorted(failures, key=lambda failure: failure.index)),
         totals=sum((output.counts for output in outputs), Counts()),
         content_sha256=digest([output.content_sha256 for output in outputs]),
         started=started,
