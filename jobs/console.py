@@ -11,8 +11,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from schemas.loading import load_job
-
 
 class Exit(IntEnum):
     """What a scheduler may rely on."""
@@ -57,21 +55,6 @@ def give(result: dict[str, Any], *, as_json: bool) -> None:
         typer.echo(json.dumps(result, ensure_ascii=False, separators=(",", ":")))
 
 
-def count(number: int, noun: str) -> str:
-    """`1 row`, `2,048 rows`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-__all__ = [
-    "AsJson",
-    "Exit",
-    "JobFile",
-    "OutputFolder",
-    "Overrides",
-    "console",
-    "count",
-    "errors",
-    "give",
-    "load_job",
-    "say",
-]
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """`1 row`, `2,048 rows`, `10 classes`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.console import AsJson, Exit, JobFile, Overrides, count, give, load_job, say
+from jobs.console import AsJson, Exit, JobFile, Overrides, count, give, say
 from jobs.progress import showing
 from jobs.stopping import stop_on_signal
 from pipeline.run import Outcome
 from pipeline.run import generate as run_job
 from schemas.job import Job
+from schemas.loading import load_job
 
 Address = Annotated[
     str | None,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from jobs.console import AsJson, JobFile, Overrides, console, count, give, load_job, say
+from jobs.console import AsJson, JobFile, Overrides, console, count, give, say
 from pipeline.recipes import variants
 from pipeline.run import look
+from schemas.loading import load_job
 from schemas.recipes import Attack
 
 
@@ -29,8 +30,9 @@ def plan(job: JobFile, overrides: Overrides = None, as_json: AsJson = False) -> 
         recipes.append({"recipe": name, "shards": len(shards), "rows_in": rows_in, "rows_out": rows_out, "done": done})
     console.print(table)
     image, done = state.plan.image, sum(shard.key in state.done for shard in state.plan.shards)
-    say(f"Run {state.plan.run_id}: {count(len(state.plan.classes), 'class')}".replace("classs", "classes"))
-    say(f"Rows are {image.width} x {image.height} pixels, {'grey' if image.channels == 1 else 'RGB'}.")
+    kind = "grey" if image.channels == 1 else "RGB"
+    classes = count(len(state.plan.classes), "class", "classes")
+    say(f"Run {state.plan.run_id}: {classes}, rows of {image.width} x {image.height} pixels, {kind}.")
     say(f"{done} of {count(len(state.plan.shards), 'shard')} are done; `hardset generate {job}` makes the rest.")
     give(
         {"run_id": state.plan.run_id, "shards": len(state.plan.shards), "done": done, "recipes": recipes},

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.console import AsJson, Exit, JobFile, Overrides, errors, give, load_job
+from jobs.console import AsJson, Exit, JobFile, Overrides, errors, give
 from schemas.errors import JobError
 from schemas.job import Job
+from schemas.loading import load_job
 
 ENTRYPOINT = "hardset generate job.yaml --address auto --json"
 """What the cluster runs, in a folder that holds the resolved job file. Asks for no resources, so stays on the head."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from rich.status import Status
 
-from jobs.console import AsJson, JobFile, Overrides, console, count, give, load_job, say
+from jobs.console import AsJson, JobFile, Overrides, console, count, give, say
 from pipeline.devices import driver_device
 from pipeline.gans.assessment import assess
 from pipeline.gans.generator import Generator
@@ -20,6 +20,7 @@ from pipeline.sources import open_source
 from pipeline.storage import public_name
 from schemas.errors import JobError
 from schemas.job import Job
+from schemas.loading import load_job
 from schemas.recipes import Sample
 
 TRAINING_SPLIT = "train"

@@ -21,7 +21,7 @@ from pipeline.storage import Folder
 from schemas.digests import content_sha256, image_sha256, sha256_hex
 from schemas.errors import UserError
 from schemas.job import Job
-from schemas.records import DataFile, Manifest, Output, Plan
+from schemas.records import DataFile, Manifest, Output
 from schemas.rows import ADVERSARIAL, COLUMNS, KINDS, arrow_schema
 
 MARGIN_TOLERANCE = 1e-3
@@ -47,15 +47,32 @@ def verify(folder: Folder, *, sample: int | None = 1000) -> Findings:
     manifest, findings = newest_manifest(folder), Findings()
     _check_listing(folder, manifest, findings)
     seen: Counter[str] = Counter()
+    benches = _Benches(folder)
     budget = _Budget(sample, manifest.totals.rows_out)
     for output in manifest.outputs:
         for table in _check_output(folder, manifest, output, findings, seen):
-            _judge_again(folder, manifest, output, table, budget, findings)
+            _judge_again(benches, output, table, budget, findings)
     for row, times in seen.items():
         if times > 1:
             findings.add(row, f"row id appears {times} times")
     _check_totals(manifest, findings)
     return findings
+
+
+@dataclass(frozen=True)
+class _Benches:
+    """The tools that made each run's shards, built once per run."""
+
+    folder: Folder
+    _built: dict[str, Bench] = field(default_factory=dict)
+
+    def of(self, run_id: str) -> Bench:
+        """The bench of a run."""
+        if run_id not in self._built:
+            plan = plan_of(self.folder, run_id)
+            job = Job.model_validate(plan.job)
+            self._built[run_id] = Bench(job, plan, driver_device(job))
+        return self._built[run_id]
 
 
 @dataclass(frozen=True)
@@ -143,27 +160,24 @@ def _check_rows(path: str, table: pa.Table, output: Output, findings: Findings) 
         findings.add(path, "its rows are not those the manifest was written for")
 
 
-def _judge_again(
-    folder: Folder, manifest: Manifest, output: Output, table: pa.Table, budget: _Budget, findings: Findings
-) -> None:
+def _judge_again(benches: _Benches, output: Output, table: pa.Table, budget: _Budget, findings: Findings) -> None:
     chosen = budget.chosen(table.column("row_id").to_pylist())
     if not chosen or table.column("kind")[0].as_py() != ADVERSARIAL:
         return
     assert output.data is not None
-    plan = plan_of(folder, output.run_id)
-    job = Job.model_validate(plan.job)
-    bench = Bench(job, plan, driver_device(job))
+    bench = benches.of(output.run_id)
     rows = table.take(chosen).to_pylist()
-    clean = _clean_rows(bench, plan, output, rows, findings)
+    clean = _clean_rows(bench, output, rows, findings)
     kept = [row for row in rows if row["row_id"] in clean]
     if kept:
         _compare(output.data.path, bench, kept, np.stack([clean[row["row_id"]] for row in kept]), findings)
 
 
 def _clean_rows(
-    bench: Bench, plan: Plan, output: Output, rows: list[dict[str, Any]], findings: Findings
+    bench: Bench, output: Output, rows: list[dict[str, Any]], findings: Findings
 ) -> dict[str, np.ndarray[Any, np.dtype[np.uint8]]]:
     """Clean pixels by row id, for rows whose source is still what it was."""
+    plan = bench.plan
     shard = next(shard for shard in plan.shards if shard.key == output.key)
     assert shard.range is not None
     source, _ = bench.source.read(plan.ranges[shard.range], plan.image, len(plan.classes))

@@ -106,7 +106,7 @@ def _band_height(band: _Band) -> int:
 
 
 def _caption_lines(band: _Band) -> int:
-    return 3 if band.examples[0].row["kind"] == ADVERSARIAL else 2
+    return 4 if band.examples[0].row["kind"] == ADVERSARIAL else 3
 
 
 def _draw_band(
@@ -130,7 +130,7 @@ def _draw_band(
         x = _MARGIN + _LABELS + column * (_SIDE + _GAP)
         for line, (words, colour) in enumerate(_captions(example, classes)):
             draw.text((x, captions + 17 * line), _cut(words, _SIDE + _GAP - 4, 13), colour, _font(13))
-    names = ("label", "prediction", "budget")
+    names = ("label", "prediction", "confidence", "budget")
     for line in range(_caption_lines(band)):
         draw.text((_MARGIN, captions + 17 * line), names[line], _SOFT, _font(13))
 
@@ -139,8 +139,8 @@ def _captions(example: Example, classes: tuple[str, ...]) -> Sequence[tuple[str,
     row = example.row
     lines = [(_class(classes, row["label"]), _INK)]
     if row["pred"] is not None:
-        sure = "" if row["confidence"] is None else f", {row['confidence']:.0%}"
-        lines.append((_class(classes, row["pred"]) + sure, _HELD if row["pred"] == row["label"] else _FALLEN))
+        lines.append((_class(classes, row["pred"]), _HELD if row["pred"] == row["label"] else _FALLEN))
+        lines.append(("" if row["confidence"] is None else percent(row["confidence"]), _SOFT))
     if row["kind"] == ADVERSARIAL:
         lines.append((f"eps {eps_of_row(row['eps'], row['norm'])}", _SOFT))
     return lines

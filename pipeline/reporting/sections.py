@@ -17,7 +17,7 @@ from pipeline.reporting.wording import NONE, class_name, clipped, counted, numbe
 from schemas.rows import ADVERSARIAL, AUGMENTED, GENERATED
 
 MOST_CLASSES = 40
-"""Classes in the table; of more, the halves with the lowest and the highest success are shown."""
+"""Rows of the table of classes."""
 MOST_REASONS = 30
 MOST_CHARTS = 12
 
@@ -142,8 +142,7 @@ def classes(content: Content) -> Markup | None:
         parts.append(element("p", "No success by class: the job left resisting rows out.", class_="soft"))
         caption = "Rows by class"
     if len(shown) < len(names):
-        half = MOST_CLASSES // 2
-        text = f"{half} classes with the lowest and {half} with the highest success, of {len(names):,}."
+        text = f"{len(shown)} of {len(names):,} classes, from the lowest success to the highest."
         parts.append(element("p", text, class_="soft"))
     return join(*parts, table(caption, columns, rows))
 
@@ -161,16 +160,17 @@ def _class_cells(statistics: Statistics, attacks: tuple[RecipeStatistics, ...], 
 
 
 def _classes_shown(statistics: Statistics) -> list[int]:
+    """All classes, or of many those that were attacked with the lowest and the highest success."""
     labels = list(range(len(statistics.manifest.classes)))
     if len(labels) <= MOST_CLASSES:
         return labels
-
-    def order(label: int) -> tuple[float, int]:
-        tally = sum((r.by_class[label] for r in statistics.attacks), Tally())
-        return (tally.success_rate if tally.success_rate is not None else -1.0, label)
-
-    ranked = sorted(labels, key=order)
-    return ranked[: MOST_CLASSES // 2] + ranked[-(MOST_CLASSES // 2) :]
+    tallies = [sum((r.by_class[label] for r in statistics.attacks if r.by_class), Tally()) for label in labels]
+    ranked = sorted((tallies[label].success_rate or 0.0, label) for label in labels if tallies[label].attacked)
+    if not ranked:
+        return labels[:MOST_CLASSES]
+    if len(ranked) > MOST_CLASSES:
+        ranked = ranked[: MOST_CLASSES // 2] + ranked[-(MOST_CLASSES // 2) :]
+    return [label for _, label in ranked]
 
 
 def _short(recipe: RecipeStatistics) -> str:
@@ -311,6 +311,7 @@ def _took(started: str, finished: str) -> str | None:
         seconds = (datetime.fromisoformat(finished) - datetime.fromisoformat(started)).total_seconds()
     except (ValueError, TypeError):
         return None
-    if seconds < 120:
-        return f" ({number(seconds)} s)"
-    return f" ({number(seconds / 60)} min)" if seconds < 7200 else f" ({number(seconds / 3600)} h)"
+    if seconds < 60:
+        return f" ({number(seconds, 3)} s)"
+    minutes, rest = divmod(round(seconds), 60)
+    return f" ({minutes} min {rest} s)" if minutes < 60 else f" ({minutes // 60} h {minutes % 60} min)"

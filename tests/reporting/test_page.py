@@ -129,7 +129,7 @@ def test_the_page_tells_what_a_reader_needs(digits, outline):
         "python 3.11.2",
         '"seed": 7',
         "8 x 8 pixels, grey",
-        "2.258 min",
+        "2 min 16 s",
     ):
         assert needed in words, needed
     assert len(outline.all("img")) == 3 * 3 * 10 + 2 * 10 + 10
@@ -196,7 +196,7 @@ def test_a_thousand_classes_stay_a_light_page(digits):
     html = page(Content(replace(content.statistics, manifest=manifest, recipes=recipes), large))
     Outline(html)
     assert len(html.encode()) < 5_000_000
-    assert "20 classes with the lowest and 20 with the highest success, of 1,000." in html
+    assert "40 of 1,000 classes, from the lowest success to the highest." in html
 
 
 def test_an_empty_run_is_a_page_too(tmp_path):
