@@ -11,7 +11,7 @@ from pipeline.reporting.clean import clean_pixels
 from pipeline.reporting.page import page, read_content
 from pipeline.reporting.picture import grid_png
 from pipeline.sinks.ledger import RUNS, Ledger, latest_manifest
-from pipeline.storage import Folder
+from pipeline.storage import Folder, public_name
 from schemas.errors import JobError
 
 
@@ -32,8 +32,8 @@ def report(
     html = write_report(out, to=to, png=png)
     say(f"Report: {html}")
     if png is not None:
-        say(f"Picture: {Folder(png).name}")
-    give({"status": "done", "report": html, "picture": None if png is None else Folder(png).name}, as_json=as_json)
+        say(f"Picture: {public_name(png)}")
+    give({"status": "done", "report": html, "picture": None if png is None else public_name(png)}, as_json=as_json)
 
 
 def write_report(out: str, *, to: str | None = None, png: str | None = None) -> str:
@@ -60,6 +60,6 @@ def _write(file: str, data: bytes) -> str:
     """Puts a file at a path or URL, and returns its public name."""
     place, slash, name = file.rpartition("/")
     if not name:
-        raise JobError(f"{file}: is a folder; name a file")
+        raise JobError(f"{public_name(file)}: is a folder; name a file")
     Folder(place + slash or ".").write(name, data)
-    return Folder(file).name
+    return public_name(file)
