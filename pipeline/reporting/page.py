@@ -10,6 +10,7 @@ from string import Template
 from pipeline.reporting.examples import Candidates, CleanPixels, load
 from pipeline.reporting.gallery import gallery
 from pipeline.reporting.markup import Markup, element, join, text
+from pipeline.reporting.provenance import provenance
 from pipeline.reporting.sections import (
     Content,
     Section,
@@ -18,7 +19,6 @@ from pipeline.reporting.sections import (
     losses,
     margins,
     norms,
-    provenance,
     recipes,
     warnings,
 )

@@ -1,0 +1,72 @@
+"""The provenance section of a report: where the rows come from and how to make them again."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+from pipeline.reporting.markup import Child, Markup, element, join
+from pipeline.reporting.sections import Content, numbered
+from pipeline.reporting.tables import facts
+from pipeline.reporting.wording import clipped, number
+
+
+def provenance(content: Content) -> Markup:
+    """Where the rows come from and how to make them again."""
+    manifest = content.statistics.manifest
+    job = manifest.job
+    source, model = job.get("source") or {}, job.get("model") or {}
+    size = manifest.image
+    rows: list[tuple[str, Child]] = [
+        ("Run", _code(manifest.run_id)),
+        ("Job", str(job.get("name", ""))),
+        ("Seed", str(job.get("seed", ""))),
+        ("Source", " ".join(str(source[key]) for key in ("format", "path") if source.get(key))),
+        ("Images", f"{size.height} x {size.width} pixels, {'grey' if size.channels == 1 else 'RGB'}"),
+        ("Classes", _class_list(manifest.classes)),
+        ("Model", str(model.get("factory", "")) or None),
+        *((f"Weights: {role}", _code(f"sha256 {digest}")) for role, digest in sorted(manifest.models.items())),
+        ("Content digest", _code(f"sha256 {manifest.content_sha256}")),
+        ("Row contract", manifest.contract),
+        ("Started", _moment(manifest.started)),
+        ("Finished", join(_moment(manifest.finished), _took(manifest.started, manifest.finished))),
+        ("Versions", ", ".join(f"{name} {value}" for name, value in manifest.environment.items())),
+    ]
+    texts = [
+        element("h3", numbered(recipe), " ", element("span", recipe.recipe_id, class_="code soft"))
+        + element("pre", json.dumps(recipe.text, indent=2, ensure_ascii=False), tabindex=0)
+        for recipe in content.statistics.recipes
+    ]
+    return join(
+        facts("The run", rows),
+        element("details", element("summary", "Resolved recipes, with their ids"), map(Markup, texts)),
+        element(
+            "details",
+            element("summary", "Resolved job"),
+            element("pre", json.dumps(job, indent=2, ensure_ascii=False), tabindex=0),
+        ),
+    )
+
+
+def _code(value: str) -> Markup:
+    return element("code", value)
+
+
+def _class_list(names: tuple[str, ...]) -> str:
+    shown = ", ".join(clipped(name, 40) for name in names[:20])
+    return f"{len(names):,}: {shown}{', …' if len(names) > 20 else ''}"
+
+
+def _moment(iso: str) -> Markup:
+    return element("time", iso.replace("T", " ").replace("+00:00", " UTC"), datetime=iso)
+
+
+def _took(started: str, finished: str) -> str | None:
+    try:
+        seconds = (datetime.fromisoformat(finished) - datetime.fromisoformat(started)).total_seconds()
+    except (ValueError, TypeError):
+        return None
+    if seconds < 60:
+        return f" ({number(seconds, 3)} s)"
+    minutes, rest = divmod(round(seconds), 60)
+    return f" ({minutes} min {rest} s)" if minutes < 60 else f" ({minutes // 60} h {minutes % 60} min)"
