@@ -120,7 +120,7 @@ def test_a_second_start_does_nothing_and_says_so(
     small_dataset: Path, weights: dict[str, str], write_job: WriteJob
 ) -> None:
     before = digests(small_dataset)
-    done = hardset("generate", write_job(out=small_dataset, sample=True), "--json")
+    done = hardset("generate", write_job(out=small_dataset, sample=True), "--json", own_process=True)
     assert done.returncode == 0, done.stderr
     assert last_json(done)["status"] == "nothing to do"
     assert digests(small_dataset) == before
