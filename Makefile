@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test chaos bench lint clean
 
 install: .venv/.core
 
@@ -24,6 +24,13 @@ demo: install
 
 test: .venv/.dev
 	$(BIN)/pytest -m "not chaos and not slow"
+
+chaos: .venv/.dev
+	$(BIN)/pytest -m "chaos or slow"
+
+bench: .venv/.dev
+	$(BIN)/python -m benchmarks.png_writer
+	$(BIN)/python -m benchmarks.end_to_end
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
