@@ -1,6 +1,6 @@
 """Rows per second from job file to manifest, with one actor and with two, beside the attack's own rate.
 
-    python benchmarks/end_to_end.py        writes docs/benchmarks/end_to_end.json and the table beside it
+    python -m benchmarks.end_to_end        writes docs/benchmarks/end_to_end.json and the table beside it
 
 Each setting runs several times in turn; ratios are of medians within this one run.
 """
@@ -27,7 +27,7 @@ from pipeline.run import generate
 from schemas.job import Job
 from schemas.loading import parse_job
 
-ROWS, SHARD_ROWS, ROUNDS = 1024, 128, 3
+ROWS, SHARD_ROWS, ROUNDS = 512, 64, 2
 FOLDER = Path(__file__).parents[1] / "docs" / "benchmarks"
 
 

@@ -22,6 +22,7 @@ from pipeline.sinks.card import write_card
 from pipeline.sinks.environment import versions
 from pipeline.sinks.lease import Lease, hold_lease
 from pipeline.sinks.ledger import Ledger, manifests
+from pipeline.sinks.lineage import write_lineage
 from pipeline.sources import narrowed
 from pipeline.storage import Folder
 from schemas.digests import digest, recipe_id
@@ -171,6 +172,7 @@ def _work_off(
         return Outcome("stopped", plan, made, shards_made, None)
     manifest = make_manifest(job, plan, done, failures, started)
     write_card(state.folder, manifest)  # first: a start that finds the manifest writes nothing any more
+    write_lineage(state.folder, manifest)
     ledger.write_manifest(manifest)
     return Outcome(manifest.status, plan, made, shards_made, manifest)
 
