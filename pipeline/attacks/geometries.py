@@ -24,8 +24,8 @@ class Geometry(Protocol):
         """Images uniform in the ball, cut to the box. `seeds` and `restart`: int64 (N,)."""
         ...
 
-    def steepest(self, gradient: Tensor) -> Tensor:
-        """The change of norm 1 along which a linear loss rises most; 0 where the gradient is."""
+    def steepest(self, gradient: Tensor, images: Tensor) -> Tensor:
+        """The change of norm 1 along which a linear loss rises most from `images`; 0 where the gradient is."""
         ...
 
     def project(self, images: Tensor, clean: Tensor, radius: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ class Linf:
         noise = rng.uniform(seeds, rng.Draw.START_NOISE, tuple(clean.shape[1:]), restart).mul_(2).sub_(1)
         return noise.mul_(per_row(radius, clean)).add_(clean).clamp_(0, 1)
 
-    def steepest(self, gradient: Tensor) -> Tensor:
+    def steepest(self, gradient: Tensor, images: Tensor) -> Tensor:
         """The gradient's sign."""
         return gradient.sign()
 
@@ -97,7 +97,7 @@ class L2:
         share = rng.uniform(seeds, rng.Draw.START_RADIUS, (), restart).pow(1.0 / clean[0].numel())
         return noise.mul_(per_row(radius * share / self.norm(noise), clean)).add_(clean).clamp_(0, 1)
 
-    def steepest(self, gradient: Tensor) -> Tensor:
+    def steepest(self, gradient: Tensor, images: Tensor) -> Tensor:
         """The gradient scaled to length 1."""
         # Gradients of confident rows lie near 1e-25, and their squares are 0 in float32: scale before squaring.
         scaled = gradient / per_row(_safe(gradient.flatten(1).abs().amax(dim=1)), gradient)

@@ -81,5 +81,5 @@ class Cosine:
 
 def stepped(seen: Pass, size: Tensor, geometry: Geometry) -> Tensor:
     """The iterates moved by `size` (S,) along the steepest direction and projected."""
-    moved = geometry.steepest(seen.gradient).mul_(per_row(size, seen.images)).add_(seen.images)
+    moved = geometry.steepest(seen.gradient, seen.images).mul_(per_row(size, seen.images)).add_(seen.images)
     return geometry.project(moved, seen.clean, seen.radius)

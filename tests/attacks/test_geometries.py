@@ -60,12 +60,12 @@ def test_projection_lands_in_ball_and_box_and_leaves_what_is_inside(seed, scale,
 def test_steepest_step_has_norm_one_and_the_dual_norm_as_gain_however_small_the_gradient(scale):
     gradient = torch.randn(4, 2, 3, 3, generator=torch.Generator().manual_seed(0)) * scale
     for geometry, dual in ((Linf(), 1), (L2(), 2)):
-        step = geometry.steepest(gradient)
+        step = geometry.steepest(gradient, torch.full_like(gradient, 0.5))
         torch.testing.assert_close(geometry.norm(step), torch.ones(4))
         gain = (step.double() * gradient.double()).flatten(1).sum(1)
         expected = torch.linalg.vector_norm(gradient.double().flatten(1), ord=dual, dim=1)
         torch.testing.assert_close(gain, expected, rtol=1e-4, atol=0)
-        assert (geometry.steepest(torch.zeros(1, 1, 2, 2)) == 0).all()
+        assert (geometry.steepest(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)) == 0).all()
 
 
 def test_starts_are_uniform_in_the_ball_and_belong_to_the_row():
