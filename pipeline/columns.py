@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.bench import Bench
-from pipeline.judge import Verdict, distances, finite_rows, succeeded, verdict, within_budget
+from pipeline.judge import Verdict, distances, finite_rows, succeeded, sums, verdict, within_budget
 from pipeline.rows import CleanRows, MadeRows, Pixels
 from schemas.digests import image_sha256, row_id
 from schemas.records import Shard
@@ -86,7 +86,7 @@ def judged_columns(bench: Bench, kind: str, rows: CleanRows, made: MadeRows, sto
     if kind == ADVERSARIAL:
         clean = rows.pixels[made.parents]
         levels, l2 = distances(stored, clean)
-        columns |= {"linf_levels": levels, "l2": l2}
+        columns |= {"linf_levels": levels, "l1": sums(stored, clean), "l2": l2}
         eps = np.asarray(made.columns["eps"], np.float64)
         norm = "l2" if np.asarray(made.columns["norm"], object)[:1] == ["L2"] else "linf"
         over = ~within_budget(stored, clean, norm, eps)

@@ -151,6 +151,11 @@ def distances(stored: Pixels, clean: Pixels) -> tuple[NDArray[np.int32], Floats]
     return _largest(change).astype(np.int32), (np.sqrt(_squares(change)) / 255).astype(np.float32)
 
 
+def sums(stored: Pixels, clean: Pixels) -> Floats:
+    """Sum of the changes on the [0, 1] scale, per row: float32 (N,), from integer differences."""
+    return (_sums(_change(stored, clean)) / 255).astype(np.float32)
+
+
 def within_budget(stored: Pixels, clean: Pixels, norm: str, eps: NDArray[np.float64]) -> Mask:
     """Whether each row keeps its budget, counted in integers. `norm`: linf or l2; `eps` (N,) on the [0, 1] scale."""
     if norm not in ("linf", "l2"):
@@ -171,6 +176,11 @@ def _change(stored: Pixels, clean: Pixels) -> Pixels:
 def _largest(change: Pixels) -> NDArray[np.int64]:
     largest: NDArray[np.int64] = change.max(axis=(1, 2, 3), initial=0).astype(np.int64)
     return largest
+
+
+def _sums(change: Pixels) -> NDArray[np.int64]:
+    total: NDArray[np.int64] = change.sum(axis=(1, 2, 3), dtype=np.int64)
+    return total
 
 
 def _squares(change: Pixels) -> NDArray[np.int64]:

@@ -61,7 +61,7 @@ class MadeRows:
     """Rows that a recipe made, in the order (parent, variant), and the columns it alone can fill.
 
     `columns` are named as in `schemas.rows`; those a recipe leaves out are null. Attack recipes give `eps`, `norm`,
-    `steps`, `target_label`, `float_pred`, `float_margin`; augmentations give `params`.
+    `steps`, `queries`, `found_by`, `flags`, `target_label`, `float_pred`, `float_margin`; augmentations give `params`.
     """
 
     pixels: Pixels

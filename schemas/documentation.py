@@ -1,7 +1,8 @@
-"""The row contract as a table for the docs."""
+"""The row contract as tables for the docs."""
 
 from __future__ import annotations
 
+from schemas.flags import FLAGS
 from schemas.rows import COLUMNS, IMAGE
 
 
@@ -13,4 +14,11 @@ def column_table() -> str:
         kind = f"{shown}, class" if column.is_class else shown
         filled = "all" if column.required == "AGU" else " ".join(column.required) or "where it applies"
         lines.append(f"| `{column.name}` | {kind} | {filled} | {column.meaning.replace('|', '/')} |")
+    return "\n".join(lines) + "\n"
+
+
+def flag_table() -> str:
+    """Markdown: one line per value that the `flags` column may list."""
+    lines = ["| flag | meaning | remedy |", "|---|---|---|"]
+    lines += [f"| `{name}` | {flag.meaning} | {flag.remedy} |" for name, flag in FLAGS.items()]
     return "\n".join(lines) + "\n"

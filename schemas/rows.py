@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from schemas.digests import digest
 
-CONTRACT_VERSION = "1.0"
+CONTRACT_VERSION = "1.1"
 
 ADVERSARIAL, GENERATED, AUGMENTED = "adversarial", "generated", "augmented"
 KINDS = {ADVERSARIAL: "A", GENERATED: "G", AUGMENTED: "U"}
@@ -70,7 +70,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("params", _string, "U", "JSON of what was drawn for this row"),
     Column("model_id", _string, "AG", "model under attack, or generator"),
     Column("model_sha256", _string, "AG", "SHA-256 of its weights"),
-    Column("norm", _string, "A", "Linf or L2"),
+    Column("norm", _string, "A", "Linf, L2 or L1"),
     Column("eps", _f64, "A", "budget on the [0, 1] pixel scale"),
     Column("target_label", _i64, "", "class a targeted attack aims at", _CLASS),
     Column("steps", _i32, "A", "gradient steps spent on the row"),
@@ -90,6 +90,12 @@ COLUMNS: tuple[Column, ...] = (
     Column("linf_levels", _i32, "A", "largest change of a value, in 8-bit levels"),
     Column("l2", _f32, "A", "Euclidean norm of the change, [0, 1] pixel scale"),
     Column("verify_id", _string, "A", "how the verdict was computed, such as fp32-tf32off-b256"),
+    Column("l1", _f32, "A", "sum of the changes, [0, 1] pixel scale"),
+    Column("queries", _i32, "A", "forward passes without gradient spent on the row"),
+    Column("found_by", _string, "A", "the attack (of an ensemble, the member) that gave the image"),
+    Column("flags", _string, "A", "signals about the row, comma-separated; empty where there are none"),
+    Column("transfer_pred", _string, "", "JSON object: held-out model -> predicted class of the stored image"),
+    Column("transferred", _i32, "", "held-out models that the stored image fools"),
 )
 
 

@@ -56,15 +56,21 @@ success bool A
 linf_levels int32 A
 l2 float A
 verify_id string A
+l1 float A
+queries int32 A
+found_by string A
+flags string A
+transfer_pred string -
+transferred int32 -
 """.strip().splitlines()
 
 
-def test_columns_are_those_of_version_1_0() -> None:
-    assert CONTRACT_VERSION == "1.0"
+def test_columns_are_those_of_version_1_1() -> None:
+    assert CONTRACT_VERSION == "1.1"
     assert [f"{c.name} {c.type} {c.required or '-'}{' class' * c.is_class}" for c in COLUMNS] == GOLDEN
 
 
-def test_quarantine_columns_are_those_of_version_1_0() -> None:
+def test_quarantine_columns_are_those_of_version_1_1() -> None:
     names = "source_dataset source_split source_index source_key run_id recipe_id variant stage error_class message"
     assert QUARANTINE_SCHEMA.names == names.split()
     assert {str(t) for t in QUARANTINE_SCHEMA.types} == {"string", "int64", "int32"}

@@ -141,6 +141,9 @@ class AttackRecipe:
             "eps": drawn.eps,
             "norm": np.full(len(drawn.eps), self._search.geometry.name),
             "steps": outcome.gradients,
+            "queries": np.zeros(len(drawn.eps), np.int32),
+            "found_by": np.full(len(drawn.eps), self._spec.name),
+            "flags": np.full(len(drawn.eps), ""),
             "float_pred": logits.argmax(dim=1).cpu().numpy(),
             "float_margin": label_margin(logits, drawn.rows.labels).cpu().numpy(),
         }

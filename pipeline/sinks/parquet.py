@@ -26,7 +26,7 @@ ROW_GROUP_BYTES = 16 * 2**20
 """Image bytes of a row group before compression: about 5,000 rows at 32 px, 100 at 224 px."""
 
 _DISTINCT = {"image", "row_id", "image_sha256", "source_index", "source_key", "source_sha256", "parent_row_id", "seed"}
-_DISTINCT |= {"params", "clean_margin", "float_margin", "margin", "confidence", "success", "l2"}
+_DISTINCT |= {"params", "clean_margin", "float_margin", "margin", "confidence", "success", "l1", "l2"}
 """Columns whose values hardly repeat (or are single bits): a dictionary would only cost."""
 
 

@@ -223,6 +223,10 @@ def columns_of(job: Job, plan: Plan, shard: Shard, rows: CleanRows) -> tuple[dic
             "float_margin": columns["margin"],
             "success": fallen,
             "linf_levels": np.abs(change).max(1).astype(np.int32),
+            "l1": (np.abs(change).sum(1) / 255).astype(np.float32),
+            "queries": np.zeros(count, np.int32),
+            "found_by": [recipe.name] * count,
+            "flags": [""] * count,
             "l2": np.sqrt(((change / 255) ** 2).sum(1)).astype(np.float32),
         }
     return columns, attacked

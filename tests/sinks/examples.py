@@ -55,10 +55,11 @@ def columns_of(pixels: Pixels, kind: str = ADVERSARIAL, *, run_id: str = RUN, st
         columns |= {"model_id": ["small_cnn"] * count, "model_sha256": ["1" * 64] * count}
     if kind == ADVERSARIAL:
         margins = np.linspace(-1, 1, count, dtype=np.float32)
-        columns |= dict.fromkeys(("clean_margin", "float_margin", "margin", "confidence", "l2"), margins)
+        columns |= dict.fromkeys(("clean_margin", "float_margin", "margin", "confidence", "l1", "l2"), margins)
         columns |= dict.fromkeys(("clean_pred", "float_pred", "pred"), labels)
         columns |= {"norm": ["Linf"] * count, "eps": np.full(count, 8 / 255), "steps": np.full(count, 10, np.int32)}
         columns |= {"linf_levels": np.full(count, 8, np.int32), "success": margins < 0}
+        columns |= {"queries": np.zeros(count, np.int32), "found_by": ["pgd"] * count, "flags": [""] * count}
         columns["verify_id"] = ["fp32-tf32off-b256"] * count
     return columns
 

@@ -18,6 +18,7 @@ from schemas.rows import (
     ADVERSARIAL,
     AUGMENTED,
     COLUMNS,
+    CONTRACT_VERSION,
     GENERATED,
     KINDS,
     QUARANTINE_SCHEMA,
@@ -60,7 +61,7 @@ def test_every_file_of_one_schema_has_the_features_in_its_footer() -> None:
 def test_the_footer_explains_a_lone_file() -> None:
     columns = columns_of(pixels_of(3))
     pairs = list(zip(columns["row_id"], columns["image_sha256"], strict=True))
-    extra = {"contract": "1.0", "rows": 3, "content_sha256": content_sha256(pairs)}
+    extra = {"contract": CONTRACT_VERSION, "rows": 3, "content_sha256": content_sha256(pairs)}
     assert read_footer(encode(columns)) == FOOTER | extra
     with pytest.raises(RunError, match="not a data file of hardset"):
         read_footer(encode_quarantine([{"stage": "read"}]))
@@ -78,7 +79,7 @@ def test_row_groups_are_small_and_image_bytes_have_no_statistics() -> None:
         assert column.has_offset_index
         if column.path_in_schema in ("image.bytes", "row_id", "seed", "params", "margin"):
             assert not column.has_dictionary_page
-        if column.path_in_schema in ("label", "run_id", "eps", "model_sha256"):
+        if column.path_in_schema in ("label", "run_id", "eps", "model_sha256", "found_by", "flags"):
             assert column.has_dictionary_page
 
 

@@ -1,0 +1,80 @@
+"""Signals about adversarial rows: the names in the `flags` column, what each means, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+SEPARATOR = ","
+
+
+@dataclass(frozen=True)
+class Flag:
+    """What a flag says of its row, and the remedy."""
+
+    meaning: str
+    remedy: str
+
+
+FLAGS: dict[str, Flag] = {
+    "zero_gradient": Flag(
+        "half or more of the row's steps had a gradient of zeros only",
+        "an objective that does not saturate: apgd_dlr, pma, or objective: margin; square needs no gradients",
+    ),
+    "no_rise": Flag(
+        "the loss never rose above its start",
+        "another step size or objective, apgd_ce, which adapts its steps, or square, which needs no gradients",
+    ),
+    "few_classes": Flag(
+        "too few classes for the objective, which fell back to the margin",
+        "none is needed: the margin is sound with two classes; name it to silence the flag",
+    ),
+    "stochastic": Flag(
+        "the model's answer to the stored image changed by repetition",
+        "eot: 20, which averages gradients over the model's randomness",
+    ),
+    "no_budget": Flag(
+        "eps holds no 8-bit level, so that the row is stored unchanged",
+        "an eps of 1/255 or more",
+    ),
+    "unmoved": Flag(
+        "stored equal to the clean image though it had a budget",
+        "see zero_gradient; square needs no gradients",
+    ),
+    "misclassified": Flag(
+        "wrong before the attack, and so skipped",
+        "none is needed: such rows do not count as attacked",
+    ),
+    "target_is_label": Flag(
+        "the target is the row's own label, so that reaching it is no success",
+        "target: next or random, which never give the label",
+    ),
+}
+"""Every flag, in the order in which a row lists them."""
+
+
+def flags_column(masks: Mapping[str, NDArray[np.bool_]]) -> list[str]:
+    """The `flags` column from one boolean (N,) per flag. Raises KeyError for a flag that is not in `FLAGS`."""
+    unknown = sorted(set(masks) - set(FLAGS))
+    if unknown:
+        raise KeyError(f"no such flags: {', '.join(unknown)}")
+    raised = [(name, masks[name].tolist()) for name in FLAGS if name in masks]
+    count = len(raised[0][1]) if raised else 0
+    return [SEPARATOR.join(name for name, mask in raised if mask[i]) for i in range(count)]
+
+
+def flags_of(text: str | None) -> tuple[str, ...]:
+    """The names in one value of the column, as they stand there."""
+    return tuple(text.split(SEPARATOR)) if text else ()
+
+
+def with_flag(column: Sequence[str], name: str, mask: NDArray[np.bool_]) -> list[str]:
+    """The column with `name` added where the boolean (N,) `mask` is true, in the order of `FLAGS`."""
+    order = list(FLAGS)
+    return [
+        SEPARATOR.join(sorted({*flags_of(text), name}, key=order.index)) if raised else text
+        for text, raised in zip(column, mask.tolist(), strict=True)
+    ]
