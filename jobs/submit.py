@@ -55,7 +55,7 @@ def refuse_relative_paths(job: Job, *, name: str) -> None:
     """Raises JobError for a path that would mean a folder of the driver's scratch space on the cluster."""
     faults = [
         f"{name}: {path}: got {value!r}; on a cluster it wants a URL, or an absolute path that every node sees"
-        for path, value in _places(job.model_dump(mode="json", exclude={"model": {"arguments"}}))
+        for path, value in _places(job.model_dump(mode="json"))
         if "://" not in value and not Path(value).is_absolute()
     ]
     if faults:
@@ -69,4 +69,5 @@ def _places(node: Any, path: str = "") -> list[tuple[str, str]]:
     if not isinstance(node, dict):
         return []
     here = [(f"{path}{k}", v) for k, v in node.items() if k in ("path", "weights") and isinstance(v, str)]
-    return here + [place for k, v in node.items() for place in _places(v, f"{path}{k}.")]
+    inner = ((k, v) for k, v in node.items() if k != "arguments")  # what a factory takes is its own affair
+    return here + [place for k, v in inner for place in _places(v, f"{path}{k}.")]

@@ -32,8 +32,8 @@ class Normalize(Spec):
         return self
 
 
-class Model(Spec):
-    """The classifier under attack."""
+class Network(Spec):
+    """A classifier: how it is built, filled and normalised."""
 
     factory: Annotated[str, Field(pattern=r"^[\w.]+:[\w.]+$", examples=["pipeline.models.zoo:small_cnn"])]
     """Importable `package.module:function` that returns a torch module: NCHW images in, logits out."""
@@ -41,8 +41,6 @@ class Model(Spec):
     """Keyword arguments of the factory; anything JSON can hold."""
     weights: str | None = None
     """State dict as .safetensors, or .pt/.pth read with weights_only; any fsspec URL. Unset: the factory's own."""
-    classes: Annotated[int, Field(ge=2)]
-    """Number of logits."""
     normalize: Normalize | None = None
     """Unset: the model takes images in [0, 1] as they are."""
 
@@ -53,6 +51,44 @@ class Model(Spec):
             return dict(json.loads(canonical_json(arguments)))
         except (TypeError, ValueError, RecursionError):
             raise ValueError("wants text, finite numbers, booleans, lists and mappings only") from None
+
+
+class Member(Network):
+    """A further member of the ensemble under attack."""
+
+
+class HeldOut(Network):
+    """A classifier that no attack sees; its verdicts on the stored images say how far the attack transfers."""
+
+    name: Name
+    """Names the model in columns and reports: letters, digits, dot, dash, underscore."""
+
+
+class Model(Network):
+    """The classifier under attack. With `members` it is an ensemble, whose prediction is that of the mean logits."""
+
+    classes: Annotated[int, Field(ge=2)]
+    """Number of logits."""
+    members: tuple[Member, ...] = ()
+    """Further networks of the same classes; the first member is the model above. Empty: that one alone."""
+    combine: Literal["logits", "loss"] = "logits"
+    """What an attack on an ensemble averages over the members: their logits, or their losses."""
+
+    @model_validator(mode="after")
+    def _ensemble(self) -> Model:
+        if self.combine == "loss" and not self.members:
+            raise ValueError("combine: got loss, but there is one model only; list the others in members")
+        first: dict[str, str] = {canonical_json(self.network().model_dump(mode="json")): "the model above"}
+        for position, member in enumerate(self.members):
+            here = f"members.{position}"
+            earlier = first.setdefault(canonical_json(member.model_dump(mode="json")), here)
+            if earlier != here:
+                raise ValueError(f"{here}: is the same as {earlier}; remove one or change a setting")
+        return self
+
+    def network(self) -> Member:
+        """The first member, as the further ones are declared."""
+        return Member(factory=self.factory, arguments=self.arguments, weights=self.weights, normalize=self.normalize)
 
 
 class Output(Spec):
@@ -96,6 +132,8 @@ class Job(Spec):
     """Where clean rows come from."""
     model: Model | None = None
     """The classifier under attack. Only jobs without attacks may leave it out; rows then carry no verdicts."""
+    transfer_to: tuple[HeldOut, ...] = ()
+    """Held-out models of the same classes. Each adds its verdict on every adversarial row; no attack sees them."""
     recipes: Annotated[tuple[Recipe, ...], Field(min_length=1)]
     """How output rows are made; each makes rows of its own from the source."""
     output: Output
@@ -110,7 +148,7 @@ class Job(Spec):
 
     @model_validator(mode="after")
     def _whole(self) -> Job:
-        if self.model is None and any(isinstance(r, Attack) for r in self.recipes):
+        if self.model is None and self.attacks:
             raise ValueError("model: missing; attack recipes need the classifier under attack")
         first: dict[str, int] = {}
         for position, recipe in enumerate(self.recipes):
@@ -124,3 +162,22 @@ class Job(Spec):
                 wanted = f"wants a class from 0 to {self.model.classes - 1}, as model.classes says"
                 raise ValueError(f"recipes.{position}.target: got {target}; {wanted}")
         return self
+
+    @model_validator(mode="after")
+    def _transfer(self) -> Job:
+        if self.transfer_to and not self.attacks:
+            raise ValueError("transfer_to: only adversarial rows are judged by held-out models; add an attack recipe")
+        first: dict[str, int] = {}
+        for position, model in enumerate(self.transfer_to):
+            earlier = first.setdefault(model.name, position)
+            if earlier != position:
+                raise ValueError(
+                    f"transfer_to.{position}.name: got {model.name!r}, which is the name of transfer_to.{earlier} too; "
+                    "wants another"
+                )
+        return self
+
+    @property
+    def attacks(self) -> tuple[Attack, ...]:
+        """The recipes that attack the model."""
+        return tuple(recipe for recipe in self.recipes if isinstance(recipe, Attack))

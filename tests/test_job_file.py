@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import torch
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from jsonschema.exceptions import ValidationError as SchemaError
 
 from jobs.init import write_template
 from jobs.schema import job_schema
+from pipeline.models.factory import build
 from pipeline.models.zoo import small_cnn
 from schemas.documents import parse_yaml
 from schemas.errors import JobError
@@ -38,6 +40,7 @@ recipes:
   - {kind: augment, ops: [{name: hflip}, {name: rotate, degrees: 15}, {name: crop, padding: 2},
                           {name: gaussian_noise, std: 0.05}], variants: 2}
   - {kind: sample, generator: {weights: gan.safetensors}, per_class: 100}
+transfer_to: [{name: rival, factory: "pipeline.models.zoo:cnn_a", weights: rival.pt, arguments: {side: 8}}]
 output: {path: out/, png_level: 0, keep: all, shard_rows: 2048}
 run: {actors: 2, cpus_per_actor: 1, gpus_per_actor: 0, batch: 256, precision: float32, max_attempts: 3}
 """
@@ -126,6 +129,31 @@ SENTENCES = [
     ("model.arguments=&a {a: *a}", "model.arguments: got a mapping; wants text, finite numbers"),
     ("source.splits=train", "source.splits: got 'train'; wants a list, each item text"),
     ("recipes.4={kind: attack, name: pgd, eps: 8/255, step_size: 2/255}", "recipes.4: is the same as recipes.0"),
+    # Ensembles and held-out models
+    ("model.members=other", "model.members: got 'other'; wants a list, each item a mapping with factory"),
+    ("model.members=[{}]", "model.members.0.factory: missing; it is required: importable"),
+    ("model.members=[{factory: cnn}]", "model.members.0.factory: got 'cnn'; wants text like pipeline.models.zoo:"),
+    ("model.members=[{factory: a:b, classes: 3}]", "model.members.0.classes: unknown key (allowed: factory, arg"),
+    ("model.members=[{factory: a:b, arguments: {a: .inf}}]", "model.members.0.arguments: got a mapping; wants text"),
+    ("model.members=[{factory: a:b}, {factory: a:b}]", "model.members.1: is the same as members.0; remove one or"),
+    (
+        "model={factory: a:b, classes: 10, members: [{factory: a:b}]}",
+        "model.members.0: is the same as the model above; remove one or change a setting",
+    ),
+    ("model.combine=mean", "model.combine: got 'mean'; wants logits or loss"),
+    ("model.combine=loss", "model.combine: got loss, but there is one model only; list the others in members"),
+    ("transfer_to=other", "transfer_to: got 'other'; wants a list, each item a mapping with factory and name"),
+    ("transfer_to=[{factory: a:b}]", "transfer_to.0.name: missing; it is required: names the model in columns and"),
+    ("transfer_to=[{name: a b, factory: a:b}]", "transfer_to.0.name: got 'a b'; wants text like "),
+    (
+        "transfer_to=[{name: a, factory: a:b}, {name: b, factory: a:b}, {name: a, factory: a:c}]",
+        "transfer_to.2.name: got 'a', which is the name of transfer_to.0 too; wants another",
+    ),
+    ("transfer_to=[{name: a, factory: a:b, normalize: {mean: [1], std: [0]}}]", "transfer_to.0.normalize.std.0: got 0"),
+    (
+        "recipes=[{kind: sample, generator: {weights: w}, per_class: 1}]",
+        "transfer_to: only adversarial rows are judged by held-out models; add an attack recipe",
+    ),
 ]
 
 
@@ -426,6 +454,12 @@ def test_every_alternative_in_the_template_is_right(tmp_path: Path) -> None:
         key, _, value = commented.partition(": ")
         model = load_job(tmp_path / "job.yaml", [f"model.{key}={value}"]).model
         inspect.signature(small_cnn).bind(**model.arguments)
+    for key in ("model.members", "transfer_to"):
+        further = re.search(rf"{key.rpartition('.')[2]}: .*\n *# *- (\{{.*\}})\n", text)
+        assert further, key
+        job = load_job(tmp_path / "job.yaml", [f"{key}=[{further[1]}]"])
+        (network,) = job.model.members or job.transfer_to
+        assert build(network)(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
     sample = re.search(r"  # - (kind: sample.*?)\n\n", text, re.DOTALL)
     assert sample
     recipe = yaml.safe_load(re.sub(r"\n  #   ", "\n", sample[1]))
