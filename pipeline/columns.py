@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.bench import Bench
-from pipeline.judge import Verdict, distances, finite_rows, succeeded, sums, verdict, within_budget
+from pipeline.judge import Verdict, distances, finite_rows, succeeded, verdict, within_budget
 from pipeline.rows import CleanRows, MadeRows, Pixels
 from schemas.digests import image_sha256, row_id
 from schemas.records import Shard
 from schemas.rows import ADVERSARIAL, COLUMNS, GENERATED
 
 Columns = dict[str, Any]
+
+_NORMS = {"Linf": "linf", "L2": "l2", "L1": "l1"}  # the column's words for the judge's
 
 
 @dataclass(frozen=True)
@@ -85,11 +87,10 @@ def judged_columns(bench: Bench, kind: str, rows: CleanRows, made: MadeRows, sto
     labels = rows.labels[made.parents]
     if kind == ADVERSARIAL:
         clean = rows.pixels[made.parents]
-        levels, l2 = distances(stored, clean)
-        columns |= {"linf_levels": levels, "l1": sums(stored, clean), "l2": l2}
+        levels, l2, l1 = distances(stored, clean)
+        columns |= {"linf_levels": levels, "l2": l2, "l1": l1}
         eps = np.asarray(made.columns["eps"], np.float64)
-        norm = "l2" if np.asarray(made.columns["norm"], object)[:1] == ["L2"] else "linf"
-        over = ~within_budget(stored, clean, norm, eps)
+        over = ~within_budget(stored, clean, _NORMS[str(made.columns["norm"][0])], eps) if count else over
     if bench.judge is None or count == 0:
         return Judged(columns, finite, over)
     logits = bench.judge.logits(stored)

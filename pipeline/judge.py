@@ -142,27 +142,27 @@ def verdict(logits: Floats, labels: Classes) -> Verdict:
     )
 
 
-def distances(stored: Pixels, clean: Pixels) -> tuple[NDArray[np.int32], Floats]:
-    """Largest change of a value in levels, and Euclidean norm of the change on the [0, 1] scale, per row.
+def distances(stored: Pixels, clean: Pixels) -> tuple[NDArray[np.int32], Floats, Floats]:
+    """Largest change of a value in levels, then L2 and L1 norm of the change on the [0, 1] scale, per row.
 
-    Both uint8 (N, H, W, C); int32 (N,) and float32 (N,), from integer differences.
+    Both uint8 (N, H, W, C); int32 (N,), float32 (N,) and float32 (N,), from integer differences.
     """
     change = _change(stored, clean)
-    return _largest(change).astype(np.int32), (np.sqrt(_squares(change)) / 255).astype(np.float32)
-
-
-def sums(stored: Pixels, clean: Pixels) -> Floats:
-    """Sum of the changes on the [0, 1] scale, per row: float32 (N,), from integer differences."""
-    return (_sums(_change(stored, clean)) / 255).astype(np.float32)
+    l2, l1 = np.sqrt(_squares(change)) / 255, _sum(change) / 255
+    return _largest(change).astype(np.int32), l2.astype(np.float32), l1.astype(np.float32)
 
 
 def within_budget(stored: Pixels, clean: Pixels, norm: str, eps: NDArray[np.float64]) -> Mask:
-    """Whether each row keeps its budget, counted in integers. `norm`: linf or l2; `eps` (N,) on the [0, 1] scale."""
-    if norm not in ("linf", "l2"):
-        raise ValueError(f"norm must be linf or l2, got {norm!r}")
-    change = _change(stored, clean)
-    spent, budget = (_largest(change), whole_levels) if norm == "linf" else (_squares(change), whole_squares)
-    inside: Mask = spent <= np.asarray([budget(value) for value in eps.tolist()], np.int64)
+    """Whether each row keeps its budget, counted in integers.
+
+    `norm`: linf, l2 or l1; `eps` (N,) on the [0, 1] scale.
+    """
+    spend = {"linf": _largest, "l2": _squares, "l1": _sum}
+    if norm not in spend:
+        raise ValueError(f"norm must be linf, l2 or l1, got {norm!r}")
+    budget = whole_squares if norm == "l2" else whole_levels
+    allowed = np.asarray([budget(value) for value in eps.tolist()], np.int64)
+    inside: Mask = spend[norm](_change(stored, clean)) <= allowed
     return inside
 
 
@@ -178,7 +178,7 @@ def _largest(change: Pixels) -> NDArray[np.int64]:
     return largest
 
 
-def _sums(change: Pixels) -> NDArray[np.int64]:
+def _sum(change: Pixels) -> NDArray[np.int64]:
     total: NDArray[np.int64] = change.sum(axis=(1, 2, 3), dtype=np.int64)
     return total
 
@@ -189,9 +189,9 @@ def _squares(change: Pixels) -> NDArray[np.int64]:
 
 
 def succeeded(clean_pred: Classes, pred: Classes, labels: Classes, targets: Classes | None = None) -> Mask:
-    """The contract's success: untargeted, clean_pred = label and pred != label; targeted, pred = target.
+    """The contract's success: untargeted, clean_pred = label and pred != label; targeted, pred = target != label.
 
     Rows without a verdict (pred -1) never succeed.
     """
-    reached: Mask = (clean_pred == labels) & (pred != labels) if targets is None else pred == targets
-    return reached & (pred >= 0)
+    reached: Mask = clean_pred == labels if targets is None else pred == targets
+    return reached & (pred != labels) & (pred >= 0)

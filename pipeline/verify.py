@@ -195,7 +195,7 @@ def _clean_rows(
 def _compare(path: str, bench: Bench, rows: list[dict[str, Any]], clean: Any, findings: Findings) -> None:
     stored = np.stack([decode_png(row["image"]["bytes"]) for row in rows])
     labels = np.asarray([row["label"] for row in rows], np.int64)
-    levels, l2 = distances(stored, clean)
+    levels, l2, l1 = distances(stored, clean)
     eps = np.asarray([row["eps"] for row in rows], np.float64)
     inside = within_budget(stored, clean, rows[0]["norm"].lower(), eps)
     targets = None
@@ -207,8 +207,11 @@ def _compare(path: str, bench: Bench, rows: list[dict[str, Any]], clean: Any, fi
     for i, row in enumerate(rows):
         where = f"{path} row {row['row_id']}"
         if not inside[i]:
-            findings.add(where, f"is outside its budget: {levels[i]} levels, L2 {l2[i]:.4f}, eps {eps[i]:.6g}")
-        if levels[i] != row["linf_levels"] or abs(l2[i] - row["l2"]) > 1e-5 * max(1.0, l2[i]):
+            findings.add(
+                where, f"is outside its budget: {levels[i]} levels, L2 {l2[i]:.4f}, L1 {l1[i]:.4f}, eps {eps[i]:.6g}"
+            )
+        told = ((l2[i], row["l2"]), (l1[i], row.get("l1", l1[i])))  # rows of contract 1.0 have no l1
+        if levels[i] != row["linf_levels"] or any(abs(a - b) > 1e-5 * max(1.0, a) for a, b in told):
             findings.add(where, "its stored distances are not those of its pixels")
         if abs(after.margin[i] - row["margin"]) > MARGIN_TOLERANCE * max(1.0, abs(row["margin"])):
             findings.add(where, f"margin is {after.margin[i]:.4f} when judged again, {row['margin']:.4f} as stored")

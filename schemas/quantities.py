@@ -69,13 +69,18 @@ Amount = Rational | Range
 """One value for all rows, or a range to draw each row's own value from."""
 
 
-def bounds(amount: Fraction | Range) -> tuple[Fraction, Fraction]:
+def bounds(amount: Fraction | Range | tuple[Fraction, ...]) -> tuple[Fraction, Fraction]:
     """Smallest and largest value that `amount` can take."""
+    if isinstance(amount, tuple):
+        return min(amount), max(amount)
     return (amount.min, amount.max) if isinstance(amount, Range) else (amount, amount)
 
 
 def whole_levels(eps: float) -> int:
-    """How many 8-bit levels fit in a budget of `eps` on the [0, 1] scale: floor(eps * 255)."""
+    """How many 8-bit levels fit in a budget of `eps` on the [0, 1] scale: floor(eps * 255).
+
+    Linf: of the largest change. L1: of the sum of all changes.
+    """
     return int(eps * 255 + LEVEL_SLACK)
 
 

@@ -221,31 +221,34 @@ IMAGES = arrays(np.uint8, SHAPE)
 EPS = st.fractions(0, 2, max_denominator=500)
 
 
-def exact(stored: Any, clean: Any) -> list[tuple[int, int]]:
-    """Largest change and sum of squares of each row, in Python's integers."""
+def exact(stored: Any, clean: Any) -> list[tuple[int, int, int]]:
+    """Largest change, sum of squares and sum of changes of each row, in Python's integers."""
     changes = [
         [int(a) - int(b) for a, b in zip(s.flat, c.flat, strict=True)] for s, c in zip(stored, clean, strict=True)
     ]
-    return [(max(map(abs, row)), sum(change**2 for change in row)) for row in changes]
+    return [(max(map(abs, row)), sum(change**2 for change in row), sum(map(abs, row))) for row in changes]
 
 
 @given(IMAGES, IMAGES)
 def test_distances_are_exact(stored: Any, clean: Any) -> None:
-    levels, l2 = distances(stored, clean)
+    levels, l2, l1 = distances(stored, clean)
     expected = exact(stored, clean)
-    assert (levels.dtype, l2.dtype) == (np.int32, np.float32)
-    assert levels.tolist() == [largest for largest, _ in expected]
-    np.testing.assert_allclose(l2, [np.sqrt(squares) / 255 for _, squares in expected], rtol=1e-6)
+    assert (levels.dtype, l2.dtype, l1.dtype) == (np.int32, np.float32, np.float32)
+    assert levels.tolist() == [largest for largest, _, _ in expected]
+    np.testing.assert_allclose(l2, [np.sqrt(squares) / 255 for _, squares, _ in expected], rtol=1e-6)
+    np.testing.assert_allclose(l1, [total / 255 for _, _, total in expected], rtol=1e-6)
 
 
-@given(IMAGES, IMAGES, st.lists(EPS, min_size=3, max_size=3))
+@given(IMAGES, IMAGES, st.lists(EPS | st.fractions(0, 4, max_denominator=255), min_size=3, max_size=3))
 def test_budgets_are_those_of_rational_arithmetic(stored: Any, clean: Any, eps: list[Fraction]) -> None:
     amounts = np.asarray([float(value) for value in eps])
     expected = exact(stored, clean)
-    linf = [largest <= value * 255 for (largest, _), value in zip(expected, eps, strict=True)]
-    l2 = [squares <= (value * 255) ** 2 for (_, squares), value in zip(expected, eps, strict=True)]
+    linf = [largest <= value * 255 for (largest, _, _), value in zip(expected, eps, strict=True)]
+    l2 = [squares <= (value * 255) ** 2 for (_, squares, _), value in zip(expected, eps, strict=True)]
+    l1 = [total <= value * 255 for (_, _, total), value in zip(expected, eps, strict=True)]
     assert within_budget(stored, clean, "linf", amounts).tolist() == linf
     assert within_budget(stored, clean, "l2", amounts).tolist() == l2
+    assert within_budget(stored, clean, "l1", amounts).tolist() == l1
 
 
 @given(st.integers(0, 254), st.integers(-1, 1), st.booleans())
@@ -255,7 +258,7 @@ def test_a_level_too_many_is_caught_at_every_budget(levels: int, off: int, darke
     clean = np.full((1, 4, 4, 3), base, np.uint8)
     stored = clean.copy()
     stored[0, 3, 3, 2] = abs(base - change)
-    for norm in ("linf", "l2"):
+    for norm in ("linf", "l2", "l1"):
         assert within_budget(stored, clean, norm, np.asarray([levels / 255])).item() == (change <= levels)
 
 
@@ -277,6 +280,15 @@ def test_a_row_as_long_as_its_budget_is_inside_in_spite_of_rounding(changes: lis
         assert not within_budget(stored, clean, "l2", np.asarray([np.sqrt(squares - 0.01) / 255])).item()
 
 
+@given(st.lists(st.integers(0, 255), min_size=4, max_size=4), st.integers(-1, 1))
+def test_an_l1_budget_counts_the_levels_of_all_values(changes: list[int], spare: int) -> None:
+    clean = np.zeros((1, 2, 2, 1), np.uint8)
+    stored = np.reshape(changes, clean.shape).astype(np.uint8)
+    allowed = max(sum(changes) + spare, 0)
+    for one, other in ((stored, clean), (clean, stored)):
+        assert within_budget(one, other, "l1", np.asarray([allowed / 255])).item() == (sum(changes) <= allowed)
+
+
 @given(st.lists(st.floats(0, 1), max_size=20), st.lists(st.floats(0, 400), max_size=20))
 def test_attacks_spend_what_the_judge_allows(linf: list[float], l2: list[float]) -> None:
     assert linf_budget(np.asarray(linf, np.float64)).tolist() == [whole_levels(eps) for eps in linf]
@@ -287,6 +299,9 @@ def test_photographs_overflow_nothing() -> None:
     clean, stored = np.zeros((1, 512, 512, 3), np.uint8), np.full((1, 512, 512, 3), 255, np.uint8)
     full = np.sqrt(clean.size)
     assert distances(stored, clean)[1].item() == pytest.approx(full, rel=1e-6)
+    assert distances(stored, clean)[2].item() == clean.size
+    assert within_budget(stored, clean, "l1", np.asarray([float(clean.size)])).item()
+    assert not within_budget(stored, clean, "l1", np.asarray([clean.size - 1 / 255])).item()
     assert within_budget(stored, clean, "l2", np.asarray([full * (1 + 1e-12)])).item()
     assert not within_budget(stored, clean, "l2", np.asarray([full * (1 - 1e-11)])).item()
 
@@ -294,8 +309,8 @@ def test_photographs_overflow_nothing() -> None:
 def test_misuse_is_refused() -> None:
     with pytest.raises(ValueError, match="shapes differ"):
         distances(pixels(2), pixels(3))
-    with pytest.raises(ValueError, match="norm must be linf or l2, got 'l1'"):
-        within_budget(pixels(2), pixels(2), "l1", np.ones(2))
+    with pytest.raises(ValueError, match="norm must be linf, l2 or l1, got 'l3'"):
+        within_budget(pixels(2), pixels(2), "l3", np.ones(2))
 
 
 # Success.
@@ -313,6 +328,8 @@ def test_misuse_is_refused() -> None:
         (1, 2, 0, False),
         (0, 0, 0, True),
         (1, -1, 0, False),
+        (1, 1, 1, False),
+        (0, 1, 1, False),
     ],
 )
 def test_success_is_the_contracts(clean_pred: int, pred: int, target: int | None, success: bool) -> None:
