@@ -1,7 +1,7 @@
 """Row-keyed randomness: the Philox4x32-10 counter generator, vectorised on any device.
 
-A value is a pure function of (row seed, draw, restart, position), so it does not depend on batch, order, worker or
-time. Philox is from Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
+A value is a pure function of (row seed, draw, restart, step, position), so it does not depend on batch, order, worker
+or time. Philox is from Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ def philox(counter: Tensor, key: Tensor) -> Tensor:
     return torch.stack((c0, c1, c2, c3), dim=-1)
 
 
-def words(seeds: Tensor, draw: int, count: int, restart: Tensor | int = 0) -> Tensor:
-    """`count` random 32-bit words per row: int64 (N, count), from seeds int64 (N,) and restarts int or (N,)."""
+def words(seeds: Tensor, draw: int, count: int, restart: Tensor | int = 0, step: Tensor | int = 0) -> Tensor:
+    """`count` random 32-bit words per row: int64 (N, count), from seeds int64 (N,), restarts and steps int or (N,)."""
     rows, blocks = seeds.shape[0], -(-count // 4)
-    restarts = torch.as_tensor(restart, device=seeds.device, dtype=torch.int64).expand(rows)
     counter = torch.zeros(rows, blocks, 4, dtype=torch.int64, device=seeds.device)
     counter[..., 0] = torch.arange(blocks, device=seeds.device)
     counter[..., 1] = draw
-    counter[..., 2] = restarts[:, None]
+    counter[..., 2] = _column(restart)
+    counter[..., 3] = _column(step)
     key = torch.stack((seeds & _MASK, (seeds >> 32) & _MASK), dim=-1)[:, None]
     return philox(counter, key.expand(rows, blocks, 2)).reshape(rows, -1)[:, :count]
 
@@ -71,22 +71,31 @@ def uniform(
     shape: tuple[int, ...] = (),
     restart: Tensor | int = 0,
     dtype: torch.dtype = torch.float32,
+    step: Tensor | int = 0,
 ) -> Tensor:
     """Uniform values in [0, 1): (N, *shape), 24 random bits for float32 and 32 for float64."""
-    bits = words(seeds, draw, math.prod(shape), restart)
+    bits = words(seeds, draw, math.prod(shape), restart, step)
     values = bits.to(torch.float64) * 2.0**-32 if dtype == torch.float64 else (bits >> 8).to(torch.float32) * 2.0**-24
     return values.reshape(seeds.shape[0], *shape).to(dtype)
 
 
-def normal(seeds: Tensor, draw: int, shape: tuple[int, ...] = (), restart: Tensor | int = 0) -> Tensor:
+def normal(
+    seeds: Tensor, draw: int, shape: tuple[int, ...] = (), restart: Tensor | int = 0, step: Tensor | int = 0
+) -> Tensor:
     """Standard normal values, float32 (N, *shape), by the Box-Muller transform."""
     count = math.prod(shape)
-    pairs = words(seeds, draw, 2 * count, restart).to(torch.float32).reshape(seeds.shape[0], count, 2)
+    pairs = words(seeds, draw, 2 * count, restart, step).to(torch.float32).reshape(seeds.shape[0], count, 2)
     radius = torch.sqrt(-2.0 * torch.log((pairs[..., 0] + 1.0) * 2.0**-32).clamp(max=0.0))
     return (radius * torch.cos(pairs[..., 1] * (2.0**-32 * 2.0 * math.pi))).reshape(seeds.shape[0], *shape)
 
 
-def integers(seeds: Tensor, draw: int, high: int, shape: tuple[int, ...] = (), restart: Tensor | int = 0) -> Tensor:
+def integers(
+    seeds: Tensor, draw: int, high: int, shape: tuple[int, ...] = (), restart: Tensor | int = 0, step: Tensor | int = 0
+) -> Tensor:
     """Integers in [0, high), int64 (N, *shape), high <= 2^31 (bias below high / 2^32)."""
-    bits = words(seeds, draw, math.prod(shape), restart)
+    bits = words(seeds, draw, math.prod(shape), restart, step)
     return ((bits * high) >> 32).reshape(seeds.shape[0], *shape)
+
+
+def _column(values: Tensor | int) -> Tensor | int:
+    return values[:, None] if isinstance(values, Tensor) and values.dim() else values

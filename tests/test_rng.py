@@ -45,11 +45,11 @@ def philox_in_python(counter: list[int], key: list[int]) -> list[int]:
     return [a, b, c, d]
 
 
-@given(SEED, st.integers(0, 2**31), st.integers(0, 2**31))
-def test_words_are_philox_of_seed_draw_restart_and_position(seed: int, draw: int, restart: int) -> None:
+@given(SEED, st.integers(0, 2**31), st.integers(0, 2**31), st.integers(0, 2**31 - 1))
+def test_words_are_philox_of_seed_draw_restart_step_and_position(seed: int, draw: int, restart: int, step: int) -> None:
     key = [seed & 0xFFFFFFFF, seed >> 32]
-    expected = [philox_in_python([block, draw, restart, 0], key) for block in range(2)]
-    assert rng.words(torch.tensor([seed]), draw, 7, restart).tolist() == [list(itertools.chain(*expected))[:7]]
+    expected = [philox_in_python([block, draw, restart, step], key) for block in range(2)]
+    assert rng.words(torch.tensor([seed]), draw, 7, restart, step).tolist() == [list(itertools.chain(*expected))[:7]]
 
 
 # Distributions.
@@ -93,7 +93,7 @@ def test_neighbouring_values_and_rows_are_uncorrelated() -> None:
 
 @pytest.mark.parametrize("word", [0, 1, 2**31, 2**32 - 1])
 def test_extreme_words_give_values_in_range(monkeypatch: pytest.MonkeyPatch, word: int) -> None:
-    def same(seeds: Tensor, draw: int, count: int, restart: Any = 0) -> Tensor:
+    def same(seeds: Tensor, draw: int, count: int, restart: Any = 0, step: Any = 0) -> Tensor:
         return torch.full((len(seeds), count), word)
 
     monkeypatch.setattr(rng, "words", same)
@@ -131,12 +131,23 @@ def test_each_row_may_have_a_restart_of_its_own() -> None:
         assert torch.equal(mixed[rows], rng.uniform(SEEDS[rows], rng.Draw.START_NOISE, (4,), restart))
 
 
-def test_draws_restarts_and_seeds_share_no_block() -> None:
+def test_each_row_may_be_at_a_step_of_its_own() -> None:
+    steps = (torch.arange(len(SEEDS)) % 3).to(torch.int32)
+    mixed = rng.uniform(SEEDS, rng.Draw.SQUARE, (4,), 1, step=steps)
+    for step in range(3):
+        rows = steps == step
+        assert torch.equal(mixed[rows], rng.uniform(SEEDS[rows], rng.Draw.SQUARE, (4,), 1, step=step))
+    assert torch.equal(rng.words(SEEDS, 5, 4, 1), rng.words(SEEDS, 5, 4, 1, step=0))
+
+
+def test_draws_restarts_steps_and_seeds_share_no_block() -> None:
     """256 blocks of each stream; two of them would be equal by chance once in 10^29."""
     draws = (*rng.Draw, *(rng.Draw.AUGMENT + 64 * i + j for i in range(3) for j in range(2)))
-    streams = [(draw, restart) for draw in sorted(set(map(int, draws))) for restart in (0, 1, 2)]
+    streams = [
+        (draw, *place) for draw in sorted(set(map(int, draws))) for place in itertools.product((0, 1, 2), repeat=2)
+    ]
     near = torch.cat((SEEDS[:2], SEEDS[:2] ^ 1, SEEDS[:2] ^ (1 << 40)))
-    blocks = torch.cat([rng.words(near, draw, 64, restart).reshape(-1, 4) for draw, restart in streams])
+    blocks = torch.cat([rng.words(near, draw, 64, restart, step).reshape(-1, 4) for draw, restart, step in streams])
     assert len(blocks.unique(dim=0)) == len(blocks)
 
 
