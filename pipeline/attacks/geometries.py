@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -11,17 +11,22 @@ from torch import Tensor
 
 from pipeline import rng
 from pipeline.attacks import grid
-from pipeline.attacks.grid import per_row
+from pipeline.attacks.grid import per_row, row_sum, safe
 
 
 class Geometry(Protocol):
     """A norm ball cut with the box [0, 1]. Images are float32 (N, C, H, W); radii and sizes are float32 (N,)."""
 
-    name: str
+    name: ClassVar[str]
     """Value of the `norm` column."""
 
-    def start(self, clean: Tensor, radius: Tensor, seeds: Tensor, restart: Tensor) -> Tensor:
-        """Images uniform in the ball, cut to the box. `seeds` and `restart`: int64 (N,)."""
+    def start(
+        self, clean: Tensor, radius: Tensor, seeds: Tensor, restart: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
+        """Images uniform in the ball, cut to the box. `seeds` and `restart`: int64 (N,).
+
+        `mask`: 1 where values may change, else 0, float32 (N, 1, H, W); the ball is then that of those values.
+        """
         ...
 
     def steepest(self, gradient: Tensor, images: Tensor) -> Tensor:
@@ -52,11 +57,14 @@ class Geometry(Protocol):
 class Linf:
     """Largest change of any value."""
 
-    name = "Linf"
+    name: ClassVar[str] = "Linf"
 
-    def start(self, clean: Tensor, radius: Tensor, seeds: Tensor, restart: Tensor) -> Tensor:
+    def start(
+        self, clean: Tensor, radius: Tensor, seeds: Tensor, restart: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
         """Every value uniform in [-radius, radius] about the clean one, cut to the box."""
         noise = rng.uniform(seeds, rng.Draw.START_NOISE, tuple(clean.shape[1:]), restart).mul_(2).sub_(1)
+        noise = noise if mask is None else noise * mask
         return noise.mul_(per_row(radius, clean)).add_(clean).clamp_(0, 1)
 
     def steepest(self, gradient: Tensor, images: Tensor) -> Tensor:
@@ -88,20 +96,20 @@ class Linf:
 class L2:
     """Euclidean norm of the change of the whole image."""
 
-    name = "L2"
+    name: ClassVar[str] = "L2"
 
-    def start(self, clean: Tensor, radius: Tensor, seeds: Tensor, restart: Tensor) -> Tensor:
+    def start(
+        self, clean: Tensor, radius: Tensor, seeds: Tensor, restart: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
         """Uniform in the ball (normal direction, length radius * U^(1/d)), cut to the box."""
-        shape = tuple(clean.shape[1:])
-        noise = rng.normal(seeds, rng.Draw.START_NOISE, shape, restart)
-        share = rng.uniform(seeds, rng.Draw.START_RADIUS, (), restart).pow(1.0 / clean[0].numel())
-        return noise.mul_(per_row(radius * share / self.norm(noise), clean)).add_(clean).clamp_(0, 1)
+        noise = rng.normal(seeds, rng.Draw.START_NOISE, tuple(clean.shape[1:]), restart)
+        return scaled_into_ball(self, noise, clean, radius, seeds, restart, mask)
 
     def steepest(self, gradient: Tensor, images: Tensor) -> Tensor:
         """The gradient scaled to length 1."""
         # Gradients of confident rows lie near 1e-25, and their squares are 0 in float32: scale before squaring.
-        scaled = gradient / per_row(_safe(gradient.flatten(1).abs().amax(dim=1)), gradient)
-        return scaled.div_(per_row(_safe(self.norm(scaled)), gradient))
+        scaled = gradient / per_row(safe(gradient.flatten(1).abs().amax(dim=1)), gradient)
+        return scaled.div_(per_row(safe(self.norm(scaled)), gradient))
 
     def project(self, images: Tensor, clean: Tensor, radius: Tensor) -> Tensor:
         """Scaled back to the sphere where outside it, then cut to the box, which cannot leave the ball again.
@@ -109,7 +117,7 @@ class L2:
         Lands in both sets; where the box cuts it is not the nearest such point.
         """
         change = images - clean
-        factor = (radius / _safe(self.norm(change))).clamp_(max=1)
+        factor = (radius / safe(self.norm(change))).clamp_(max=1)
         return change.mul_(per_row(factor, images)).add_(clean).clamp_(0, 1)
 
     def norm(self, change: Tensor) -> Tensor:
@@ -130,5 +138,17 @@ class L2:
         return grid.round_l2(images, levels, budget)
 
 
-def _safe(divisor: Tensor) -> Tensor:
-    return torch.where(divisor > 0, divisor, 1)
+def scaled_into_ball(
+    geometry: Geometry,
+    noise: Tensor,
+    clean: Tensor,
+    radius: Tensor,
+    seeds: Tensor,
+    restart: Tensor,
+    mask: Tensor | None,
+) -> Tensor:
+    """Clean images moved along `noise` by radius * U^(1/d), d being the number of values that may change."""
+    free = clean[0].numel() if mask is None else safe(row_sum(mask.expand_as(clean)))
+    noise = noise if mask is None else noise * mask
+    share = rng.uniform(seeds, rng.Draw.START_RADIUS, (), restart).pow(1 / free)
+    return noise.mul_(per_row(radius * share / safe(geometry.norm(noise)), clean)).add_(clean).clamp_(0, 1)

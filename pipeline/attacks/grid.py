@@ -1,6 +1,7 @@
 """The 8-bit grid: what an image becomes when it is stored, without ever leaving its budget.
 
 Budgets are whole numbers here. Linf: 8-bit levels that fit in eps. L2: largest sum of squared level changes.
+L1: largest sum of level changes.
 """
 
 from __future__ import annotations
@@ -26,6 +27,11 @@ def l2_budget(eps: NDArray[np.float64]) -> NDArray[np.int64]:
     return ((eps * 255) ** 2 + LEVEL_SLACK).astype(np.int64)
 
 
+def l1_budget(eps: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Largest whole sum of level changes within L1 budgets on the [0, 1] scale."""
+    return linf_budget(eps)
+
+
 def round_linf(images: Tensor, levels: Tensor, budget: Tensor) -> Tensor:
     """Nearest levels (halves to even) within `budget` levels of the clean ones.
 
@@ -48,34 +54,82 @@ def round_l2(images: Tensor, levels: Tensor, budget: Tensor) -> Tensor:
     fits = _squares(nearest) <= budget
     if images.device.type == "cpu" and bool(fits.all()):  # on an accelerator the question would cost a synchronisation
         return nearest + levels
-    size = change.abs() * _INWARD
+    size = change.abs().mul_(_INWARD)
     low, high = torch.zeros_like(budget, dtype=torch.float32), torch.full_like(budget, 0.5, dtype=torch.float32)
+    kept = torch.empty_like(size)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        holds = _squares(torch.floor(size + per_row(middle, size))) <= budget
+        holds = _squares(torch.add(size, per_row(middle, size), out=kept).floor_()) <= budget
         low, high = torch.where(holds, middle, low), torch.where(holds, high, middle)
-    kept = torch.floor(size + per_row(low, size))
-    kept = kept + _affordable(kept, torch.floor(size + per_row(high, size)), budget - _squares(kept))
-    return torch.where(per_row(fits, images), nearest, kept.copysign(change)) + levels
+    torch.add(size, per_row(low, size), out=kept).floor_()
+    more = torch.floor(size + per_row(high, size)) - kept
+    kept = kept + _affordable(more * (2 * kept + 1), budget - _squares(kept))
+    return torch.where(per_row(fits, images), nearest, kept.copysign_(change)) + levels
 
 
-def _affordable(kept: Tensor, wished: Tensor, left: Tensor) -> Tensor:
-    """1 for each value that may grow by a level, first come first served within what is left of the budget."""
-    cost = ((wished - kept) * (2 * kept + 1)).flatten(1).double()
-    granted = (cost > 0) & (cost.cumsum(dim=1) <= left[:, None])
-    return granted.view_as(kept).to(kept.dtype)
+def round_l1(images: Tensor, levels: Tensor, budget: Tensor) -> Tensor:
+    """Nearest levels, rounded towards the clean ones as far as the sum of changes demands.
+
+    Every level costs the same, so the values with the largest fractions keep theirs, to 1/2048 of a level and then in
+    order of position: of the images in the budget this is the nearest. Arguments and result as `round_linf`; images
+    out of the ball are scaled into it first.
+    """
+    change = images * 255 - levels
+    nearest = torch.round(images * 255) - levels
+    fits = _total(nearest.abs()) <= budget
+    if images.device.type == "cpu" and bool(fits.all()):  # on an accelerator the question would cost a synchronisation
+        return nearest.add_(levels)
+    size = change.abs()
+    whole = torch.floor(size)
+    out = _total(whole) > budget
+    size.mul_(per_row(torch.where(out, budget / safe(_total(size)) * _INWARD, 1).float(), size))
+    torch.floor(size, out=whole)
+    left = budget - _total(whole)
+    fraction = size.sub_(whole)
+    low, high = torch.full_like(budget, 0.5, dtype=torch.float32), torch.ones_like(budget, dtype=torch.float32)
+    up = torch.empty_like(fraction)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        holds = row_sum(torch.ge(fraction, per_row(middle, fraction), out=up)) <= left
+        low, high = torch.where(holds, low, middle), torch.where(holds, middle, high)
+    torch.ge(fraction, per_row(high, fraction), out=up)
+    wished = torch.ge(fraction, per_row(low, fraction)).to(up.dtype).sub_(up)
+    whole += up + _affordable(wished, left - row_sum(up))
+    return torch.where(per_row(fits, images), nearest, whole.copysign_(change)) + levels
+
+
+def _affordable(cost: Tensor, left: Tensor) -> Tensor:
+    """1 for each value whose cost can be paid, first come first served within what is left; 0 where there is none."""
+    costs = cost.flatten(1).double()
+    granted = (costs > 0) & (costs.cumsum(dim=1) <= left[:, None])
+    return granted.view(cost.shape).to(cost.dtype)
 
 
 def _squares(change: Tensor) -> Tensor:
-    # Sums of squared levels pass 2^24 on photographs, where float32 stops counting.
-    return change.flatten(1).square().sum(dim=1, dtype=torch.float64)
+    return _total(change.square())
+
+
+def _total(whole: Tensor) -> Tensor:
+    # Sums of levels and of their squares pass 2^24 on photographs, where float32 stops counting.
+    return whole.sum(dim=tuple(range(1, whole.dim())), dtype=torch.float64)
 
 
 def within(pixels: Tensor, clean: Tensor, budget: Tensor, norm: str) -> Tensor:
-    """Whether uint8 rows keep their budget, bool (N,), counted in integers. `norm`: Linf or L2."""
-    change = (pixels.to(torch.int64) - clean.to(torch.int64)).flatten(1)
-    spent = change.abs().amax(dim=1) if norm == "Linf" else change.square().sum(dim=1)
-    return spent <= budget
+    """Whether uint8 rows keep their budget, bool (N,), counted in integers. `norm`: Linf, L2 or L1."""
+    change = (pixels.to(torch.int64) - clean.to(torch.int64)).flatten(1).abs()
+    if norm == "Linf":
+        return change.amax(dim=1) <= budget
+    return (change if norm == "L1" else change.square()).sum(dim=1) <= budget
+
+
+def row_sum(values: Tensor) -> Tensor:
+    """Sum over each row of (N, ...), (N,)."""
+    return values.sum(dim=tuple(range(1, values.dim())))
+
+
+def safe(divisor: Tensor) -> Tensor:
+    """1 in place of what cannot be divided by."""
+    return torch.where(divisor > 0, divisor, 1)
 
 
 def per_row(values: Tensor, like: Tensor) -> Tensor:
