@@ -2,79 +2,14 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from schemas.attack_recipe import Attack as Attack  # noqa: PLC0414 - named twice, mypy lets others import it from here
+from schemas.attack_recipe import Probability
 from schemas.base import Spec
-from schemas.quantities import Amount, Rational, bounds
-
-Probability = Annotated[float, Field(ge=0, le=1)]
-
-
-class Attack(Spec):
-    """Adversarial rows: each source row moved within a budget until the model errs."""
-
-    kind: Literal["attack"] = "attack"
-    name: Literal["fgsm", "pgd", "apgd_ce", "apgd_dlr"]
-    """Which attack; `fgsm` is one step of the whole budget, `pgd` is Madry et al. 2018, `apgd_ce` and `apgd_dlr` are
-    Auto-PGD (Croce and Hein 2020) on cross-entropy and on the scale-free difference of logits ratio."""
-    norm: Literal["linf", "l2"] = "linf"
-    """Norm that the budget is measured in."""
-    eps: Amount
-    """Budget on the [0, 1] pixel scale (for L2: of the whole image's Euclidean norm)."""
-    step_size: Amount | None = None
-    """Length of a step in the same norm and scale. Unset: 2.5 * eps / steps, eps for fgsm, and for apgd
-    2 * eps, from which it halves."""
-    steps: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    """Gradient steps per start. Unset: 10, 1 for fgsm, 100 for apgd."""
-    restarts: Annotated[int, Field(ge=1, le=1_000)] = 1
-    """Starts per row; the best is kept."""
-    random_start: bool | None = None
-    """Start uniformly inside the ball. Unset: true, and false for fgsm."""
-    target: Literal["random", "least_likely", "next"] | Annotated[int, Field(ge=0)] | None = None
-    """Class to reach: drawn per row, the least likely one, label + 1, or a class number. Unset: any error."""
-    stop: Literal["success", "never"] = "never"
-    """success: a row is done at its first fall (evaluation); never: all steps are spent, worst row kept (training)."""
-
-    @model_validator(mode="after")
-    def _sound(self) -> Attack:
-        low, high = bounds(self.eps)
-        if low < 0:
-            raise ValueError(f"eps: got {low}; wants 0 or more")
-        if self.norm == "linf" and high > 1:
-            raise ValueError(f"eps: got {high}; {_too_large(high)}")
-        smallest, largest = bounds(self.step_size) if self.step_size is not None else (1, 1)
-        if smallest <= 0:
-            raise ValueError(f"step_size: got {smallest}; wants more than 0")
-        if self.norm == "linf" and largest > 1:
-            raise ValueError(f"step_size: got {largest}; {_too_large(largest)}")
-        if self.name == "fgsm" and self.steps not in (None, 1):
-            raise ValueError(f"steps: got {self.steps}; fgsm takes one step, use pgd for more")
-        return self
-
-    def resolved(self) -> Attack:
-        """The same attack with every unset setting written out, `step_size` excepted where eps is a range."""
-        steps = self.steps or (1 if self.name == "fgsm" else 10 if self.name == "pgd" else 100)
-        step_size = self.step_size
-        if step_size is None and isinstance(self.eps, Fraction) and self.eps > 0:
-            step_size = self.eps * self.step_share(steps)
-            # A sign step of 1 already crosses the whole pixel range.
-            step_size = min(step_size, Fraction(1)) if self.norm == "linf" else step_size
-        start = self.name != "fgsm" if self.random_start is None else self.random_start
-        return self.model_copy(update={"steps": steps, "step_size": step_size, "random_start": start})
-
-    def step_share(self, steps: int) -> Fraction:
-        """Length of an unset step, as a share of eps."""
-        if self.name == "fgsm":
-            return Fraction(1)
-        return Fraction(5, 2 * steps) if self.name == "pgd" else Fraction(2)
-
-
-def _too_large(amount: Fraction | int) -> str:
-    hint = f" (write {amount}/255, not {amount})" if amount.denominator == 1 and amount <= 255 else ""
-    return f"wants at most 1, pixels lie in [0, 1]{hint}"
+from schemas.quantities import Rational
 
 
 class HorizontalFlip(Spec):
