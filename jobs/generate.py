@@ -37,6 +37,8 @@ def make(job: Job, address: str | None = None) -> Outcome:
     with stop_on_signal() as stop, showing() as show:
         outcome = run_job(job, address=address, stop=stop, on_progress=show)
     say(sentence(outcome, job.output.path))
+    for warning in outcome.manifest.warnings if outcome.manifest else ():
+        say(f"Warning: {warning}")
     return outcome
 
 
@@ -69,6 +71,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "shards": len(outcome.plan.shards),
         "shards_made": outcome.shards_made,
         "failures": [f.model_dump() for f in outcome.manifest.failures] if outcome.manifest else [],
+        "warnings": list(outcome.manifest.warnings) if outcome.manifest else [],
         "made": outcome.made.model_dump(),
         "totals": totals.model_dump(),
         "exit_code": int(exit_code(outcome)),

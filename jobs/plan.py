@@ -33,7 +33,11 @@ def plan(job: JobFile, overrides: Overrides = None, as_json: AsJson = False) -> 
     kind = "grey" if image.channels == 1 else "RGB"
     classes = count(len(state.plan.classes), "class", "classes")
     say(f"Run {state.plan.run_id}: {classes}, rows of {image.width} x {image.height} pixels, {kind}.")
-    say(f"{done} of {count(len(state.plan.shards), 'shard')} are done; `hardset generate {job}` makes the rest.")
+    total = count(len(state.plan.shards), "shard")
+    if done == len(state.plan.shards):
+        say(f"All {total} are done; nothing is left to make.")
+    else:
+        say(f"{done} of {total} are done; `hardset generate {job}` makes the rest.")
     give(
         {"run_id": state.plan.run_id, "shards": len(state.plan.shards), "done": done, "recipes": recipes},
         as_json=as_json,

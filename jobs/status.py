@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table
 
-from jobs.console import AsJson, OutputFolder, console, give
+from jobs.console import AsJson, OutputFolder, console, give, say
+from pipeline.signals import run_warnings
 from pipeline.sinks.ledger import Ledger, run_ids
 from pipeline.storage import Folder
 from schemas.errors import JobError
+from schemas.records import Plan, Receipt
 
 
 def status(out: OutputFolder, as_json: AsJson = False) -> None:
@@ -28,6 +31,9 @@ def status(out: OutputFolder, as_json: AsJson = False) -> None:
         row = (run["run_id"], run["job"], run["state"], shards, f"{run['rows']:,}", success, f"{run['quarantined']:,}")
         table.add_row(*row)
     console.print(table)
+    for run in runs:
+        for warning in run["warnings"]:
+            say(f"Warning: run {run['run_id'][:8]}: {warning}")
     give({"runs": runs}, as_json=as_json)
 
 
@@ -35,7 +41,8 @@ def run_state(folder: Folder, run_id: str) -> dict[str, Any]:
     """Figures of one run: from its manifest, or while there is none from its receipts."""
     ledger = Ledger(folder, run_id)
     plan, manifest = ledger.plan(), ledger.manifest()
-    parts = manifest.outputs if manifest else tuple(ledger.receipts().values())
+    receipts = {} if manifest else ledger.receipts()
+    parts = manifest.outputs if manifest else tuple(receipts.values())
     return {
         "run_id": run_id,
         "job": plan.job["name"] if plan else "?",
@@ -47,4 +54,12 @@ def run_state(folder: Folder, run_id: str) -> dict[str, Any]:
         "success": sum(part.counts.success for part in parts),
         "quarantined": sum(part.counts.quarantined for part in parts),
         "failed_shards": len(manifest.failures) if manifest else 0,
+        "warnings": list(manifest.warnings if manifest else _warnings_so_far(plan, receipts)),
     }
+
+
+def _warnings_so_far(plan: Plan | None, receipts: Mapping[str, Receipt]) -> tuple[str, ...]:
+    if plan is None:
+        return ()
+    outputs = [receipts[shard.key].output(shard) for shard in plan.shards if shard.key in receipts]
+    return run_warnings(plan.job["recipes"], outputs)

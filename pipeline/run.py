@@ -18,6 +18,7 @@ from pipeline.devices import driver_device
 from pipeline.models.preflight import check_model
 from pipeline.plan import make_plan
 from pipeline.recipes import recipe_text
+from pipeline.signals import run_warnings
 from pipeline.sinks.card import write_card
 from pipeline.sinks.environment import versions
 from pipeline.sinks.lease import Lease, hold_lease
@@ -91,7 +92,7 @@ def look(job: Job) -> State:
         if _files_exist(output, present)
     }
     for key, receipt in ledger.receipts().items():
-        output = _output(plan, receipt)
+        output = receipt.output(plan.shards[receipt.index])
         if _files_exist(output, present):
             done[key] = output
     return State(plan, folder, done, ledger.manifest())
@@ -159,7 +160,7 @@ def _work_off(
                 if not lease.held():
                     raise RunError(f"{state.folder.name}: another run took the output over; this one has stopped")
                 if isinstance(result, Receipt):
-                    done[result.key] = _output(plan, result)
+                    done[result.key] = result.output(plan.shards[result.index])
                     made, shards_made = made + result.counts, shards_made + 1
                 else:
                     failures.append(result)
@@ -200,21 +201,7 @@ def make_manifest(job: Job, plan: Plan, done: dict[str, Output], failures: Seque
         started=started,
         finished=_now(),
         environment=versions(),
-    )
-
-
-def _output(plan: Plan, receipt: Receipt) -> Output:
-    shard = plan.shards[receipt.index]
-    return Output(
-        index=receipt.index,
-        key=receipt.key,
-        run_id=receipt.run_id,
-        split=shard.split,
-        recipe=shard.recipe,
-        data=receipt.data,
-        content_sha256=receipt.content_sha256,
-        quarantine=receipt.quarantine,
-        counts=receipt.counts,
+        warnings=run_warnings(plan.job["recipes"], outputs),
     )
 
 

@@ -15,6 +15,7 @@ from pipeline.bench import Bench
 from pipeline.columns import Columns, judged_columns, provenance_columns, select
 from pipeline.recipes import recipe_text
 from pipeline.rows import CleanRows, MadeRows, Reject
+from pipeline.signals import signals_of
 from pipeline.sinks.ledger import Ledger
 from pipeline.sinks.parquet import check_file, encode_quarantine, encode_rows
 from pipeline.sinks.png import decode_png, encode_png
@@ -93,13 +94,16 @@ def _judge(
     rejects = (*unread, *made.rejects, *_unjudged(clean, made, judged.finite))
     attacked = _attacked(columns) & judged.finite if kind == ADVERSARIAL else np.zeros(len(made), bool)
     counts = _counts(shard, bench.variants(shard.recipe), columns, judged.finite, keep, rejects)
-    return MadeShard(select(columns, keep), rejects, counts.model_copy(update={"attacked": int(attacked.sum())}))
+    if kind == ADVERSARIAL:
+        signals = signals_of(columns, attacked) | (judged.transfer.signals(attacked) if judged.transfer else {})
+        counts = counts.model_copy(update={"attacked": int(attacked.sum()), "signals": signals})
+    return MadeShard(select(columns, keep), rejects, counts)
 
 
 def _attacked(columns: Columns) -> NDArray[np.bool_]:
-    """Rows that success is counted over: the clean prediction was right; for targeted attacks any row."""
+    """Rows that success is counted over: the clean prediction was right; for targets, any but the label's own."""
     if columns.get("target_label") is not None:
-        return np.ones(len(columns["row_id"]), bool)
+        return np.asarray(np.asarray(columns["target_label"]) != columns["label"], bool)
     return np.asarray(columns["clean_pred"] == columns["label"], bool)
 
 

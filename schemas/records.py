@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from schemas.base import Spec
 
 
@@ -103,12 +105,18 @@ class Counts(Spec):
     dropped: int = 0
     """Resisting rows left out because the job keeps successes only."""
     attacked: int = 0
-    """Adversarial rows whose clean prediction was right (any, for targeted attacks): what success is counted over."""
+    """Adversarial rows whose clean prediction was right (for targeted attacks, any whose
+    target is not their label): what success is counted over."""
     success: int = 0
     """Of those, rows that the stored image fools."""
+    signals: dict[str, int] = Field(default_factory=dict)
+    """Attacked rows by what they signal: `flag:<name>`, `found_by:<attack>` (of successes), `several_steps` (rows that
+    took more than one step) and `several_steps:no_rise`. Sorted; nothing is listed with 0."""
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(**{k: getattr(self, k) + getattr(other, k) for k in Counts.model_fields})
+        numbers = {k: getattr(self, k) + getattr(other, k) for k in Counts.model_fields if k != "signals"}
+        names = sorted({*self.signals, *other.signals})
+        return Counts(**numbers, signals={k: self.signals.get(k, 0) + other.signals.get(k, 0) for k in names})
 
 
 class Receipt(Spec):
@@ -128,6 +136,20 @@ class Receipt(Spec):
     finished: str
     host: str
     device: str
+
+    def output(self, shard: Shard) -> Output:
+        """The committed `shard` as a manifest lists it."""
+        return Output(
+            index=self.index,
+            key=self.key,
+            run_id=self.run_id,
+            split=shard.split,
+            recipe=shard.recipe,
+            data=self.data,
+            content_sha256=self.content_sha256,
+            quarantine=self.quarantine,
+            counts=self.counts,
+        )
 
 
 class Failure(Spec):
@@ -178,3 +200,5 @@ class Manifest(Spec):
     finished: str
     environment: dict[str, str]
     """Versions of Python and of the libraries that touch the rows."""
+    warnings: tuple[str, ...] = ()
+    """What casts doubt on the attacks of the run, such as masked gradients, one sentence each with the remedy."""

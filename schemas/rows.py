@@ -86,7 +86,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("float_margin", _f32, "A", "the same before storing"),
     Column("margin", _f32, "A", "the same on the stored image"),
     Column("confidence", _f32, "A", "softmax probability of `pred` on the stored image"),
-    Column("success", pa.bool_(), "A", "clean_pred = label and pred != label; targeted: pred = target_label"),
+    Column("success", pa.bool_(), "A", "clean_pred = label and pred != label; targeted: pred = target_label != label"),
     Column("linf_levels", _i32, "A", "largest change of a value, in 8-bit levels"),
     Column("l2", _f32, "A", "Euclidean norm of the change, [0, 1] pixel scale"),
     Column("verify_id", _string, "A", "how the verdict was computed, such as fp32-tf32off-b256"),

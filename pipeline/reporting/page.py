@@ -20,6 +20,7 @@ from pipeline.reporting.sections import (
     margins,
     norms,
     recipes,
+    signals,
     warnings,
 )
 from pipeline.reporting.statistics import gather
@@ -27,6 +28,7 @@ from pipeline.storage import Folder
 from schemas.records import Manifest
 
 SECTIONS: tuple[Section, ...] = (
+    Section("signals", "Signals", signals),
     Section("recipes", "Recipes", recipes),
     Section("examples", "Examples", gallery),
     Section("classes", "Classes", classes),

@@ -12,6 +12,8 @@ from pipeline.reporting.notices import Notice, notices
 from pipeline.reporting.statistics import RecipeStatistics, Statistics, Tally
 from pipeline.reporting.tables import Column, aside, detail, table
 from pipeline.reporting.wording import NONE, class_name, clipped, counted, percent, recipe_details, recipe_title
+from pipeline.signals import flag_counts
+from schemas.flags import FLAGS
 from schemas.rows import ADVERSARIAL, AUGMENTED, GENERATED
 
 MOST_CLASSES = 40
@@ -85,6 +87,22 @@ def warnings(content: Content) -> Markup | None:
 def _notice(notice: Notice) -> Markup:
     word = "Warning: " if notice.warning else "Note: "
     return element("li", element("strong", word), notice.text, class_="warning" if notice.warning else None)
+
+
+def signals(content: Content) -> Markup | None:
+    """What the run warns of, and the flags that its rows carry; None where there is no warning."""
+    statistics = content.statistics
+    if not statistics.manifest.warnings:
+        return None
+    listed = [element("li", text, class_="warning") for text in statistics.manifest.warnings]
+    columns = (Column("Recipe"), Column("Flag"), Column("Attacked rows", figures=True))
+    rows: list[list[Child]] = [
+        [numbered(recipe), detail(flag, FLAGS[flag].meaning), aside(f"{count:,}", f"of {recipe.counts.attacked:,}")]
+        for recipe in statistics.attacks
+        for flag, count in flag_counts(recipe.counts).items()
+    ]
+    flagged = table("Flags that attacked rows carry", columns, rows) if rows else None
+    return join(element("ul", listed, class_="notices"), flagged)
 
 
 def recipes(content: Content) -> Markup:

@@ -33,7 +33,7 @@ class Tally:
 
     rows: int = 0
     attacked: int = 0
-    """Adversarial rows that success is counted over: the clean prediction was right; for targeted attacks any."""
+    """Adversarial rows that success is counted over: the clean prediction was right, or the target is not the label."""
     success: int = 0
     clean_judged: int = 0
     """Rows with a prediction on the clean pixels."""
@@ -211,7 +211,8 @@ def _present(rows: pa.RecordBatch, name: str) -> NDArray[np.float64]:
 def attacked(rows: pa.RecordBatch) -> Any:
     """Which rows success is counted over, as `Tally.attacked` says: Arrow booleans without nulls."""
     right = pc.fill_null(pc.equal(rows.column("clean_pred"), rows.column("label")), False)
-    counted = pc.or_(pc.is_valid(rows.column("target_label")), right)
+    target, label = rows.column("target_label"), rows.column("label")
+    counted = pc.if_else(pc.is_valid(target), pc.fill_null(pc.not_equal(target, label), False), right)
     judged = pc.and_(pc.equal(rows.column("kind"), ADVERSARIAL), pc.is_valid(rows.column("success")))
     return pc.and_(judged, counted)
 

@@ -78,6 +78,7 @@ def _body(folder: Folder, manifest: Manifest) -> str:
     sections = [
         f"# {manifest.job['name']}",
         _summary(manifest),
+        *_warnings(manifest),
         "## Recipes\n\n" + _recipes(manifest),
         "## Models\n\n" + _models(manifest),
         "## How to load\n\n" + _LOADING.format(folder="path/to/this/folder", first=_first(manifest)),
@@ -103,6 +104,11 @@ def _summary(manifest: Manifest) -> str:
     if manifest.failures:
         lines.append(f"* **{len(manifest.failures)} shards failed and are missing**; start the job again to make them")
     return "\n".join(lines)
+
+
+def _warnings(manifest: Manifest) -> list[str]:
+    """A section that says what casts doubt on the attacks; none where nothing does."""
+    return ["## Warnings\n\n" + "\n".join(f"* {text}" for text in manifest.warnings)] if manifest.warnings else []
 
 
 def _recipes(manifest: Manifest) -> str:

@@ -267,17 +267,7 @@ def _commit(
         host="host",
         device="cpu",
     )
-    return Output(
-        index=shard.index,
-        key=shard.key,
-        run_id=plan.run_id,
-        split=shard.split,
-        recipe=shard.recipe,
-        data=receipt.data,
-        content_sha256=content,
-        quarantine=receipt.quarantine,
-        counts=counts,
-    )
+    return receipt.output(shard)
 
 
 def _manifest(plan: Plan, job: Job, outputs: list[Output], setting: Setting) -> Manifest:

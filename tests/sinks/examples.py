@@ -12,7 +12,7 @@ from pipeline.sinks.parquet import encode_quarantine, encode_rows
 from pipeline.sinks.png import encode_png
 from pipeline.storage import Folder
 from schemas.digests import content_sha256, image_sha256, row_id
-from schemas.records import Counts, Failure, Image, Manifest, Output, Plan, Receipt, Shard
+from schemas.records import Counts, Failure, Image, Manifest, Plan, Receipt, Shard
 from schemas.rows import ADVERSARIAL, AUGMENTED, CONTRACT_VERSION, GENERATED, schema_sha256
 
 CLASSES = ("no", "été: 7", "tench, Tinca tinca")
@@ -125,14 +125,7 @@ def manifest_of(
     failures: tuple[Failure, ...] = (),
 ) -> Manifest:
     """The manifest of committed shards."""
-    outputs = tuple(
-        Output(
-            split=shard.split,
-            recipe=shard.recipe,
-            **{name: getattr(receipt, name) for name in Output.model_fields if hasattr(receipt, name)},
-        )
-        for shard, receipt in zip(shards, receipts, strict=True)
-    )
+    outputs = tuple(receipt.output(shard) for shard, receipt in zip(shards, receipts, strict=True))
     plan = plan_of(shards, run_id=receipts[-1].run_id)
     return Manifest(
         contract=plan.contract,

@@ -1,0 +1,135 @@
+"""Gradient masking, told by its symptoms: flags are counted shard by shard, and a run warns where they are many.
+
+The symptoms are those of Athalye et al. 2018 (https://arxiv.org/abs/1802.00420) and of the checks of AutoAttack (Croce
+and Hein 2020, https://arxiv.org/abs/2003.01690), whose threshold for Square is used here.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.flags import FLAGS, flags_of
+from schemas.records import Counts, Output
+
+GRADIENT_FREE = "square"
+"""The attack that searches without gradients."""
+SEVERAL_STEPS = "several_steps"
+_SQUARE_SHARE = Fraction(2, 1000)
+_ZERO_GRADIENT_SHARE = Fraction(1, 100)
+_NO_RISE_SHARE = Fraction(1, 2)
+
+
+def signals_of(columns: Mapping[str, Any], attacked: NDArray[np.bool_]) -> dict[str, int]:
+    """What `Counts.signals` holds, for rows with the columns `flags`, `found_by`, `success` and `steps`.
+
+    `attacked` (N,): the rows that success is counted over.
+    """
+    found: defaultdict[str, int] = defaultdict(int)
+    several = np.asarray(columns["steps"]) > 1
+    for i in map(int, np.flatnonzero(attacked)):
+        flags = flags_of(columns["flags"][i])
+        for flag in flags:
+            found[f"flag:{flag}"] += 1
+        if several[i]:
+            found[SEVERAL_STEPS] += 1
+            if "no_rise" in flags:
+                found[f"{SEVERAL_STEPS}:no_rise"] += 1
+        if columns["success"][i]:
+            found[f"found_by:{columns['found_by'][i]}"] += 1
+    return dict(sorted(found.items()))
+
+
+def flag_counts(counts: Counts) -> dict[str, int]:
+    """Attacked rows by flag, in the order of `FLAGS`."""
+    return {name: counts.signals[f"flag:{name}"] for name in FLAGS if f"flag:{name}" in counts.signals}
+
+
+def run_warnings(recipes: Sequence[Mapping[str, Any]], parts: Iterable[Output]) -> tuple[str, ...]:
+    """The warnings of a whole run. `recipes`: as the plan's job lists them; `parts`: its committed shards."""
+    counts: defaultdict[int, Counts] = defaultdict(Counts)
+    for part in parts:
+        counts[part.recipe] += part.counts
+    return tuple(
+        f"Recipe {position + 1} ({recipe['name']}, {recipe['norm']}): {text}"
+        for position, recipe in enumerate(recipes)
+        if recipe["kind"] == "attack"
+        for text in warnings_of(counts[position], recipe)
+    )
+
+
+def warnings_of(counts: Counts, recipe: Mapping[str, Any]) -> list[str]:
+    """One sentence for each symptom that an attack's rows show: what, how many, what it means, what to do."""
+    found = []
+    for symptom in _SYMPTOMS:
+        rows = counts.signals.get(symptom.signal, 0)
+        of = counts.signals.get(SEVERAL_STEPS, 0) if symptom.several_steps else counts.attacked
+        if rows > symptom.share * of and symptom.applies(recipe):
+            found.append(symptom.text.format(rows=_of(rows, of, several_steps=symptom.several_steps)))
+    return found
+
+
+def _of(rows: int, attacked: int, *, several_steps: bool) -> str:
+    noun = f"attacked row{'' if attacked == 1 else 's'}{' with more than one step' if several_steps else ''}"
+    return f"{rows:,} of {attacked:,} {noun} ({rows / attacked:.1%})"
+
+
+@dataclass(frozen=True)
+class _Symptom:
+    signal: str
+    share: Fraction
+    """Of the rows it is counted over; more than this is worth a warning."""
+    text: str
+    several_steps: bool = False
+    """Counted over attacked rows with more than one step, and not over all attacked rows."""
+    applies: Callable[[Mapping[str, Any]], bool] = lambda recipe: True
+
+
+_SYMPTOMS = (
+    _Symptom(
+        f"found_by:{GRADIENT_FREE}",
+        _SQUARE_SHARE,
+        "square, which uses no gradients, broke {rows} after every gradient attack had failed, so the model's "
+        "gradients mislead and its robustness looks better than it is; measure this model with square among the "
+        "attacks, and add pma or apgd_dlr with more restarts",
+        applies=lambda recipe: recipe["name"] != GRADIENT_FREE,
+    ),
+    _Symptom(
+        "flag:zero_gradient",
+        _ZERO_GRADIENT_SHARE,
+        "the gradient was zero for half or more of the steps of {rows}, so these rows were hardly attacked, which "
+        "saturated logits or a rounding layer cause; use apgd_dlr or pma, whose objectives do not saturate, or square, "
+        "which needs no gradients",
+    ),
+    _Symptom(
+        f"{SEVERAL_STEPS}:no_rise",
+        _NO_RISE_SHARE,
+        "the loss never rose above its start for {rows}, so the steps lead nowhere and resisting rows say little; try "
+        "apgd_ce, which adapts its step size, pma, or square, which needs no gradients",
+        several_steps=True,
+    ),
+    _Symptom(
+        "flag:few_classes",
+        Fraction(0),
+        "the model has fewer classes than the objective needs, so {rows} were attacked with the margin instead; name "
+        "an attack on the margin or on cross-entropy, such as pgd",
+    ),
+    _Symptom(
+        "flag:no_budget",
+        Fraction(0),
+        "eps holds no 8-bit level for {rows}, so they are stored unchanged and were not attacked; raise eps to 1/255 "
+        "or more",
+    ),
+    _Symptom(
+        "flag:stochastic",
+        Fraction(0),
+        "the model changed its mind about {rows} when it saw the same stored image again, so verdicts and gradients "
+        "are a matter of chance; use eot: 20, which averages gradients over its randomness",
+    ),
+)
