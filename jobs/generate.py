@@ -34,11 +34,18 @@ def generate(job: JobFile, address: Address = None, overrides: Overrides = None,
 
 def make(job: Job, address: str | None = None) -> Outcome:
     """Runs the job with progress on the terminal, and says how it ended."""
+    told: list[str] = []
+
+    def warn(text: str) -> None:
+        if text not in told:
+            say(f"Warning: {text}")
+            told.append(text)
+
     with stop_on_signal() as stop, showing() as show:
-        outcome = run_job(job, address=address, stop=stop, on_progress=show)
+        outcome = run_job(job, address=address, stop=stop, on_progress=show, on_warning=warn)
     say(sentence(outcome, job.output.path))
     for warning in outcome.manifest.warnings if outcome.manifest else ():
-        say(f"Warning: {warning}")
+        warn(warning)
     return outcome
 
 

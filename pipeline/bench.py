@@ -9,14 +9,14 @@ import numpy as np
 import torch
 
 from pipeline.judge import Judge
-from pipeline.models.loading import LoadedModel, load_model
+from pipeline.models.loading import VICTIM, LoadedModel, load_model, load_network, transfer_role
 from pipeline.recipes import Setting, build_recipe, recipe_text, variants
 from pipeline.rows import CleanRows, Recipe, Reject
 from pipeline.sources import SourceReader, open_source
 from pipeline.storage import public_name
 from schemas.digests import recipe_id
 from schemas.errors import RunError
-from schemas.job import Job
+from schemas.job import Job, Network
 from schemas.records import Plan, Shard, SourceRange
 
 
@@ -40,17 +40,47 @@ class Bench:
         if self.job.model is None:
             return None
         model = load_model(self.job.model, channels=self.plan.image.channels, device=self.device)
-        if model.sha256 != self.plan.models["victim"]:
-            name = public_name(self.job.model.weights or self.job.model.factory)
-            raise RunError(f"{name}: changed since the run was planned; start it again")
+        networks = tuple(self.job.model.networks().values())
+        for position, member in enumerate(model.members):
+            self._as_planned(member, networks[position], f"{VICTIM}:{position}")
+        self._as_planned(model, networks[0], VICTIM)
         return model
 
     @cached_property
     def judge(self) -> Judge | None:
         """Gives verdicts; none where the job names no model."""
-        if self.model is None:
-            return None
-        return Judge(module=self.model.module, batch=self.job.run.batch, device=self.device)
+        return None if self.model is None else self._judge(self.model)
+
+    @cached_property
+    def held_out_models(self) -> dict[str, LoadedModel]:
+        """Models that no attack sees, by name. Raises RunError where their weights are not those of the plan."""
+        if self.job.model is None:
+            return {}
+        found = {}
+        for position, network in enumerate(self.job.transfer_to):
+            model = load_network(
+                network,
+                at=f"transfer_to.{position}",
+                classes=self.job.model.classes,
+                channels=self.plan.image.channels,
+                device=self.device,
+            )
+            self._as_planned(model, network, transfer_role(network.name))
+            found[network.name] = model
+        return found
+
+    @cached_property
+    def held_out(self) -> dict[str, Judge]:
+        """Verdicts of the held-out models, in the mode of the judge's own."""
+        return {name: self._judge(model) for name, model in self.held_out_models.items()}
+
+    def _judge(self, model: LoadedModel) -> Judge:
+        return Judge(module=model.module, batch=self.job.run.batch, device=self.device, stochastic=self.job.stochastic)
+
+    def _as_planned(self, model: LoadedModel, network: Network, role: str) -> None:
+        if model.sha256 != self.plan.models[role]:
+            name = public_name(network.weights or network.factory)
+            raise RunError(f"{name}: changed since the run was planned; start it again")
 
     @cached_property
     def _recipes(self) -> dict[int, Recipe]:

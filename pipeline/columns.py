@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pipeline.bench import Bench
 from pipeline.judge import Verdict, distances, finite_rows, succeeded, verdict, within_budget
 from pipeline.rows import CleanRows, MadeRows, Pixels
+from pipeline.transfer import Transfer, transfer_of
 from schemas.digests import image_sha256, row_id
 from schemas.records import Shard
 from schemas.rows import ADVERSARIAL, COLUMNS, GENERATED
@@ -30,6 +31,8 @@ class Judged:
     """False where logits were not finite, so that there is no verdict."""
     over_budget: NDArray[np.bool_]
     """True where a stored row left its ball; such a row is never stored."""
+    transfer: Transfer | None = None
+    """Verdicts of held-out models on adversarial rows."""
 
 
 def provenance_columns(
@@ -102,14 +105,17 @@ def judged_columns(bench: Bench, kind: str, rows: CleanRows, made: MadeRows, sto
         "confidence": found.confidence,
         "verify_id": [bench.judge.verify_id] * count,
     }
-    if kind == ADVERSARIAL:
-        before = _clean_verdict(bench, rows, made)
-        columns |= {
-            "clean_pred": before.pred,
-            "clean_margin": before.margin,
-            "success": succeeded(before.pred, found.pred, labels, _targets(made)),
-        }
-    return Judged(columns, finite, over)
+    if kind != ADVERSARIAL:
+        return Judged(columns, finite, over)
+    before, targets = _clean_verdict(bench, rows, made), _targets(made)
+    transfer = transfer_of(bench.held_out, stored, rows.pixels, parents=made.parents, labels=labels, targets=targets)
+    columns |= {
+        "clean_pred": before.pred,
+        "clean_margin": before.margin,
+        "success": succeeded(before.pred, found.pred, labels, targets),
+        **transfer.columns(),
+    }
+    return Judged(columns, finite, over, transfer)
 
 
 def _clean_verdict(bench: Bench, rows: CleanRows, made: MadeRows) -> Verdict:

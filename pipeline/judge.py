@@ -32,11 +32,14 @@ class Judge:
     batch: int
     """Rows in every forward pass; the last is filled up with copies of its last row."""
     device: torch.device
+    stochastic: bool = False
+    """The model draws from torch's generators: each row is judged alone and from the same seed, so that its verdict
+    depends on no other row and can be had again."""
 
     @property
     def verify_id(self) -> str:
         """How the verdict is computed: the `verify_id` column."""
-        return f"fp32-tf32off-b{self.batch}"
+        return "fp32-tf32off-b1-seeded" if self.stochastic else f"fp32-tf32off-b{self.batch}"
 
     def logits(self, pixels: Pixels) -> Floats:
         """Logits (N, classes) of uint8 rows (N, H, W, C); (0, 0) for no rows."""
@@ -44,7 +47,8 @@ class Judge:
         if count == 0:
             return np.zeros((0, 0), np.float32)
         with exact_float32(self.device), torch.no_grad():
-            parts = [self._forward(pixels[start : start + self.batch]) for start in range(0, count, self.batch)]
+            step, forward = (1, self._alone) if self.stochastic else (self.batch, self._forward)
+            parts = [forward(pixels[start : start + step]) for start in range(0, count, step)]
             return torch.cat(parts)[:count].cpu().numpy()
 
     def _forward(self, pixels: Pixels) -> Tensor:
@@ -52,6 +56,19 @@ class Judge:
         full = np.concatenate((pixels, np.repeat(pixels[-1:], lacking, axis=0))) if lacking else pixels
         logits: Tensor = self.module(as_images(full, self.device))
         return logits.float()
+
+    def _alone(self, row: Pixels) -> Tensor:
+        with seeded(self.device):
+            logits: Tensor = self.module(as_images(row, self.device))
+        return logits.float()
+
+
+@contextmanager
+def seeded(device: torch.device, seed: int = 0) -> Iterator[None]:
+    """A fixed state of torch's generators, for models that draw from them; the old states are put back."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
 def as_images(pixels: Pixels, device: torch.device) -> Tensor:

@@ -6,17 +6,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.generators import generator_digest
-from pipeline.models.loading import weights_digest
+from pipeline.models.loading import VICTIM, model_digests, network_sha256, transfer_role
 from pipeline.recipes import recipe_text
 from pipeline.sources import SourceReader, open_source
 from pipeline.storage import public_name
 from schemas.digests import digest, run_id
 from schemas.errors import JobError
 from schemas.job import Job
-from schemas.recipes import Sample
+from schemas.recipes import Attack, Recipe, Sample
 from schemas.records import Image, Plan, Shard, SourceRange
 from schemas.rows import CONTRACT_VERSION
 
+_MODEL_PATHS: Any = {"weights": True, "members": {"__all__": {"weights"}}}
+"""What does not fix bytes: the digests of the weights do."""
 SAMPLE_SPLIT = "train"
 """Generated rows have no parent whose split they could inherit."""
 
@@ -28,6 +30,7 @@ def make_plan(job: Job) -> Plan:
     """
     source = open_source(job.source)
     image, classes = source.probe(), _classes(job, source)
+    _check_regions(job, image)
     models = _models(job, len(classes), image)
     ranges = tuple(source.plan(job.output.shard_rows))
     fixed = _determinants(job, source.name, image, classes)
@@ -59,7 +62,9 @@ def public_job(job: Job) -> dict[str, Any]:
 
 
 def _models(job: Job, classes: int, image: Image) -> dict[str, str]:
-    digests = {} if job.model is None else {"victim": weights_digest(job.model)}
+    digests = {} if job.model is None else model_digests(job.model)
+    for position, held_out in enumerate(job.transfer_to):
+        digests[transfer_role(held_out.name)] = network_sha256(held_out, at=f"transfer_to.{position}")
     for position, recipe in enumerate(job.recipes):
         if isinstance(recipe, Sample):
             key = f"recipes.{position}.generator.weights"
@@ -84,9 +89,22 @@ def _classes(job: Job, source: SourceReader) -> tuple[str, ...]:
     return names
 
 
+def _check_regions(job: Job, image: Image) -> None:
+    for position, recipe in enumerate(job.recipes):
+        region = recipe.region if isinstance(recipe, Attack) else None
+        if region is None:
+            continue
+        y, x = region.place if isinstance(region.place, tuple) else (0, 0)
+        if y + region.height > image.height or x + region.width > image.width:
+            placed = f" at [{y}, {x}]" if isinstance(region.place, tuple) else ""
+            raise JobError(
+                f"recipes.{position}.region: {region.width} x {region.height} pixels{placed} do not fit rows of "
+                f"{image.width} x {image.height}; make it smaller or move it"
+            )
+
+
 def _determinants(job: Job, source: str, image: Image, classes: tuple[str, ...]) -> dict[str, Any]:
     """What fixes the bytes of every shard alike."""
-    model = job.model.model_dump(mode="json", exclude={"weights"}) if job.model else None
     return {
         "contract": CONTRACT_VERSION,
         "seed": job.seed,
@@ -94,9 +112,9 @@ def _determinants(job: Job, source: str, image: Image, classes: tuple[str, ...])
         "reading": job.source.model_dump(mode="json", exclude={"path", "splits", "limit"}),
         "image": image.model_dump(),
         "classes": classes,
-        "model": model,
+        "model": job.model.model_dump(mode="json", exclude=_MODEL_PATHS) if job.model else None,
         "output": job.output.model_dump(include={"png_level", "keep"}),
-        "run": job.run.model_dump(include={"batch", "precision"}),
+        "run": job.run.model_dump(include={"batch", "precision", "compile"}),
     }
 
 
@@ -106,7 +124,7 @@ def _shards(
     index = 0
     for position, recipe in enumerate(job.recipes):
         text = recipe_text(recipe, position, models)
-        common = digest({**fixed, "recipe": text, "victim": models.get("victim")})
+        common = digest({**fixed, "recipe": text, "victim": models.get(VICTIM), **_transfer(job, recipe, models)})
         if isinstance(recipe, Sample):
             places: list[tuple[int | None, str, int, int]] = [
                 (None, SAMPLE_SPLIT, start, stop)
@@ -119,6 +137,18 @@ def _shards(
             key = digest([common, work])
             yield Shard(index=index, key=key, recipe=position, range=number, split=split, start=start, stop=stop)
             index += 1
+
+
+def _transfer(job: Job, recipe: Recipe, models: Mapping[str, str]) -> dict[str, Any]:
+    """What fixes the columns of held-out models, which attacks alone have."""
+    if not job.transfer_to or not isinstance(recipe, Attack):
+        return {}
+    declared = [model.model_dump(mode="json", exclude={"weights"}) for model in job.transfer_to]
+    return {
+        "transfer": [
+            [text, models[transfer_role(model.name)]] for text, model in zip(declared, job.transfer_to, strict=True)
+        ]
+    }
 
 
 def _cuts(rows: int, most: int) -> list[tuple[int, int]]:

@@ -15,9 +15,10 @@ import ray
 from pipeline.bench import Bench
 from pipeline.cluster import Dispatcher, Setup, connect
 from pipeline.devices import driver_device
-from pipeline.models.preflight import check_model
+from pipeline.models.preflight import check_gradient, check_model
 from pipeline.plan import make_plan
 from pipeline.recipes import recipe_text
+from pipeline.rows import Pixels
 from pipeline.signals import run_warnings
 from pipeline.sinks.card import write_card
 from pipeline.sinks.environment import versions
@@ -26,9 +27,11 @@ from pipeline.sinks.ledger import Ledger, manifests
 from pipeline.sinks.lineage import write_lineage
 from pipeline.sources import narrowed
 from pipeline.storage import Folder
+from schemas.attacks import ATTACK_FACTS
 from schemas.digests import digest, recipe_id
 from schemas.errors import JobError, RunError
 from schemas.job import Job
+from schemas.job_warnings import job_warnings
 from schemas.records import Counts, Failure, Manifest, Output, Plan, Receipt
 from schemas.rows import schema_sha256
 
@@ -104,37 +107,52 @@ def generate(
     address: str | None = None,
     stop: Event | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
+    on_warning: Callable[[str], None] = lambda _: None,
 ) -> Outcome:
     """Makes all shards of `job` that its output lacks, and commits the run.
 
-    Raises JobError for what is wrong with the job, RunError for what storage or workers cannot do.
+    `on_warning` is told, before anything runs, what will hardly work. Raises JobError for what is wrong with the job,
+    RunError for what storage or workers cannot do.
     """
     stop = stop or Event()
     state = look(job)
     if state.complete:
         return Outcome("nothing to do", state.plan, Counts(), 0, state.manifest)
     state.folder.check_writable()
-    check_before(job, state.plan)
+    for warning in (*job_warnings(job), *check_before(job, state.plan)):
+        on_warning(warning)
     with hold_lease(state.folder, state.plan.run_id) as lease:
         return _work_off(job, state, address, stop, on_progress, lease)
 
 
-def check_before(job: Job, plan: Plan) -> None:
-    """Tries source, model and recipes on a few rows, so that a fault costs seconds and not a night."""
+def check_before(job: Job, plan: Plan) -> tuple[str, ...]:
+    """Tries source, models and recipes on a few rows, so that a fault costs seconds and not a night.
+
+    Returns warnings, one sentence each.
+    """
     bench = Bench(job, plan, driver_device(job))
+    warnings: tuple[str, ...] = ()
     if bench.model is not None and plan.ranges:
-        first = plan.ranges[0]
-        few = narrowed(first, first.start, min(first.stop, first.start + PREFLIGHT_ROWS))
-        rows, _ = bench.source.read(few, plan.image, len(plan.classes))
-        if len(rows):
-            check_model(bench.model, rows.pixels, device=bench.device)
-        else:
-            blank = np.zeros((2, plan.image.height, plan.image.width, plan.image.channels), np.uint8)
-            check_model(bench.model, blank, device=bench.device)
+        pixels = _probe(bench)
+        for model in (bench.model, *bench.held_out_models.values()):
+            check_model(model, pixels, bench.device, stochastic=job.stochastic)
+        if any(ATTACK_FACTS[attack.name].gradient for attack in job.attacks):
+            warnings = check_gradient(bench.model, pixels, bench.device)
     for position in range(len(job.recipes)):
         bench.recipe(position)
     if not plan.shards:
         raise JobError(f"source: {bench.source.name} has no rows")
+    return warnings
+
+
+def _probe(bench: Bench) -> Pixels:
+    """The first rows of the source that can be read, or blank ones."""
+    plan = bench.plan
+    first = plan.ranges[0]
+    few = narrowed(first, first.start, min(first.stop, first.start + PREFLIGHT_ROWS))
+    rows, _ = bench.source.read(few, plan.image, len(plan.classes))
+    shape = (2, plan.image.height, plan.image.width, plan.image.channels)
+    return rows.pixels if len(rows) else np.zeros(shape, np.uint8)
 
 
 def _work_off(
@@ -201,7 +219,7 @@ def make_manifest(job: Job, plan: Plan, done: dict[str, Output], failures: Seque
         started=started,
         finished=_now(),
         environment=versions(),
-        warnings=run_warnings(plan.job["recipes"], outputs),
+        warnings=(*job_warnings(job), *run_warnings(plan.job["recipes"], outputs)),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 
 from pipeline.bench import Bench
 from pipeline.columns import Columns, judged_columns, provenance_columns, select
+from pipeline.judge import seeded
 from pipeline.recipes import recipe_text
 from pipeline.rows import CleanRows, MadeRows, Reject
-from pipeline.signals import signals_of
+from pipeline.signals import attacked_rows, signals_of
 from pipeline.sinks.ledger import Ledger
 from pipeline.sinks.parquet import check_file, encode_quarantine, encode_rows
 from pipeline.sinks.png import decode_png, encode_png
@@ -59,7 +61,9 @@ def make_shard(shard: Shard, rows: SourceRange | None, bench: Bench) -> MadeShar
     """Reads, makes and judges one shard; writes nothing."""
     clean, unread = bench.read(shard, rows)
     seeds = _seeds(shard, bench, clean)
-    made = bench.recipe(shard.recipe).make(clean, seeds)
+    # What a stochastic model draws in the search belongs to the shard; no worker's past may have a say in it.
+    with seeded(bench.device) if bench.job.stochastic else nullcontext():
+        made = bench.recipe(shard.recipe).make(clean, seeds)
     return _judge(shard, bench, clean, made, seeds, unread)
 
 
@@ -92,19 +96,12 @@ def _judge(
     if kind == ADVERSARIAL and bench.job.output.keep == "success":
         keep &= columns["success"]
     rejects = (*unread, *made.rejects, *_unjudged(clean, made, judged.finite))
-    attacked = _attacked(columns) & judged.finite if kind == ADVERSARIAL else np.zeros(len(made), bool)
+    attacked = attacked_rows(columns) & judged.finite if kind == ADVERSARIAL else np.zeros(len(made), bool)
     counts = _counts(shard, bench.variants(shard.recipe), columns, judged.finite, keep, rejects)
     if kind == ADVERSARIAL:
         signals = signals_of(columns, attacked) | (judged.transfer.signals(attacked) if judged.transfer else {})
         counts = counts.model_copy(update={"attacked": int(attacked.sum()), "signals": signals})
     return MadeShard(select(columns, keep), rejects, counts)
-
-
-def _attacked(columns: Columns) -> NDArray[np.bool_]:
-    """Rows that success is counted over: the clean prediction was right; for targets, any but the label's own."""
-    if columns.get("target_label") is not None:
-        return np.asarray(np.asarray(columns["target_label"]) != columns["label"], bool)
-    return np.asarray(columns["clean_pred"] == columns["label"], bool)
 
 
 def _unjudged(clean: CleanRows, made: MadeRows, finite: NDArray[np.bool_]) -> list[Reject]:

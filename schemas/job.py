@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from schemas.base import Spec
 from schemas.digests import canonical_json
@@ -78,17 +78,18 @@ class Model(Network):
     def _ensemble(self) -> Model:
         if self.combine == "loss" and not self.members:
             raise ValueError("combine: got loss, but there is one model only; list the others in members")
-        first: dict[str, str] = {canonical_json(self.network().model_dump(mode="json")): "the model above"}
-        for position, member in enumerate(self.members):
-            here = f"members.{position}"
-            earlier = first.setdefault(canonical_json(member.model_dump(mode="json")), here)
-            if earlier != here:
-                raise ValueError(f"{here}: is the same as {earlier}; remove one or change a setting")
+        first: dict[str, str] = {}
+        for key, network in self.networks().items():
+            earlier = first.setdefault(canonical_json(network.model_dump(mode="json")), key)
+            if earlier != key:
+                told = earlier.removeprefix("model.") if earlier != "model" else "the model above"
+                raise ValueError(f"{key.removeprefix('model.')}: is the same as {told}; remove one or change a setting")
         return self
 
-    def network(self) -> Member:
-        """The first member, as the further ones are declared."""
-        return Member(factory=self.factory, arguments=self.arguments, weights=self.weights, normalize=self.normalize)
+    def networks(self) -> dict[str, Network]:
+        """All members by their keys in the job, the first one first."""
+        first = Member(factory=self.factory, arguments=self.arguments, weights=self.weights, normalize=self.normalize)
+        return {"model": first, **{f"model.members.{i}": member for i, member in enumerate(self.members)}}
 
 
 class Output(Spec):
@@ -105,7 +106,7 @@ class Output(Spec):
 
 
 class Run(Spec):
-    """How the work is spread; `batch` and `precision` also fix the bytes of the result."""
+    """How the work is spread; `batch`, `precision` and `compile` also fix the bytes of the result."""
 
     actors: Annotated[int, Field(ge=1)] = 2
     """Ray actors."""
@@ -117,6 +118,9 @@ class Run(Spec):
     """Rows in one forward pass."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the search; verdicts are always float32."""
+    compile: bool = False
+    """Compile the model for the search (torch.compile): a start of a minute or so, then faster steps. Where it cannot
+    be compiled, the search goes on without, and the run says so."""
     max_attempts: Annotated[int, Field(ge=1)] = 3
     """Tries per shard before it counts as failed."""
 
@@ -143,8 +147,10 @@ class Job(Spec):
 
     @field_validator("recipes")
     @classmethod
-    def _resolve(cls, recipes: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(r.resolved() if isinstance(r, Attack) else r for r in recipes)
+    def _resolve(cls, recipes: tuple[Any, ...], others: ValidationInfo) -> tuple[Any, ...]:
+        model = others.data.get("model")
+        classes = model.classes if model else None
+        return tuple(r.resolved(classes) if isinstance(r, Attack) else r for r in recipes)
 
     @model_validator(mode="after")
     def _whole(self) -> Job:
@@ -157,10 +163,8 @@ class Job(Spec):
                 raise ValueError(
                     f"recipes.{position}: is the same as recipes.{earlier}; remove one or change a setting"
                 )
-            target = recipe.target if isinstance(recipe, Attack) else None
-            if self.model and isinstance(target, int) and target >= self.model.classes:
-                wanted = f"wants a class from 0 to {self.model.classes - 1}, as model.classes says"
-                raise ValueError(f"recipes.{position}.target: got {target}; {wanted}")
+            if self.model and isinstance(recipe, Attack):
+                _check_classes(recipe, f"recipes.{position}", self.model.classes)
         return self
 
     @model_validator(mode="after")
@@ -181,3 +185,20 @@ class Job(Spec):
     def attacks(self) -> tuple[Attack, ...]:
         """The recipes that attack the model."""
         return tuple(recipe for recipe in self.recipes if isinstance(recipe, Attack))
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether the model may answer at random: every attack averages its gradients over that (eot above 1)."""
+        return bool(self.attacks) and all(attack.eot > 1 for attack in self.attacks)
+
+
+def _check_classes(attack: Attack, key: str, classes: int) -> None:
+    """Refuses classes that the model does not have."""
+    if isinstance(attack.target, int) and attack.target >= classes:
+        raise ValueError(
+            f"{key}.target: got {attack.target}; wants a class from 0 to {classes - 1}, as model.classes says"
+        )
+    if attack.targets is not None and attack.targets >= classes:
+        raise ValueError(
+            f"{key}.targets: got {attack.targets}; wants at most {classes - 1}, as model.classes is {classes}"
+        )

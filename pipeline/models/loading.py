@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import nn
 
+from pipeline.models.ensemble import Ensemble, ensemble_sha256
 from pipeline.models.factory import build
 from pipeline.models.normalise import normalised
 from pipeline.models.state import check_finite, fill
@@ -16,19 +18,38 @@ from pipeline.storage import public_name
 from schemas import job
 from schemas.errors import JobError
 
+VICTIM = "victim"
+"""Role of the model under attack in a plan's digests; the members of an ensemble are `victim:0` and so on."""
+
+
+def transfer_role(name: str) -> str:
+    """Role of a held-out model in a plan's digests."""
+    return f"transfer:{name}"
+
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A classifier ready to be attacked."""
+    """A classifier ready to be attacked or to judge."""
 
     module: nn.Module
     """Float32 images in [0, 1], N x C x H x W, to logits N x classes. In eval mode, frozen, on the device."""
     model_id: str
     """Factory and start of the digest; no file name, so that a renamed file makes the same rows."""
     sha256: str
-    """Of the weights, as `weights_digest` gives it."""
+    """Of the weights, as `network_sha256` gives it; of an ensemble, as `ensemble_sha256` does."""
     classes: int
     """Number of logits that the job declares."""
+    at: str = "model"
+    """Its key in the job, which errors name."""
+    members: tuple[LoadedModel, ...] = ()
+    """The networks of an ensemble, whose mean logits `module` gives. Empty: one network alone."""
+    combine: Literal["logits", "loss"] = "logits"
+    """What an attack on an ensemble averages over the members."""
+
+    @property
+    def parts(self) -> tuple[nn.Module, ...]:
+        """The modules whose losses an attack averages: `module` alone, or the members where losses are combined."""
+        return tuple(member.module for member in self.members) if self.combine == "loss" else (self.module,)
 
 
 def load_model(spec: job.Model, *, channels: int, device: torch.device) -> LoadedModel:
@@ -37,33 +58,66 @@ def load_model(spec: job.Model, *, channels: int, device: torch.device) -> Loade
     Raises JobError: factory or weights cannot be used, they do not fit each other or the rows, or hold NaN. Raises
     RunError where the storage of the weights refuses.
     """
-    network = build(spec)
+    networks = spec.networks()
+    members = tuple(
+        load_network(network, at=at, classes=spec.classes, channels=channels, device=device)
+        for at, network in networks.items()
+    )
+    if len(members) == 1:
+        return members[0]
+    sha256 = ensemble_sha256(spec.combine, [member.sha256 for member in members])
+    names = ", ".join(network.factory for network in networks.values())
+    return LoadedModel(
+        module=Ensemble(member.module for member in members).eval(),
+        model_id=f"mean_{spec.combine}({names})@{sha256[:12]}",
+        sha256=sha256,
+        classes=spec.classes,
+        members=members,
+        combine=spec.combine,
+    )
+
+
+def load_network(spec: job.Network, *, at: str, classes: int, channels: int, device: torch.device) -> LoadedModel:
+    """One network on `device`, the job's key of which is `at`. Raises as `load_model` does."""
+    network = build(spec, at=at)
     if spec.weights is None:
         name, sha256 = spec.factory, _state_sha256(network)
     else:
         name = public_name(spec.weights)
-        state, sha256 = read_weights(spec.weights)
-        fill(network, state, name=name, normalize=spec.normalize)
+        state, sha256 = read_weights(spec.weights, at=at)
+        fill(network, state, name=name, normalize=spec.normalize, at=at)
     network = network.float()
-    check_finite(network, name)
-    module = normalised(network, spec.normalize, channels).eval().requires_grad_(False)
+    check_finite(network, name, at)
+    module = normalised(network, spec.normalize, channels, at=at).eval().requires_grad_(False)
     # Tensor cores want channels_last, and one CPU core judged ResNet-20 1.7 times as fast with it (torch 2.13).
     module = module.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return LoadedModel(module, f"{spec.factory}@{sha256[:12]}", sha256, spec.classes)
+    return LoadedModel(module, f"{spec.factory}@{sha256[:12]}", sha256, classes, at)
 
 
-def weights_digest(spec: job.Model) -> str:
+def model_digests(spec: job.Model) -> dict[str, str]:
+    """SHA-256 by role: of the model under attack, and of the members where it is an ensemble.
+
+    Raises JobError as `network_sha256` does.
+    """
+    members = [network_sha256(network, at=at) for at, network in spec.networks().items()]
+    if len(members) == 1:
+        return {VICTIM: members[0]}
+    named = {f"{VICTIM}:{position}": sha256 for position, sha256 in enumerate(members)}
+    return {VICTIM: ensemble_sha256(spec.combine, members), **named}
+
+
+def network_sha256(spec: job.Network, *, at: str = "model") -> str:
     """SHA-256 of the weight file, 64 hex digits; without one, of the tensors that the factory starts with.
 
     Raises JobError where the file is missing or of a refused kind, or the factory's tensors differ from call to call.
     """
     if spec.weights is not None:
-        return weights_sha256(spec.weights)
-    first, second = (_state_sha256(build(spec)) for _ in range(2))
+        return weights_sha256(spec.weights, at=at)
+    first, second = (_state_sha256(build(spec, at=at)) for _ in range(2))
     if first != second:
         raise JobError(
-            f"model.factory: {spec.factory} gives other weights at each call; seed it inside, or name a file in "
-            "model.weights"
+            f"{at}.factory: {spec.factory} gives other weights at each call; seed it inside, or name a file in "
+            f"{at}.weights"
         )
     return first
 

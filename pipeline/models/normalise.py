@@ -27,14 +27,14 @@ class Normalised(nn.Module):
         return logits
 
 
-def normalised(network: nn.Module, normalize: Normalize | None, channels: int) -> nn.Module:
-    """The network behind its normalisation. Raises JobError where that does not fit the rows' channels."""
+def normalised(network: nn.Module, normalize: Normalize | None, channels: int, *, at: str = "model") -> nn.Module:
+    """The network behind its normalisation. Raises JobError below the job's key `at` where rows have other channels."""
     if normalize is None:
         return network
     given = len(normalize.mean)
     if given != channels:
         raise JobError(
-            f"model.normalize: mean and std have {given} value{'s' * (given > 1)}, but the rows have {channels} "
+            f"{at}.normalize: mean and std have {given} value{'s' * (given > 1)}, but the rows have {channels} "
             f"channel{'s' * (channels > 1)}; give one value per channel, or set source.channels to {given}"
         )
     return Normalised(network, normalize)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from pipeline.judge import as_images, exact_float32
+from pipeline.judge import as_images, exact_float32, seeded
 from pipeline.models.loading import LoadedModel
 from pipeline.rows import Pixels
 from schemas.errors import JobError, RunError
@@ -17,61 +17,111 @@ _TOLERANCE = 1e-5
 _SUM_TOLERANCE = 1e-4
 
 
-def check_model(model: LoadedModel, pixels: Pixels, device: torch.device) -> None:
-    """Tries the model on the first rows of `pixels` (uint8 N x H x W x C, one row or more).
+def check_model(model: LoadedModel, pixels: Pixels, device: torch.device, *, stochastic: bool = False) -> None:
+    """Tries the model, and each member of an ensemble, on the first rows of `pixels` (uint8 N x H x W x C, N > 0).
 
-    Raises JobError where it does not take the shape, gives other than `model.classes` finite logits per row, gives
-    probabilities, mixes the rows of a batch, or answers differently each time; RunError where memory runs out.
+    Raises JobError where a network does not take the shape, gives other than `model.classes` finite logits per row,
+    gives probabilities, mixes the rows of a batch, or answers differently each time; RunError where memory runs out.
+    `stochastic`: it may answer at random, as long as torch's generators are all it draws from.
     """
+    for member in model.members or (model,):
+        _check_network(member, pixels, device, stochastic)
+
+
+def check_gradient(model: LoadedModel, pixels: Pixels, device: torch.device) -> tuple[str, ...]:
+    """Tries whether gradients reach the image; a warning where they do but are zero or not finite on all rows.
+
+    Raises JobError where there are none, RunError where memory runs out. `pixels` as for `check_model`.
+    """
+    found = [_gradient(part, model.at, pixels[:PROBE_ROWS], device) for part in model.parts]
+    useless = all(not bool((gradient.isfinite() & (gradient != 0)).any()) for gradient in found)
+    return (_useless(model.at),) if useless else ()
+
+
+def _useless(at: str) -> str:
+    return (
+        f"{at}: the gradient of the first rows is zero everywhere, or not finite, so attacks that follow it find "
+        "little; take out what rounds or saturates, or attack with square, which needs no gradients"
+    )
+
+
+def _gradient(module: nn.Module, at: str, pixels: Pixels, device: torch.device) -> Tensor:
+    images = as_images(pixels, device).requires_grad_()
+    try:
+        with exact_float32(device), torch.enable_grad(), seeded(device):
+            best = module(images).float().topk(2, dim=1).values
+            (gradient,) = torch.autograd.grad((best[:, 0] - best[:, 1]).sum(), images)
+    except torch.OutOfMemoryError as error:
+        raise RunError(f"the device has not the memory for the gradient of {len(pixels)} rows") from error
+    except Exception as error:  # the model is the user's code
+        raise JobError(
+            f"{at}.factory: no gradient gets from the logits back to the image: {_line(error)}; take detach(), "
+            "no_grad() and the like out of it, or attack with square, which needs no gradients"
+        ) from error
+    return gradient
+
+
+def _check_network(model: LoadedModel, pixels: Pixels, device: torch.device, stochastic: bool) -> None:
     probe = pixels[:PROBE_ROWS] if len(pixels) > 1 else np.repeat(pixels, 2, axis=0)
     others = probe.copy()
     others[1::2] = 255 - others[1::2]
-    with exact_float32(device), torch.no_grad(), torch.random.fork_rng(devices=[]):
-        logits = _logits(model, probe, device)
-        again = _logits(model, probe, device)
-        beside_others = _logits(model, others, device)
-    if _differ(logits, again):
+    with exact_float32(device), torch.no_grad():
+        logits, repeated, beside_others = (_logits(model, rows, device, 0) for rows in (probe, probe, others))
+        another = _logits(model, probe, device, 1)
+    if _differ(logits, repeated):
         raise JobError(
-            "model.factory: the model answers differently when asked twice; switch off what is random in it, such as "
-            "dropout that ignores eval mode"
+            f"{model.at}.factory: the model answers differently when asked twice, even from one state of torch's "
+            "generators; switch off what is random in it, or draw it with torch"
+        )
+    if _differ(logits, another) and not stochastic:
+        raise JobError(
+            f"{model.at}.factory: the model answers differently when asked twice; switch off what is random in it, "
+            "such as dropout that ignores eval mode, or set eot above 1 in every attack recipe"
         )
     if _differ(logits[::2], beside_others[::2]):
         raise JobError(
-            "model.factory: a row's logits change with its neighbours in the batch; batch normalisation must use its "
-            "running statistics (track_running_stats=True and eval mode)"
+            f"{model.at}.factory: a row's logits change with its neighbours in the batch; batch normalisation must use "
+            "its running statistics (track_running_stats=True and eval mode)"
         )
     if _are_probabilities(logits):
-        raise JobError("model.factory: the model returns probabilities; wants logits, so remove the softmax at its end")
+        raise JobError(
+            f"{model.at}.factory: the model returns probabilities; wants logits, so remove the softmax at its end"
+        )
 
 
-def _logits(model: LoadedModel, pixels: Pixels, device: torch.device) -> Tensor:
+def _logits(model: LoadedModel, pixels: Pixels, device: torch.device, seed: int) -> Tensor:
     """Float32 logits, checked for shape and finiteness."""
     rows, height, width, channels = pixels.shape
+    at = model.at
     try:
-        found = model.module(as_images(pixels, device))
+        with seeded(device, seed):
+            found = model.module(as_images(pixels, device))
     except torch.OutOfMemoryError as error:
         raise RunError(f"the device has not the memory for {rows} rows of {height}x{width}x{channels}") from error
     except Exception as error:  # the model is the user's code
-        reason = " ".join(str(error).split())[:160]
         raise JobError(
-            f"model.factory: the model fails on images of {height}x{width}x{channels} (height, width, channels): "
-            f"{type(error).__name__}: {reason}; check model.arguments, or source.size and source.channels"
+            f"{at}.factory: the model fails on images of {height}x{width}x{channels} (height, width, channels): "
+            f"{type(error).__name__}: {_line(error)}; check {at}.arguments, or source.size and source.channels"
         ) from error
     if not isinstance(found, Tensor):
-        raise JobError(f"model.factory: the model returns a {type(found).__name__}; wants one tensor of logits")
+        raise JobError(f"{at}.factory: the model returns a {type(found).__name__}; wants one tensor of logits")
     if found.dim() != 2 or len(found) != rows:
         shapes = f"a tensor of shape {tuple(found.shape)} for {rows} rows"
-        raise JobError(f"model.factory: the model returns {shapes}; wants ({rows}, {model.classes})")
+        raise JobError(f"{at}.factory: the model returns {shapes}; wants ({rows}, {model.classes})")
     if found.shape[1] != model.classes:
-        raise JobError(
-            f"model.classes: got {model.classes}, but the model returns {found.shape[1]} logits; they must be the same"
-        )
+        raise JobError(_other_classes(at, model.classes, found.shape[1]))
     if not bool(torch.isfinite(found).all()):
         raise JobError(
-            "model.weights: the model returns NaN or infinite logits on the first rows; check the weights and "
-            "model.normalize"
+            f"{at}.weights: the model returns NaN or infinite logits on the first rows; check the weights and "
+            f"{at}.normalize"
         )
     return found.float()
+
+
+def _other_classes(at: str, declared: int, found: int) -> str:
+    if at == "model":
+        return f"model.classes: got {declared}, but the model returns {found} logits; they must be the same"
+    return f"{at}.factory: the model returns {found} logits; wants {declared}, as model.classes says"
 
 
 def _differ(one: Tensor, other: Tensor) -> bool:
@@ -82,3 +132,7 @@ def _differ(one: Tensor, other: Tensor) -> bool:
 def _are_probabilities(logits: Tensor) -> bool:
     in_range = bool(((logits >= 0) & (logits <= 1)).all())
     return in_range and bool(((logits.sum(dim=1) - 1).abs() <= _SUM_TOLERANCE).all())
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:160]

@@ -18,43 +18,44 @@ _LISTED = 3
 """Most names that a sentence lists."""
 
 
-def fill(module: nn.Module, state: State, *, name: str, normalize: Normalize | None) -> None:
+def fill(module: nn.Module, state: State, *, name: str, normalize: Normalize | None, at: str = "model") -> None:
     """Copies `state` into `module`; every tensor of the module must be there, and no other.
 
     A prefix that all names share (`net.`, `module.`) is taken off. `mean` and `std` of a normaliser around the network
-    are left out if the job's `normalize` says the same. Raises JobError, which begins with `name`.
+    are left out if the job's `normalize` says the same. Raises JobError, which names the file as `name` and the job's
+    keys below `at`.
     """
     wanted = module.state_dict()
-    names, normaliser = _matched(state, wanted, name)
+    names, normaliser = _matched(state, wanted, name, at)
     if normaliser:
-        _check_normaliser(normaliser, normalize, name)
+        _check_normaliser(normaliser, normalize, name, at)
     faults = [
         f"{key} is {_shape(names[key])} in the file and {_shape(tensor)} in the model"
         for key, tensor in wanted.items()
         if key in names and tensor.shape != names[key].shape
     ]
     if faults:
-        raise JobError(f"model.weights: {name}: {_some(faults, '; ')}; check model.factory and model.arguments")
+        raise JobError(f"{at}.weights: {name}: {_some(faults, '; ')}; check {at}.factory and {at}.arguments")
     try:
         module.load_state_dict(dict(names), strict=False)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:160]
-        raise JobError(f"model.weights: {name}: cannot be copied into the model: {reason}") from None
+        raise JobError(f"{at}.weights: {name}: cannot be copied into the model: {reason}") from None
 
 
-def check_finite(module: nn.Module, name: str) -> None:
+def check_finite(module: nn.Module, name: str, at: str = "model") -> None:
     """Raises JobError that names the first tensor with a NaN or an infinity."""
     for key, tensor in (*module.named_parameters(), *module.named_buffers()):
         # Attention masks are buffers full of -inf.
         masks = 0 if isinstance(tensor, nn.Parameter) else torch.isneginf(tensor).sum()
         if int((~torch.isfinite(tensor)).sum() - masks):
             raise JobError(
-                f"model.weights: {name}: tensor {key} holds NaN or infinity; take a checkpoint from before the "
+                f"{at}.weights: {name}: tensor {key} holds NaN or infinity; take a checkpoint from before the "
                 "training diverged"
             )
 
 
-def _matched(state: State, wanted: State, name: str) -> tuple[State, State]:
+def _matched(state: State, wanted: State, name: str, at: str) -> tuple[State, State]:
     """The tensors under the module's names, and those of a normaliser around the network."""
     views = list(_views(state, wanted))
     for names, normaliser in views:
@@ -64,8 +65,8 @@ def _matched(state: State, wanted: State, name: str) -> tuple[State, State]:
     lists = (("missing", _missing(names, wanted)), ("unexpected", _unexpected(names, wanted)))
     parts = "; ".join(f"{what} {_some(keys, ', ')}" for what, keys in lists if keys)
     raise JobError(
-        f"model.weights: {name}: does not fit model.factory: {parts}; name the factory, with the "
-        "model.arguments, that these weights were trained with"
+        f"{at}.weights: {name}: does not fit {at}.factory: {parts}; name the factory, with the "
+        f"{at}.arguments, that these weights were trained with"
     )
 
 
@@ -94,7 +95,7 @@ def _unexpected(names: State, wanted: State) -> list[str]:
     return sorted(key for key in names if key not in wanted)
 
 
-def _check_normaliser(found: State, normalize: Normalize | None, name: str) -> None:
+def _check_normaliser(found: State, normalize: Normalize | None, name: str, at: str) -> None:
     mean, std = (found[key].flatten().tolist() for key in ("mean", "std"))
     given = (*normalize.mean, *normalize.std) if normalize else ()
     carried = (*mean, *std)
@@ -103,7 +104,7 @@ def _check_normaliser(found: State, normalize: Normalize | None, name: str) -> N
     )
     if not same:
         figures = f"{{mean: {[round(value, 4) for value in mean]}, std: {[round(value, 4) for value in std]}}}"
-        raise JobError(f"model.normalize: {name} was trained with another normalisation; write normalize: {figures}")
+        raise JobError(f"{at}.normalize: {name} was trained with another normalisation; write normalize: {figures}")
 
 
 def _shape(tensor: Tensor) -> str:

@@ -34,33 +34,36 @@ _REFUSED = {
 _CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model", "net")
 
 
-def weights_sha256(url: str) -> str:
-    """SHA-256 of a weight file, read in pieces. Raises JobError where its kind is refused or it is missing."""
-    _check_kind(url)
-    with _reading(url), fsspec.open(url, "rb") as file:
+def weights_sha256(url: str, *, at: str = "model") -> str:
+    """SHA-256 of a weight file, read in pieces. Raises JobError where its kind is refused or it is missing.
+
+    `at`: the job's key of the model that the weights belong to, which errors name.
+    """
+    _check_kind(url, at)
+    with _reading(url, at), fsspec.open(url, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_weights(url: str) -> tuple[State, str]:
+def read_weights(url: str, *, at: str = "model") -> tuple[State, str]:
     """The tensors in a weight file, and its SHA-256.
 
     `.safetensors`, or `.pt` and `.pth` by the restricted unpickler of `torch.load(weights_only=True)`. Raises
     JobError for other kinds, unreadable content, or a missing file; RunError where the storage refuses.
     """
-    kind = _check_kind(url)
-    with _reading(url), fsspec.open(url, "rb") as file:
+    kind = _check_kind(url, at)
+    with _reading(url, at), fsspec.open(url, "rb") as file:
         data: bytes = file.read()
-    name = public_name(url)
+    name = f"{at}.weights: {public_name(url)}"
     state = _safetensors(data, name) if kind == ".safetensors" else _checkpoint(data, name)
     return state, hashlib.sha256(data).hexdigest()
 
 
-def _check_kind(url: str) -> str:
+def _check_kind(url: str, at: str) -> str:
     path = re.split(r"[?#]", url)[0] if "://" in url else url
     suffix = PurePosixPath(path).suffix.lower()
     if suffix not in (".safetensors", ".pt", ".pth"):
         what = f"is {_REFUSED[suffix]}, which can run code" if suffix in _REFUSED else f"ends in {suffix or 'nothing'}"
-        raise JobError(f"model.weights: {public_name(url)}: {what}; wants .safetensors, .pt or .pth: {_MEND}")
+        raise JobError(f"{at}.weights: {public_name(url)}: {what}; wants .safetensors, .pt or .pth: {_MEND}")
     return suffix
 
 
@@ -68,21 +71,21 @@ def _safetensors(data: bytes, name: str) -> State:
     try:
         state: State = safetensors.torch.load(data)
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
-        raise JobError(f"model.weights: {name}: is no safetensors file ({_line(error)}); {_MEND}") from None
+        raise JobError(f"{name}: is no safetensors file ({_line(error)}); {_MEND}") from None
     return state
 
 
 def _checkpoint(data: bytes, name: str) -> State:
     foreign = _foreign_archive(data)
     if foreign:
-        raise JobError(f"model.weights: {name}: is {foreign}, which can run code; {_MEND}")
+        raise JobError(f"{name}: is {foreign}, which can run code; {_MEND}")
     try:
         found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception:  # a damaged or hostile file can make the unpickler raise anything
-        raise JobError(f"model.weights: {name}: is damaged, or holds more than tensors; {_MEND}") from None
+        raise JobError(f"{name}: is damaged, or holds more than tensors; {_MEND}") from None
     inner = next((found[key] for key in _CHECKPOINT_KEYS if _is_mapping(found) and _is_mapping(found.get(key))), found)
     if not _is_mapping(inner) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in inner.items()):
-        raise JobError(f"model.weights: {name}: holds no state dict; {_MEND}")
+        raise JobError(f"{name}: holds no state dict; {_MEND}")
     return dict(inner)
 
 
@@ -106,20 +109,20 @@ def _foreign_archive(data: bytes) -> str | None:
 
 
 @contextmanager
-def _reading(url: str) -> Iterator[None]:
-    name = public_name(url)
+def _reading(url: str, at: str) -> Iterator[None]:
+    name = f"{at}.weights: {public_name(url)}"
     try:
         yield
     except UserError:
         raise
     except FileNotFoundError:
-        raise JobError(f"model.weights: {name}: no such file; check the path") from None
+        raise JobError(f"{name}: no such file; check the path") from None
     except IsADirectoryError:
-        raise JobError(f"model.weights: {name}: is a folder; name the weight file in it") from None
+        raise JobError(f"{name}: is a folder; name the weight file in it") from None
     except (ImportError, ValueError) as error:
-        raise JobError(f"model.weights: {name}: cannot be opened: {_line(error)}") from None
+        raise JobError(f"{name}: cannot be opened: {_line(error)}") from None
     except Exception as error:  # every driver raises exceptions of its own
-        raise RunError(f"model.weights: {name}: cannot be read: {type(error).__name__}: {_line(error)}") from error
+        raise RunError(f"{name}: cannot be read: {type(error).__name__}: {_line(error)}") from error
 
 
 def _line(error: Exception) -> str:

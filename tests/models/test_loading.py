@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.loading import load_model, weights_digest
+from pipeline.models.loading import load_model, network_sha256
 from pipeline.models.state import fill
 from pipeline.models.zoo import cnn_a, small_cnn
 from schemas.digests import sha256_hex
@@ -120,7 +120,7 @@ def test_the_digest_is_of_the_file(trained: nn.Module, tmp_path: Path) -> None:
     path = save(tmp_path, trained.state_dict())
     renamed = save(tmp_path, trained.state_dict(), "renamed.safetensors")
     loaded = load_model(spec(weights=path), channels=1, device=CPU)
-    assert loaded.sha256 == weights_digest(spec(weights=path)) == sha256_hex(Path(path).read_bytes())
+    assert loaded.sha256 == network_sha256(spec(weights=path)) == sha256_hex(Path(path).read_bytes())
     assert loaded.model_id == f"pipeline.models.zoo:small_cnn@{loaded.sha256[:12]}"
     assert loaded.model_id == load_model(spec(weights=renamed), channels=1, device=CPU).model_id
     assert loaded.classes == 10
@@ -132,14 +132,14 @@ def test_a_factory_alone_gives_the_same_model_whatever_ran_before() -> None:
     state = torch.get_rng_state()
     second = load_model(spec(), channels=1, device=CPU)
     assert torch.equal(torch.get_rng_state(), state)
-    assert first.sha256 == second.sha256 == weights_digest(spec())
+    assert first.sha256 == second.sha256 == network_sha256(spec())
     torch.testing.assert_close(first.module(IMAGES), second.module(IMAGES), rtol=0, atol=0)
-    assert weights_digest(spec(arguments={"side": 12})) != first.sha256
+    assert network_sha256(spec(arguments={"side": 12})) != first.sha256
 
 
 def test_a_factory_that_never_gives_the_same_is_refused() -> None:
     with pytest.raises(JobError, match="gives other weights at each call"):
-        weights_digest(spec(factory="tests.models.factories:never_the_same"))
+        network_sha256(spec(factory="tests.models.factories:never_the_same"))
 
 
 @pytest.mark.parametrize(
