@@ -7,6 +7,7 @@ from rich.table import Table
 from jobs.console import AsJson, JobFile, Overrides, console, count, give, say
 from pipeline.recipes import variants
 from pipeline.run import look
+from schemas.job_warnings import job_warnings
 from schemas.loading import load_job
 from schemas.recipes import Attack
 
@@ -33,12 +34,21 @@ def plan(job: JobFile, overrides: Overrides = None, as_json: AsJson = False) -> 
     kind = "grey" if image.channels == 1 else "RGB"
     classes = count(len(state.plan.classes), "class", "classes")
     say(f"Run {state.plan.run_id}: {classes}, rows of {image.width} x {image.height} pixels, {kind}.")
+    warnings = job_warnings(declared)
+    for warning in warnings:
+        say(f"Warning: {warning}")
     total = count(len(state.plan.shards), "shard")
     if done == len(state.plan.shards):
         say(f"All {total} are done; nothing is left to make.")
     else:
         say(f"{done} of {total} are done; `hardset generate {job}` makes the rest.")
     give(
-        {"run_id": state.plan.run_id, "shards": len(state.plan.shards), "done": done, "recipes": recipes},
+        {
+            "run_id": state.plan.run_id,
+            "shards": len(state.plan.shards),
+            "done": done,
+            "recipes": recipes,
+            "warnings": list(warnings),
+        },
         as_json=as_json,
     )

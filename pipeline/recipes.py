@@ -82,4 +82,4 @@ def recipe_text(spec: Attack | Augment | Sample, position: int, models: Mapping[
 
 def variants(spec: Attack | Augment | Sample) -> int:
     """Rows that the recipe makes from each row that goes in."""
-    return spec.variants if isinstance(spec, Augment) else 1
+    return 1 if isinstance(spec, Sample) else spec.variants

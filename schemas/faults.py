@@ -74,6 +74,7 @@ def _fault(entry: Any, model: type[BaseModel]) -> Fault:
     slot, owner = slot_of(model), Slot()
     path: list[int | str] = []
     union: tuple[Path, Slot] | None = None
+    is_key = True
     for part in entry["loc"]:
         if slot.members and not slot.tag and union is None:
             union = (tuple(path), slot)
@@ -82,6 +83,8 @@ def _fault(entry: Any, model: type[BaseModel]) -> Fault:
             path.append(part)
         owner, slot = (slot if slot.model else owner), following
     error = entry.get("ctx", {}).get("error")
+    if entry["loc"] and entry["loc"][-1] == "[key]" and not is_key:
+        return Fault(tuple(path), slot, owner, "invalid_key", "", entry["input"], union)
     if entry["type"] == BOOLEAN_FOR_NUMBER:
         key = entry["ctx"]["key"]
         return Fault((*path, key), slot.field(key), slot, entry["type"], "", entry["input"][key], union)

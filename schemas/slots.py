@@ -109,12 +109,14 @@ def step(slot: Slot, part: int | str) -> tuple[Slot, bool]:
         return _member(slot, str(part)), False
     if slot.model:
         return slot.field(str(part)), True
+    if part == "[key]":
+        return slot, False
     arguments = get_args(slot.type)
     if isinstance(part, int) and arguments:
         fixed = [a for a in arguments if a is not Ellipsis]
         return slot_of(fixed[min(part, len(fixed) - 1)]), True
     if get_origin(slot.type) in (dict, Mapping):
-        return (slot, False) if part == "[key]" else (slot_of(arguments[1]), True)
+        return slot_of(arguments[1]), True
     return Slot(), isinstance(part, int) or slot.type is Any
 
 
