@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
+from pipeline.attacks import grid
 from pipeline.attacks.geometries import L2, Linf
+from pipeline.attacks.l1 import L1
 
-GEOMETRIES = (Linf(), L2())
+GEOMETRIES = (Linf(), L2(), L1())
 
 
 def _nearest(point: np.ndarray, clean: np.ndarray, radius: float, norm: str, box: tuple[float, float]) -> np.ndarray:
@@ -90,3 +92,46 @@ def test_radius_of_an_linf_ball_holds_whole_levels_only():
     assert Linf().budget(eps).tolist() == [76, 8, 0, 0]
     np.testing.assert_allclose(Linf().radius(eps) * 255, [76, 8, 0, 0])
     assert L2().budget(np.array([0.5, 1 / 255, 0.9 / 255])).tolist() == [int(127.5**2), 1, 0]
+    assert L1().budget(np.array([12.0, 0.3, 0.5 / 255])).tolist() == [3060, 76, 0]
+    np.testing.assert_allclose(L1().radius(np.array([12.0, 0.3])) * 255, [3060, 76])
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**31), rows=st.integers(1, 3), scale=st.sampled_from([0.02, 1.0]), radius=st.floats(0, 3))
+def test_what_comes_in_clean_stays_clean_exactly(seed, rows, scale, radius):
+    """Patches rest on it: with gradient and noise masked, values outside the mask are never moved."""
+    generator = torch.Generator().manual_seed(seed)
+    levels = torch.randint(0, 256, (rows, 3, 5, 5), generator=generator).float()
+    clean = levels / 255
+    mask = (torch.rand(rows, 1, 5, 5, generator=generator) < 0.4).float()
+    radii = torch.full((rows,), radius)
+    outside = (mask == 0).expand_as(clean)
+    for geometry in GEOMETRIES:
+        seeds, restart = torch.arange(rows), torch.zeros(rows, dtype=torch.int64)
+        gradient = torch.randn(clean.shape, generator=generator) * mask
+        moved = geometry.start(clean, radii, seeds, restart, mask) + scale * geometry.steepest(gradient, clean)
+        moved = geometry.project(moved, clean, radii)
+        assert torch.equal(moved[outside], clean[outside])
+        budget = torch.from_numpy(geometry.budget(np.full(rows, radius)))
+        stored = geometry.to_grid(moved, levels, budget)
+        assert torch.equal(stored[outside], levels[outside])
+        assert grid.within(stored.to(torch.uint8), levels.to(torch.uint8), budget, geometry.name).all()
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES, ids=lambda geometry: geometry.name)
+def test_results_do_not_depend_on_the_memory_layout(geometry):
+    generator = torch.Generator().manual_seed(3)
+    levels = torch.randint(0, 256, (4, 3, 6, 6), generator=generator).float()
+    clean, gradient = levels / 255, torch.randn(levels.shape, generator=generator)
+    images = clean + 0.2 * torch.randn(levels.shape, generator=generator)
+    radii, budget = torch.full((4,), 0.8), torch.from_numpy(geometry.budget(np.full(4, 0.8)))
+
+    def results(layout):
+        image, source, slope, level = (a.contiguous(memory_format=layout) for a in (images, clean, gradient, levels))
+        inside = geometry.project(image, source, radii)
+        return inside, geometry.steepest(slope, source), geometry.to_grid(inside, level, budget)
+
+    plain, last = results(torch.contiguous_format), results(torch.channels_last)
+    for one, other in zip(plain, last, strict=True):
+        torch.testing.assert_close(one, other.contiguous(), atol=1e-6, rtol=0)
+        assert other.is_contiguous(memory_format=torch.channels_last)

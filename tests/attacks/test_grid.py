@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.attacks import grid
-from pipeline.attacks.geometries import L2
+from pipeline.attacks.geometries import L2, Linf
+from pipeline.attacks.l1 import L1
 from schemas.quantities import whole_levels
 
 
@@ -21,19 +22,20 @@ def test_no_rounded_image_leaves_budget_or_box(seed, eps, side):
     clean = torch.randint(0, 256, (4, 3, side, side), generator=generator)
     images = (clean / 255 + torch.randn(4, 3, side, side, generator=generator) * 0.1).clamp(0, 1)
     levels, many = clean.float(), np.full(4, eps)
-    inside = L2().project(images, levels / 255, torch.full((4,), eps))
-    for norm, rounded, budget in (
-        ("Linf", grid.round_linf, grid.linf_budget(many)),
-        ("L2", grid.round_l2, grid.l2_budget(many)),
+    for geometry, rounded, budget in (
+        (Linf(), grid.round_linf, grid.linf_budget(many)),
+        (L2(), grid.round_l2, grid.l2_budget(many)),
+        (L1(), grid.round_l1, grid.l1_budget(many)),
     ):
-        allowed = torch.from_numpy(budget)
-        got = rounded(inside, levels, allowed)
+        norm, allowed = geometry.name, torch.from_numpy(budget)
+        got = rounded(geometry.project(images, levels / 255, torch.full((4,), eps)), levels, allowed)
         assert torch.equal(got, got.round())
         assert ((got >= 0) & (got <= 255)).all()
         assert grid.within(got.to(torch.uint8), clean.to(torch.uint8), allowed, norm).all()
         exact = np.asarray(got, np.int64) - clean.numpy()
-        spent = np.abs(exact).reshape(4, -1).max(1) if norm == "Linf" else (exact**2).reshape(4, -1).sum(1)
-        assert (spent <= (eps * 255 + 1e-6 if norm == "Linf" else (eps * 255) ** 2 + 1e-6)).all()
+        sizes = np.abs(exact).reshape(4, -1)
+        spent = {"Linf": sizes.max(1), "L2": (sizes**2).sum(1), "L1": sizes.sum(1)}[norm]
+        assert (spent <= ((eps * 255) ** 2 if norm == "L2" else eps * 255) + 1e-6).all()
 
 
 def test_linf_rounds_halves_to_even_then_clamps_to_whole_levels():
@@ -71,3 +73,49 @@ def test_l2_ties_share_out_the_whole_budget():
     images = (levels + 1.6) / 255
     got = grid.round_l2(images, levels, torch.tensor([int(16 * 1.6**2)])) - levels
     assert sorted(got.flatten().tolist()) == [1.0] * 8 + [2.0] * 8  # 8 * 1 + 8 * 4 = 40 of 40
+
+
+def test_l1_comes_as_near_as_the_budget_lets_it():
+    """Of all whole changes within the budget the nearest, by brute force; its sum is the largest the nearest allows."""
+    generator = np.random.default_rng(4)
+    for _ in range(40):
+        change = generator.uniform(-2.4, 2.4, 5)
+        budget = int(np.abs(change).sum())
+        levels = torch.full((1, 5), 100.0)
+        images = (levels + torch.tensor(change, dtype=torch.float32)) / 255
+        got = (grid.round_l1(images, levels, torch.tensor([budget])) - levels).numpy()[0]
+        choices = [c for c in itertools.product(range(-3, 4), repeat=5) if np.abs(c).sum() <= budget]
+        gaps = [np.square(np.subtract(c, change)).sum() for c in choices]
+        # Fractions are told apart to 1/2048 of a level, and a level more or less changes the gap by twice that.
+        assert np.square(got - change).sum() <= min(gaps) + 5 * 2 / 2048 + 1e-4
+        assert np.abs(got).sum() == min(budget, np.abs(np.rint(change)).sum())
+
+
+def test_l1_ties_share_out_the_whole_budget():
+    levels = torch.full((1, 16), 100.0)
+    got = grid.round_l1((levels + 1.6) / 255, levels, torch.tensor([25])) - levels
+    assert sorted(got.flatten().tolist()) == [1.0] * 7 + [2.0] * 9
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**31), spread=st.sampled_from([0.002, 0.1, 2.0]), eps=st.floats(0, 20))
+def test_l1_holds_the_budget_even_for_images_far_out_of_the_ball(seed, spread, eps):
+    generator = torch.Generator().manual_seed(seed)
+    levels = torch.randint(0, 256, (3, 2, 5, 5), generator=generator).float()
+    images = (levels / 255 + spread * torch.randn(levels.shape, generator=generator)).clamp(0, 1)
+    budget = torch.from_numpy(grid.l1_budget(np.full(3, eps)))
+    got = grid.round_l1(images, levels, budget)
+    assert ((got >= 0) & (got <= 255)).all() and torch.equal(got, got.round())
+    assert grid.within(got.to(torch.uint8), levels.to(torch.uint8), budget, "L1").all()
+    assert ((got - levels).sign() * (images * 255 - levels).sign() >= 0).all()
+
+
+def test_photographs_are_counted_exactly():
+    """Sums beyond 2^24, where float32 has no more odd numbers: one level too many is still one too many."""
+    levels = torch.zeros(1, 3, 200, 200)
+    levels[0, 0, 0, 0] = 1  # changes by one level less than all others
+    images, full = torch.ones_like(levels), 255 * levels.numel() - 1
+    for budget, kept in ((full, full), (full - 1, full - 1)):
+        got = grid.round_l1(images, levels, torch.tensor([budget])) - levels
+        assert int(got.double().sum()) == kept
+    assert torch.equal(grid.round_l1(images, levels, torch.tensor([full])), 255 * images)
