@@ -1,0 +1,63 @@
+"""Fast minimum-norm attack: the nearest image that reaches the goal, found by a ball that shrinks and grows.
+
+Pintor, Roli, Brendel, Biggio: Fast minimum-norm adversarial attacks through adaptive norm constraints. NeurIPS 2021,
+arXiv 2102.12827.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from pipeline.attacks.geometries import L2, Geometry
+from pipeline.attacks.grid import per_row
+from pipeline.attacks.schedules import Memory, Pass, Schedule, Start
+
+_DUAL = {"Linf": 1, "L2": 2, "L1": math.inf}
+
+
+@dataclass(frozen=True)
+class Fmn(Schedule):
+    """Steps along the gradient inside a ball of the row's own: smaller after a success, larger after a failure.
+
+    Needs an objective that is above 0 exactly where the goal is reached and about linear near it: a margin of logits.
+    Settings fall along half a cosine from their first to their last value.
+    """
+
+    minimal: ClassVar[bool] = True
+    first_step: float = 1.0
+    """Euclidean length on the [0, 1] scale, whatever the norm."""
+    last_step: float = 0.01
+    first_change: float = 0.05
+    """Share by which a ball shrinks or grows."""
+    last_change: float = 0.001
+
+    def begin(self, start: Start) -> Memory:
+        """Radius of the ball, and norm of the smallest change that reached the goal; both float32 (S,)."""
+        return {"ball": start.radius.clone(), "nearest": torch.full_like(start.radius, torch.inf)}
+
+    def advance(self, seen: Pass, memory: Memory, geometry: Geometry, steps: int) -> tuple[Tensor, Memory]:
+        """A step, projected onto the ball that this pass asks for, never larger than the search's."""
+        share = 0.5 * (1 + torch.cos(seen.step * (math.pi / steps)))
+        norm = geometry.norm(seen.images - seen.clean)
+        nearest = torch.where(seen.met, torch.minimum(norm, memory["nearest"]), memory["nearest"])
+        change = self.last_change + (self.first_change - self.last_change) * share
+        ball = _ball(seen, memory["ball"], nearest, norm, change, geometry)
+        size = self.last_step + (self.first_step - self.last_step) * share
+        step = L2().steepest(seen.gradient, seen.images).mul_(per_row(size, seen.images))
+        return geometry.project(step.add_(seen.images), seen.clean, ball), {"ball": ball, "nearest": nearest}
+
+
+def _ball(seen: Pass, ball: Tensor, nearest: Tensor, norm: Tensor, change: Tensor, geometry: Geometry) -> Tensor:
+    """Radius of the next ball, float32 (S,)."""
+    shrunk = torch.minimum(ball * (1 - change), nearest)
+    grown = ball * (1 + change)
+    # Before the first success: to where a linear loss would be 0.
+    slope = torch.linalg.vector_norm(seen.gradient.flatten(1), ord=_DUAL[geometry.name], dim=1)
+    reached_at = norm + torch.nan_to_num(seen.loss.abs() / slope, nan=torch.inf)
+    outward = torch.where(nearest.isfinite(), grown, reached_at)
+    return torch.minimum(torch.where(seen.met, shrunk, outward), seen.radius)

@@ -1,0 +1,53 @@
+"""Steps along an average of the gradients so far, which carries attacks past poor local maxima and to other models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pipeline.attacks.geometries import Geometry
+from pipeline.attacks.grid import per_row
+from pipeline.attacks.schedules import Memory, Pass, Schedule, Start, seen_at, stepped
+
+
+@dataclass(frozen=True)
+class Momentum(Schedule):
+    """Fixed steps along a velocity (MI-FGSM: Dong et al., CVPR 2018; with `nesterov` NI-FGSM: Lin et al., ICLR 2020).
+
+    The velocity is the sum of the gradients so far, each scaled to mean absolute value 1 and faded by `decay` with
+    every step. The papers' formula divides by the L1 norm, their programs by this mean; the iterates are the same.
+    """
+
+    decay: float = 1.0
+    nesterov: bool = False
+    """Ask for the gradient where the velocity alone would lead, rather than at the iterate."""
+
+    def begin(self, start: Start) -> Memory:
+        """No velocity, float32 (S, C, H, W), and the look-ahead's length per unit of it, (S,)."""
+        memory = {"velocity": torch.zeros_like(start.images)}
+        return memory | {"reach": torch.zeros_like(start.radius)} if self.nesterov else memory
+
+    def probe(self, images: Tensor, step_size: Tensor, memory: Memory) -> Tensor:
+        """The iterate moved by decay * step size * velocity, as in the paper neither projected nor cut to the box."""
+        if not self.nesterov:
+            return images
+        ahead = self.decay * step_size * memory["reach"]
+        return torch.addcmul(images, memory["velocity"], per_row(ahead, images))
+
+    def advance(self, seen: Pass, memory: Memory, geometry: Geometry, steps: int) -> tuple[Tensor, Memory]:
+        """A step along the velocity's steepest direction, back into ball and box."""
+        velocity = self.decay * memory["velocity"] + _scaled(seen.gradient)
+        images = stepped(seen_at(seen, seen.images, velocity), seen.step_size, geometry)
+        after = {"velocity": velocity}
+        if self.nesterov:
+            # One step of every value is 1 in Linf; in other norms it would overshoot the ball by far.
+            after["reach"] = 1 / geometry.norm(torch.ones_like(velocity))
+        return images, after
+
+
+def _scaled(gradient: Tensor) -> Tensor:
+    """Rows of mean absolute value 1; rows of zeros stay so."""
+    mean = gradient.abs().flatten(1).mean(dim=1)
+    return gradient / per_row(torch.where(mean > 0, mean, 1), gradient)
