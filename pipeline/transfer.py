@@ -106,7 +106,7 @@ def transfer_faults(found: Transfer, rows: Sequence[Mapping[str, Any]], toleranc
     `tolerance`: by how much logits may differ between devices, in units of 1 or of the largest; calls that close are
     held against no row.
     """
-    told = [_told(row["transfer_pred"]) for row in rows]
+    told = [_told(row.get("transfer_pred")) for row in rows]
     named = [preds is not None and preds.keys() == found.seen.keys() for preds in told]
     sure, unsure = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
     for name, seen in found.seen.items():
@@ -122,10 +122,14 @@ def transfer_faults(found: Transfer, rows: Sequence[Mapping[str, Any]], toleranc
         sure += fooled & ~close
         unsure += close
     for i, row in enumerate(rows):
-        if not named[i] and (found.seen or row["transfer_pred"] is not None):
+        if not named[i] and (found.seen or row.get("transfer_pred") is not None):
             yield i, f"transfer_pred does not name the held-out models: {', '.join(sorted(found.seen)) or 'none'}"
-        elif found.seen and not (row["transferred"] is not None and 0 <= row["transferred"] - sure[i] <= unsure[i]):
-            yield i, f"transferred is {sure[i]} when counted again, {row['transferred']} as stored"
+        elif found.seen and not _between(row.get("transferred"), sure[i], sure[i] + unsure[i]):
+            yield i, f"transferred is {sure[i]} when counted again, {row.get('transferred')} as stored"
+
+
+def _between(number: int | None, low: int, high: int) -> bool:
+    return number is not None and low <= number <= high
 
 
 def _told(text: str | None) -> dict[str, Any] | None:
