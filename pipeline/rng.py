@@ -29,6 +29,7 @@ class Draw(IntEnum):
     SQUARE = 5
     INPUT_DIVERSITY = 6
     START_RADIUS = 7
+    REGION = 8
     AUGMENT = 1 << 16
     """First of the augmentation streams: operation i takes 64 from AUGMENT + 64 * i."""
 
