@@ -10,6 +10,7 @@ from typing import Annotated, cast
 
 import typer
 
+from jobs.attacks import attacks
 from jobs.console import Exit, errors
 from jobs.demo import demo
 from jobs.generate import generate
@@ -28,6 +29,7 @@ VERBS: tuple[Callable[..., None], ...] = (
     demo,
     init,
     schema,
+    attacks,
     plan,
     generate,
     submit,

@@ -38,13 +38,33 @@ class StepShare:
 
 
 @dataclass(frozen=True)
+class Paper:
+    """Where an attack comes from."""
+
+    authors: str
+    """Last names, separated by commas."""
+    title: str
+    venue: str
+    """Venue and year."""
+
+    def __str__(self) -> str:
+        return f"{self.authors}: {self.title}. {self.venue}"
+
+    @property
+    def short(self) -> str:
+        """`Croce and Hein, ICML 2020`."""
+        names = self.authors.split(", ")
+        first = f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
+        return f"{first}, {self.venue}"
+
+
+@dataclass(frozen=True)
 class AttackFacts:
     """One named attack. A setting that is None here is one that the attack does not take."""
 
     summary: str
     """One line."""
-    reference: str
-    """Authors, title, venue and year, or arXiv number."""
+    paper: Paper
     norms: tuple[str, ...] = _NORMS
     gradient: bool = True
     """False: only the model's outputs are used."""
@@ -98,19 +118,24 @@ DEFAULTED = (
 _MADRY = (
     "Madry, Makelov, Schmidt, Tsipras, Vladu: Towards deep learning models resistant to adversarial attacks. ICLR 2018"
 )
-_CROCE = (
-    "Croce, Hein: Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free attacks. "
-    "ICML 2020; L1: Mind the box. ICML 2021"
+_CROCE = Paper(
+    "Croce, Hein",
+    "Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free attacks",
+    "ICML 2020",
 )
-_XIE = (
-    "Xie, Zheng, Huang, Ye, Ma: Towards million-scale adversarial robustness evaluation with stronger individual "
-    "attacks. CVPR 2025, arXiv 2411.15210"
+_XIE = Paper(
+    "Xie, Zheng, Huang, Ye, Ma",
+    "Towards million-scale adversarial robustness evaluation with stronger individual attacks",
+    "CVPR 2025",
 )
 
 _PGD = AttackFacts(
     summary="projected gradient descent from a random start",
-    reference="Madry, Makelov, Schmidt, Tsipras, Vladu: Towards deep learning models resistant to adversarial "
-    "attacks. ICLR 2018",
+    paper=Paper(
+        "Madry, Makelov, Schmidt, Tsipras, Vladu",
+        "Towards deep learning models resistant to adversarial attacks",
+        "ICLR 2018",
+    ),
     steps=10,
     # 2.5 * eps / steps is Madry et al.'s own choice for CIFAR-10, and torchattacks' at 10 steps.
     step_size=StepShare(Fraction(5, 2), per_step=True),
@@ -127,7 +152,7 @@ _PGD = AttackFacts(
 _MOMENTUM = replace(
     _PGD,
     summary="iterative steps along an average of gradients, for transfer to other models",
-    reference="Dong, Liao, Pang, Su, Zhu, Hu, Li: Boosting adversarial attacks with momentum. CVPR 2018",
+    paper=Paper("Dong, Liao, Pang, Su, Zhu, Hu, Li", "Boosting adversarial attacks with momentum", "CVPR 2018"),
     norms=("linf", "l2"),
     step_size=StepShare(Fraction(1), per_step=True),
     random_start=False,
@@ -137,7 +162,7 @@ _MOMENTUM = replace(
 
 _APGD = AttackFacts(
     summary="Auto-PGD on cross-entropy: a step that halves where progress stalls",
-    reference=_CROCE,
+    paper=_CROCE,
     steps=100,
     step_size=StepShare(Fraction(2), l1_factor=Fraction(1)),
     random_start=True,
@@ -146,7 +171,7 @@ _APGD = AttackFacts(
 
 _ENSEMBLE = AttackFacts(
     summary="AutoAttack's strength: apgd_ce, then apgd_t, then square, each on the rows that still resist",
-    reference=_CROCE,
+    paper=_CROCE,
     norms=("linf", "l2"),
     stages=("apgd_ce", "apgd_t", "square"),
     stop="success",
@@ -159,7 +184,7 @@ ATTACK_FACTS: Mapping[str, AttackFacts] = MappingProxyType(
     {
         "fgsm": AttackFacts(
             summary="one step of the whole budget",
-            reference="Goodfellow, Shlens, Szegedy: Explaining and harnessing adversarial examples. ICLR 2015",
+            paper=Paper("Goodfellow, Shlens, Szegedy", "Explaining and harnessing adversarial examples", "ICLR 2015"),
             steps=1,
             step_size=StepShare(Fraction(1)),
             random_start=False,
@@ -169,7 +194,7 @@ ATTACK_FACTS: Mapping[str, AttackFacts] = MappingProxyType(
         "bim": replace(
             _PGD,
             summary="the basic iterative method: pgd without a random start",
-            reference="Kurakin, Goodfellow, Bengio: Adversarial machine learning at scale. ICLR 2017",
+            paper=Paper("Kurakin, Goodfellow, Bengio", "Adversarial machine learning at scale", "ICLR 2017"),
             step_size=StepShare(Fraction(5, 4), per_step=True),
             random_start=False,
         ),
@@ -178,24 +203,33 @@ ATTACK_FACTS: Mapping[str, AttackFacts] = MappingProxyType(
         "ni_fgsm": replace(
             _MOMENTUM,
             summary="mi_fgsm that looks ahead along its momentum, over 5 scales of the image (SI-NI-FGSM)",
-            reference="Lin, Song, He, Wang, Hopcroft: Nesterov accelerated gradient and scale invariance for "
-            "adversarial attacks. ICLR 2020",
+            paper=Paper(
+                "Lin, Song, He, Wang, Hopcroft",
+                "Nesterov accelerated gradient and scale invariance for adversarial attacks",
+                "ICLR 2020",
+            ),
             nesterov=True,
             scales=5,
         ),
         "di_fgsm": replace(
             _MOMENTUM,
             summary="mi_fgsm that shows the model resized and padded images in half of its passes",
-            reference="Xie, Zhang, Zhou, Bai, Wang, Ren, Yuille: Improving transferability of adversarial examples "
-            "with input diversity. CVPR 2019",
+            paper=Paper(
+                "Xie, Zhang, Zhou, Bai, Wang, Ren, Yuille",
+                "Improving transferability of adversarial examples with input diversity",
+                "CVPR 2019",
+            ),
             diversity=0.5,
         ),
         # Dong et al. smooth over 15 pixels of 299; 7 is what later comparisons (TransferAttack) take.
         "ti_fgsm": replace(
             _MOMENTUM,
             summary="mi_fgsm with gradients smoothed by a Gaussian kernel, which stands for shifted images",
-            reference="Dong, Pang, Su, Zhu: Evading defenses to transferable adversarial examples by "
-            "translation-invariant attacks. CVPR 2019",
+            paper=Paper(
+                "Dong, Pang, Su, Zhu",
+                "Evading defenses to transferable adversarial examples by translation-invariant attacks",
+                "CVPR 2019",
+            ),
             translation=7,
         ),
         "apgd_ce": _APGD,
@@ -213,7 +247,7 @@ ATTACK_FACTS: Mapping[str, AttackFacts] = MappingProxyType(
         # Each restart is two passes: one lifts the best wrong class first, the other lowers the label first.
         "pma": AttackFacts(
             summary="probability margin attack: two passes of 100 steps with a cosine step, near AutoAttack's strength",
-            reference=_XIE,
+            paper=_XIE,
             norms=("linf", "l2"),
             steps=100,
             step_size=StepShare(Fraction(2)),
@@ -221,7 +255,11 @@ ATTACK_FACTS: Mapping[str, AttackFacts] = MappingProxyType(
         ),
         "square": AttackFacts(
             summary="random search with squares that needs the model's outputs alone; its steps are queries",
-            reference="Andriushchenko, Croce, Flammarion, Hein: Square attack. ECCV 2020",
+            paper=Paper(
+                "Andriushchenko, Croce, Flammarion, Hein",
+                "Square attack: a query-efficient black-box adversarial attack via random search",
+                "ECCV 2020",
+            ),
             norms=("linf", "l2"),
             gradient=False,
             steps=5000,
@@ -229,8 +267,11 @@ ATTACK_FACTS: Mapping[str, AttackFacts] = MappingProxyType(
         ),
         "fmn": AttackFacts(
             summary="fast minimum norm: the smallest change that fools, at most eps",
-            reference="Pintor, Roli, Brendel, Biggio: Fast minimum-norm adversarial attacks through adaptive norm "
-            "constraints. NeurIPS 2021",
+            paper=Paper(
+                "Pintor, Roli, Brendel, Biggio",
+                "Fast minimum-norm adversarial attacks through adaptive norm constraints",
+                "NeurIPS 2021",
+            ),
             steps=100,
             restarts=None,
         ),
@@ -238,7 +279,7 @@ ATTACK_FACTS: Mapping[str, AttackFacts] = MappingProxyType(
         "fast": replace(
             _ENSEMBLE,
             summary="pma, then apgd_t on the rows that still resist: close to standard at a fraction of its cost",
-            reference=_XIE,
+            paper=_XIE,
             stages=("pma", "apgd_t"),
         ),
     }

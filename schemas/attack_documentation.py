@@ -1,0 +1,102 @@
+"""The named attacks and their settings as tables: for `hardset attacks` and for the docs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.attack_recipe import Attack
+from schemas.attacks import ATTACK_FACTS, DEFAULTED, AttackFacts, takers
+from schemas.slots import describe, slot_of
+
+_ALWAYS = ("kind", "name")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of one attack."""
+
+    name: str
+    default: str
+    """As a job file writes it; `required`, or `unset` where nothing stands for it."""
+    meaning: str
+    takes: str
+    """What may be written, in words."""
+
+
+def settings_of(name: str) -> tuple[Setting, ...]:
+    """The settings that the named attack takes, in the order of the job file."""
+    facts = ATTACK_FACTS[name]
+    return tuple(
+        Setting(setting, _default(setting, facts), _meaning(setting), describe(slot_of(Attack).field(setting)))
+        for setting in Attack.model_fields
+        if setting not in _ALWAYS and facts.takes(setting)
+    )
+
+
+def facts_of(name: str) -> dict[str, Any]:
+    """The same for machines, with what is known of the attack itself."""
+    facts = ATTACK_FACTS[name]
+    return {
+        "name": name,
+        "summary": facts.summary,
+        "reference": str(facts.paper),
+        "norms": list(facts.norms),
+        "gradient": facts.gradient,
+        "stages": list(facts.stages),
+        "settings": {s.name: {"default": s.default, "meaning": s.meaning, "takes": s.takes} for s in settings_of(name)},
+    }
+
+
+def attack_table() -> str:
+    """Markdown: one line per attack."""
+    lines = ["| attack | norms | steps | step | stop | what it is | paper |", "|---|---|---|---|---|---|---|"]
+    for name, facts in ATTACK_FACTS.items():
+        steps = "fixed" if facts.stages else f"{facts.steps:,}"
+        step = str(facts.step_size or "its own").replace("*", "\\*")
+        cells = (" ".join(facts.norms), steps, step, facts.stop, facts.summary, facts.paper.short)
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def setting_table() -> str:
+    """Markdown: one line per setting, with the attacks that take it."""
+    lines = ["| setting | takes | attacks | meaning |", "|---|---|---|---|"]
+    for setting, field in Attack.model_fields.items():
+        if setting == "kind":
+            continue
+        words = "a name of the table above" if setting == "name" else describe(slot_of(Attack).field(setting))
+        meaning = " ".join((field.description or "").split())
+        lines.append(f"| `{setting}` | {_cell(words)} | {_attacks(setting)} | {_cell(meaning)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("*", "\\*")
+
+
+def _attacks(setting: str) -> str:
+    taking = takers(setting)
+    others = [name for name in ATTACK_FACTS if name not in taking]
+    if not others:
+        return "all"
+    return f"all but {', '.join(others)}" if len(others) < len(taking) else ", ".join(taking)
+
+
+def _default(setting: str, facts: AttackFacts) -> str:
+    field = Attack.model_fields[setting]
+    if field.is_required():
+        return "required"
+    if setting == "step_size":
+        return str(facts.step_size)
+    value = getattr(facts, setting) if setting in DEFAULTED else field.default
+    if value is None:
+        return "unset"
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _meaning(setting: str) -> str:
+    """The setting's docstring without what it says of defaults, which differ from attack to attack."""
+    text = " ".join((Attack.model_fields[setting].description or "").split())
+    return re.sub(r" Unset: .*$", "", text)
