@@ -18,19 +18,35 @@ class Setting:
     """One setting of one attack."""
 
     name: str
-    default: str
-    """As a job file writes it; `required`, or `unset` where nothing stands for it."""
+    default: Any
+    """What stands for it when it is not given; None where nothing does. `step_size`: how it follows from eps."""
+    required: bool
     meaning: str
     takes: str
     """What may be written, in words."""
+
+    @property
+    def shown(self) -> str:
+        """The default as a job file writes it, or `required`, or `unset`."""
+        if self.required or self.default is None:
+            return "required" if self.required else "unset"
+        if isinstance(self.default, bool):
+            return str(self.default).lower()
+        return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
 
 
 def settings_of(name: str) -> tuple[Setting, ...]:
     """The settings that the named attack takes, in the order of the job file."""
     facts = ATTACK_FACTS[name]
     return tuple(
-        Setting(setting, _default(setting, facts), _meaning(setting), describe(slot_of(Attack).field(setting)))
-        for setting in Attack.model_fields
+        Setting(
+            name=setting,
+            default=_default(setting, facts),
+            required=field.is_required(),
+            meaning=_meaning(setting),
+            takes=_takes(setting),
+        )
+        for setting, field in Attack.model_fields.items()
         if setting not in _ALWAYS and facts.takes(setting)
     )
 
@@ -45,7 +61,10 @@ def facts_of(name: str) -> dict[str, Any]:
         "norms": list(facts.norms),
         "gradient": facts.gradient,
         "stages": list(facts.stages),
-        "settings": {s.name: {"default": s.default, "meaning": s.meaning, "takes": s.takes} for s in settings_of(name)},
+        "settings": {
+            s.name: {"default": s.default, "required": s.required, "meaning": s.meaning, "takes": s.takes}
+            for s in settings_of(name)
+        },
     }
 
 
@@ -54,7 +73,7 @@ def attack_table() -> str:
     lines = ["| attack | norms | steps | step | stop | what it is | paper |", "|---|---|---|---|---|---|---|"]
     for name, facts in ATTACK_FACTS.items():
         steps = "fixed" if facts.stages else f"{facts.steps:,}"
-        step = str(facts.step_size or "its own").replace("*", "\\*")
+        step = f"`{facts.step_size}`" if facts.step_size else "its own"
         cells = (" ".join(facts.norms), steps, step, facts.stop, facts.summary, facts.paper.short)
         lines.append(f"| `{name}` | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -66,7 +85,7 @@ def setting_table() -> str:
     for setting, field in Attack.model_fields.items():
         if setting == "kind":
             continue
-        words = "a name of the table above" if setting == "name" else describe(slot_of(Attack).field(setting))
+        words = "a name of the table above" if setting == "name" else _takes(setting)
         meaning = " ".join((field.description or "").split())
         lines.append(f"| `{setting}` | {_cell(words)} | {_attacks(setting)} | {_cell(meaning)} |")
     return "\n".join(lines) + "\n"
@@ -84,16 +103,17 @@ def _attacks(setting: str) -> str:
     return f"all but {', '.join(others)}" if len(others) < len(taking) else ", ".join(taking)
 
 
-def _default(setting: str, facts: AttackFacts) -> str:
-    field = Attack.model_fields[setting]
-    if field.is_required():
-        return "required"
+def _default(setting: str, facts: AttackFacts) -> Any:
     if setting == "step_size":
         return str(facts.step_size)
-    value = getattr(facts, setting) if setting in DEFAULTED else field.default
-    if value is None:
-        return "unset"
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+    if setting in DEFAULTED:
+        return getattr(facts, setting)
+    field = Attack.model_fields[setting]
+    return None if field.is_required() else field.default
+
+
+def _takes(setting: str) -> str:
+    return re.sub(r" \(pattern .*\)", "", describe(slot_of(Attack).field(setting)))
 
 
 def _meaning(setting: str) -> str:

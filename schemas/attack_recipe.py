@@ -73,7 +73,7 @@ class Attack(Spec):
     restarts: Annotated[int, Field(ge=1, le=1_000)] = 1
     """Starts per row; the best is kept."""
     random_start: bool | None = None
-    """Start uniformly inside the ball. Unset: depends on the attack."""
+    """Start uniformly inside the ball; further restarts always do. Unset: depends on the attack."""
     target: Literal["random", "least_likely", "next"] | Annotated[int, Field(ge=0)] | None = None
     """Class to reach: drawn per row, the least likely one, label + 1, or a class number. Unset: any error."""
     targets: Annotated[int, Field(ge=1, le=1_000)] | None = None

@@ -186,7 +186,9 @@ def _record(model: type[BaseModel]) -> str:
     fields = model.model_fields.items()
     if all(info.examples for _, info in fields):
         inside = ", ".join(f"{name}: {(info.examples or [''])[0]}" for name, info in fields)
-        return f"a {model.__name__.lower()} {{{inside}}}"
+        # Range is a word of the field; AfterSuccess is none.
+        noun = model.__name__.lower() if model.__name__.istitle() else "mapping"
+        return f"a {noun} {{{inside}}}"
     required = [name for name, info in fields if info.is_required()]
     return f"a mapping with {' and '.join(required or list(model.model_fields)[:3])}"
 
