@@ -14,6 +14,7 @@ from pipeline.judge import Verdict, distances, finite_rows, succeeded, verdict, 
 from pipeline.rows import CleanRows, MadeRows, Pixels
 from pipeline.transfer import Transfer, transfer_of
 from schemas.digests import image_sha256, row_id
+from schemas.flags import with_flag
 from schemas.records import Shard
 from schemas.rows import ADVERSARIAL, COLUMNS, GENERATED
 
@@ -115,6 +116,9 @@ def judged_columns(bench: Bench, kind: str, rows: CleanRows, made: MadeRows, sto
         "success": succeeded(before.pred, found.pred, labels, targets),
         **transfer.columns(),
     }
+    if bench.judge.stochastic:
+        again = verdict(bench.judge.logits(stored, seed=1), labels).pred
+        columns["flags"] = with_flag(list(map(str, made.columns["flags"])), "stochastic", again != found.pred)
     return Judged(columns, finite, over, transfer)
 
 

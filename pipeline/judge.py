@@ -41,14 +41,16 @@ class Judge:
         """How the verdict is computed: the `verify_id` column."""
         return "fp32-tf32off-b1-seeded" if self.stochastic else f"fp32-tf32off-b{self.batch}"
 
-    def logits(self, pixels: Pixels) -> Floats:
-        """Logits (N, classes) of uint8 rows (N, H, W, C); (0, 0) for no rows."""
+    def logits(self, pixels: Pixels, seed: int = 0) -> Floats:
+        """Logits (N, classes) of uint8 rows (N, H, W, C); (0, 0) for no rows. `seed`: for stochastic models."""
         count = len(pixels)
         if count == 0:
             return np.zeros((0, 0), np.float32)
         with exact_float32(self.device), torch.no_grad():
-            step, forward = (1, self._alone) if self.stochastic else (self.batch, self._forward)
-            parts = [forward(pixels[start : start + step]) for start in range(0, count, step)]
+            if self.stochastic:
+                parts = [self._alone(pixels[at : at + 1], seed) for at in range(count)]
+            else:
+                parts = [self._forward(pixels[at : at + self.batch]) for at in range(0, count, self.batch)]
             return torch.cat(parts)[:count].cpu().numpy()
 
     def _forward(self, pixels: Pixels) -> Tensor:
@@ -57,8 +59,8 @@ class Judge:
         logits: Tensor = self.module(as_images(full, self.device))
         return logits.float()
 
-    def _alone(self, row: Pixels) -> Tensor:
-        with seeded(self.device):
+    def _alone(self, row: Pixels, seed: int) -> Tensor:
+        with seeded(self.device, seed):
             logits: Tensor = self.module(as_images(row, self.device))
         return logits.float()
 
@@ -211,4 +213,5 @@ def succeeded(clean_pred: Classes, pred: Classes, labels: Classes, targets: Clas
     Rows without a verdict (pred -1) never succeed.
     """
     reached: Mask = clean_pred == labels if targets is None else pred == targets
-    return reached & (pred != labels) & (pred >= 0)
+    wrong: Mask = (pred != labels) & (pred >= 0)
+    return reached & wrong

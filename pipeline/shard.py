@@ -93,12 +93,13 @@ def _judge(
         raise RunError(f"row {row} left its budget on the 8-bit grid; nothing of its shard is stored")
     columns |= judged.columns
     keep = judged.finite.copy()
-    if kind == ADVERSARIAL and bench.job.output.keep == "success":
+    adversarial = kind == ADVERSARIAL and len(made) > 0
+    if adversarial and bench.job.output.keep == "success":
         keep &= columns["success"]
     rejects = (*unread, *made.rejects, *_unjudged(clean, made, judged.finite))
-    attacked = attacked_rows(columns) & judged.finite if kind == ADVERSARIAL else np.zeros(len(made), bool)
     counts = _counts(shard, bench.variants(shard.recipe), columns, judged.finite, keep, rejects)
-    if kind == ADVERSARIAL:
+    if adversarial:
+        attacked = attacked_rows(columns) & judged.finite
         signals = signals_of(columns, attacked) | (judged.transfer.signals(attacked) if judged.transfer else {})
         counts = counts.model_copy(update={"attacked": int(attacked.sum()), "signals": signals})
     return MadeShard(select(columns, keep), rejects, counts)

@@ -6,24 +6,42 @@ and Hein 2020, https://arxiv.org/abs/2003.01690), whose threshold for Square is 
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.flags import FLAGS, flags_of
 from schemas.records import Counts, Output
+from schemas.rows import ADVERSARIAL
 
 GRADIENT_FREE = "square"
 """The attack that searches without gradients."""
 SEVERAL_STEPS = "several_steps"
+_COUNTED = ("flag:", "found_by:", SEVERAL_STEPS)
+_LOOKED_AT = [
+    *("kind", "label", "target_label", "clean_pred", "success", "steps", "queries", "found_by", "flags"),
+    *("transfer_pred", "transferred"),
+]
 _SQUARE_SHARE = Fraction(2, 1000)
 _ZERO_GRADIENT_SHARE = Fraction(1, 100)
 _NO_RISE_SHARE = Fraction(1, 2)
+
+
+def attacked_rows(columns: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """Adversarial rows (N,) that success is counted over: those the model had right, or with another target.
+
+    The columns `label`, `clean_pred` and `target_label`, which is None for attacks that are not targeted.
+    """
+    labels, targets = np.asarray(columns["label"]), columns.get("target_label")
+    counted = np.asarray(columns["clean_pred"]) == labels if targets is None else np.asarray(targets) != labels
+    return np.asarray(counted, bool)
 
 
 def signals_of(columns: Mapping[str, Any], attacked: NDArray[np.bool_]) -> dict[str, int]:
@@ -49,6 +67,52 @@ def signals_of(columns: Mapping[str, Any], attacked: NDArray[np.bool_]) -> dict[
 def flag_counts(counts: Counts) -> dict[str, int]:
     """Attacked rows by flag, in the order of `FLAGS`."""
     return {name: counts.signals[f"flag:{name}"] for name in FLAGS if f"flag:{name}" in counts.signals}
+
+
+def signal_faults(table: pa.Table, counts: Counts) -> Iterator[tuple[int | None, str]]:
+    """What cannot be true of the adversarial rows of one file: position, None for all of them, and a sentence.
+
+    `counts`: what the manifest says of them. Rows of other kinds are not looked at.
+    """
+    rows = table.select(_LOOKED_AT).to_pylist()
+    for i, row in enumerate(rows):
+        if row["kind"] == ADVERSARIAL:
+            yield from ((i, text) for text in _row_faults(row))
+    columns: dict[str, Any] = {name: [row[name] for row in rows if row["kind"] == ADVERSARIAL] for name in _LOOKED_AT}
+    if not any(target is not None for target in columns["target_label"]):
+        columns["target_label"] = None
+    columns["steps"] = [steps or 0 for steps in columns["steps"]]
+    listed = {name: number for name, number in counts.signals.items() if name.startswith(_COUNTED)}
+    if not counts.dropped and signals_of(columns, attacked_rows(columns)) != listed:
+        yield None, "its rows do not carry the signals that the manifest counts"
+
+
+def _row_faults(row: Mapping[str, Any]) -> Iterator[str]:
+    names = flags_of(row["flags"])
+    unknown = [name for name in names if name not in FLAGS]
+    if unknown:
+        yield f"flags holds {', '.join(map(repr, unknown))}; wants names out of {', '.join(FLAGS)}"
+    elif list(names) != [name for name in FLAGS if name in names]:
+        yield f"flags holds {row['flags']!r}, which is not in order"
+    for name in ("steps", "queries"):
+        if row[name] is not None and row[name] < 0:
+            yield f"{name} is {row[name]}; wants 0 or more"
+    if (row["transfer_pred"] is None) != (row["transferred"] is None):
+        yield "of transfer_pred and transferred only one is filled"
+    elif row["transfer_pred"] is not None:
+        preds = _json_object(row["transfer_pred"])
+        if preds is None:
+            yield "transfer_pred is no JSON object"
+        elif not 0 <= row["transferred"] <= len(preds):
+            yield f"transferred is {row['transferred']} of {len(preds)} models"
+
+
+def _json_object(text: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def run_warnings(recipes: Sequence[Mapping[str, Any]], parts: Iterable[Output]) -> tuple[str, ...]:
@@ -117,8 +181,8 @@ _SYMPTOMS = (
     _Symptom(
         "flag:few_classes",
         Fraction(0),
-        "the model has fewer classes than the objective needs, so {rows} were attacked with the margin instead; name "
-        "an attack on the margin or on cross-entropy, such as pgd",
+        "the model has fewer classes than the objective needs, so {rows} were attacked with the margin instead, and "
+        "the figures do not compare with the objective's own; use apgd_ce, or pgd with objective: margin",
     ),
     _Symptom(
         "flag:no_budget",
@@ -129,7 +193,7 @@ _SYMPTOMS = (
     _Symptom(
         "flag:stochastic",
         Fraction(0),
-        "the model changed its mind about {rows} when it saw the same stored image again, so verdicts and gradients "
-        "are a matter of chance; use eot: 20, which averages gradients over its randomness",
+        "the model answers at random and changed its mind about {rows} under another seed, so their verdicts are a "
+        "matter of chance; use eot: 20 or more, which averages gradients over its randomness",
     ),
 )

@@ -16,8 +16,10 @@ from pipeline.bench import Bench
 from pipeline.devices import driver_device
 from pipeline.judge import distances, succeeded, verdict, within_budget
 from pipeline.replay import newest_manifest, plan_of
+from pipeline.signals import signal_faults
 from pipeline.sinks.png import decode_png
 from pipeline.storage import Folder
+from pipeline.transfer import transfer_faults, transfer_of
 from schemas.digests import content_sha256, image_sha256, sha256_hex
 from schemas.errors import UserError
 from schemas.job import Job
@@ -123,6 +125,8 @@ def _check_output(
     if table.num_rows != output.counts.rows_out:
         findings.add(path, f"holds {table.num_rows} rows; the manifest says {output.counts.rows_out}")
     _check_rows(path, table, output, findings)
+    for at, fault in signal_faults(table, output.counts):
+        findings.add(path if at is None else f"{path} row {table['row_id'][at]}", fault)
     seen.update(table.column("row_id").to_pylist())
     findings.rows += table.num_rows
     yield table
@@ -217,6 +221,10 @@ def _compare(path: str, bench: Bench, rows: list[dict[str, Any]], clean: Any, fi
             findings.add(where, f"margin is {after.margin[i]:.4f} when judged again, {row['margin']:.4f} as stored")
         elif success[i] != row["success"] and abs(after.margin[i]) > MARGIN_TOLERANCE:
             findings.add(where, f"success is {bool(success[i])} when judged again, {row['success']} as stored")
+    every = np.arange(len(rows))
+    transfer = transfer_of(bench.held_out, stored, clean, parents=every, labels=labels, targets=targets)
+    for i, what in transfer_faults(transfer, rows, MARGIN_TOLERANCE):
+        findings.add(f"{path} row {rows[i]['row_id']}", what)
     findings.rejudged += len(rows)
 
 

@@ -30,11 +30,11 @@ FLAGS: dict[str, Flag] = {
     ),
     "few_classes": Flag(
         "too few classes for the objective, which fell back to the margin",
-        "none is needed: the margin is sound with two classes; name it to silence the flag",
+        "apgd_ce, or pgd with objective: margin, which work with two classes",
     ),
     "stochastic": Flag(
-        "the model's answer to the stored image changed by repetition",
-        "eot: 20, which averages gradients over the model's randomness",
+        "under another seed the model predicts another class for the stored image",
+        "an eot of 20 or more, which averages gradients over the model's randomness",
     ),
     "no_budget": Flag(
         "eps holds no 8-bit level, so that the row is stored unchanged",
@@ -46,11 +46,7 @@ FLAGS: dict[str, Flag] = {
     ),
     "misclassified": Flag(
         "wrong before the attack, and so skipped",
-        "none is needed: such rows do not count as attacked",
-    ),
-    "target_is_label": Flag(
-        "the target is the row's own label, so that reaching it is no success",
-        "target: next or random, which never give the label",
+        "none is needed: such rows do not count as attacked; misclassified: attack moves them too",
     ),
 }
 """Every flag, in the order in which a row lists them."""

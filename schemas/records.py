@@ -111,7 +111,8 @@ class Counts(Spec):
     """Of those, rows that the stored image fools."""
     signals: dict[str, int] = Field(default_factory=dict)
     """Attacked rows by what they signal: `flag:<name>`, `found_by:<attack>` (of successes), `several_steps` (rows that
-    took more than one step) and `several_steps:no_rise`. Sorted; nothing is listed with 0."""
+    took more than one step), `several_steps:no_rise`, and by held-out model `transfer_counted:<name>` and
+    `transfer_fooled:<name>`. Nothing is listed with 0."""
 
     def __add__(self, other: Counts) -> Counts:
         numbers = {k: getattr(self, k) + getattr(other, k) for k in Counts.model_fields if k != "signals"}

@@ -6,16 +6,18 @@ import json
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.signals import flag_counts, run_warnings, signals_of, warnings_of
+from pipeline.signals import attacked_rows, flag_counts, run_warnings, signal_faults, signals_of, warnings_of
 from pipeline.sinks.card import write_card
 from pipeline.sinks.ledger import Ledger
 from pipeline.storage import Folder
 from schemas.flags import FLAGS, flags_column, flags_of, with_flag
 from schemas.records import Counts, Manifest, Output, Receipt
+from schemas.rows import COLUMNS
 from tests.sinks.examples import RUN, commit_shard, finished_run, manifest_of, plan_of, shard_of
 
 PGD = {"kind": "attack", "name": "pgd", "norm": "linf"}
@@ -162,6 +164,70 @@ def _output(recipe: int, these: Counts) -> Output:
         quarantine=None,
         counts=these,
     )
+
+
+# Verify.
+
+
+def stored(**changes: Any) -> pa.Table:
+    """Four adversarial rows as a file holds them; the first two are attacked, the second is a success."""
+    columns = {
+        "kind": ["adversarial"] * 4,
+        "label": [0, 1, 2, 0],
+        "target_label": [None] * 4,
+        "clean_pred": [0, 1, 1, 1],
+        "success": [False, True, False, False],
+        "steps": [10, 10, 0, 1],
+        "queries": [0, 7, 0, 0],
+        "found_by": ["apgd_ce", "square", "apgd_ce", "apgd_ce"],
+        "flags": ["zero_gradient,unmoved", "", "misclassified", ""],
+        "transfer_pred": ['{"other":1}', None, None, None],
+        "transferred": [1, None, None, None],
+    }
+    types = {c.name: c.type for c in COLUMNS}
+    return pa.table({name: pa.array(changes.get(name, values), types[name]) for name, values in columns.items()})
+
+
+COUNTED = counts(2, flag__zero_gradient=1, flag__unmoved=1, found_by__square=1, several_steps=2, transfer_fooled__m=9)
+
+
+def test_sound_signals_have_no_faults() -> None:
+    assert list(signal_faults(stored(), COUNTED)) == []
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "at", "words"),
+    [
+        ("flags", ["zero_gradient,unmoved", "", "misclassified", "sleepy"], 3, "flags holds 'sleepy'; wants"),
+        ("flags", ["unmoved,zero_gradient", "", "misclassified", ""], 0, "not in order"),
+        ("flags", ["zero_gradient,unmoved", "", "misclassified", "unmoved,unmoved"], 3, "not in order"),
+        ("steps", [10, 10, -1, 1], 2, "steps is -1"),
+        ("queries", [0, 7, 0, -2], 3, "queries is -2"),
+        ("transfer_pred", ["{", None, None, None], 0, "no JSON object"),
+        ("transfer_pred", ["[1]", None, None, None], 0, "no JSON object"),
+        ("transfer_pred", [None] * 4, 0, "only one is filled"),
+        ("transferred", [2, None, None, None], 0, "transferred is 2 of 1 models"),
+        ("transferred", [-1, None, None, None], 0, "transferred is -1 of 1 models"),
+        ("flags", ["", "", "misclassified", ""], None, "do not carry the signals"),
+        ("found_by", ["apgd_ce"] * 4, None, "do not carry the signals"),
+        ("steps", [None, 10, 0, 1], None, "do not carry the signals"),
+    ],
+)
+def test_faults_in_signals_are_found(column: str, values: list[Any], at: int | None, words: str) -> None:
+    ((place, text),) = signal_faults(stored(**{column: values}), COUNTED)
+    assert place == at
+    assert words in text
+
+
+def test_rows_that_were_left_out_are_not_missed() -> None:
+    assert list(signal_faults(stored(found_by=["pgd"] * 4), COUNTED.model_copy(update={"dropped": 1}))) == []
+
+
+@pytest.mark.parametrize("targets", [None, [1, 1, 2, 2]])
+def test_rows_count_as_attacked_where_success_can_be_had(targets: list[int] | None) -> None:
+    columns = {"label": np.array([0, 1, 2, 0]), "clean_pred": np.array([0, 0, 2, 1]), "target_label": targets}
+    attacked = attacked_rows(columns)
+    assert attacked.tolist() == ([True, False, True, False] if targets is None else [True, False, False, True])
 
 
 # Records.
