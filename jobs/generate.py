@@ -11,6 +11,7 @@ from jobs.progress import showing
 from jobs.stopping import stop_on_signal
 from pipeline.run import Outcome
 from pipeline.run import generate as run_job
+from pipeline.transfer import transfer_rates
 from schemas.job import Job
 from schemas.loading import load_job
 
@@ -61,6 +62,8 @@ def sentence(outcome: Outcome, path: str) -> str:
     text = f"Done: {made}; {path} holds {count(totals.rows_out, 'row')}"
     if totals.attacked:
         text += f", {totals.success / totals.attacked:.1%} of the attacked rows fooled the model as stored"
+    for name, (fooled, of) in transfer_rates(totals.signals).items():
+        text += f", {fooled / of:.1%} fooled {name}"
     if totals.quarantined:
         text += f"; {count(totals.quarantined, 'row')} in quarantine (reasons in {path.rstrip('/')}/quarantine)"
     if outcome.manifest.failures:
@@ -81,6 +84,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "warnings": list(outcome.manifest.warnings) if outcome.manifest else [],
         "made": outcome.made.model_dump(),
         "totals": totals.model_dump(),
+        "transfer": {n: {"fooled": f, "of": of} for n, (f, of) in transfer_rates(totals.signals).items()},
         "exit_code": int(exit_code(outcome)),
     }
 

@@ -112,8 +112,8 @@ def transfer_faults(found: Transfer, rows: Sequence[Mapping[str, Any]], toleranc
     for name, seen in found.seen.items():
         pred = np.asarray([_class(preds, name, seen.after.shape[1]) for preds in told], np.int64)
         for i in map(int, np.flatnonzero(~_agrees(seen.after, pred, tolerance) & named)):
-            again = int(found.pred(name)[i])
-            yield i, f"held-out model {name} predicts class {again} when judged again, {told[i]} as stored"
+            again, stored = (f"class {c}" if c >= 0 else "none" for c in (int(found.pred(name)[i]), int(pred[i])))
+            yield i, f"held-out model {name} predicts {again} when judged again, {stored} as stored"
         fooled = succeeded(found.labels, pred, found.labels, found.targets)
         close = np.zeros(len(rows), bool)
         if found.targets is None:

@@ -84,6 +84,24 @@ def test_the_model_always_sees_the_full_batch() -> None:
     assert Judge(Spy(), 4, CPU).verify_id == "fp32-tf32off-b4"
 
 
+class Noisy(nn.Module):
+    """Adds to each logit what it draws, and so is never the same."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.flatten(1)[:, :10] + torch.randn(len(images), 10)
+
+
+def test_a_stochastic_models_verdict_is_the_rows_own_and_can_be_had_again() -> None:
+    judge, rows, state = Judge(Noisy(), 16, CPU, stochastic=True), pixels(20), torch.get_rng_state()
+    found = judge.logits(rows)
+    np.testing.assert_array_equal(judge.logits(rows[::-1].copy())[::-1], found)
+    np.testing.assert_array_equal(judge.logits(rows[7:8])[0], found[7])
+    assert torch.equal(torch.get_rng_state(), state)
+    noise = found - rows.reshape(20, -1)[:, :10] / 255
+    assert np.abs(noise).max() > 0.5, "nothing was drawn"
+    assert judge.verify_id != Judge(Noisy(), 16, CPU).verify_id
+
+
 def test_no_rows_give_no_verdicts(judge: Judge) -> None:
     found = verdict(judge.logits(pixels(0)), np.zeros(0, np.int64))
     assert found.pred.shape == found.margin.shape == found.confidence.shape == (0,)

@@ -24,12 +24,14 @@ from pipeline.reporting.sections import (
     warnings,
 )
 from pipeline.reporting.statistics import gather
+from pipeline.reporting.transfer import transfer
 from pipeline.storage import Folder
 from schemas.records import Manifest
 
 SECTIONS: tuple[Section, ...] = (
-    Section("signals", "Signals", signals),
+    Section("signals", "Warnings", signals),
     Section("recipes", "Recipes", recipes),
+    Section("transfer", "Transfer", transfer),
     Section("examples", "Examples", gallery),
     Section("classes", "Classes", classes),
     Section("margins", "Margins", margins),

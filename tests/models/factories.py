@@ -69,6 +69,39 @@ def always_dropping() -> nn.Module:
     return Applied(lambda logits, images: nn.functional.dropout(logits, 0.5, training=True))
 
 
+def drawing_with_numpy() -> nn.Module:
+    draws = np.random.default_rng()
+    return Applied(lambda logits, images: logits + float(draws.normal()))
+
+
+def twelve_classes() -> nn.Module:
+    return small_cnn(classes=12)
+
+
+def detached() -> nn.Module:
+    return Applied(lambda logits, images: logits.detach())
+
+
+def rounding() -> nn.Module:
+    return Applied(lambda logits, images: logits.round())
+
+
+def without_derivative() -> nn.Module:
+    """An operation that autograd cannot go back through."""
+
+    class Forward(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: object, logits: Tensor) -> Tensor:
+            return logits.clone()
+
+    return Applied(lambda logits, images: Forward.apply(logits))
+
+
+def not_finite_backwards() -> nn.Module:
+    """The derivative of a square root at 0."""
+    return Applied(lambda logits, images: logits + (logits - logits).sqrt())
+
+
 def out_of_memory() -> nn.Module:
     def fail(logits: Tensor, images: Tensor) -> Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory")

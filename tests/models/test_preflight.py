@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
-from pipeline.models.loading import load_model
-from pipeline.models.preflight import check_model
+from pipeline.models.loading import LoadedModel, load_model
+from pipeline.models.preflight import check_gradient, check_model
 from pipeline.rows import Pixels
 from schemas.errors import JobError, RunError
 from schemas.job import Model
@@ -19,10 +21,16 @@ def rows(count: int = 6, side: int = 8, channels: int = 1) -> Pixels:
     return np.random.default_rng(0).integers(0, 256, (count, side, side, channels), dtype=np.uint8)
 
 
-def check(factory: str, pixels: Pixels, classes: int = 10) -> None:
+SMALL_CNN = "pipeline.models.zoo:small_cnn"
+
+
+def loaded(factory: str, channels: int = 1, classes: int = 10, **settings: Any) -> LoadedModel:
     path = factory if ":" in factory else f"tests.models.factories:{factory}"
-    spec = Model(factory=path, classes=classes)
-    check_model(load_model(spec, channels=pixels.shape[3], device=CPU), pixels, CPU)
+    return load_model(Model(factory=path, classes=classes, **settings), channels=channels, device=CPU)
+
+
+def check(factory: str, pixels: Pixels, classes: int = 10, *, stochastic: bool = False) -> None:
+    check_model(loaded(factory, pixels.shape[3], classes), pixels, CPU, stochastic=stochastic)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +46,8 @@ def check(factory: str, pixels: Pixels, classes: int = 10) -> None:
         ("probabilities", rows(), 10, "returns probabilities; wants logits, so remove the softmax"),
         ("batch_statistics", rows(), 10, "neighbours in the batch"),
         ("centred_on_the_batch", rows(), 10, "neighbours in the batch"),
-        ("noisy", rows(), 10, "answers differently when asked twice"),
+        ("noisy", rows(), 10, "answers differently when asked twice; .* or set eot above 1 in every attack recipe"),
+        ("drawing_with_numpy", rows(), 10, "answers differently .* even from one state of torch's generators"),
         ("always_dropping", rows(), 10, "answers differently when asked twice"),
     ],
 )
@@ -66,3 +75,66 @@ def test_a_read_only_sample_and_the_global_generator_are_left_as_they_were() -> 
         check("noisy", pixels)
     assert torch.equal(torch.get_rng_state(), state)
     np.testing.assert_array_equal(pixels, rows())
+
+
+@pytest.mark.parametrize("factory", ["noisy", "always_dropping", SMALL_CNN])
+def test_a_model_may_answer_at_random_where_the_job_says_so(factory: str) -> None:
+    check(factory, rows(), stochastic=True)
+
+
+@pytest.mark.parametrize(
+    ("factory", "sentence"),
+    [
+        ("drawing_with_numpy", "even from one state of torch's generators; .* draw it with torch"),
+        ("centred_on_the_batch", "neighbours in the batch"),
+        ("probabilities", "returns probabilities"),
+    ],
+)
+def test_that_excuses_no_other_fault(factory: str, sentence: str) -> None:
+    with pytest.raises(JobError, match=sentence):
+        check(factory, rows(), stochastic=True)
+
+
+def test_the_seed_of_the_process_hides_no_randomness() -> None:
+    for seed in range(3):
+        with torch.random.fork_rng(devices=[]), pytest.raises(JobError, match="answers differently"):
+            torch.manual_seed(seed)
+            check("noisy", rows())
+
+
+@pytest.mark.parametrize("factory", ["detached", "without_derivative"])
+def test_a_model_without_gradient_gets_its_sentence(factory: str) -> None:
+    check(factory, rows())
+    with pytest.raises(
+        JobError, match=r"^model\.factory: no gradient gets from the logits .* attack with square"
+    ) as caught:
+        check_gradient(loaded(factory), rows(), CPU)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("factory", ["rounding", "not_finite_backwards"])
+def test_a_gradient_of_no_use_is_a_warning(factory: str) -> None:
+    (warning,) = check_gradient(loaded(factory), rows(), CPU)
+    assert warning.startswith("model: the gradient of the first rows is zero everywhere, or not finite")
+
+
+@pytest.mark.parametrize("factory", [SMALL_CNN, "noisy", "log_probabilities", "half_precision"])
+@pytest.mark.parametrize("pixels", [rows(), rows(1)])
+def test_a_gradient_that_arrives_is_no_news(factory: str, pixels: Pixels) -> None:
+    model, state = loaded(factory), torch.get_rng_state()
+    assert check_gradient(model, pixels, CPU) == ()
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not any(parameter.requires_grad for parameter in model.module.parameters())
+
+
+def test_an_ensemble_needs_a_gradient_where_its_loss_is_taken() -> None:
+    """The mean of logits has one as long as any member has; the loss of a member alone has not."""
+    silent = {"factory": "tests.models.factories:detached"}
+    assert check_gradient(loaded(SMALL_CNN, members=(silent,)), rows(), CPU) == ()
+    with pytest.raises(JobError, match="no gradient gets"):
+        check_gradient(loaded(SMALL_CNN, members=(silent,), combine="loss"), rows(), CPU)
+
+
+def test_memory_running_out_on_the_way_back_is_no_fault_of_the_model() -> None:
+    with pytest.raises(RunError, match="not the memory for the gradient of 6 rows"):
+        check_gradient(loaded("out_of_memory"), rows(), CPU)

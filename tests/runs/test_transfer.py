@@ -1,0 +1,371 @@
+"""Ensembles and held-out models in a whole run, made in this process, and held against plain torch."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+import safetensors.torch
+import torch
+from PIL import Image
+from torch import nn
+
+from pipeline.bench import Bench
+from pipeline.judge import Judge
+from pipeline.models.fitting import fit_classifier
+from pipeline.models.zoo import cnn_a, small_cnn
+from pipeline.plan import make_plan
+from pipeline.replay import replay
+from pipeline.reporting.page import page, read_content
+from pipeline.reporting.transfer import transfer
+from pipeline.run import check_before, make_manifest
+from pipeline.shard import make_shard, run_shard
+from pipeline.sinks.card import write_card
+from pipeline.sinks.ledger import Ledger
+from pipeline.sources import open_source
+from pipeline.storage import Folder
+from pipeline.transfer import Transfer, transfer_faults, transfer_of, transfer_rates
+from pipeline.verify import verify
+from schemas.errors import JobError, RunError
+from schemas.job import Job
+from schemas.records import Manifest
+from tests.runs.test_generate import clean_pixels
+from tests.support import job_of
+
+CPU = torch.device("cpu")
+CNN_A = {"factory": "pipeline.models.zoo:cnn_a", "arguments": {"channels": 1, "side": 8}}
+SMALL = {"factory": "pipeline.models.zoo:small_cnn"}
+ATTACKS = [
+    {"kind": "attack", "name": "pgd", "norm": "linf", "eps": "40/255", "steps": 5},
+    {"kind": "attack", "name": "pgd", "norm": "linf", "eps": "60/255", "steps": 5, "target": "next"},
+]
+AUGMENT = {"kind": "augment", "ops": [{"name": "hflip"}]}
+
+
+@pytest.fixture(scope="module")
+def rivals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Paths of two further classifiers of the digits, of other shapes and weights than the victim."""
+    job = job_of({"victim": "", "generator": ""}, "unused")
+    source = open_source(job.source)
+    rows, _ = source.read(source.plan(2000)[0], source.probe(), 10)
+    folder, paths = tmp_path_factory.mktemp("rivals"), {}
+    for seed, (name, build) in enumerate({"member": cnn_a, "rival": cnn_a, "other": small_cnn}.items()):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed + 1)
+            module = build(channels=1, side=8)
+            fit_classifier(module, rows.pixels, rows.labels, epochs=12 if build is cnn_a else 3, seed=seed)
+        paths[name] = str(folder / f"{name}.safetensors")
+        safetensors.torch.save_file(module.state_dict(), paths[name])
+    return paths
+
+
+def job_for(weights: dict[str, str], rivals: dict[str, str], out: Path, **changes: Any) -> Job:
+    """An ensemble of two under attack, and two models held out."""
+    member = {**CNN_A, "weights": rivals["member"]}
+    changes = {
+        "source": {"format": "digits", "limit": 120},
+        "model": {**SMALL, "weights": weights["victim"], "classes": 10, "members": [member]},
+        "transfer_to": [
+            {"name": "rival", **CNN_A, "weights": rivals["rival"]},
+            {"name": "other", **SMALL, "weights": rivals["other"]},
+        ],
+        "recipes": [*ATTACKS, AUGMENT],
+        "output": {"path": str(out), "shard_rows": 60},
+    } | changes
+    return job_of(weights, out, **changes)
+
+
+def make(job: Job) -> Manifest:
+    """The whole run, one shard after the other, without a cluster."""
+    plan, folder = make_plan(job), Folder(job.output.path)
+    check_before(job, plan)
+    ledger, bench = Ledger(folder, plan.run_id), Bench(job, plan, CPU)
+    ledger.write_plan(plan)
+    done = {}
+    for shard in plan.shards:
+        assert shard.range is not None
+        done[shard.key] = run_shard(shard, plan.ranges[shard.range], bench, ledger).output(shard)
+    manifest = make_manifest(job, plan, done, [], "2026-01-01T00:00:00+00:00")
+    write_card(folder, manifest)
+    ledger.write_manifest(manifest)
+    return manifest
+
+
+@pytest.fixture(scope="module")
+def made(weights: dict[str, str], rivals: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("transfer") / "out"
+    make(job_for(weights, rivals, out))
+    return out
+
+
+def rows_of(out: Path, kind: str = "adversarial") -> list[dict[str, Any]]:
+    rows = ds.dataset(out / "data", format="parquet").to_table().to_pylist()
+    return [row for row in rows if row["kind"] == kind]
+
+
+def logits(network: nn.Module, path: str, pixels: np.ndarray) -> np.ndarray:
+    """Plain torch: no judge, no loader of ours."""
+    network.load_state_dict(safetensors.torch.load_file(path))
+    with torch.no_grad():
+        found: np.ndarray = network.eval()(torch.from_numpy(pixels)[:, None].float() / 255).numpy()
+    return found
+
+
+def both(rows: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+    """Stored and clean pixels, N x H x W."""
+    clean = clean_pixels()
+    stored = np.stack([np.asarray(Image.open(io.BytesIO(row["image"]["bytes"]))) for row in rows])
+    return stored, np.stack([clean[row["source_key"]] for row in rows])
+
+
+def test_the_attack_fools_the_mean_of_the_members(made: Path, weights: dict[str, str], rivals: dict[str, str]) -> None:
+    rows = [row for row in rows_of(made) if row["target_label"] is None]
+    labels = np.asarray([row["label"] for row in rows])
+    pred, before = (
+        (logits(small_cnn(), weights["victim"], pixels) + logits(cnn_a(10, 1, 8), rivals["member"], pixels)).argmax(1)
+        for pixels in both(rows)
+    )
+    success = np.asarray([row["success"] for row in rows])
+    assert success.mean() > 0.3
+    np.testing.assert_array_equal(success, (before == labels) & (pred != labels))
+    np.testing.assert_array_equal(pred, [row["pred"] for row in rows])
+    assert {row["model_id"][:12] for row in rows} == {"mean_logits("}
+
+
+def test_the_transfer_columns_are_those_of_plain_torch(made: Path, rivals: dict[str, str]) -> None:
+    rows = rows_of(made)
+    labels = np.asarray([row["label"] for row in rows])
+    targets = np.asarray([-1 if row["target_label"] is None else row["target_label"] for row in rows])
+    networks = {"rival": cnn_a(10, 1, 8), "other": small_cnn()}
+    stored, clean = both(rows)
+    fooled = np.zeros(len(rows), int)
+    for name, network in networks.items():
+        pred, before = (logits(network, rivals[name], pixels).argmax(1) for pixels in (stored, clean))
+        np.testing.assert_array_equal(pred, [json.loads(row["transfer_pred"])[name] for row in rows])
+        fooled += np.where(targets >= 0, pred == targets, (before == labels) & (pred != labels))
+    np.testing.assert_array_equal(fooled, [row["transferred"] for row in rows])
+    assert {0, 1, 2} <= set(fooled.tolist())
+    assert all(list(json.loads(row["transfer_pred"])) == ["other", "rival"] for row in rows)
+    assert {row["transfer_pred"] for row in rows_of(made, "augmented")} == {None}
+
+
+def test_the_rates_are_over_attacked_rows_that_the_held_out_model_had_right(made: Path, rivals: dict[str, str]) -> None:
+    rows = [row for row in rows_of(made) if row["target_label"] is None]
+    labels = np.asarray([row["label"] for row in rows])
+    pred, before = (logits(small_cnn(), rivals["other"], pixels).argmax(1) for pixels in both(rows))
+    counted = (before == labels) & (np.asarray([row["clean_pred"] for row in rows]) == labels)
+    expected = (int((counted & (pred != labels)).sum()), int(counted.sum()))
+    content = read_content(Folder(str(made)), _manifest(made), lambda output, row: None)
+    recipe = content.statistics.recipes[0]
+    assert transfer_rates(recipe.counts.signals)["other"] == expected
+    section = transfer(content)
+    assert section is not None and section in page(content)
+    assert f"{expected[0]:,} of {expected[1]:,}" in section
+
+
+def _manifest(out: Path) -> Manifest:
+    from pipeline.replay import newest_manifest
+
+    return newest_manifest(Folder(str(out)))
+
+
+def test_verify_judges_them_again(made: Path) -> None:
+    findings = verify(Folder(str(made)), sample=None)
+    assert findings.faults == []
+    assert findings.rejudged == 240
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+def test_a_row_is_made_again_with_its_transfer_columns(made: Path, targeted: bool) -> None:
+    row = next(row for row in reversed(rows_of(made)) if (row["target_label"] is not None) == targeted)
+    done = replay(Folder(str(made)), row["row_id"])
+    assert done.equal and done.columns_differing == ()
+
+
+def test_the_plan_names_every_model_and_its_digest(made: Path, weights: dict[str, str], rivals: dict[str, str]) -> None:
+    import hashlib
+
+    def sha256(path: str) -> str:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+    models = _manifest(made).models
+    assert models.pop("victim") == rows_of(made)[0]["model_sha256"]
+    assert models == {
+        "victim:0": sha256(weights["victim"]),
+        "victim:1": sha256(rivals["member"]),
+        "transfer:rival": sha256(rivals["rival"]),
+        "transfer:other": sha256(rivals["other"]),
+    }
+
+
+def keys(job: Job) -> tuple[list[str], list[str]]:
+    """Keys of attack shards, and of the others."""
+    shards = make_plan(job).shards
+    return [s.key for s in shards if s.recipe < 2], [s.key for s in shards if s.recipe == 2]
+
+
+def test_held_out_models_change_attack_shards_alone_and_members_change_all(
+    weights: dict[str, str], rivals: dict[str, str], tmp_path: Path
+) -> None:
+    attacks, others = keys(job_for(weights, rivals, tmp_path))
+    rival = {"name": "rival", **CNN_A, "weights": rivals["rival"]}
+    for changed in ([], [rival], [{**rival, "weights": rivals["member"]}], [{**rival, "name": "second"}]):
+        again, same = keys(job_for(weights, rivals, tmp_path, transfer_to=changed))
+        assert not set(again) & set(attacks) and same == others
+    copy = tmp_path / "moved.safetensors"
+    copy.write_bytes(Path(rivals["rival"]).read_bytes())
+    moved = {**rivals, "rival": str(copy)}
+    assert keys(job_for(weights, moved, tmp_path)) == (attacks, others)
+    alone = {**SMALL, "weights": weights["victim"], "classes": 10}
+    for model in (alone, {**alone, "members": [{**CNN_A, "weights": rivals["rival"]}]}):
+        again, changed_too = keys(job_for(weights, rivals, tmp_path, model=model))
+        assert not set(again) & set(attacks) and not set(changed_too) & set(others)
+
+
+def test_weights_that_change_under_a_run_stop_it(
+    weights: dict[str, str], rivals: dict[str, str], tmp_path: Path
+) -> None:
+    for role in ("rival", "member"):
+        path = tmp_path / f"{role}.safetensors"
+        path.write_bytes(Path(rivals[role]).read_bytes())
+        job = job_for(weights, {**rivals, role: str(path)}, tmp_path / "out")
+        plan = make_plan(job)
+        safetensors.torch.save_file(cnn_a(channels=1, side=8).state_dict(), path)
+        assert plan.shards[0].range is not None
+        with pytest.raises(RunError, match=rf"{role}\.safetensors: changed since the run was planned"):
+            make_shard(plan.shards[0], plan.ranges[plan.shards[0].range], Bench(job, plan, CPU))
+
+
+@pytest.mark.parametrize(
+    ("held_out", "sentence"),
+    [
+        ({"factory": "pipeline.models.zoo:no"}, r"transfer_to\.0\.factory: pipeline.models.zoo has no no"),
+        ({**CNN_A, "weights": "gone.pt"}, r"transfer_to\.0\.weights: gone.pt: no such file"),
+        ({"factory": "tests.models.factories:probabilities"}, r"transfer_to\.0\.factory: the model returns probab"),
+        ({**SMALL, "arguments": {"classes": 7}}, r"transfer_to\.0\.factory: the model returns 7 logits; wants 10"),
+        ({**SMALL, "normalize": {"mean": [0.1] * 3, "std": [1] * 3}}, r"transfer_to\.0\.normalize: .* 3 values"),
+        ({"factory": "tests.models.factories:noisy"}, r"transfer_to\.0\.factory: the model answers differently"),
+    ],
+)
+def test_an_unfit_held_out_model_is_told_before_anything_runs(
+    weights: dict[str, str], tmp_path: Path, held_out: dict[str, Any], sentence: str
+) -> None:
+    job = job_of(weights, tmp_path, transfer_to=[{"name": "a", **held_out}])
+    with pytest.raises(JobError, match=f"^{sentence}"):
+        check_before(job, make_plan(job))
+
+
+def test_a_model_that_answers_at_random_gives_the_same_shard_again(tmp_path: Path, weights: dict[str, str]) -> None:
+    noisy = {"factory": "tests.models.factories:always_dropping", "classes": 10}
+    attack = {**ATTACKS[0], "eot": 3, "steps": 2}
+    job = job_of(weights, tmp_path, model=noisy, recipes=[attack], source={"format": "digits", "limit": 20})
+    plan = make_plan(job)
+    check_before(job, plan)
+    made = []
+    for seed in (1, 2):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            made.append(make_shard(plan.shards[0], plan.ranges[0], Bench(job, plan, CPU)).columns)
+    assert made[0]["image_sha256"] == made[1]["image_sha256"]
+    np.testing.assert_array_equal(made[0]["margin"], made[1]["margin"])
+    assert set(made[0]["verify_id"]) == {"fp32-tf32off-b1-seeded"}
+    once = job_of(weights, tmp_path, model=noisy, recipes=[{**attack, "eot": 1}])
+    with pytest.raises(JobError, match=r"answers differently .* or set eot above 1"):
+        check_before(once, make_plan(once))
+
+
+# The columns by themselves.
+
+
+class Table(nn.Module):
+    """Logits that the first pixel looks up."""
+
+    def __init__(self, *rows: list[float]) -> None:
+        super().__init__()
+        self.rows = torch.tensor(rows)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.rows[(images[:, 0, 0, 0] * 255).round().long()]
+
+
+NAN = float("nan")
+TABLE = Table([5, 0, 0], [0, 5, 0], [0, 0, 5], [NAN, 0, 0], [0, 5, 4.9999])
+
+
+def asked(stored: list[int], clean: list[int], labels: list[int], targets: list[int] | None = None) -> Transfer:
+    """One held-out model's verdicts; rows are named by their line in the table."""
+    pixels = [np.asarray(lines, np.uint8).reshape(-1, 1, 1, 1) for lines in (stored, clean)]
+    return transfer_of(
+        {"b": Judge(TABLE, 4, CPU), "a": Judge(TABLE, 4, CPU)},
+        *pixels,
+        parents=np.arange(len(stored)),
+        labels=np.asarray(labels),
+        targets=None if targets is None else np.asarray(targets),
+    )
+
+
+def test_only_a_right_clean_verdict_can_be_fooled_and_no_verdict_is_none() -> None:
+    found = asked([1, 0, 1, 3, 1], [0, 0, 1, 0, 3], [0, 0, 0, 0, 0])
+    assert found.columns()["transferred"].tolist() == [2, 0, 0, 0, 0]
+    assert found.columns()["transfer_pred"][0] == '{"a":1,"b":1}'
+    assert found.columns()["transfer_pred"][3] == '{"a":null,"b":null}'
+    assert transfer_rates(found.signals(np.ones(5, bool))) == {"a": (1, 3), "b": (1, 3)}
+    assert transfer_rates(found.signals(np.asarray([False, True, True, True, True]))) == {"a": (0, 2), "b": (0, 2)}
+
+
+def test_a_targeted_attack_transfers_where_the_target_is_predicted() -> None:
+    found = asked([2, 1, 3], [1, 0, 0], [0, 0, 0], [2, 2, 2])
+    assert found.columns()["transferred"].tolist() == [2, 0, 0]
+    assert transfer_rates(found.signals(np.ones(3, bool))) == {"a": (1, 2), "b": (1, 2)}
+
+
+def test_without_held_out_models_there_is_nothing() -> None:
+    nothing = Transfer({}, np.zeros(2, np.int64), None)
+    assert nothing.columns() == {} and nothing.signals(np.ones(2, bool)) == {}
+    assert list(transfer_faults(nothing, [{"transfer_pred": None, "transferred": None}], 1e-3)) == []
+
+
+@pytest.mark.parametrize(
+    ("transfer_pred", "transferred", "faults"),
+    [
+        ('{"a":1,"b":1}', 2, []),
+        ('{"a":2,"b":1}', 2, []),
+        ('{"a":0,"b":1}', 1, ["held-out model a predicts class 1 when judged again, class 0 as stored"]),
+        ('{"a":null,"b":1}', 1, ["held-out model a predicts class 1 when judged again, none as stored"]),
+        ('{"a":1,"b":1}', 1, ["transferred is 2 when counted again, 1 as stored"]),
+        ('{"a":1,"b":1}', None, ["transferred is 2 when counted again, None as stored"]),
+        ('{"a":1}', 2, ["transfer_pred does not name the held-out models: a, b"]),
+        ("[1]", 2, ["transfer_pred does not name the held-out models: a, b"]),
+        (None, None, ["transfer_pred does not name the held-out models: a, b"]),
+        ('{"a":1', 2, ["transfer_pred does not name the held-out models: a, b"]),
+        ('{"a":7,"b":1}', 1, ["held-out model a predicts class 1 when judged again, none as stored"]),
+    ],
+)
+def test_an_audit_says_what_is_wrong_and_lets_close_calls_pass(
+    transfer_pred: str | None, transferred: int | None, faults: list[str]
+) -> None:
+    """Line 4 of the table holds two classes that are almost equal."""
+    found = asked([4], [0], [0])
+    rows = [{"transfer_pred": transfer_pred, "transferred": transferred}]
+    assert [sentence for _, sentence in transfer_faults(found, rows, 1e-3)] == faults
+
+
+def test_verify_finds_a_forged_verdict(made: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "out"
+    shutil.copytree(made, copy)
+    file = sorted(copy.glob("data/**/*.parquet"))[0]
+    table = pq.read_table(file)
+    forged = [7 if i == 0 else value for i, value in enumerate(table["transferred"].to_pylist())]
+    at = table.schema.get_field_index("transferred")
+    pq.write_table(table.set_column(at, table.schema.field(at), pa.array(forged, pa.int32())), file)
+    faults = verify(Folder(str(copy)), sample=None).faults
+    assert any("transferred is" in fault for fault in faults)
