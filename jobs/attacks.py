@@ -27,7 +27,7 @@ def attacks(name: Name = None, as_json: AsJson = False) -> None:
     Reads and writes nothing. Returns 0.
     """
     if name is not None and name not in ATTACK_FACTS:
-        near = difflib.get_close_matches(name, list(ATTACK_FACTS), n=3, cutoff=0.5)
+        near = difflib.get_close_matches(name.lower(), list(ATTACK_FACTS), n=3, cutoff=0.5)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise JobError(f"{name}: no such attack{hint} (`hardset attacks` lists them)")
     if as_json:

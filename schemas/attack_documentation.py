@@ -8,7 +8,7 @@ from typing import Any
 
 from schemas.attack_recipe import Attack
 from schemas.attacks import ATTACK_FACTS, DEFAULTED, AttackFacts, takers
-from schemas.slots import describe, slot_of
+from schemas.slots import describe, one_of, slot_of
 
 _ALWAYS = ("kind", "name")
 
@@ -44,7 +44,7 @@ def settings_of(name: str) -> tuple[Setting, ...]:
             default=_default(setting, facts),
             required=field.is_required(),
             meaning=_meaning(setting),
-            takes=_takes(setting),
+            takes=one_of(facts.norms) if setting == "norm" else _takes(setting),
         )
         for setting, field in Attack.model_fields.items()
         if setting not in _ALWAYS and facts.takes(setting)

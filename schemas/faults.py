@@ -160,7 +160,7 @@ _SENTENCES: dict[str, Callable[[Fault], tuple[Path, str]]] = {
 
 
 def _choice(value: Any, names: tuple[Any, ...]) -> str:
-    near = difflib.get_close_matches(str(value), [str(n) for n in names], n=3, cutoff=0.5)
+    near = difflib.get_close_matches(str(value).lower(), [str(n) for n in names], n=3, cutoff=0.5)
     hint = f"; did you mean {one_of(near)}?" if near else ""
     return f"got {show(value)}; wants {_names(names)}{hint}"
 

@@ -112,11 +112,11 @@ def step(slot: Slot, part: int | str) -> tuple[Slot, bool]:
     if part == "[key]":
         return slot, False
     arguments = get_args(slot.type)
+    if get_origin(slot.type) in (dict, Mapping):
+        return slot_of(arguments[1]), True
     if isinstance(part, int) and arguments:
         fixed = [a for a in arguments if a is not Ellipsis]
         return slot_of(fixed[min(part, len(fixed) - 1)]), True
-    if get_origin(slot.type) in (dict, Mapping):
-        return slot_of(arguments[1]), True
     return Slot(), isinstance(part, int) or slot.type is Any
 
 
@@ -157,10 +157,10 @@ def _plain(slot: Slot) -> str:
         return _text(slot)
     if slot.type is bool:
         return "true or false"
-    if slot.examples:
-        return f"a number such as {one_of(slot.examples)}"
     if slot.type in (int, float):
         return ("a whole number" if slot.type is int else "a number") + _limits(slot)
+    if slot.examples:
+        return f"a number such as {one_of(slot.examples)}"
     return "a mapping"
 
 

@@ -22,11 +22,11 @@ from jobs.init import write_template
 from jobs.schema import job_schema
 from pipeline.models.factory import build
 from pipeline.models.zoo import small_cnn
+from schemas.attack_recipe import AttackName
 from schemas.documents import parse_yaml
 from schemas.errors import JobError
 from schemas.job import Job
 from schemas.loading import load_job, parse_job
-from schemas.recipes import Attack
 
 EXAMPLE = """
 name: digits-nightly
@@ -45,7 +45,6 @@ output: {path: out/, png_level: 0, keep: all, shard_rows: 2048}
 run: {actors: 2, cpus_per_actor: 1, gpus_per_actor: 0, batch: 256, precision: float32, max_attempts: 3}
 """
 
-ATTACKS = get_args(Attack.model_fields["name"].annotation)
 NUMBER = "wants a number such as 8/255 or 0.03"
 AMOUNT = f"{NUMBER}, or a range {{min: 2/255, max: 8/255}}"
 
@@ -75,7 +74,8 @@ SENTENCES = [
     ("recipes.0.eps=-.inf", f"recipes.0.eps: got -inf; {AMOUNT}"),
     ("recipes.0.eps=8/0", f"recipes.0.eps: got '8/0'; {AMOUNT}"),
     ("recipes.0.eps=1e999999999", f"recipes.0.eps: got '1e999999999'; {AMOUNT}"),
-    ("recipes.0.eps=[1]", f"recipes.0.eps: got [1]; {AMOUNT}"),
+    ("recipes.0.eps=[a]", f"recipes.0.eps.0: got 'a'; {NUMBER}"),
+    ("recipes.0.eps=[[1]]", f"recipes.0.eps.0: got [1]; {NUMBER}"),
     ("recipes.0.eps=", f"recipes.0.eps: got nothing; {AMOUNT}"),
     ("recipes.0.eps=8", "recipes.0.eps: got 8; wants at most 1, pixels lie in [0, 1] (write 8/255, not 8)"),
     ("recipes.0.eps=1.5", "recipes.0.eps: got 3/2; wants at most 1, pixels lie in [0, 1]"),
@@ -127,6 +127,8 @@ SENTENCES = [
     ("model.factory=small_cnn", "model.factory: got 'small_cnn'; wants text like pipeline.models.zoo:small_cnn"),
     ("model.arguments={a: .inf}", "model.arguments: got a mapping; wants text, finite numbers"),
     ("model.arguments=&a {a: *a}", "model.arguments: got a mapping; wants text, finite numbers"),
+    ("model.arguments={1: a}", "model.arguments.1: a key must be text; put it in quotes"),
+    ("model.arguments={-3: a}", "model.arguments.-3: a key must be text; put it in quotes"),
     ("source.splits=train", "source.splits: got 'train'; wants a list, each item text"),
     ("recipes.4={kind: attack, name: pgd, eps: 8/255, step_size: 2/255}", "recipes.4: is the same as recipes.0"),
     # Ensembles and held-out models
@@ -172,7 +174,7 @@ def test_all_faults_are_told_at_once() -> None:
 def test_an_unknown_attack_names_its_neighbours_out_of_the_type() -> None:
     text = complaint("recipes.0.name=pdg")
     assert "did you mean pgd" in text
-    assert all(name in text for name in ATTACKS)
+    assert all(name in text for name in get_args(AttackName))
 
 
 FILES = [
