@@ -76,7 +76,8 @@ class Plan(Spec):
     """Class names, in label order."""
     image: Image
     models: dict[str, str]
-    """SHA-256 of the weights by role: `victim`, and `generator:<recipe position>`."""
+    """SHA-256 by role: of the model under attack (`victim`, and `victim:<n>` for members of an ensemble), of held-out
+    models (`transfer:<name>`) and of generators (`generator:<recipe position>`)."""
     ranges: tuple[SourceRange, ...]
     shards: tuple[Shard, ...]
 

@@ -48,8 +48,8 @@ class LoadedModel:
 
     @property
     def parts(self) -> tuple[nn.Module, ...]:
-        """The modules whose losses an attack averages: `module` alone, or the members where losses are combined."""
-        return tuple(member.module for member in self.members) if self.combine == "loss" else (self.module,)
+        """The members where an attack averages their losses; empty: it takes the loss of `module`."""
+        return tuple(member.module for member in self.members) if self.combine == "loss" else ()
 
 
 def load_model(spec: job.Model, *, channels: int, device: torch.device) -> LoadedModel:

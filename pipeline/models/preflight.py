@@ -33,7 +33,7 @@ def check_gradient(model: LoadedModel, pixels: Pixels, device: torch.device) -> 
 
     Raises JobError where there are none, RunError where memory runs out. `pixels` as for `check_model`.
     """
-    found = [_gradient(part, model.at, pixels[:PROBE_ROWS], device) for part in model.parts]
+    found = [_gradient(part, model.at, pixels[:PROBE_ROWS], device) for part in model.parts or (model.module,)]
     useless = all(not bool((gradient.isfinite() & (gradient != 0)).any()) for gradient in found)
     return (_useless(model.at),) if useless else ()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from pipeline.reporting.markup import Child, Markup, element, join
 from pipeline.reporting.sections import Content, numbered
@@ -24,7 +26,8 @@ def provenance(content: Content) -> Markup:
         ("Source", " ".join(str(source[key]) for key in ("format", "path") if source.get(key))),
         ("Images", f"{size.height} x {size.width} pixels, {'grey' if size.channels == 1 else 'RGB'}"),
         ("Classes", _class_list(manifest.classes)),
-        ("Model", str(model.get("factory", "")) or None),
+        ("Model", _model(model)),
+        ("Held out", ", ".join(f"{other['name']} ({other['factory']})" for other in job.get("transfer_to", ()))),
         *((f"Weights: {role}", _code(f"sha256 {digest}")) for role, digest in sorted(manifest.models.items())),
         ("Content digest", _code(f"sha256 {manifest.content_sha256}")),
         ("Row contract", manifest.contract),
@@ -46,6 +49,12 @@ def provenance(content: Content) -> Markup:
             element("pre", json.dumps(job, indent=2, ensure_ascii=False), tabindex=0),
         ),
     )
+
+
+def _model(model: Mapping[str, Any]) -> str:
+    """`a:b`, or of an ensemble `mean logits of a:b, c:d`."""
+    names = [str(network["factory"]) for network in (model, *model.get("members", ())) if "factory" in network]
+    return f"mean {model.get('combine')} of {', '.join(names)}" if len(names) > 1 else "".join(names)
 
 
 def _code(value: str) -> Markup:

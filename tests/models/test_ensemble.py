@@ -68,8 +68,7 @@ def test_every_member_is_frozen_in_eval_mode(two: Any) -> None:
 
 def test_an_attack_averages_over_the_members_where_losses_are_combined(two: Any) -> None:
     mean, losses, alone = load(*two), load(*two, combine="loss"), load(two[0])
-    assert mean.parts == (mean.module,)
-    assert alone.parts == (alone.module,) and alone.members == ()
+    assert mean.parts == alone.parts == alone.members == ()
     assert len(losses.parts) == 2
     for part, network in zip(losses.parts, two, strict=True):
         torch.testing.assert_close(part(IMAGES), load(network).module(IMAGES))
