@@ -20,7 +20,7 @@ from schemas.job import Run
 from schemas.recipes import Attack, Augment, Sample
 from schemas.records import Image
 
-CODE_VERSIONS = {"attack": 1, "augment": 1, "sample": 1}
+CODE_VERSIONS = {"attack": 2, "augment": 1, "sample": 1}
 """Raised when a recipe's code starts to make other bytes from the same settings; part of every shard key."""
 
 
@@ -47,6 +47,8 @@ def _attack(spec: Attack, at: Setting) -> Recipe:
         classes=at.classes,
         batch=at.run.batch,
         precision=at.run.precision,
+        compile=at.run.compile,
+        parts=at.victim.parts,
         device=at.device,
     )
 

@@ -13,21 +13,22 @@ from torch import Tensor
 
 from pipeline.attacks.geometries import Geometry
 from pipeline.attacks.grid import per_row
-from pipeline.attacks.schedules import Memory, Pass, stepped
+from pipeline.attacks.schedules import Memory, Pass, Schedule, Start, seen_at, stepped
 
 _FIRST_WINDOW, _SHRINK, _LAST_WINDOW = 0.22, 0.03, 0.06  # of all steps: first window, its decrease, the shortest
 _ENOUGH_RISES = 0.75  # of a window's steps
 
 
 @dataclass(frozen=True)
-class AutoPgd:
+class AutoPgd(Schedule):
     """The schedule of APGD, kept per row; starts at the row's step size, twice eps in the paper."""
 
     pull: float = 0.75
     """Share of the plain step; the rest is momentum."""
 
-    def begin(self, images: Tensor, step_size: Tensor, steps: int) -> Memory:
+    def begin(self, start: Start) -> Memory:
         """Best point, its gradient and loss; size of the step; what the windows count."""
+        images, step_size, steps = start.images, start.step_size, start.steps
         nothing = torch.full_like(step_size, -torch.inf)
         none = torch.zeros_like(step_size, dtype=torch.int32)
         return {
@@ -52,8 +53,7 @@ class AutoPgd:
         at = per_row(halve, seen.images)
         here = torch.where(at, checked["best"], seen.images)
         gradient = torch.where(at, checked["best_gradient"], seen.gradient)
-        from_here = Pass(here, seen.clean, gradient, seen.loss, seen.radius, checked["size"], seen.step)
-        plain = stepped(from_here, checked["size"], geometry)
+        plain = stepped(seen_at(seen, here, gradient), checked["size"], geometry)
         mixed = here + self.pull * (plain - here) + (1 - self.pull) * (here - memory["previous"])
         mixed = geometry.project(mixed, seen.clean, seen.radius)
         images = torch.where(per_row(seen.step == 0, plain), plain, mixed)

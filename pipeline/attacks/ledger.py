@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -23,44 +24,72 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Effort:
-    """What a search cost."""
+class Found:
+    """How an item ended."""
 
-    batches: int
-    """Forward and backward passes over all slots."""
+    rank: int
+    loss: float
     gradients: int
-    """Row gradients that belong to a row's result."""
-    wasted: int
-    """Row gradients spent on searches that a lower item of the same row made idle."""
-    verdicts: int
-    """Forward passes, without gradient, over all slots."""
+    queries: int
+    flat: int
+    """Gradients that were 0 everywhere."""
+    rose: bool
+    """Whether the loss was ever above that of the start."""
 
 
 class Ledger:
     """The best result of every row, whatever order its items finish in.
 
     Where a search stops at success, the first item (by order, not by time) that succeeds is the result: so it does
-    not depend on which items happened to share the batch.
+    not depend on which items happened to share the batch. A row that follows another waits until that one's result
+    can no longer change.
     """
 
-    def __init__(self, rows: NDArray[np.int64], total: int, orders: int, *, stop_at_success: bool) -> None:
-        """`rows`: those to search, of `total`; `orders`: items per row."""
+    def __init__(
+        self,
+        rows: NDArray[np.int64],
+        total: int,
+        orders: int,
+        *,
+        stop_at_success: bool,
+        follows: NDArray[np.int64] | None = None,
+    ) -> None:
+        """`rows` of `total` to search; `orders`: items per row; `follows` (total,): the row waited for, or -1."""
         self._stop = stop_at_success
-        self._waiting = iter([Item(int(row), order) for order in range(orders) for row in rows])
-        self._next: Item | None = None
+        self._orders = orders
+        self._items = np.zeros((total, orders), _ITEM)
         self.rank = np.full(total, _NOTHING, np.int8)
         self.loss = np.full(total, -np.inf, np.float64)
         self.order = np.full(total, orders, np.int64)
-        self._gradients = np.zeros((total, orders), np.int64)
+        self.inherited: list[tuple[int, int]] = []
+        """(row, the row whose result it takes over), in the order to copy them."""
         self.wasted = 0
+        """Gradients of items that a lower one of the same row made idle."""
+        self._followers: dict[int, list[int]] = {}
+        searched = set(rows.tolist())
+        roots = []
+        for row in rows.tolist():
+            leader = -1 if follows is None else int(follows[row])
+            if leader in searched:
+                self._followers.setdefault(leader, []).append(row)
+            else:
+                roots.append(row)
+        self._queue = [(order, row) for order in range(orders) for row in roots]
+
+    @property
+    def blocked(self) -> bool:
+        """Whether rows wait for the results of others."""
+        return bool(self._followers)
 
     def peek(self) -> Item | None:
         """The next item worth starting, left in the queue."""
-        while self._next is None or self.superseded(self._next):
-            self._next = next(self._waiting, None)
-            if self._next is None:
-                return None
-        return self._next
+        while self._queue:
+            order, row = self._queue[0]
+            item = Item(row, order)
+            if not self.superseded(item):
+                return item
+            heapq.heappop(self._queue)
+        return None
 
     def pop(self, most: int) -> Iterator[Item]:
         """Up to `most` items worth starting, taken off the queue."""
@@ -68,7 +97,7 @@ class Ledger:
             item = self.peek()
             if item is None:
                 return
-            self._next = None
+            heapq.heappop(self._queue)
             yield item
 
     def superseded(self, item: Item) -> bool:
@@ -79,21 +108,60 @@ class Ledger:
         """Books the gradients of a superseded item."""
         self.wasted += gradients
 
-    def offer(self, item: Item, rank: int, loss: float, gradients: int) -> bool:
+    def offer(self, item: Item, found: Found) -> bool:
         """Books a finished item; whether it is the row's best so far."""
-        self._gradients[item.row, item.order] = gradients
-        if self._key(rank, loss, item.order) <= self._key(*self._held(item.row)):
-            return False
-        self.rank[item.row], self.loss[item.row], self.order[item.row] = rank, loss, item.order
-        return True
+        row = item.row
+        self._items[row, item.order] = (True, found.gradients, found.queries, found.flat, found.rose)
+        better = self._key(found.rank, found.loss, item.order) > self._key(*self._held(row))
+        if better:
+            self.rank[row], self.loss[row], self.order[row] = found.rank, found.loss, item.order
+        return better
+
+    def release(self, item: Item) -> None:
+        """Lets the followers of the item's row go, if its result is final. Call once the result is stored."""
+        row = item.row
+        if row not in self._followers:
+            return
+        reached = self._stop and self.rank[row] == REACHED
+        last = int(self.order[row]) if reached else self._orders - 1
+        if self._items["done"][row, : last + 1].all():
+            self._let_go(row, reached=reached)
+
+    def _let_go(self, row: int, *, reached: bool) -> None:
+        for follower in self._followers.pop(row, []):
+            if reached:
+                self.rank[follower], self.loss[follower], self.order[follower] = REACHED, self.loss[row], -1
+                self.inherited.append((follower, row))
+                self._let_go(follower, reached=True)
+            else:
+                for order in range(self._orders):
+                    heapq.heappush(self._queue, (order, follower))
 
     def gradients(self) -> NDArray[np.int32]:
         """Gradients spent on each row; those of superseded items are `wasted` and not the row's."""
-        spent = self._gradients.cumsum(axis=1)
-        if not self._stop:
-            return spent[:, -1].astype(np.int32)
-        last = np.where(self.rank == REACHED, self.order, spent.shape[1] - 1)
-        return np.take_along_axis(spent, last[:, None], axis=1)[:, 0].astype(np.int32)
+        return self._spent("gradients")
+
+    def queries(self) -> NDArray[np.int32]:
+        """Forward passes without gradient that the searches of each row asked for."""
+        return self._spent("queries")
+
+    def flat(self) -> NDArray[np.int32]:
+        """Gradients of each row that were 0 everywhere."""
+        return self._spent("flat")
+
+    def rose(self) -> NDArray[np.bool_]:
+        """Whether any search of the row found a loss above that of its start."""
+        return self._spent("rose") > 0
+
+    def _spent(self, name: str) -> NDArray[np.int32]:
+        counted: NDArray[np.int32] = np.where(self._counting(), self._items[name], 0).sum(axis=1).astype(np.int32)
+        return counted
+
+    def _counting(self) -> NDArray[np.bool_]:
+        """Items that belong to their row's result, bool (total, orders)."""
+        last = np.where(self._stop & (self.rank == REACHED), self.order, self._orders - 1)
+        counting: NDArray[np.bool_] = np.arange(self._orders)[None, :] <= last[:, None]
+        return counting
 
     def _held(self, row: int) -> tuple[int, float, int]:
         return int(self.rank[row]), float(self.loss[row]), int(self.order[row])
@@ -101,3 +169,6 @@ class Ledger:
     def _key(self, rank: int, loss: float, order: int) -> tuple[int, float, int]:
         first_wins = self._stop and rank == REACHED
         return rank, (-float(order) if first_wins else loss), -order
+
+
+_ITEM = np.dtype([("done", "?"), ("gradients", "<i4"), ("queries", "<i4"), ("flat", "<i4"), ("rose", "?")])

@@ -1,66 +1,108 @@
 """What an attack maximises: one loss per row, in float32, never reduced over rows.
 
 A mean would make a row's step depend on the batch size and lets half-precision gradients underflow sooner. Every
-objective takes (logits float (N, K), labels int64 (N,), targets int64 (N,)) and gives float32 (N,); the untargeted
-ones ignore `targets`, those that reach for a class ignore `labels`.
+objective takes logits, float (N, K), and a `Goal`, and gives float32 (N,), larger where the attack is closer to its
+goal; the untargeted ones ignore the goal's targets, those that reach for a class ignore its labels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Objective = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(logits (N, K), labels (N,), targets (N,)) -> loss (N,), larger where the attack is closer to its goal."""
-
 _TINY = 1e-12
+_WIDEST_GAP = 10.0  # of logits, before softmax: beyond a gap of 17 the gradient of a probability is below 1e-7
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class Goal:
+    """What N rows are after, and how far their searches are."""
+
+    labels: Tensor
+    """True classes, int64 (N,)."""
+    targets: Tensor
+    """Classes to reach or to be guided by, int64 (N,)."""
+    order: Tensor
+    """Which of the row's searches this is, int64 (N,)."""
+    share: Tensor
+    """Steps done over all steps, float32 (N,)."""
+
+
+Objective = Callable[[Tensor, Goal], Tensor]
+"""(logits (N, K), goal) -> loss (N,)."""
+
+
+def cross_entropy(logits: Tensor, goal: Goal) -> Tensor:
     """Cross-entropy of the label (Goodfellow et al. 2015). Its gradient dies as exp(-gap) on confident rows."""
-    return F.cross_entropy(logits.float(), labels, reduction="none")
+    return F.cross_entropy(logits.float(), goal.labels, reduction="none")
 
 
-def targeted_cross_entropy(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+def targeted_cross_entropy(logits: Tensor, goal: Goal) -> Tensor:
     """Cross-entropy of the target, negated."""
-    return -F.cross_entropy(logits.float(), targets, reduction="none")
+    return -F.cross_entropy(logits.float(), goal.targets, reduction="none")
 
 
-def margin(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+def margin(logits: Tensor, goal: Goal) -> Tensor:
     """Best other logit less the label's (Carlini and Wagner 2017, without the hinge); its gradient never vanishes."""
-    return -label_margin(logits, labels)
+    return -label_margin(logits, goal.labels)
 
 
-def targeted_margin(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+def targeted_margin(logits: Tensor, goal: Goal) -> Tensor:
     """Logit of the target less the best other."""
-    return label_margin(logits, targets)
+    return label_margin(logits, goal.targets)
 
 
-def dlr(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+def dlr(logits: Tensor, goal: Goal) -> Tensor:
     """Difference of logits ratio (Croce and Hein 2020): margin over the gap of first and third logit.
 
     Blind to shift and scale of the logits. With fewer than 3 classes there is no third logit: the margin itself.
     """
     if logits.shape[1] < 3:
-        return margin(logits, labels, targets)
+        return margin(logits, goal)
     top = logits.float().topk(3, dim=1).values
-    return margin(logits, labels, targets) / (top[:, 0] - top[:, 2] + _TINY)
+    return margin(logits, goal) / (top[:, 0] - top[:, 2] + _TINY)
 
 
-def targeted_dlr(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+def targeted_dlr(logits: Tensor, goal: Goal) -> Tensor:
     """DLR towards a class (Croce and Hein 2020): label's logit less the target's, over z1 - (z3 + z4) / 2, negated.
 
     With fewer than 4 classes: the plain difference of the two logits.
     """
     scores = logits.float()
-    gap = _picked(scores, targets) - _picked(scores, labels)
+    gap = _picked(scores, goal.targets) - _picked(scores, goal.labels)
     if logits.shape[1] < 4:
         return gap
     top = scores.topk(4, dim=1).values
     return gap / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + _TINY)
+
+
+def probability_margin(logits: Tensor, goal: Goal) -> Tensor:
+    """Best other probability less the label's (Lin et al. 2024, arXiv 2411.15210).
+
+    The logits of a row whose gap is wide are scaled down first, as its probabilities would give no gradient.
+    """
+    own, other = _label_and_best_other(logits, goal.labels)
+    return other - own
+
+
+def targeted_probability_margin(logits: Tensor, goal: Goal) -> Tensor:
+    """Probability of the target less the best other."""
+    own, other = _label_and_best_other(logits, goal.targets)
+    return own - other
+
+
+def probability_margin_in_turns(logits: Tensor, goal: Goal) -> Tensor:
+    """The loss of PMA: a half of the margin for the first half of the steps, then the whole.
+
+    Even searches raise the best other probability first, odd ones lower the label's (arXiv 2411.15210, section 3).
+    """
+    own, other = _label_and_best_other(logits, goal.labels)
+    half = torch.where(goal.order % 2 == 0, other - 1, -own)
+    return torch.where(goal.share < 0.5, half, other - own)
 
 
 def label_margin(logits: Tensor, labels: Tensor) -> Tensor:
@@ -78,6 +120,15 @@ def reached(logits: Tensor, labels: Tensor, targets: Tensor, *, targeted: bool) 
     predicted = logits.argmax(dim=1)
     met = predicted == targets if targeted else predicted != labels
     return met & logits.isfinite().all(dim=1)
+
+
+def _label_and_best_other(logits: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+    """Probabilities of the classes and of the best other, (N,) each, of logits whose gap is at most `_WIDEST_GAP`."""
+    scores = logits.float()
+    gap = label_margin(scores, classes).abs().detach()
+    shares = F.softmax(scores * (_WIDEST_GAP / gap.clamp(min=_WIDEST_GAP))[:, None], dim=1)
+    others = shares.scatter(1, classes[:, None], -torch.inf)
+    return _picked(shares, classes), others.amax(dim=1)
 
 
 def _picked(scores: Tensor, classes: Tensor) -> Tensor:

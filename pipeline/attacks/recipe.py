@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -12,21 +12,29 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline import rng
-from pipeline.attacks import grid
-from pipeline.attacks.engine import Engine, Outcome, Rows, Search
-from pipeline.attacks.geometries import Geometry
+from pipeline.attacks import drawing, grid
+from pipeline.attacks.engine import Engine
+from pipeline.attacks.network import search_network
 from pipeline.attacks.objectives import label_margin
-from pipeline.attacks.table import ATTACKS, GEOMETRIES
+from pipeline.attacks.program import Ended, run_program
+from pipeline.attacks.regions import region_masks, unchanged_outside
+from pipeline.attacks.search import Rows
+from pipeline.attacks.stages import stages_of
 from pipeline.rows import CleanRows, ColumnValues, MadeRows, Pixels, Reject, RowError
-from schemas.quantities import Amount, Range
+from schemas.flags import flags_column
 from schemas.recipes import Attack
 from schemas.rows import ADVERSARIAL
 
 _UNUSED = -1
+_MOST_VALUES = 2**27  # pixel values attacked in one go: 512 MiB of float results, however many rows a shard has
 
 
 class LabelError(RowError):
     """The row's label is not one of the model's classes."""
+
+
+class TargetError(RowError):
+    """The class to reach is the row's own label."""
 
 
 class NonFiniteError(RowError):
@@ -36,13 +44,11 @@ class NonFiniteError(RowError):
 class AttackRecipe:
     """Moves every row within its budget until the model errs; a row that resists comes out as the worst one found.
 
-    Rows that were wrong from the start are attacked like the others (whether they count is the judge's affair), as
-    are rows whose label is the target. A made row equals its clean row only where the budget holds no 8-bit level or
-    the gradient is zero. Hand over as many rows as memory allows at once: slots are refilled across the whole call.
+    Several budgets make several rows of each clean row, each search starting where the next smaller one ended. Hand
+    over as many rows as memory allows at once: slots are refilled across the whole call.
     """
 
     kind = ADVERSARIAL
-    variants = 1
 
     def __init__(
         self,
@@ -52,104 +58,150 @@ class AttackRecipe:
         classes: int,
         batch: int,
         precision: Literal["float32", "bfloat16"] = "float32",
+        compile: bool = False,
+        parts: tuple[nn.Module, ...] = (),
         device: torch.device,
     ) -> None:
         """`spec`: resolved. `module`: images in [0, 1], NCHW, to logits; frozen, in eval mode, on `device`.
 
         `batch`: rows in one forward pass; shorter calls are padded to it, so a row's bytes depend on the shape alone.
+        `parts`: members of an ensemble whose losses are averaged; empty: the loss of `module`. Raises JobError where
+        the job's own objective cannot be used.
         """
         self.op = f"{spec.name}_{spec.norm}"
+        self.variants = spec.variants
         self._spec = spec
         self._classes = classes
-        self._engine = Engine(module, batch, device, precision)
-        self._search = _search(spec)
+        self._stages = stages_of(spec, classes)
+        self._geometry = self._stages[0].search.geometry
+        networks = [
+            search_network(part, precision=precision, compile=compile, device=device) for part in parts or (module,)
+        ]
+        plain = not parts and networks[0].exact
+        self._engine = Engine(module, batch, device, () if plain else tuple(networks))
 
     def make(self, rows: CleanRows, seeds: NDArray[np.int64]) -> MadeRows:
-        """The made rows, one per clean row; columns eps, norm, steps, target_label, float_pred and float_margin.
+        """The made rows, in the order (parent, variant), and the columns that `MadeRows` names.
 
-        Rows with an impossible label, or for which the model is not finite, become rejects.
+        Rows with an impossible label, whose target is their label, or for which the model is not finite, become
+        rejects.
         """
         known = (rows.labels >= 0) & (rows.labels < self._classes)
         rejects = [self._unknown_label(rows, int(at)) for at in np.flatnonzero(~known)]
-        kept = np.flatnonzero(known)
-        if not len(kept):
-            return MadeRows(rows.pixels[:0], kept, kept.astype(np.int32), {}, tuple(rejects))
-        drawn = self._drawn(rows, kept, seeds.reshape(len(rows), -1)[:, 0])
-        outcome = self._engine.run(self._search, drawn.rows)
-        pixels = self._stored(drawn, outcome)
-        logits = self._engine.logits(outcome.images)
-        finite = logits.isfinite().all(dim=1).cpu().numpy()
-        rejects += [_not_finite(rows, int(at)) for at in kept[~finite]]
-        columns = self._columns(drawn, outcome, logits)
+        own = np.zeros(len(rows), bool)
+        if isinstance(self._spec.target, int):
+            own = known & (rows.labels == self._spec.target)
+            rejects += [_own_label(rows, int(at)) for at in np.flatnonzero(own)]
+        keys = seeds.reshape(len(rows), self.variants)
+        chunks = [self._chunk(rows, kept, keys[kept]) for kept in self._chunks(rows, np.flatnonzero(known & ~own))]
+        rejects += [reject for chunk in chunks for reject in chunk.rejects]
+        parents = np.concatenate([chunk.parents for chunk in chunks] or [np.zeros(0, np.int64)])
         return MadeRows(
-            pixels=pixels[finite],
-            parents=kept[finite],
-            variants=np.zeros(int(finite.sum()), np.int32),
-            columns={name: np.asarray(values)[finite] for name, values in columns.items()},
+            pixels=np.concatenate([chunk.pixels for chunk in chunks]) if chunks else rows.pixels[:0],
+            parents=parents,
+            variants=np.concatenate([chunk.variants for chunk in chunks] or [np.zeros(0, np.int32)]),
+            columns=_joined([chunk.columns for chunk in chunks]),
             rejects=tuple(rejects),
         )
 
+    def _chunks(self, rows: CleanRows, kept: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        values = max(int(np.prod(rows.pixels.shape[1:])) * self.variants, 1)
+        most = max(_MOST_VALUES // values, self._engine.batch)
+        for first in range(0, len(kept), most):
+            yield kept[first : first + most]
+
+    def _chunk(self, rows: CleanRows, kept: NDArray[np.int64], keys: NDArray[np.int64]) -> MadeRows:
+        drawn = self._drawn(rows, kept, keys)
+        ended = run_program(self._engine, self._stages, drawn.rows, drawn.eps, drawn.clean_logits, self.variants)
+        pixels = self._stored(drawn, ended)
+        logits = self._engine.logits(ended.images)
+        finite = (logits.isfinite().all(dim=1) & drawn.clean_logits.isfinite().all(dim=1)).cpu().numpy()
+        whole = finite.reshape(-1, self.variants).all(axis=1)
+        finite = np.repeat(whole, self.variants)
+        columns = self._columns(drawn, ended, logits, pixels)
+        return MadeRows(
+            pixels=pixels[finite],
+            parents=np.repeat(kept, self.variants)[finite],
+            variants=np.tile(np.arange(self.variants, dtype=np.int32), len(kept))[finite],
+            columns={name: np.asarray(values)[finite] for name, values in columns.items()},
+            rejects=tuple(_not_finite(rows, int(at)) for at in kept[~whole]),
+        )
+
     def _drawn(self, rows: CleanRows, kept: NDArray[np.int64], seeds: NDArray[np.int64]) -> _Drawn:
-        device, geometry = self._engine.device, self._search.geometry
-        keys = torch.from_numpy(seeds[kept]).to(device)
-        labels = torch.from_numpy(rows.labels[kept]).to(device)
-        pixels = torch.from_numpy(rows.pixels[kept]).to(device).permute(0, 3, 1, 2).contiguous()
-        eps = _amounts(self._spec.eps, keys, rng.Draw.EPS)
+        device, spec = self._engine.device, self._spec
+        keys = torch.from_numpy(np.ascontiguousarray(seeds).reshape(-1)).to(device)
+        # All budgets of a source row share its region and target: each starts from the next smaller one's result.
+        shared = keys[:: self.variants].repeat_interleave(self.variants)
+        labels = torch.from_numpy(np.repeat(rows.labels[kept], self.variants)).to(device)
+        clean = torch.from_numpy(rows.pixels[kept]).to(device).permute(0, 3, 1, 2).contiguous()
+        logits = self._engine.logits(clean.to(torch.float32) / 255).repeat_interleave(self.variants, dim=0)
+        pixels = clean.repeat_interleave(self.variants, dim=0)
+        eps = drawing.budgets(spec.eps, keys, self.variants)
+        budget = self._geometry.budget(eps)
+        skipped = np.zeros(len(keys), bool)
+        if spec.misclassified == "skip":
+            skipped = (logits.argmax(dim=1) != labels).cpu().numpy()
+        sizes = np.full(len(keys), np.nan)
+        if spec.step_size is not None:
+            sizes = drawing.amounts(spec.step_size, keys, rng.Draw.STEP_SIZE)
+        targets = torch.full_like(labels, _UNUSED)
+        if spec.target is not None:
+            targets = drawing.targets(spec.target, labels, shared, logits)
         searched = Rows(
             pixels=pixels,
             labels=labels,
-            targets=self._targets(pixels, labels, keys)[:, None],
+            targets=targets[:, None],
             seeds=keys,
-            radius=geometry.radius(eps),
-            budget=geometry.budget(eps),
-            step_size=self._step_sizes(eps, keys),
+            radius=self._geometry.radius(eps),
+            budget=np.where(skipped, 0, budget),
+            step_size=sizes,
+            mask=None if spec.region is None else region_masks(spec.region, shared, (pixels.shape[2], pixels.shape[3])),
         )
-        return _Drawn(searched, eps)
+        return _Drawn(searched, eps, budget, skipped, logits)
 
-    def _step_sizes(self, eps: NDArray[np.float64], keys: Tensor) -> NDArray[np.float64]:
-        if self._spec.step_size is not None:
-            return _amounts(self._spec.step_size, keys, rng.Draw.STEP_SIZE)
-        sizes: NDArray[np.float64] = eps * float(self._spec.step_share(self._search.steps))
-        return sizes
-
-    def _targets(self, pixels: Tensor, labels: Tensor, keys: Tensor) -> Tensor:
-        target = self._spec.target
-        if isinstance(target, int):
-            return torch.full_like(labels, target)
-        if target == "next":
-            return (labels + 1) % self._classes
-        if target == "random":
-            others = rng.integers(keys, rng.Draw.TARGET, self._classes - 1)
-            return others + (others >= labels)
-        if target == "least_likely":
-            logits = self._engine.logits(pixels.to(torch.float32) / 255)
-            return logits.scatter(1, labels[:, None], torch.inf).argmin(dim=1)
-        return torch.full_like(labels, _UNUSED)
-
-    def _stored(self, drawn: _Drawn, outcome: Outcome) -> Pixels:
+    def _stored(self, drawn: _Drawn, ended: Ended) -> Pixels:
         rows = drawn.rows
         budget = torch.from_numpy(rows.budget).to(rows.pixels.device)
-        levels = self._search.geometry.to_grid(outcome.images, rows.pixels.to(torch.float32), budget)
+        levels = self._geometry.to_grid(ended.images, rows.pixels.to(torch.float32), budget)
         stored = levels.to(torch.uint8)
-        held = grid.within(stored, rows.pixels, budget, self._search.geometry.name)
+        held = grid.within(stored, rows.pixels, budget, self._geometry.name)
+        if rows.mask is not None:
+            held &= unchanged_outside(stored, rows.pixels, rows.mask)
         if not bool(held.all()):
             raise AssertionError(f"{int((~held).sum())} rows left their budget on the 8-bit grid")
         return stored.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
-    def _columns(self, drawn: _Drawn, outcome: Outcome, logits: Tensor) -> Mapping[str, ColumnValues]:
+    def _columns(self, drawn: _Drawn, ended: Ended, logits: Tensor, pixels: Pixels) -> Mapping[str, ColumnValues]:
+        names = np.array([stage.name for stage in self._stages], object)
         columns: dict[str, ColumnValues] = {
             "eps": drawn.eps,
-            "norm": np.full(len(drawn.eps), self._search.geometry.name),
-            "steps": outcome.gradients,
-            "queries": np.zeros(len(drawn.eps), np.int32),
-            "found_by": np.full(len(drawn.eps), self._spec.name),
-            "flags": np.full(len(drawn.eps), ""),
+            "norm": np.full(len(drawn.eps), self._geometry.name, object),
+            "steps": ended.gradients,
+            "queries": ended.queries,
+            "found_by": names[ended.stage],
+            "flags": np.array(self._flags(drawn, ended, pixels), object),
             "float_pred": logits.argmax(dim=1).cpu().numpy(),
             "float_margin": label_margin(logits, drawn.rows.labels).cpu().numpy(),
         }
-        if self._search.targeted:
+        if self._spec.target is not None:
             columns["target_label"] = drawn.rows.targets[:, 0].cpu().numpy()
         return columns
+
+    def _flags(self, drawn: _Drawn, ended: Ended, pixels: Pixels) -> list[str]:
+        searched = drawn.rows.budget > 0
+        asked = ended.gradients + ended.queries > 0
+        clean = drawn.rows.pixels.permute(0, 2, 3, 1).cpu().numpy()
+        few = np.array([stage.few_classes for stage in self._stages])
+        return flags_column(
+            {
+                "zero_gradient": (ended.gradients > 0) & (2 * ended.flat >= ended.gradients),
+                "no_rise": asked & ~ended.rose,
+                "few_classes": searched & bool(few.any()),
+                "no_budget": drawn.budget == 0,
+                "unmoved": searched & (pixels == clean).all(axis=(1, 2, 3)),
+                "misclassified": drawn.skipped,
+            }
+        )
 
     def _unknown_label(self, rows: CleanRows, at: int) -> Reject:
         error = LabelError(f"label {rows.labels[at]} is not a class; the model has 0 to {self._classes - 1}")
@@ -158,36 +210,25 @@ class AttackRecipe:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """Rows with everything drawn for them."""
+    """Rows in the order (parent, variant) with everything drawn for them."""
 
     rows: Rows
     eps: NDArray[np.float64]
+    budget: NDArray[np.int64]
+    """What eps allows; `rows.budget` is 0 for rows that are skipped as well."""
+    skipped: NDArray[np.bool_]
+    clean_logits: Tensor
 
 
-def _search(spec: Attack) -> Search:
-    composition, resolved = ATTACKS[spec.name], spec.resolved()
-    geometry: Geometry = GEOMETRIES[spec.norm]
-    targeted = spec.target is not None
-    search = Search(
-        objective=composition.targeted_objective if targeted else composition.objective,
-        geometry=geometry,
-        schedule=composition.schedule,
-        steps=resolved.steps or 1,
-        restarts=spec.restarts,
-        random_start=bool(resolved.random_start),
-        targeted=targeted,
-    )
-    return replace(search, stop=spec.stop)
+def _joined(columns: list[Mapping[str, ColumnValues]]) -> Mapping[str, ColumnValues]:
+    if not columns:
+        return {}
+    return {name: np.concatenate([np.asarray(one[name]) for one in columns]) for name in columns[0]}
 
 
-def _amounts(amount: Amount, keys: Tensor, draw: rng.Draw) -> NDArray[np.float64]:
-    """One value per row, float64: the amount itself, or uniform in its range by the row's key."""
-    if not isinstance(amount, Range):
-        return np.full(len(keys), float(amount))
-    share = rng.uniform(keys, draw, (), dtype=torch.float64).cpu().numpy()
-    low, high = float(amount.min), float(amount.max)
-    drawn: NDArray[np.float64] = low + (high - low) * share
-    return drawn
+def _own_label(rows: CleanRows, at: int) -> Reject:
+    error = TargetError(f"the target {rows.labels[at]} is the row's own label; target: next or random never is")
+    return Reject.of(error, index=int(rows.indices[at]), key=rows.keys[at], stage="make")
 
 
 def _not_finite(rows: CleanRows, at: int) -> Reject:

@@ -1,4 +1,4 @@
-"""How an iterate moves from pass to pass, given the gradient at it: fixed steps, or steps that shrink.
+"""How an iterate moves from pass to pass, given what was found at it: fixed steps, or steps that shrink.
 
 A schedule is pure configuration. What it must remember of a row between passes lives in a dict of tensors, one entry
 per slot, which the engine refills together with the slot.
@@ -7,8 +7,8 @@ per slot, which the engine refills together with the slot.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -21,44 +21,77 @@ Memory = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
+class Start:
+    """Rows about to be searched, S of them."""
+
+    images: Tensor
+    """Where they start, float32 (S, C, H, W)."""
+    clean: Tensor
+    """Clean images, float32 (S, C, H, W)."""
+    radius: Tensor
+    """Of the search ball, float32 (S,)."""
+    step_size: Tensor
+    """As drawn for the row, float32 (S,)."""
+    seeds: Tensor
+    """Row seeds, int64 (S,)."""
+    order: Tensor
+    """Which of the row's searches this is, int64 (S,)."""
+    steps: int
+    """Length of the whole search."""
+
+
+@dataclass(frozen=True)
 class Pass:
-    """What one forward and backward pass found, for every slot."""
+    """What one pass found, for every slot."""
 
     images: Tensor
     """Float iterates, float32 (S, C, H, W)."""
     clean: Tensor
     """Clean images, float32 (S, C, H, W)."""
     gradient: Tensor
-    """Of the loss at the iterates, float32 (S, C, H, W)."""
+    """Of the loss at the iterates, float32 (S, C, H, W), 0 where values may not change; empty where none was asked."""
     loss: Tensor
     """float32 (S,)."""
+    met: Tensor
+    """Whether the iterate reaches the goal, bool (S,)."""
     radius: Tensor
     """Of the search ball, float32 (S,)."""
     step_size: Tensor
     """As drawn for the row, float32 (S,)."""
     step: Tensor
     """Steps done before this one, int32 (S,)."""
+    seeds: Tensor
+    """Row seeds, int64 (S,)."""
+    order: Tensor
+    """Which of the row's searches this is, int64 (S,)."""
+    mask: Tensor
+    """1 where values may change, else 0: float32, broadcasts to (S, C, H, W)."""
 
 
-class Schedule(Protocol):
+class Schedule:
     """The rule that turns a pass into the next iterates."""
 
-    def begin(self, images: Tensor, step_size: Tensor, steps: int) -> Memory:
-        """What to remember of rows that start at `images`."""
-        ...
+    needs_gradient: ClassVar[bool] = True
+    """False for attacks that only ask for scores."""
+    minimal: ClassVar[bool] = False
+    """True where, among iterates that reach the goal, the nearest is wanted rather than that of the highest loss."""
+
+    def begin(self, start: Start) -> Memory:
+        """What to remember of rows at their start."""
+        return {}
+
+    def probe(self, images: Tensor, step_size: Tensor, memory: Memory) -> Tensor:
+        """Where the gradient is asked for; the same object as `images` where that is the iterate itself."""
+        return images
 
     def advance(self, seen: Pass, memory: Memory, geometry: Geometry, steps: int) -> tuple[Tensor, Memory]:
         """The next iterates and what to remember; `steps` is the length of the whole search."""
-        ...
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class Fixed:
+class Fixed(Schedule):
     """Steps of one length (Madry et al. 2018)."""
-
-    def begin(self, images: Tensor, step_size: Tensor, steps: int) -> Memory:
-        """Nothing to remember."""
-        return {}
 
     def advance(self, seen: Pass, memory: Memory, geometry: Geometry, steps: int) -> tuple[Tensor, Memory]:
         """A step along the steepest direction, back into ball and box."""
@@ -66,12 +99,8 @@ class Fixed:
 
 
 @dataclass(frozen=True)
-class Cosine:
+class Cosine(Schedule):
     """Steps that shrink from the full length to nearly 0 along half a cosine."""
-
-    def begin(self, images: Tensor, step_size: Tensor, steps: int) -> Memory:
-        """Nothing to remember."""
-        return {}
 
     def advance(self, seen: Pass, memory: Memory, geometry: Geometry, steps: int) -> tuple[Tensor, Memory]:
         """As `Fixed`, with the length of this step."""
@@ -83,3 +112,8 @@ def stepped(seen: Pass, size: Tensor, geometry: Geometry) -> Tensor:
     """The iterates moved by `size` (S,) along the steepest direction and projected."""
     moved = geometry.steepest(seen.gradient, seen.images).mul_(per_row(size, seen.images)).add_(seen.images)
     return geometry.project(moved, seen.clean, seen.radius)
+
+
+def seen_at(seen: Pass, images: Tensor, gradient: Tensor) -> Pass:
+    """The same pass as if it had been made at `images` with `gradient`."""
+    return replace(seen, images=images, gradient=gradient)

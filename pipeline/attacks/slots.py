@@ -13,7 +13,7 @@ from pipeline.attacks.schedules import Memory
 _Change = Callable[[Tensor], Tensor]
 
 RUNNING, FALLEN, SUSPECT, SPENT = range(4)
-"""Status of a slot: at work; fallen as stored; fallen by a low-precision forward pass; out of steps."""
+"""Status of a slot: at work; fallen as stored; fallen by an inexact forward pass; out of steps."""
 
 CLEAN, MOVED, REACHED = range(3)
 """Rank of an iterate: stores as the clean image itself; stores as another; stores as one that reaches the goal."""
@@ -26,8 +26,13 @@ class Slots:
     clean: Tensor
     levels: Tensor
     """The clean image in 8-bit levels, float32."""
+    mask: Tensor
+    """1 where values may change, float32 (S, 1, H, W), or (S, 1, 1, 1) where all may."""
     labels: Tensor
     targets: Tensor
+    seeds: Tensor
+    order: Tensor
+    """Position of the item among those of its row, int64."""
     radius: Tensor
     budget: Tensor
     step_size: Tensor
@@ -37,12 +42,22 @@ class Slots:
     """Steps done, int32."""
     gradients: Tensor
     """Gradients spent, int32; one more than the steps where the last pass found the row fallen."""
+    queries: Tensor
+    """Forward passes without gradient spent on the search, int32."""
+    flat: Tensor
+    """Gradients that were 0 everywhere, int32."""
     status: Tensor
     """RUNNING, FALLEN, SUSPECT or SPENT, int8."""
+    since: Tensor
+    """Step whose iterate was the first to reach the goal, int32; -1 before."""
     cleared: Tensor
     """Step at which a suspicion turned out wrong, int32; -1 where none did."""
     counts_from: Tensor
     """First step whose iterate may be kept, int32: 1 where the search starts at the clean image itself, else 0."""
+    first_loss: Tensor
+    """Loss at the start; inf before."""
+    rose: Tensor
+    """Whether the loss ever was above that, bool."""
     best: Tensor
     """The iterate to keep: highest rank, then highest loss."""
     best_rank: Tensor

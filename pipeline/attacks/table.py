@@ -1,4 +1,7 @@
-"""Named attacks: which objective and schedule each name stands for. Steps and starts are the job file's."""
+"""Named attacks: which objective and schedule each name stands for, and which of them an ensemble runs in turn.
+
+Defaults, norms and references of the names are in `schemas.attacks`.
+"""
 
 from __future__ import annotations
 
@@ -8,50 +11,86 @@ from types import MappingProxyType
 
 from pipeline.attacks import objectives
 from pipeline.attacks.apgd import AutoPgd
+from pipeline.attacks.fmn import Fmn
 from pipeline.attacks.geometries import L2, Geometry, Linf
+from pipeline.attacks.l1 import L1
+from pipeline.attacks.momentum import Momentum
 from pipeline.attacks.objectives import Objective
-from pipeline.attacks.schedules import Fixed, Schedule
+from pipeline.attacks.schedules import Cosine, Fixed, Schedule
+from pipeline.attacks.square import Square
+
+
+@dataclass(frozen=True)
+class Loss:
+    """An objective, and the form it takes where a class is to be reached."""
+
+    free: Objective
+    targeted: Objective
+    fewest: tuple[int, int] = (2, 2)
+    """Classes below which the two forms are the plain margin."""
+
+
+LOSSES: Mapping[str, Loss] = MappingProxyType(
+    {
+        "cross_entropy": Loss(objectives.cross_entropy, objectives.targeted_cross_entropy),
+        "margin": Loss(objectives.margin, objectives.targeted_margin),
+        "dlr": Loss(objectives.dlr, objectives.targeted_dlr, fewest=(3, 4)),
+        "probability_margin": Loss(objectives.probability_margin, objectives.targeted_probability_margin),
+        "probability_margin_in_turns": Loss(
+            objectives.probability_margin_in_turns, objectives.targeted_probability_margin
+        ),
+    }
+)
 
 
 @dataclass(frozen=True)
 class Composition:
     """What a named attack is made of."""
 
-    objective: Objective
-    """Maximised by untargeted attacks."""
-    targeted_objective: Objective
-    """Maximised where a class is to be reached."""
+    loss: str
+    """Of `LOSSES`, where the job names no other."""
     schedule: Schedule
-    reference: str
+    towards: bool = False
+    """Whether each search is guided towards a likely wrong class, though any error will do."""
+    turns: int = 1
+    """Searches that belong together: a restart repeats all of them."""
 
 
 ATTACKS: Mapping[str, Composition] = MappingProxyType(
     {
-        "fgsm": Composition(
-            objectives.cross_entropy,
-            objectives.targeted_cross_entropy,
-            Fixed(),
-            "Goodfellow, Shlens, Szegedy: Explaining and harnessing adversarial examples. ICLR 2015",
-        ),
-        "pgd": Composition(
-            objectives.cross_entropy,
-            objectives.targeted_cross_entropy,
-            Fixed(),
-            "Madry et al.: Towards deep learning models resistant to adversarial attacks. ICLR 2018",
-        ),
-        "apgd_ce": Composition(
-            objectives.cross_entropy,
-            objectives.targeted_cross_entropy,
-            AutoPgd(),
-            "Croce, Hein: Reliable evaluation of adversarial robustness. ICML 2020",
-        ),
-        "apgd_dlr": Composition(
-            objectives.dlr,
-            objectives.targeted_dlr,
-            AutoPgd(),
-            "Croce, Hein: Reliable evaluation of adversarial robustness. ICML 2020",
-        ),
+        "fgsm": Composition("cross_entropy", Fixed()),
+        "bim": Composition("cross_entropy", Fixed()),
+        "pgd": Composition("cross_entropy", Fixed()),
+        "mi_fgsm": Composition("cross_entropy", Momentum()),
+        "ni_fgsm": Composition("cross_entropy", Momentum(nesterov=True)),
+        "di_fgsm": Composition("cross_entropy", Momentum()),
+        "ti_fgsm": Composition("cross_entropy", Momentum()),
+        "apgd_ce": Composition("cross_entropy", AutoPgd()),
+        "apgd_dlr": Composition("dlr", AutoPgd()),
+        "apgd_t": Composition("dlr", AutoPgd(), towards=True),
+        "pma": Composition("probability_margin_in_turns", Cosine(), turns=2),
+        "square": Composition("margin", Square()),
+        "fmn": Composition("margin", Fmn()),
     }
 )
 
-GEOMETRIES: Mapping[str, Geometry] = MappingProxyType({"linf": Linf(), "l2": L2()})
+
+@dataclass(frozen=True)
+class Part:
+    """One attack of an ensemble, run on the rows that resisted those before it."""
+
+    name: str
+    steps: int
+    targets: int = 0
+    """Most likely wrong classes tried, of an attack that goes towards them."""
+
+
+ENSEMBLES: Mapping[str, tuple[Part, ...]] = MappingProxyType(
+    {
+        # AutoAttack spends 101 + 9 * 101 + 9 * 100 gradients and 5,000 queries on a row that survives it.
+        "standard": (Part("apgd_ce", 50), Part("apgd_t", 30, targets=9), Part("square", 5000)),
+        "fast": (Part("pma", 10), Part("apgd_t", 15, targets=5)),
+    }
+)
+
+GEOMETRIES: Mapping[str, Geometry] = MappingProxyType({"linf": Linf(), "l2": L2(), "l1": L1()})

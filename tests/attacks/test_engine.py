@@ -11,9 +11,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from pipeline.attacks import objectives
-from pipeline.attacks.engine import Engine, Outcome, Rows, Search
+from pipeline.attacks.engine import Engine
 from pipeline.attacks.geometries import L2, Linf
+from pipeline.attacks.network import Network
 from pipeline.attacks.schedules import Cosine, Fixed
+from pipeline.attacks.search import Outcome, Rows, Search
 from pipeline.attacks.slots import REACHED
 from tests.attacks.nets import CPU, TwoClassLinear, conv_net, frozen, images, predictions, seeds
 
@@ -35,14 +37,24 @@ def rows(pixels: np.ndarray, labels: np.ndarray, eps, step: float, *, geometry=_
     )
 
 
-def search(**changes) -> Search:
+def search(*, stop: str = "never", **changes) -> Search:
+    changes["after_success"] = 0 if stop == "success" else None
     return Search(
         **({"objective": objectives.cross_entropy, "geometry": Linf(), "schedule": Fixed(), "steps": 10} | changes)
     )
 
 
 def run(net: nn.Module, what: Search, work: Rows, *, batch: int = 8, precision: str = "float32") -> Outcome:
-    return Engine(net, batch, CPU, precision).run(what, work)
+    networks = () if precision == "float32" else (_bfloat16(net),)
+    return Engine(net, batch, CPU, networks).run(what, work)
+
+
+def _bfloat16(net: nn.Module) -> Network:
+    def forward(images: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return net(images).float()
+
+    return Network(forward, exact=False, note="autocast")
 
 
 def stored(outcome: Outcome, work: Rows, geometry) -> torch.Tensor:

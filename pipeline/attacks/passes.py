@@ -1,0 +1,187 @@
+"""One pass over the batch: where the model is asked, what it answers, which iterates are kept, and the step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pipeline.attacks.grid import per_row
+from pipeline.attacks.objectives import Goal, reached
+from pipeline.attacks.schedules import Pass
+from pipeline.attacks.search import Search
+from pipeline.attacks.slots import FALLEN, RUNNING, SPENT, SUSPECT, Slots
+from pipeline.attacks.transforms import Draws, smoothed
+
+Scores = Callable[[Tensor], Tensor]
+"""Float32 images (S, C, H, W) in [0, 1] to float32 logits (S, K), differentiable to the images."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model says of the slots' iterates."""
+
+    logits: Tensor
+    """float32 (S, K)."""
+    loss: Tensor
+    """float32 (S,)."""
+    gradient: Tensor
+    """float32 (S, C, H, W); empty where none was asked for."""
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Passes of one search through one model. All on the device, in place; nothing here waits for it."""
+
+    search: Search
+    networks: tuple[Scores, ...]
+    """The model as the search runs it; of several, losses and logits are averaged."""
+    exact: bool
+    """Whether the networks give the very logits of the verdict."""
+    masked: bool
+    """Whether some values may not change."""
+
+    @property
+    def suspects(self) -> bool:
+        """Whether a fall ends a row's search and still has to be confirmed."""
+        return not self.exact and self.search.after_success == 0
+
+    def one(self, slots: Slots) -> None:
+        """One pass for every slot, and one step for those at work."""
+        search = self.search
+        point, moved = self.point(slots.images, slots)
+        answer = self._answer(slots, point)
+        running = slots.status == RUNNING
+        met = self.keep(slots, answer, point, moved, running, trusted=not self.suspects)
+        fallen = self._fallen(slots, met)
+        seen = Pass(
+            images=slots.images,
+            clean=slots.clean,
+            gradient=answer.gradient,
+            loss=answer.loss,
+            met=met,
+            radius=slots.radius,
+            step_size=slots.step_size,
+            step=slots.step,
+            seeds=slots.seeds,
+            order=slots.order,
+            mask=slots.mask,
+        )
+        images, memory = search.schedule.advance(seen, slots.memory, search.geometry, search.steps)
+        moving = running & ~fallen
+        torch.where(per_row(moving, images), images, slots.images, out=slots.images)
+        for key, values in memory.items():
+            if values is not slots.memory[key]:
+                torch.where(per_row(moving, values), values, slots.memory[key], out=slots.memory[key])
+        self._count(slots, answer, running, moving, fallen)
+
+    def _count(self, slots: Slots, answer: Answer, running: Tensor, moving: Tensor, fallen: Tensor) -> None:
+        search = self.search
+        if search.schedule.needs_gradient:
+            slots.gradients.add_(running, alpha=search.views)
+            slots.flat.add_(running & (answer.gradient == 0).flatten(1).all(dim=1))
+        if not search.schedule.needs_gradient or self._aside(slots):
+            slots.queries.add_(running)
+        slots.step.add_(moving)
+        slots.status.masked_fill_(fallen, self._status_of_fallen())
+        slots.status.masked_fill_(moving & (slots.step >= search.steps), SPENT)
+
+    def _status_of_fallen(self) -> int:
+        if self.exact:
+            return FALLEN
+        return SUSPECT if self.suspects else SPENT
+
+    def _fallen(self, slots: Slots, met: Tensor) -> Tensor:
+        """Rows whose search is over because they fell long enough ago."""
+        after = self.search.after_success
+        if after is None:
+            return torch.zeros_like(met)
+        if after == 0:
+            return met & (slots.step != slots.cleared)
+        return (slots.since >= 0) & (slots.step - slots.since >= after)
+
+    # Asking
+
+    def point(self, images: Tensor, slots: Slots) -> tuple[Tensor, Tensor]:
+        """Where the model is asked about `images`, and whether that differs from the clean image."""
+        if not self.search.on_grid:
+            return images.clone(), (images != slots.clean).flatten(1).any(dim=1)
+        levels = self.search.geometry.to_grid(images, slots.levels, slots.budget)
+        return levels / 255, (levels != slots.levels).flatten(1).any(dim=1)
+
+    def goal(self, slots: Slots) -> Goal:
+        """What the slots are after."""
+        return Goal(slots.labels, slots.targets, slots.order, slots.step / self.search.steps)
+
+    def _answer(self, slots: Slots, point: Tensor) -> Answer:
+        goal, schedule = self.goal(slots), self.search.schedule
+        if not schedule.needs_gradient:
+            return self._scored(point, goal)
+        if not self._aside(slots):
+            return self._ascended(point, goal, slots)
+        probe = schedule.probe(slots.images, slots.step_size, slots.memory)
+        here = self._scored(point, goal)
+        ascended = self._ascended(point if probe is slots.images else probe, goal, slots)
+        return Answer(here.logits, here.loss, ascended.gradient)
+
+    def _aside(self, slots: Slots) -> bool:
+        """Whether gradients are asked for elsewhere than at the iterate, so that its own loss costs a pass."""
+        probe = self.search.schedule.probe(slots.images, slots.step_size, slots.memory)
+        return bool(self.search.transforms) or probe is not slots.images
+
+    def _scored(self, point: Tensor, goal: Goal) -> Answer:
+        answers = [network(point) for network in self.networks]
+        losses = [self.search.objective(logits, goal) for logits in answers]
+        return Answer(_mean(answers), _mean(losses), point.new_empty(0))
+
+    def _ascended(self, point: Tensor, goal: Goal, slots: Slots) -> Answer:
+        search, answers, losses, gradients = self.search, [], [], []
+        for copy in range(search.views):
+            image = point.detach().requires_grad_(True)
+            with torch.enable_grad():
+                shown = image
+                for transform in search.transforms:
+                    draws = Draws(slots.seeds, slots.order, slots.step)
+                    shown = transform.apply(shown, draws, copy % transform.copies)
+                scores = [network(shown) for network in self.networks]
+                loss = _mean([search.objective(logits, goal) for logits in scores])
+                (gradient,) = torch.autograd.grad(loss.sum(), image)
+            answers.append(_mean([logits.detach() for logits in scores]))
+            losses.append(loss.detach())
+            gradients.append(gradient)
+        gradient = torch.nan_to_num_(_mean(gradients), nan=0.0)
+        if search.smoothing:
+            gradient = smoothed(gradient, search.smoothing)
+        if self.masked:
+            gradient = gradient * slots.mask
+        return Answer(_mean(answers), _mean(losses), gradient)
+
+    # Keeping
+
+    def keep(
+        self, slots: Slots, answer: Answer, point: Tensor, moved: Tensor, asked: Tensor, *, trusted: bool
+    ) -> Tensor:
+        """Keeps the iterates that beat the best so far; returns which reach the goal, bool (S,)."""
+        loss = answer.loss
+        torch.where(asked & (slots.step == 0), loss, slots.first_loss, out=slots.first_loss)
+        slots.rose.logical_or_(asked & (loss > slots.first_loss))
+        eligible = asked & (slots.step >= slots.counts_from) & loss.isfinite()
+        hit = reached(answer.logits, slots.labels, slots.targets, targeted=self.search.targeted)
+        met = hit & moved & eligible
+        torch.where(met & (slots.since < 0), slots.step, slots.since, out=slots.since)
+        rank = moved.to(torch.int8) + (met if trusted else torch.zeros_like(met)).to(torch.int8)
+        score = loss
+        if self.search.schedule.minimal:
+            score = torch.where(met, -self.search.geometry.norm(point - slots.clean), loss)
+        better = (rank > slots.best_rank) | ((rank == slots.best_rank) & (score > slots.best_loss))
+        better &= eligible
+        torch.where(per_row(better, slots.best), slots.images, slots.best, out=slots.best)
+        torch.where(better, rank, slots.best_rank, out=slots.best_rank)
+        torch.where(better, score, slots.best_loss, out=slots.best_loss)
+        return met
+
+
+def _mean(tensors: list[Tensor]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.stack(tensors).mean(dim=0)

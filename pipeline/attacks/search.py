@@ -1,0 +1,114 @@
+"""What a search is told, and what it gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.attacks.geometries import Geometry
+from pipeline.attacks.objectives import Objective
+from pipeline.attacks.schedules import Schedule
+from pipeline.attacks.transforms import InputTransform
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched for, and how."""
+
+    objective: Objective
+    geometry: Geometry
+    schedule: Schedule
+    steps: int
+    """Steps per item: gradients, or queries of a schedule that needs none."""
+    restarts: int = 1
+    """Times that every target of a row is tried."""
+    random_start: bool = True
+    """Whether the first try of a row starts inside the ball; later ones always do."""
+    targeted: bool = False
+    """Whether a row falls when its target is predicted, rather than anything but its label."""
+    after_success: int | None = None
+    """Steps that a row still takes once it has fallen; None spends them all."""
+    transforms: tuple[InputTransform, ...] = ()
+    """Applied to what the model is shown when the gradient is asked for."""
+    smoothing: int | None = None
+    """Side of the Gaussian kernel that smooths the gradient, odd; None leaves it as it is."""
+    repeats: int = 1
+    """Passes that each gradient is averaged over, for models that answer at random."""
+    on_grid: bool = True
+    """False evaluates the float iterate as the libraries do; its success may not survive storage."""
+
+    @property
+    def views(self) -> int:
+        """Forward and backward passes behind one gradient."""
+        copies = max((transform.copies for transform in self.transforms), default=1)
+        return self.repeats * copies
+
+
+@dataclass(frozen=True)
+class Rows:
+    """N rows to attack. Tensors live on the engine's device."""
+
+    pixels: Tensor
+    """Clean images, uint8 (N, C, H, W)."""
+    labels: Tensor
+    """int64 (N,)."""
+    targets: Tensor
+    """Classes to reach or to be guided by, int64 (N, T); T items per restart. Ignored by untargeted objectives."""
+    seeds: Tensor
+    """Row seeds, int64 (N,)."""
+    radius: NDArray[np.float64]
+    """Of the search ball, [0, 1] scale (N,)."""
+    budget: NDArray[np.int64]
+    """On the 8-bit grid (N,); rows with 0 are not searched."""
+    step_size: NDArray[np.float64]
+    """[0, 1] scale (N,)."""
+    mask: Tensor | None = None
+    """1 where values may change, else 0: float32 (N, 1, H, W). None: everywhere."""
+    follows: NDArray[np.int64] | None = None
+    """Row whose end is this one's start: the same clean row at a smaller budget; -1 where there is none (N,).
+
+    A search that stops at success takes its fall over, too.
+    """
+    start: Tensor | None = None
+    """Where the first try starts, float32 (N, C, H, W), inside ball and box. None: clean, or drawn in the ball."""
+
+    def __len__(self) -> int:
+        return self.labels.shape[0]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a search cost."""
+
+    batches: int
+    """Forward and backward passes over all slots."""
+    gradients: int
+    """Row gradients that belong to a row's result."""
+    wasted: int
+    """Row gradients spent on searches that a lower item of the same row made idle."""
+    verdicts: int
+    """Forward passes, without gradient, over all slots."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of N rows."""
+
+    images: Tensor
+    """Float result before storing, float32 (N, C, H, W): of each row the iterate of highest rank, then loss."""
+    rank: NDArray[np.int8]
+    """CLEAN, MOVED or REACHED of `pipeline.attacks.slots`; negative where nothing finite was found."""
+    loss: NDArray[np.float64]
+    """Objective at the result (less its distance, for a minimal search that reached); -inf where nothing was found."""
+    gradients: NDArray[np.int32]
+    """Gradients spent on each row."""
+    queries: NDArray[np.int32]
+    """Forward passes without gradient that the search asked for, per row."""
+    flat: NDArray[np.int32]
+    """Gradients of each row that were 0 everywhere."""
+    rose: NDArray[np.bool_]
+    """Whether any search of the row found a loss above that of its start."""
+    effort: Effort

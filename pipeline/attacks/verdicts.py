@@ -1,0 +1,99 @@
+"""Verdicts in the judge's own arithmetic: for items that are out of steps, and falls that an inexact pass saw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pipeline.attacks.ledger import Item
+from pipeline.attacks.objectives import reached
+from pipeline.attacks.passes import Answer, Passes
+from pipeline.attacks.slots import FALLEN, MOVED, REACHED, RUNNING, SPENT, SUSPECT, Slots
+
+
+class Verdicts:
+    """Items that wait until a whole batch of them can be judged."""
+
+    def __init__(self, passes: Passes, model: nn.Module, batch: int) -> None:
+        self._passes, self._model, self._batch = passes, model, batch
+        self._held: list[tuple[list[Item], Slots]] = []
+        self.spent = 0
+        """Forward passes so far."""
+
+    @property
+    def waiting(self) -> int:
+        """Items that wait."""
+        return sum(len(items) for items, _ in self._held)
+
+    def awaits(self, row: int) -> bool:
+        """Whether an item of the row waits."""
+        return any(row == item.row for items, _ in self._held for item in items)
+
+    def add(self, items: list[Item], state: Slots) -> None:
+        """Lets items wait."""
+        self._held.append((items, state))
+
+    @staticmethod
+    def sorted_by_status(status: NDArray[Any], seats: Sequence[Item | None]) -> tuple[list[int], list[int]]:
+        """Slots that are over, and slots that need a verdict first."""
+        taken = [slot for slot, item in enumerate(seats) if item]
+        return (
+            [slot for slot in taken if status[slot] == FALLEN],
+            [slot for slot in taken if status[slot] in (SUSPECT, SPENT)],
+        )
+
+    def given(self, *, everything: bool) -> Iterator[tuple[list[Item], Slots]]:
+        """Judges full batches, or all that waits; the state of each holds the verdict."""
+        held = self.waiting
+        if not held or (held < self._batch and not everything):
+            return
+        everyone = [item for items, _ in self._held for item in items]
+        joined = Slots.joined([state for _, state in self._held])
+        self._held = []
+        for first in range(0, held, self._batch):
+            items = everyone[first : first + self._batch]
+            state = joined.take(torch.arange(first, first + len(items), device=joined.labels.device))
+            if len(items) < self._batch and not everything:
+                self._held = [(items, state)]
+                return
+            full = state.padded(self._batch)
+            self._judge(full)
+            yield items, full
+
+    def _judge(self, full: Slots) -> None:
+        """Confirms the best so far where an inexact pass called it reached, and takes the last iterate into account."""
+        passes = self._passes
+        if not (passes.exact or passes.suspects):
+            best, _ = passes.point(full.best, full)
+            met = self._reached(best, full)[1]
+            full.best_rank.masked_fill_((full.best_rank == REACHED) & ~met, MOVED)
+        point, moved = passes.point(full.images, full)
+        logits, _ = self._reached(point, full)
+        loss = passes.search.objective(logits, passes.goal(full))
+        everyone = torch.ones_like(moved)
+        met = passes.keep(full, Answer(logits, loss, logits), point, moved, everyone, trusted=True)
+        wrong = (full.status == SUSPECT) & ~met
+        full.status.masked_fill_(wrong, RUNNING)
+        torch.where(wrong, full.step, full.cleared, out=full.cleared)
+        full.since.masked_fill_(wrong, -1)
+
+    def _reached(self, point: Tensor, full: Slots) -> tuple[Tensor, Tensor]:
+        logits: Tensor = self._model(point).float()
+        self.spent += 1
+        return logits, reached(logits, full.labels, full.targets, targeted=self._passes.search.targeted)
+
+    @staticmethod
+    def cleared(items: Sequence[Item], state: Slots) -> tuple[list[int], list[tuple[Item, Slots]]]:
+        """Positions of items that are over, and those that go back to work with their state."""
+        running = (state.status == RUNNING).cpu().tolist()[: len(items)]
+        over = [position for position, back in enumerate(running) if not back]
+        back = [
+            (items[position], state.take(torch.tensor([position], device=state.labels.device)))
+            for position, at_work in enumerate(running)
+            if at_work
+        ]
+        return over, back
