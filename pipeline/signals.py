@@ -167,8 +167,8 @@ _SYMPTOMS = (
     _Symptom(
         "flag:zero_gradient",
         _ZERO_GRADIENT_SHARE,
-        "the gradient was zero for half or more of the steps of {rows}, so these rows were hardly attacked, which "
-        "saturated logits or a rounding layer cause; use apgd_dlr or pma, whose objectives do not saturate, or square, "
+        "the gradient was zero for half or more of the steps of {rows}, as it is behind saturated logits or a rounding "
+        "layer, so these rows were hardly attacked; use apgd_dlr or pma, whose objectives do not saturate, or square, "
         "which needs no gradients",
     ),
     _Symptom(

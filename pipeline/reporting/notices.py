@@ -57,7 +57,10 @@ def _budgets(statistics: Statistics) -> Iterator[Notice]:
 
 
 def _whole_levels(position: int, eps: Any) -> Iterator[Notice]:
-    low, high = (eps["min"], eps["max"]) if isinstance(eps, dict) else (eps, eps)
+    if isinstance(eps, dict):
+        low, high = eps["min"], eps["max"]
+    else:
+        low, high = (min(eps, key=Fraction), max(eps, key=Fraction)) if isinstance(eps, list | tuple) else (eps, eps)
     levels = Fraction(str(low)) * 255
     which = f"Recipe {position + 1}: eps {amount(eps)}"
     if Fraction(str(high)) * 255 < 1:

@@ -225,7 +225,9 @@ def norms(content: Content) -> Markup | None:
         for recipe in attacks
         for name, values, unit, mark in (
             ("Largest change of a value", recipe.linf_levels, "8-bit levels", _budget(recipe, "Linf")),
-            ("Euclidean norm of the change", recipe.l2, "[0, 1] pixel scale", _budget(recipe, "L2")),
+            ("Sum of the changes", recipe.l1, "[0, 1] pixel scale", _budget(recipe, "L1"))
+            if recipe.norm == "L1"
+            else ("Euclidean norm of the change", recipe.l2, "[0, 1] pixel scale", _budget(recipe, "L2")),
         )
     ]
     text = "Change from clean to stored pixels. Dashed: the largest budget of the recipe, in its own norm."

@@ -20,7 +20,7 @@ from schemas.rows import ADVERSARIAL
 
 COLUMNS = (
     *("row_id", "recipe_id", "kind", "op", "norm", "label", "target_label", "clean_pred", "pred", "success"),
-    *("clean_margin", "margin", "linf_levels", "l2", "eps", "steps"),
+    *("variant", "clean_margin", "margin", "linf_levels", "l1", "l2", "eps", "steps"),
 )
 """What statistics and examples are worked out from; never the images."""
 
@@ -36,7 +36,7 @@ class Tally:
     """Adversarial rows that success is counted over: the clean prediction was right, or the target is not the label."""
     success: int = 0
     clean_judged: int = 0
-    """Rows with a prediction on the clean pixels."""
+    """Clean rows with a prediction, however many rows were made from each."""
     clean_right: int = 0
     judged: int = 0
     """Rows with a prediction on the stored image."""
@@ -78,6 +78,8 @@ class RecipeStatistics:
     """Logits, on the stored images."""
     linf_levels: Histogram = field(default_factory=Histogram.of_whole_numbers)
     l2: Histogram = field(default_factory=Histogram)
+    """[0, 1] pixel scale."""
+    l1: Histogram = field(default_factory=Histogram)
     """[0, 1] pixel scale."""
     steps: Histogram = field(default_factory=Histogram.of_whole_numbers)
     eps: tuple[float, float] | None = None
@@ -198,6 +200,7 @@ def _with_rows(recipe: RecipeStatistics, rows: pa.RecordBatch, classes: int) -> 
         margins=recipe.margins.add(_present(rows, "margin")),
         linf_levels=recipe.linf_levels.add(_present(rows, "linf_levels")),
         l2=recipe.l2.add(_present(rows, "l2")),
+        l1=recipe.l1.add(_present(rows, "l1")),
         steps=recipe.steps.add(_present(rows, "steps")),
         eps=(min(low, float(eps.min())), max(high, float(eps.max()))) if len(eps) else recipe.eps,
     )
@@ -221,12 +224,13 @@ def _tallies(rows: pa.RecordBatch, classes: int) -> list[Tally]:
     label = rows.column("label")
     success, clean, pred = (rows.column(name) for name in ("success", "clean_pred", "pred"))
     counted = attacked(rows)
+    first = pc.equal(rows.column("variant"), 0)
     measures = (
         pc.is_valid(rows.column("row_id")),
         counted,
         pc.and_(counted, pc.fill_null(success, False)),
-        pc.is_valid(clean),
-        pc.equal(clean, label),
+        pc.and_(first, pc.is_valid(clean)),
+        pc.and_(first, pc.equal(clean, label)),
         pc.is_valid(pred),
         pc.equal(pred, label),
     )

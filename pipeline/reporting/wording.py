@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -11,6 +11,9 @@ NONE = "\N{EN DASH}"
 """Stands where there is no value."""
 
 _SECRETS = re.compile(r"(\w+://)(?:[^\s/@]*@)?([^\s?#]*)(?:[?#]\S*)?")
+_MOST_LISTED = 4
+NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1"}
+"""Names of the norms, by how job files write them."""
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # bidi overrides can disguise a text
 
 
@@ -48,12 +51,20 @@ def number(value: float, digits: int = 4) -> str:
 
 
 def amount(value: Any, norm: str = "linf") -> str:
-    """A budget or step on the [0, 1] pixel scale as people write it: `8/255`, `0.15`, `2/255 to 8/255`, L2 `0.8`."""
+    """A budget or step on the [0, 1] pixel scale as people write it: `8/255`, `0.15`, `2/255 to 8/255`, L2 `0.8`.
+
+    Several are listed (`2/255 and 4/255`), many are counted (`8 budgets from 1/255 to 16/255`).
+    """
     if isinstance(value, Mapping):
         return f"{amount(value['min'], norm)} to {amount(value['max'], norm)}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        several = [amount(one, norm) for one in value]
+        if len(several) > _MOST_LISTED:
+            return f"{len(several)} budgets from {several[0]} to {several[-1]}"
+        return " and ".join(filter(None, (", ".join(several[:-1]), several[-1])))
     exact = Fraction(str(value))
     levels = exact * 255
-    if norm == "linf" and levels.denominator == 1 and levels:
+    if norm == "linf" and levels.denominator == 1 and 0 < exact < 1:
         return f"{levels.numerator}/255"
     return number(float(exact))
 
@@ -68,7 +79,7 @@ def class_name(classes: tuple[str, ...], label: int | None) -> str:
 def recipe_title(text: Mapping[str, Any]) -> str:
     """A recipe in a few words: `PGD, Linf, eps 8/255`."""
     if text["kind"] == "attack":
-        norm = {"linf": "Linf", "l2": "L2"}.get(text["norm"], str(text["norm"]))
+        norm = NORMS.get(text["norm"], str(text["norm"]))
         aim = "" if text.get("target") is None else ", targeted"
         return f"{str(text['name']).upper()}, {norm}, eps {amount(text['eps'], text['norm'])}{aim}"
     if text["kind"] == "augment":
@@ -86,18 +97,29 @@ def recipe_details(text: Mapping[str, Any]) -> str:
     return f"{counted(text['per_class'], 'row')} per class" if "per_class" in text else ""
 
 
-def _attack_details(text: Mapping[str, Any]) -> list[str]:
-    details = [
-        counted(text["steps"], "step")
-        + (f" of {amount(text['step_size'], text['norm'])}" if text.get("step_size") else "")
-    ]
-    if text["restarts"] > 1 or text.get("random_start"):
-        details.append(counted(text["restarts"], "random start" if text.get("random_start") else "start"))
+def _attack_details(text: Mapping[str, Any]) -> Iterator[str]:
+    steps, starts = text.get("steps"), text.get("restarts") or 1
+    if steps:
+        size = f" of {amount(text['step_size'], text['norm'])}" if text.get("step_size") else ""
+        yield counted(steps, "step") + size
+    if starts > 1 or text.get("random_start"):
+        yield counted(starts, "random start" if text.get("random_start") else "start")
     if text.get("target") is not None:
-        details.append(f"target {str(text['target']).replace('_', ' ')}")
-    if text["steps"] > 1:
-        details.append("stops at success" if text.get("stop") == "success" else "spends all steps")
-    return details
+        yield f"target {str(text['target']).replace('_', ' ')}"
+    if text.get("objective") not in (None, "cross_entropy"):
+        yield f"objective {str(text['objective']).replace('_', ' ')}"
+    if region := text.get("region"):
+        yield f"only in {region['height']} x {region['width']} pixels"
+    if (text.get("eot") or 1) > 1:
+        yield f"{text['eot']:,} passes for each gradient"
+    if steps != 1 and text.get("stop"):
+        yield _stop(text["stop"])
+
+
+def _stop(stop: Any) -> str:
+    if isinstance(stop, Mapping):
+        return f"stops {counted(stop['after_success'], 'step')} after success"
+    return "stops at success" if stop == "success" else "spends all steps"
 
 
 def _operation(operation: Mapping[str, Any]) -> str:

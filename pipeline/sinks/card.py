@@ -127,8 +127,17 @@ def _recipes(manifest: Manifest) -> str:
     return "\n".join(lines)
 
 
+_NEUTRAL = {"restarts": 1, "eot": 1, "misclassified": "attack", "momentum": 0, "nesterov": False}
+_NEUTRAL |= {"diversity": 0, "translation": 1, "scales": 1}
+"""Settings of attacks that change nothing, which the table of recipes leaves out."""
+
+
 def _settings(recipe: dict[str, Any]) -> str:
-    shown = {key: value for key, value in recipe.items() if key not in ("kind", "name") and value is not None}
+    shown = {
+        key: value
+        for key, value in recipe.items()
+        if key not in ("kind", "name") and value is not None and value != _NEUTRAL.get(key)
+    }
     if "ops" in shown:
         shown["ops"] = "+".join(operation["name"] for operation in shown["ops"])
     shown.pop("generator", None)
@@ -137,9 +146,11 @@ def _settings(recipe: dict[str, Any]) -> str:
 
 
 def _range(value: Any) -> str:
-    return (
-        f"{value['min']} to {value['max']}" if isinstance(value, dict) and {"min", "max"} <= set(value) else str(value)
-    )
+    if isinstance(value, list | tuple):
+        return " and ".join(map(str, value))
+    if isinstance(value, dict) and {"min", "max"} <= set(value):
+        return f"{value['min']} to {value['max']}"
+    return " ".join(f"{key} {_range(item)}" for key, item in value.items()) if isinstance(value, dict) else str(value)
 
 
 def _models(manifest: Manifest) -> str:

@@ -17,7 +17,9 @@ from pipeline.reporting.markup import element, text
 from pipeline.reporting.page import page
 from pipeline.reporting.sections import Content
 from pipeline.reporting.statistics import Tally
-from pipeline.reporting.wording import amount, percent, public_text
+from pipeline.reporting.wording import amount, percent, public_text, recipe_details, recipe_title
+from schemas.attacks import ATTACK_FACTS
+from schemas.recipes import Attack
 from tests.reporting.conftest import EVIL, SECRET, content_of, made
 from tests.reporting.dataset import STRONG, Setting
 
@@ -235,10 +237,44 @@ def test_shares_are_never_rounded_to_all_or_nothing(share, shown):
         ("3/100", "linf", "0.03"),
         ({"min": "2/255", "max": "1/10"}, "linf", "2/255 to 0.1"),
         ("4/5", "l2", "0.8"),
+        (["2/255"], "linf", "2/255"),
+        (["0", "2/255", "1/10"], "linf", "0, 2/255 and 0.1"),
+        ([f"{n}/255" for n in range(1, 9)], "linf", "8 budgets from 1/255 to 8/255"),
     ],
 )
 def test_amounts(value, norm, shown):
     assert amount(value, norm) == shown
+
+
+@pytest.mark.parametrize(
+    ("settings", "title", "details"),
+    [
+        ({"name": "standard", "eps": "8/255"}, "STANDARD, Linf, eps 8/255", "stops at success"),
+        (
+            {"name": "pgd", "norm": "l1", "eps": ["6", "12"], "eot": 20, "objective": "margin", "random_start": False},
+            "PGD, L1, eps 6 and 12",
+            "10 steps, objective margin, 20 passes for each gradient, spends all steps",
+        ),
+        (
+            {"name": "apgd_ce", "eps": "1", "region": {"height": 3, "width": 5}, "stop": {"after_success": 7}},
+            "APGD_CE, Linf, eps 1",
+            "100 steps of 1, 1 random start, only in 3 x 5 pixels, stops 7 steps after success",
+        ),
+    ],
+)
+def test_a_recipe_is_said_in_words(settings, title, details):
+    text = Attack(**settings).resolved().model_dump(mode="json")
+    assert (recipe_title(text), recipe_details(text)) == (title, details)
+
+
+@pytest.mark.parametrize("name", ATTACK_FACTS)
+def test_every_attack_can_be_told_with_and_without_its_defaults(name):
+    for norm in ATTACK_FACTS[name].norms:
+        attack = Attack(name=name, norm=norm, eps="8/255")
+        for told in (attack, attack.resolved()):
+            text = told.model_dump(mode="json")
+            assert f"eps {amount('8/255', norm)}" in recipe_title(text)
+            assert "None" not in recipe_details(text)
 
 
 def test_markup_is_escaped_by_construction():

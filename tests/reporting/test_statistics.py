@@ -59,7 +59,7 @@ def test_recipes_keep_the_order_of_the_job(digits):
 def test_distributions_are_those_of_the_rows(digits):
     for recipe in gather(digits.folder, digits.manifest).recipes:
         sql = f"select {{}} from ROWS where recipe_id = '{recipe.recipe_id}' and {{}} is not null"
-        for name in ("margin", "clean_margin", "l2", "linf_levels", "steps"):
+        for name in ("margin", "clean_margin", "l2", "l1", "linf_levels", "steps"):
             values = [float(value) for (value,) in query(digits, sql.format(name, name))]
             histogram = {"clean_margin": recipe.clean_margins, "margin": recipe.margins}.get(name)
             histogram = histogram if histogram is not None else getattr(recipe, name)
