@@ -324,3 +324,16 @@ def test_paths_that_the_cluster_cannot_see_are_refused() -> None:
     assert str(caught.value).startswith("job.yaml: output.path: got 'out/'; on a cluster it wants a URL")
     for path in ("/data/out", "s3://bucket/out", "memory://out"):
         refuse_relative_paths(job_of("x", path=path), name="job.yaml")
+
+
+def test_weights_of_members_and_held_out_models_are_paths_too() -> None:
+    net = {"factory": "a:b", "weights": "net.pt", "arguments": {"path": "the factory's own affair"}}
+    document = job_of("x").model_dump(mode="json") | {
+        "recipes": [{"kind": "attack", "name": "pgd", "eps": "8/255"}],
+        "model": {**net, "weights": "/data/net.pt", "classes": 10, "members": [net]},
+        "transfer_to": [{"name": "rival", **net}],
+    }
+    with pytest.raises(JobError) as caught:
+        refuse_relative_paths(parse_job(document), name="job.yaml")
+    told = [line.split(": ")[1] for line in str(caught.value).splitlines()]
+    assert sorted(told) == ["model.members.0.weights", "transfer_to.0.weights"]

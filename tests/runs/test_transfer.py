@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from jobs.generate import sentence, summary
 from pipeline.bench import Bench
 from pipeline.judge import Judge
 from pipeline.models.fitting import fit_classifier
@@ -25,7 +26,7 @@ from pipeline.plan import make_plan
 from pipeline.replay import replay
 from pipeline.reporting.page import page, read_content
 from pipeline.reporting.transfer import transfer
-from pipeline.run import check_before, make_manifest
+from pipeline.run import Outcome, check_before, make_manifest
 from pipeline.shard import make_shard, run_shard
 from pipeline.sinks.card import write_card
 from pipeline.sinks.ledger import Ledger
@@ -262,23 +263,49 @@ def test_an_unfit_held_out_model_is_told_before_anything_runs(
         check_before(job, make_plan(job))
 
 
-def test_a_model_that_answers_at_random_gives_the_same_shard_again(tmp_path: Path, weights: dict[str, str]) -> None:
-    noisy = {"factory": "tests.models.factories:always_dropping", "classes": 10}
+@pytest.fixture(scope="module")
+def random_job(tmp_path_factory: pytest.TempPathFactory, weights: dict[str, str]) -> Job:
+    """A dropout that ignores eval mode, under an attack that averages over it."""
+    model = {"factory": "tests.models.factories:always_dropping", "classes": 10}
     attack = {**ATTACKS[0], "eot": 3, "steps": 2}
-    job = job_of(weights, tmp_path, model=noisy, recipes=[attack], source={"format": "digits", "limit": 20})
-    plan = make_plan(job)
-    check_before(job, plan)
-    made = []
+    out, source = tmp_path_factory.mktemp("random") / "out", {"format": "digits", "limit": 20}
+    return job_of(weights, out, model=model, recipes=[attack], source=source, output={"path": str(out)})
+
+
+def test_a_model_that_answers_at_random_gives_the_same_shard_again(random_job: Job) -> None:
+    plan, made = make_plan(random_job), []
     for seed in (1, 2):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            made.append(make_shard(plan.shards[0], plan.ranges[0], Bench(job, plan, CPU)).columns)
+            made.append(make_shard(plan.shards[0], plan.ranges[0], Bench(random_job, plan, CPU)).columns)
     assert made[0]["image_sha256"] == made[1]["image_sha256"]
     np.testing.assert_array_equal(made[0]["margin"], made[1]["margin"])
     assert set(made[0]["verify_id"]) == {"fp32-tf32off-b1-seeded"}
-    once = job_of(weights, tmp_path, model=noisy, recipes=[{**attack, "eot": 1}])
+
+
+def test_its_rows_can_be_judged_and_made_again(random_job: Job) -> None:
+    make(random_job)
+    folder = Folder(random_job.output.path)
+    findings = verify(folder, sample=None)
+    assert (findings.faults, findings.rejudged) == ([], 20)
+    done = replay(folder, rows_of(Path(random_job.output.path))[-1]["row_id"])
+    assert done.equal and done.columns_differing == ()
+
+
+def test_without_eot_it_is_refused(random_job: Job) -> None:
+    once = random_job.model_copy(update={"recipes": tuple(r.model_copy(update={"eot": 1}) for r in random_job.attacks)})
     with pytest.raises(JobError, match=r"answers differently .* or set eot above 1"):
         check_before(once, make_plan(once))
+
+
+def test_the_runs_summary_has_the_rates(made: Path, weights: dict[str, str], rivals: dict[str, str]) -> None:
+    manifest = _manifest(made)
+    outcome = Outcome("complete", make_plan(job_for(weights, rivals, made)), manifest.totals, 6, manifest)
+    rates = summary(outcome)["transfer"]
+    assert list(rates) == ["other", "rival"]
+    assert all(0 < rate["fooled"] < rate["of"] <= 240 for rate in rates.values())
+    rate = rates["rival"]["fooled"] / rates["rival"]["of"]
+    assert f"{rate:.1%} fooled rival" in sentence(outcome, "out")
 
 
 # The columns by themselves.
