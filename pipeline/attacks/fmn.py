@@ -48,7 +48,7 @@ class Fmn(Schedule):
         change = self.last_change + (self.first_change - self.last_change) * share
         ball = _ball(seen, memory["ball"], nearest, norm, change, geometry)
         size = self.last_step + (self.first_step - self.last_step) * share
-        step = L2().steepest(seen.gradient, seen.images).mul_(per_row(size, seen.images))
+        step = L2().steepest(seen.gradient, seen.images, seen.radius).mul_(per_row(size, seen.images))
         return geometry.project(step.add_(seen.images), seen.clean, ball), {"ball": ball, "nearest": nearest}
 
 
@@ -56,8 +56,9 @@ def _ball(seen: Pass, ball: Tensor, nearest: Tensor, norm: Tensor, change: Tenso
     """Radius of the next ball, float32 (S,)."""
     shrunk = torch.minimum(ball * (1 - change), nearest)
     grown = ball * (1 + change)
-    # Before the first success: to where a linear loss would be 0.
+    # Before the first success: to where a linear loss would be 0, and a little beyond. The paper's ball ends right
+    # there, and rows of nearly linear models then wait for ever a rounding error short of their goal.
     slope = torch.linalg.vector_norm(seen.gradient.flatten(1), ord=_DUAL[geometry.name], dim=1)
-    reached_at = norm + torch.nan_to_num(seen.loss.abs() / slope, nan=torch.inf)
-    outward = torch.where(nearest.isfinite(), grown, reached_at)
+    distance = torch.nan_to_num(seen.loss.abs() / slope, nan=torch.inf)
+    outward = torch.where(nearest.isfinite(), grown, (norm + distance) * (1 + change))
     return torch.minimum(torch.where(seen.met, shrunk, outward), seen.radius)

@@ -40,7 +40,9 @@ def passes(
         done = torch.full((count,), step, dtype=torch.int32)
         goal = Goal(labels, labels, order, done / steps)
         loss = objective(net(point), goal)
-        gradient = torch.autograd.grad(loss.sum(), point)[0] * mask if schedule.needs_gradient else images.new_empty(0)
+        gradient = images.new_empty(0)
+        if schedule.needs_gradient:
+            gradient = torch.autograd.grad(loss.sum(), point)[0].nan_to_num(nan=0.0) * mask
         with torch.no_grad():
             logits = net(images)
             seen = Pass(
