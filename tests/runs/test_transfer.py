@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import safetensors.torch
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
@@ -138,6 +139,35 @@ def test_the_attack_fools_the_mean_of_the_members(made: Path, weights: dict[str,
     np.testing.assert_array_equal(success, (before == labels) & (pred != labels))
     np.testing.assert_array_equal(pred, [row["pred"] for row in rows])
     assert {row["model_id"][:12] for row in rows} == {"mean_logits("}
+
+
+@pytest.mark.parametrize("combine", ["logits", "loss"])
+def test_an_attack_climbs_what_the_job_says(
+    weights: dict[str, str], rivals: dict[str, str], tmp_path: Path, combine: str
+) -> None:
+    """FGSM of an ensemble, by plain autograd: the sign of the gradient of a loss of means, or of a mean of losses."""
+    member = {**CNN_A, "weights": rivals["member"]}
+    model = {**SMALL, "weights": weights["victim"], "classes": 10, "members": [member], "combine": combine}
+    attack = {"kind": "attack", "name": "fgsm", "eps": "40/255"}
+    job = job_for(weights, rivals, tmp_path, model=model, recipes=[attack], transfer_to=[])
+    plan = make_plan(job)
+    made = make_shard(plan.shards[0], plan.ranges[0], Bench(job, plan, CPU)).columns
+    stored, clean = both([{key: values[i] for key, values in made.items() if values is not None} for i in range(60)])
+    networks = small_cnn().eval(), cnn_a(10, 1, 8).eval()
+    for network, path in zip(networks, (weights["victim"], rivals["member"]), strict=True):
+        network.load_state_dict(safetensors.torch.load_file(path))
+    images = (torch.from_numpy(clean)[:, None].float() / 255).requires_grad_()
+    labels, given = torch.from_numpy(np.asarray(made["label"])), [network(images) for network in networks]
+    losses = {
+        "loss": sum(F.cross_entropy(logits, labels, reduction="sum") for logits in given),
+        "logits": F.cross_entropy(sum(given) / 2, labels, reduction="sum"),
+    }
+    signs = {name: torch.autograd.grad(loss, images, retain_graph=True)[0].sign() for name, loss in losses.items()}
+    moved = {name: np.clip(clean + 40 * sign[:, 0].numpy(), 0, 255) for name, sign in signs.items()}
+    fell = np.asarray(made["success"])
+    assert fell.sum() > 20
+    assert (moved["loss"][fell] != moved["logits"][fell]).mean() > 0.02
+    np.testing.assert_array_equal(stored[fell], moved[combine][fell])
 
 
 def test_the_transfer_columns_are_those_of_plain_torch(made: Path, rivals: dict[str, str]) -> None:
