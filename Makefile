@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: install demo test chaos bench lint clean
+.PHONY: install demo test chaos bench bench-attacks lint clean
 
 install: .venv/.core
 
@@ -32,6 +32,21 @@ bench: .venv/.dev
 	$(BIN)/python -m benchmarks.png_writer
 	$(BIN)/python -m benchmarks.end_to_end
 
+# An environment of its own: what the libraries pin does not go together with the tests' dependencies. pip before 25.3
+# takes the constraints of a build from the first variable, later ones from the second.
+BENCH_CONSTRAINT := $(CURDIR)/benchmarks/attacks/constraints.txt
+BENCH_PIP := PIP_CONSTRAINT=$(BENCH_CONSTRAINT) PIP_BUILD_CONSTRAINT=$(BENCH_CONSTRAINT) .venv-bench/bin/pip
+
+.venv-bench/.bench: pyproject.toml $(BENCH_CONSTRAINT)
+	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	$(BENCH_PIP) install --quiet $(TORCH_ARGS) torch torchvision
+	$(BENCH_PIP) install --quiet --editable '.[bench]'
+	touch $@
+
+# Further settings: make bench-attacks BENCH_ARGS="--only speed"
+bench-attacks: .venv-bench/.bench
+	.venv-bench/bin/python -m benchmarks.attacks $(BENCH_ARGS)
+
 lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -39,4 +54,4 @@ lint: .venv/.dev
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv .venv-bench demo

@@ -1,0 +1,21 @@
+"""`standard` and `fast` over a subject, made once for all tables that show them."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import lru_cache
+
+from benchmarks.attacks.context import Context
+from benchmarks.attacks.ours import Mode, make, recipe_of
+from pipeline.rows import MadeRows
+from schemas.recipes import Attack
+
+BATCH = 250
+
+
+@lru_cache
+def ensemble_rows(context: Context, model: str, rows: int, name: str, eps: Fraction) -> MadeRows:
+    """The ensemble's stored rows and their columns, as a job makes them."""
+    subject = context.subject(model, rows)
+    spec = Attack(name=name, eps=str(eps)).resolved(subject.classes)
+    return make(recipe_of(subject, spec, Mode(), min(BATCH, rows), context.device), subject)

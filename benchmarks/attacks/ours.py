@@ -1,0 +1,136 @@
+"""hardset's engine as the benchmarks call it: as a recipe, which stores, and as a bare search, which libraries are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.attacks.cases import Settings, Subject
+from pipeline.attacks.engine import Engine
+from pipeline.attacks.network import Network, search_network
+from pipeline.attacks.program import Ended, run_program
+from pipeline.attacks.recipe import AttackRecipe
+from pipeline.attacks.search import Outcome, Rows
+from pipeline.attacks.stages import Stage, in_floats, stages_of
+from pipeline.rows import CleanRows, MadeRows
+from schemas.attacks import ATTACK_FACTS
+from schemas.recipes import Attack
+
+Stop = Literal["success", "never"]
+_SEED = 5
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How the search runs the model."""
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    compile: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.precision}, compiled" if self.compile else self.precision
+
+
+MODES = (Mode(), Mode("bfloat16"), Mode("bfloat16", compile=True))
+
+
+def seeds_of(rows: int) -> NDArray[np.int64]:
+    """Row keys, int64 (N,)."""
+    return np.random.default_rng(_SEED).integers(0, 2**63, rows, dtype=np.int64)
+
+
+def spec_of(settings: Settings, stop: Stop, **more: Any) -> Attack:
+    """The job file's recipe for the same settings, every setting written out."""
+    fixed = {} if settings.attack == "fgsm" else {"step_size": str(settings.step_size), "steps": settings.steps}
+    common = {"name": settings.attack, "eps": str(settings.eps), "restarts": settings.restarts, "stop": stop}
+    return Attack(**(common | fixed | more)).resolved()
+
+
+def clean_rows(subject: Subject) -> CleanRows:
+    """The rows as a source gives them."""
+    keys = tuple(f"row#{number}" for number in range(len(subject)))
+    return CleanRows(subject.pixels, subject.labels, keys, np.arange(len(subject)))
+
+
+@dataclass(frozen=True)
+class Searcher:
+    """A model made ready once, for searches without storing: the network is compiled at most once."""
+
+    engine: Engine
+    network: Network
+    """The model as the search runs it."""
+    classes: int
+
+    @staticmethod
+    def of(subject: Subject, mode: Mode, batch: int, device: torch.device) -> Searcher:
+        """The engine on a frozen copy of the subject's model."""
+        module = subject.frozen().to(device)
+        network = search_network(module, precision=mode.precision, compile=mode.compile, device=device)
+        engine = Engine(module, batch, device, () if network.exact else (network,))
+        return Searcher(engine, network, subject.classes)
+
+    def run(self, subject: Subject, spec: Attack) -> Outcome:
+        """One search over all rows, on the 8-bit grid, as a job runs it."""
+        (stage,) = stages_of(spec, self.classes)
+        return self.engine.run(stage.search, self._rows(subject, stage, spec, in_float=False))
+
+    def in_floats(self, subject: Subject, spec: Attack) -> Ended:
+        """The attack off the grid and in the ball of exactly eps, as the libraries run theirs."""
+        stages = in_floats(stages_of(spec, self.classes))
+        rows = self._rows(subject, stages[0], spec, in_float=True)
+        logits = self.engine.logits(subject.images.to(self.engine.device))
+        return run_program(self.engine, stages, rows, np.full(len(subject), float(spec.eps)), logits, 1)
+
+    def _rows(self, subject: Subject, stage: Stage, spec: Attack, *, in_float: bool) -> Rows:
+        device, count, geometry = self.engine.device, len(subject), stage.search.geometry
+        eps = np.full(count, float(spec.eps))
+        return Rows(
+            pixels=torch.from_numpy(subject.pixels).permute(0, 3, 1, 2).contiguous().to(device),
+            labels=subject.targets.to(device),
+            targets=torch.full((count, 1), -1, device=device),
+            seeds=torch.from_numpy(seeds_of(count)).to(device),
+            radius=eps if in_float else geometry.radius(eps),
+            budget=geometry.budget(eps),
+            step_size=np.full(count, np.nan if spec.step_size is None else float(spec.step_size)),
+        )
+
+
+def recipe_of(subject: Subject, spec: Attack, mode: Mode, batch: int, device: torch.device) -> AttackRecipe:
+    """The recipe that a run makes rows with."""
+    return AttackRecipe(
+        spec,
+        module=subject.frozen().to(device),
+        classes=subject.classes,
+        batch=batch,
+        precision=mode.precision,
+        device=device,
+        compile=mode.compile,
+    )
+
+
+def make(recipe: AttackRecipe, subject: Subject) -> MadeRows:
+    """All rows of the subject, made in one call."""
+    seeds = seeds_of(len(subject) * recipe.variants).reshape(-1, recipe.variants)
+    return recipe.make(clean_rows(subject), seeds)
+
+
+def many_eps_spec(settings: Settings, eps: Sequence[Fraction]) -> Attack:
+    """PGD to first success at several budgets in one recipe; the step is the same share of each."""
+    common = {"name": "pgd", "steps": settings.steps, "stop": "success"}
+    return Attack(eps=[str(one) for one in eps], **common).resolved()
+
+
+def known(name: str) -> bool:
+    """Whether the job file knows an attack of this name."""
+    return name in ATTACK_FACTS
+
+
+def warnings_of(subject: Subject, eps: Fraction) -> str:
+    """What a job with this budget is told before it starts."""
+    return ""

@@ -1,0 +1,210 @@
+"""How fast: whole attacks beside the libraries', the engine beside a bare loop, its queue beside a perfect one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from fractions import Fraction
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks.attacks.adapters import LIBRARIES, foolbox_many_eps
+from benchmarks.attacks.cases import Settings, Subject, random_subject
+from benchmarks.attacks.context import Context, Record
+from benchmarks.attacks.judge import judge_floats
+from benchmarks.attacks.ours import MODES, Mode, Searcher, Stop, make, many_eps_spec, recipe_of, spec_of
+from benchmarks.attacks.reference import gradients_alone
+from benchmarks.attacks.timing import Contender, Times, take_turns
+from pipeline.attacks.search import Outcome
+
+PGD = Settings("pgd", Fraction(8, 255), Fraction(2, 255), steps=40)
+RIVALS = ("torchattacks", "foolbox", "ART")
+
+
+def lines(context: Context) -> Mapping[str, Callable[[], Record]]:
+    """Every line of the table, by name, in order."""
+    return {
+        "all_steps": lambda: all_steps(context),
+        "to_first_success": lambda: to_first_success(context),
+        "many_eps": lambda: many_eps(context),
+        "bare_loop": lambda: bare_loop(context),
+        "queue": lambda: queue(context),
+    }
+
+
+def all_steps(context: Context) -> Record:
+    """PGD-10 on one batch of random rows, every step taken by everyone."""
+    subject = random_subject(context.rows(128))
+    settings = replace(PGD, steps=context.steps(10), batch=len(subject))
+    frozen = replace(subject, model=subject.frozen())
+    contenders = [
+        *(_library(name, subject, settings, context) for name in RIVALS),
+        *(_library(name, frozen, settings, context, suffix=", frozen by hand") for name in RIVALS[1:]),
+        *(_searcher(mode, subject, settings, "never", context) for mode in MODES),
+    ]
+    times, _ = take_turns([one for one in contenders if one], context.rounds(3))
+    return _record(
+        f"PGD-{settings.steps} Linf 8/255, all steps", subject, times, {"torchattacks": 3, "foolbox": 4, "ART": 4}
+    )
+
+
+def to_first_success(context: Context) -> Record:
+    """PGD-40 on real images: the libraries take all steps of all rows, the engine leaves a row that has fallen."""
+    subject = context.subject("cifar_resnet20", context.rows(256))
+    settings = replace(PGD, steps=context.steps(40), batch=min(PGD.batch, len(subject)))
+    contenders = [
+        *(_library(name, subject, settings, context) for name in RIVALS),
+        *(_searcher(mode, subject, settings, "success", context) for mode in MODES),
+    ]
+    times, results = take_turns([one for one in contenders if one], context.rounds(2))
+    title = f"PGD-{settings.steps} Linf 8/255 to first success"
+    record = _record(title, subject, times, dict.fromkeys(RIVALS, 20))
+    return record | {"robust": {name: _robust(subject, result, settings) for name, result in results.items()}}
+
+
+def many_eps(context: Context) -> Record:
+    """Eight budgets of PGD-40 in one call; the step is 2.5 * eps / steps for both."""
+    subject = context.subject("cifar_resnet20", context.rows(128))
+    settings = replace(PGD, steps=context.steps(40), batch=min(PGD.batch, len(subject)))
+    settings = replace(settings, step_size=settings.eps * Fraction(5, 2) / settings.steps)
+    eps = tuple(Fraction(level, 255) for level in range(1, 9))
+    contenders = []
+    if LIBRARIES["foolbox"].version:
+        attack = foolbox_many_eps(subject.model, settings, tuple(map(float, eps)))
+        short = foolbox_many_eps(subject.model, replace(settings, steps=1), tuple(map(float, eps)))
+        contenders.append(_attack("foolbox", attack, short, subject))
+    spec = many_eps_spec(settings, eps)
+    for mode in MODES:
+        recipe, few = recipe_of(subject, spec, mode, settings.batch, context.device), subject.first(8)
+        contenders.append(_ours(mode, lambda recipe=recipe: make(recipe, subject), lambda r=recipe, f=few: make(r, f)))
+    times, _ = take_turns(contenders, context.rounds(1))
+    return _record(f"{len(eps)} eps (1 to 8/255), PGD-{settings.steps}, one call", subject, times, {"foolbox": 12})
+
+
+def bare_loop(context: Context) -> Record:
+    """PGD-40 of the engine beside nothing but as many forward passes and input gradients of the same network."""
+    subject = random_subject(context.rows(64))
+    settings = replace(PGD, steps=context.steps(40), batch=len(subject))
+    shares, all_times = {}, {}
+    for mode in MODES:
+        searcher = Searcher.of(subject, mode, settings.batch, context.device)
+        images, labels = subject.images.to(context.device), subject.targets.to(context.device)
+        bare = Contender(
+            f"bare loop, {mode}",
+            lambda s=searcher, x=images, y=labels: _bare(s, x, y, settings.steps, context.device),
+            lambda s=searcher, x=images, y=labels: _bare(s, x, y, 1, context.device),
+        )
+        engine = _searcher(mode, subject, settings, "never", context, searcher)
+        times, _ = take_turns([bare, engine], context.rounds(2))
+        shares[str(mode)] = times[bare.name].seconds / times[engine.name].seconds
+        all_times |= times
+    record = _record(f"engine, PGD-{settings.steps}, against a bare loop", subject, all_times, {})
+    return record | {"share_of_limit": shares, "at_least": 0.95}
+
+
+def queue(context: Context) -> Record:
+    """Gradients that all slots took part in, over what the rows need when each runs alone."""
+    found: Record = {}
+    for name, rows, wanted in (
+        ("cifar_resnet20", context.rows(512), replace(PGD, steps=context.steps(40))),
+        ("cifar_cnn_a_adv", context.rows(1000), Settings("pgd", Fraction(2, 255), Fraction(1, 510), context.steps(50))),
+    ):
+        subject = context.subject(name, rows)
+        settings = replace(wanted, batch=min(wanted.batch, rows))
+        searcher = Searcher.of(subject, Mode(), settings.batch, context.device)
+        outcome = searcher.run(subject, spec_of(settings, "success"))
+        alone = int(gradients_alone(searcher, subject, settings).sum())
+        spent = outcome.effort.batches * settings.batch
+        found[name] = {
+            "rows": len(subject),
+            "batch": settings.batch,
+            "steps": settings.steps,
+            "eps": str(settings.eps),
+            "gradient_rows": spent,
+            "minimum": alone,
+            "of_rows": outcome.effort.gradients,
+            "wasted": outcome.effort.wasted,
+            "over_minimum": spent / alone,
+        }
+    return {"title": "gradient rows over a perfect scheduler's", "workloads": found, "at_most": 1.05}
+
+
+def _bare(searcher: Searcher, images: Tensor, labels: Tensor, steps: int, device: torch.device) -> Tensor:
+    for _ in range(steps):
+        point = images.clone().requires_grad_(True)
+        loss = F.cross_entropy(searcher.network.forward(point), labels, reduction="sum")
+        (gradient,) = torch.autograd.grad(loss, point)
+    _wait(device)
+    return gradient
+
+
+def _ours(mode: Mode, run: Callable[[], object], warm: Callable[[], object]) -> Contender:
+    return Contender(f"hardset, {mode}", run, warm)
+
+
+def _searcher(
+    mode: Mode, subject: Subject, settings: Settings, stop: Stop, context: Context, made: Searcher | None = None
+) -> Contender:
+    searcher = made or Searcher.of(subject, mode, settings.batch, context.device)
+    few = subject.first(settings.batch)
+    return _ours(
+        mode,
+        lambda: searcher.run(subject, spec_of(settings, stop)),
+        lambda: searcher.run(few, spec_of(replace(settings, steps=1), stop)),
+    )
+
+
+def _library(
+    name: str, subject: Subject, settings: Settings, context: Context, *, suffix: str = ""
+) -> Contender | None:
+    library, shape = LIBRARIES[name], tuple(subject.images.shape[1:])
+    if library.version is None:
+        return None
+    moved = replace(subject, model=subject.model.to(context.device))
+    attack = library.attack(moved.model, settings, subject.classes, shape)
+    short = library.attack(moved.model, replace(settings, steps=1), subject.classes, shape)
+    assert attack and short
+    return _attack(name + suffix, attack, short, moved)
+
+
+def _attack(
+    name: str, attack: Callable[[Tensor, Tensor], Tensor], short: Callable[[Tensor, Tensor], Tensor], subject: Subject
+) -> Contender:
+    device = next(subject.model.parameters()).device
+    images, labels = subject.images.to(device), subject.targets.to(device)
+    few = min(128, len(subject))
+    return Contender(name, lambda: attack(images, labels), lambda: short(images[:few], labels[:few]))
+
+
+def _record(title: str, subject: Subject, times: Mapping[str, Times], at_least: Mapping[str, float]) -> Record:
+    ours = [name for name in times if name.startswith("hardset")]
+    return {
+        "title": title,
+        "model": subject.name,
+        "rows": len(subject),
+        "times": {name: one.record() for name, one in times.items()},
+        "ratios": {
+            rival: {name: times[rival].seconds / times[name].seconds for name in ours}
+            for rival in times
+            if not rival.startswith(("hardset", "bare"))
+        },
+        "cpu_ratios": {
+            rival: {name: times[rival].cpu_seconds / times[name].cpu_seconds for name in ours}
+            for rival in times
+            if not rival.startswith(("hardset", "bare"))
+        },
+        "at_least": dict(at_least),
+    }
+
+
+def _robust(subject: Subject, result: object, settings: Settings) -> float:
+    images = result.images if isinstance(result, Outcome) else result
+    assert isinstance(images, Tensor)
+    return judge_floats(subject.frozen(), images.cpu(), subject.images, subject.targets, settings.eps).robust
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

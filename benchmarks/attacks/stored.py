@@ -1,0 +1,117 @@
+"""What is left once images are stored as 8-bit pixels, each row within its budget."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import torch
+
+from benchmarks.attacks.adapters import LIBRARIES
+from benchmarks.attacks.cases import Settings, Subject
+from benchmarks.attacks.context import Context, Record
+from benchmarks.attacks.ensembles import ensemble_rows
+from benchmarks.attacks.judge import judge_floats, judge_stored, stored_as
+from benchmarks.attacks.ours import Mode, known, make, recipe_of, spec_of, warnings_of
+from pipeline.rows import MadeRows
+from schemas.recipes import Attack
+
+EPS = Fraction("0.3")
+RESTARTS = Settings("pgd", EPS, Fraction("0.01"), steps=50, restarts=10, batch=250)
+STANDARD_AT_LEAST, RESTARTS_AT_LEAST = 165, 900
+"""Of the first 1,000 and of all 10,000 rows."""
+
+
+def lines(context: Context) -> Mapping[str, Callable[[], Record]]:
+    """Every line of the table, by name; none without the published models."""
+    if not context.data:
+        return {}
+    found: dict[str, Callable[[], Record]] = {}
+    if known("standard"):
+        found["standard"] = lambda: standard(context)
+    return found | {
+        "restarts": lambda: restarts(context),
+        "restarts, foolbox": lambda: restarts_of_a_library(context, "foolbox"),
+        "no level": lambda: no_level(context),
+    }
+
+
+def standard(context: Context) -> Record:
+    """`standard` on 1,000 rows at eps 0.3, which is 76.5 levels."""
+    subject = context.subject("mnist_fast_fgsm", context.rows(1000))
+    made = ensemble_rows(context, subject.name, len(subject), "standard", EPS)
+    return _judged(subject, made, EPS) | {"title": "standard", "at_least": STANDARD_AT_LEAST, "of_rows": 1000}
+
+
+def restarts(context: Context) -> Record:
+    """PGD-50 from 10 starts on all rows."""
+    subject = context.subject("mnist_fast_fgsm", context.rows(10_000, 100))
+    return _made(subject, spec_of(RESTARTS, "success"), context) | {
+        "title": "pgd, 50 steps, 10 restarts",
+        "at_least": RESTARTS_AT_LEAST,
+        "of_rows": 10_000,
+    }
+
+
+def restarts_of_a_library(context: Context, name: str) -> Record:
+    """The same by a library, rounded to nearest, and rounded and clamped into the ball."""
+    library = LIBRARIES[name]
+    if library.version is None:
+        return {"title": f"{name}: not installed"}
+    subject = context.subject("mnist_fast_fgsm", context.rows(10_000, 100))
+    settings = replace(RESTARTS, restarts=context.steps(RESTARTS.restarts))
+    run = library.attack(subject.model, settings, subject.classes, tuple(subject.images.shape[1:]))
+    assert run
+    torch.manual_seed(0)
+    images, model = run(subject.images, subject.targets), subject.frozen()
+    floats = judge_floats(model, images, subject.images, subject.targets, EPS)
+    judged = {
+        how: judge_stored(
+            model, stored_as(images, subject.pixels, EPS, clamp=clamp), subject.pixels, subject.labels, EPS
+        ).record()
+        for how, clamp in (("nearest", False), ("clamped", True))
+    }
+    title = f"{name}: pgd, {settings.steps} steps, {settings.restarts} restarts"
+    return {
+        "title": title,
+        "model": subject.name,
+        "eps": str(EPS),
+        "rows": len(subject),
+        "floats": floats.record(),
+    } | judged
+
+
+def no_level(context: Context) -> Record:
+    """A budget of half a level: nothing can be stored within it, and the job says so beforehand."""
+    eps = Fraction(1, 510)
+    subject = context.subject("mobilenet_v1_0.25_128", context.rows(250))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        record = _made(subject, Attack(name="pgd", eps=str(eps), steps=20).resolved(subject.classes), context, eps)
+    changed = int(record.pop("changed"))
+    return record | {
+        "title": "pgd, 20 steps, at half a level",
+        "at_most": 0,
+        "changed": changed,
+        "warning": warnings_of(subject, eps),
+    }
+
+
+def _made(subject: Subject, spec: Attack, context: Context, eps: Fraction = EPS) -> Record:
+    batch = min(RESTARTS.batch, len(subject))
+    return _judged(subject, make(recipe_of(subject, spec, Mode(), batch, context.device), subject), eps)
+
+
+def _judged(subject: Subject, made: MadeRows, eps: Fraction) -> Record:
+    verdict = judge_stored(subject.frozen(), made.pixels, subject.pixels, subject.labels, eps)
+    return {
+        "model": subject.name,
+        "eps": str(eps),
+        "rows": len(subject),
+        "stored": verdict.record(),
+        "wrong_in_floats": int((np.asarray(made.columns["float_pred"]) != subject.labels).sum()),
+        "changed": int((made.pixels != subject.pixels).any(axis=(1, 2, 3)).sum()),
+    }

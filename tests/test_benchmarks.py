@@ -1,0 +1,202 @@
+"""What the benchmarks say is what they measured: their judge, their reference, their counting and their page.
+
+The libraries that they compare with are not installed here; the parts that need those run in `make bench-attacks`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from benchmarks.attacks import page
+from benchmarks.attacks.adapters import LIBRARIES, _restarted
+from benchmarks.attacks.cases import Settings, Subject
+from benchmarks.attacks.context import Book
+from benchmarks.attacks.counting import Counted
+from benchmarks.attacks.judge import judge_floats, judge_stored, predictions, stored_as
+from benchmarks.attacks.timing import Contender, take_turns
+
+EPS = Fraction(2, 255)
+ROOT = Path(__file__).parents[1]
+
+
+class Bright(nn.Module):
+    """Class 1 where the mean pixel is above one half, else 0."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        score = images.flatten(1).mean(1) - 0.5
+        return torch.stack((-score, score), dim=1)
+
+
+@pytest.fixture
+def subject() -> Subject:
+    levels = np.array([120, 127, 128, 129, 140], np.uint8)
+    pixels = np.broadcast_to(levels[:, None, None, None], (5, 2, 2, 1)).copy()
+    return Subject("bright", Bright(), pixels, np.array([0, 0, 1, 1, 1]), 2)
+
+
+def shifted(subject: Subject, levels: float) -> torch.Tensor:
+    return subject.images + torch.tensor([levels, levels, -levels, -levels, -levels]).view(-1, 1, 1, 1) / 255
+
+
+def test_floats_are_judged_as_they_are_and_the_budget_is_watched(subject):
+    model, images, labels = subject.model, subject.images, subject.targets
+    assert judge_floats(model, images, images, labels, EPS).robust == 100
+    within = judge_floats(model, shifted(subject, 2), images, labels, EPS)
+    assert (within.robust, within.over_budget) == (40, 0)
+    beyond = judge_floats(model, shifted(subject, 2.1), images, labels, EPS)
+    assert beyond.over_budget == 5
+
+
+def test_a_stored_row_over_budget_counts_as_its_clean_image(subject):
+    moved = stored_as(shifted(subject, 20), subject.pixels, EPS, clamp=False)
+    verdict = judge_stored(subject.model, moved, subject.pixels, subject.labels, EPS)
+    assert (verdict.robust, verdict.fallen, verdict.over_budget) == (100, 0, 5)
+    held = stored_as(shifted(subject, 20), subject.pixels, EPS, clamp=True)
+    verdict = judge_stored(subject.model, held, subject.pixels, subject.labels, EPS)
+    assert (verdict.robust, verdict.fallen, verdict.over_budget) == (40, 3, 0)
+
+
+def test_a_row_that_was_wrong_before_has_not_fallen(subject):
+    labels = 1 - subject.labels
+    verdict = judge_stored(subject.model, subject.pixels, subject.pixels, labels, EPS)
+    assert (verdict.robust, verdict.fallen) == (0, 0)
+
+
+@pytest.mark.parametrize(("levels", "stored"), [(0.4, 0), (0.6, 1), (1.4, 1)])
+def test_storing_rounds_to_nearest(subject, levels, stored):
+    pixels = stored_as(shifted(subject, levels), subject.pixels, EPS, clamp=False)
+    assert (np.abs(pixels.astype(int) - subject.pixels) == stored).all()
+
+
+def test_clamping_leaves_whole_levels_of_the_budget(subject):
+    pixels = stored_as(shifted(subject, 9), subject.pixels, Fraction(5, 510), clamp=True)
+    assert (np.abs(pixels.astype(int) - subject.pixels) == 2).all()
+
+
+def test_predictions_do_not_depend_on_the_number_of_rows(subject):
+    many = subject.images.repeat(60, 1, 1, 1)
+    assert predictions(subject.model, many).tolist() == subject.labels.tolist() * 60
+
+
+def test_contenders_take_turns_in_an_order_that_turns_around():
+    order: list[str] = []
+    contenders = [
+        Contender(name, lambda name=name: order.append(name), lambda name=name: order.append(f"warm {name}"))
+        for name in "ab"
+    ]
+    times, _ = take_turns(contenders, 3)
+    assert order == ["warm a", "warm b", "a", "b", "b", "a", "a", "b"]
+    assert {name: len(one.wall) for name, one in times.items()} == {"a": 3, "b": 3}
+
+
+def test_a_counted_model_tells_gradients_from_queries(subject):
+    counted = Counted(subject.model)
+    images = subject.images.requires_grad_(True)
+    logits = counted(images)
+    for column in (0, 1):
+        torch.autograd.grad(logits[:, column].sum(), images, retain_graph=True)
+    with torch.no_grad():
+        counted(images)
+    assert (counted.gradients, counted.queries) == (10, 5)
+
+
+def test_restarts_go_to_rows_that_resist(subject):
+    asked: list[int] = []
+
+    def attack(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        asked.append(len(images))
+        return images + (1 - 2 * labels).view(-1, 1, 1, 1) * len(asked) / 255
+
+    settings = Settings("pgd", EPS, EPS, steps=1, restarts=3)
+    _restarted(attack, subject.model, settings)(subject.images, subject.targets)
+    assert asked == [5, 3, 2]
+
+
+def test_an_interrupted_book_goes_on_where_it_was(tmp_path):
+    book = Book(tmp_path / "benchmarks" / "attacks.json")
+    book.line("speed", "one", lambda: {"value": 1}, resume=True)
+    book.line("speed", "one", lambda: {"value": 2}, resume=True)
+    assert book.read()["speed"]["lines"]["one"] == {"value": 1}
+    book.line("speed", "one", lambda: {"value": 3}, resume=False)
+    assert book.read()["speed"]["lines"]["one"] == {"value": 3}
+    book.clear("speed")
+    assert book.read() == {}
+
+
+MACHINE = {
+    "date": "2030-01-02",
+    "cpu": "A processor",
+    "cores": 2,
+    "threads": 2,
+    "vector_units": ["avx2"],
+    "accelerator": None,
+    "load_at_start": 0.25,
+    "versions": {"python": "3.11", "torch": "2.0", "foolbox": "3.0"},
+}
+SPEED = {
+    "work": {
+        "title": "PGD",
+        "model": "net",
+        "rows": 128,
+        "times": {
+            "foolbox": {"seconds": 8.0, "cpu_seconds": 16.0, "rounds": [8.0]},
+            "hardset, float32": {"seconds": 3.0, "cpu_seconds": 6.0, "rounds": [3.0]},
+            "hardset, bfloat16": {"seconds": 2.0, "cpu_seconds": 4.0, "rounds": [2.0]},
+        },
+        "ratios": {"foolbox": {"hardset, float32": 8 / 3, "hardset, bfloat16": 4.0}},
+        "at_least": {"foolbox": 4},
+    }
+}
+
+
+def test_the_page_shows_ratios_and_whether_they_suffice():
+    text = page.speed(SPEED)
+    assert "| PGD; net, 128 rows | foolbox | 2.7x | 4.0x | 4x | yes |" in text
+    slower = json.loads(json.dumps(SPEED))
+    slower["work"]["ratios"]["foolbox"]["hardset, bfloat16"] = 3.9
+    assert "| 2.7x | 3.9x | 4x | **no** |" in page.speed(slower)
+
+
+@pytest.mark.parametrize(("fallen", "met"), [(165, "yes"), (164, "**no**")])
+def test_the_page_says_how_many_stored_rows_were_wanted(fallen, met):
+    line = {
+        "title": "standard", "model": "net", "eps": "3/10", "rows": 1000, "of_rows": 1000, "at_least": 165,
+        "stored": {"fallen": fallen, "over_budget": 0},
+    }  # fmt: skip
+    assert f"| {fallen} | 0 | >= 165 | {met} |" in page.stored({"standard": line})
+
+
+def test_sections_replace_what_stands_between_their_markers_alone():
+    before = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    after = page.filled(before, {"speed": {"machine": MACHINE, "lines": SPEED}})
+    assert "| foolbox | 2.7x" in after
+    assert "A processor, 2 cores (avx2); 2 threads for everyone; torch 2.0, foolbox 3.0" in after
+    assert page.filled(after, {}) == page.filled(before, {})
+    outside = re.compile(r"<!-- attacks:(\w+) -->.*?<!-- /attacks:\1 -->", re.DOTALL)
+    assert outside.sub("", after) == outside.sub("", before)
+
+
+def test_a_page_without_markers_is_refused():
+    with pytest.raises(ValueError, match="attacks:speed"):
+        page.between("# Page", "speed", "text")
+
+
+def test_the_page_is_what_its_figures_give():
+    figures = ROOT / "docs" / "benchmarks" / "attacks.json"
+    if not figures.exists():
+        pytest.skip("no figures of make bench-attacks are kept")
+    text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert page.filled(text, json.loads(figures.read_text(encoding="utf-8"))) == text
+
+
+def test_the_extra_names_the_libraries_that_are_compared():
+    extra = (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("\nbench = [")[2].partition("]")[0]
+    assert {library.package for library in LIBRARIES.values()} == set(re.findall(r'"([a-z-]+)==', extra))
