@@ -88,14 +88,16 @@ def judged_columns(bench: Bench, kind: str, rows: CleanRows, made: MadeRows, sto
     columns: Columns = {}
     finite: NDArray[np.bool_] = np.ones(count, bool)
     over: NDArray[np.bool_] = np.zeros(count, bool)
+    if count == 0:
+        return Judged(columns, finite, over)
     labels = rows.labels[made.parents]
     if kind == ADVERSARIAL:
         clean = rows.pixels[made.parents]
         levels, l2, l1 = distances(stored, clean)
         columns |= {"linf_levels": levels, "l2": l2, "l1": l1}
         eps = np.asarray(made.columns["eps"], np.float64)
-        over = ~within_budget(stored, clean, _NORMS[str(made.columns["norm"][0])], eps) if count else over
-    if bench.judge is None or count == 0:
+        over = ~within_budget(stored, clean, _NORMS[str(made.columns["norm"][0])], eps)
+    if bench.judge is None:
         return Judged(columns, finite, over)
     logits = bench.judge.logits(stored)
     finite = finite_rows(logits)

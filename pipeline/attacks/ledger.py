@@ -32,7 +32,7 @@ class Found:
     gradients: int
     queries: int
     flat: int
-    """Gradients that were 0 everywhere."""
+    """Gradients that were 0 everywhere before the goal was met."""
     rose: bool
     """Whether the loss was ever above that of the start."""
 
@@ -146,7 +146,7 @@ class Ledger:
         return self._spent("queries")
 
     def flat(self) -> NDArray[np.int32]:
-        """Gradients of each row that were 0 everywhere."""
+        """Gradients of each row that were 0 everywhere before the goal was met."""
         return self._spent("flat")
 
     def rose(self) -> NDArray[np.bool_]:

@@ -75,13 +75,17 @@ class Passes:
         for key, values in memory.items():
             if values is not slots.memory[key]:
                 torch.where(per_row(moving, values), values, slots.memory[key], out=slots.memory[key])
-        self._count(slots, answer, running, moving, fallen)
+        self._count(slots, answer, met, running, moving, fallen)
 
-    def _count(self, slots: Slots, answer: Answer, running: Tensor, moving: Tensor, fallen: Tensor) -> None:
+    def _count(
+        self, slots: Slots, answer: Answer, met: Tensor, running: Tensor, moving: Tensor, fallen: Tensor
+    ) -> None:
         search = self.search
         if search.schedule.needs_gradient:
             slots.gradients.add_(running, alpha=search.views)
-            slots.flat.add_(running & (answer.gradient == 0).flatten(1).all(dim=1))
+            # An iterate that is at its goal may saturate a loss; that hides nothing.
+            astray = running & ~met & (answer.gradient == 0).flatten(1).all(dim=1)
+            slots.flat.add_(astray, alpha=search.views)
         if not search.schedule.needs_gradient or self._aside(slots):
             slots.queries.add_(running)
         slots.step.add_(moving)

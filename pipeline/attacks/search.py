@@ -108,7 +108,7 @@ class Outcome:
     queries: NDArray[np.int32]
     """Forward passes without gradient that the search asked for, per row."""
     flat: NDArray[np.int32]
-    """Gradients of each row that were 0 everywhere."""
+    """Gradients of each row that were 0 everywhere before the goal was met."""
     rose: NDArray[np.bool_]
     """Whether any search of the row found a loss above that of its start."""
     effort: Effort

@@ -45,7 +45,7 @@ class Slots:
     queries: Tensor
     """Forward passes without gradient spent on the search, int32."""
     flat: Tensor
-    """Gradients that were 0 everywhere, int32."""
+    """Gradients that were 0 everywhere before the goal was met, int32."""
     status: Tensor
     """RUNNING, FALLEN, SUSPECT or SPENT, int8."""
     since: Tensor
