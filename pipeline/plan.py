@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pipeline.attacks.regions import check_region
 from pipeline.generators import generator_digest
 from pipeline.models.loading import VICTIM, model_digests, network_sha256, transfer_role
 from pipeline.recipes import recipe_text
@@ -94,13 +95,10 @@ def _check_regions(job: Job, image: Image) -> None:
         region = recipe.region if isinstance(recipe, Attack) else None
         if region is None:
             continue
-        y, x = region.place if isinstance(region.place, tuple) else (0, 0)
-        if y + region.height > image.height or x + region.width > image.width:
-            placed = f" at [{y}, {x}]" if isinstance(region.place, tuple) else ""
-            raise JobError(
-                f"recipes.{position}.region: {region.width} x {region.height} pixels{placed} do not fit rows of "
-                f"{image.width} x {image.height}; make it smaller or move it"
-            )
+        try:
+            check_region(region, (image.height, image.width))
+        except ValueError as error:
+            raise JobError(f"recipes.{position}.region: a {error}; make it smaller or move it") from None
 
 
 def _determinants(job: Job, source: str, image: Image, classes: tuple[str, ...]) -> dict[str, Any]:

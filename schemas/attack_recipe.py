@@ -162,8 +162,12 @@ class Attack(Spec):
             raise ValueError(
                 f"translation: got {self.translation}; wants an odd number, so that the kernel has a centre"
             )
-        if self.nesterov and (self.momentum if self.momentum is not None else ATTACK_FACTS[self.name].momentum) == 0:
-            raise ValueError("nesterov: looks ahead along the momentum, which is 0; set momentum, such as 1.0")
+        facts = ATTACK_FACTS[self.name]
+        momentum = facts.momentum if self.momentum is None else self.momentum
+        if (facts.nesterov if self.nesterov is None else self.nesterov) and momentum == 0:
+            raise ValueError("nesterov: looks ahead along the momentum, which is 0; set momentum, or nesterov: false")
+        if self.step_rule == "cosine" and momentum:
+            raise ValueError("step_rule: the steps along a momentum are all of one length; wants fixed, or momentum: 0")
         if self.name == "fmn" and self.stop not in (None, "never"):
             raise ValueError("stop: fmn goes on after success, to find a smaller change; wants never")
         if self.name == "fmn" and isinstance(self.eps, tuple):
