@@ -29,7 +29,7 @@ class Geometry(Protocol):
         """
         ...
 
-    def steepest(self, gradient: Tensor, images: Tensor) -> Tensor:
+    def steepest(self, gradient: Tensor, images: Tensor, radius: Tensor) -> Tensor:
         """The change of norm 1 along which a linear loss rises most from `images`; 0 where the gradient is."""
         ...
 
@@ -67,7 +67,7 @@ class Linf:
         noise = noise if mask is None else noise * mask
         return noise.mul_(per_row(radius, clean)).add_(clean).clamp_(0, 1)
 
-    def steepest(self, gradient: Tensor, images: Tensor) -> Tensor:
+    def steepest(self, gradient: Tensor, images: Tensor, radius: Tensor) -> Tensor:
         """The gradient's sign."""
         return gradient.sign()
 
@@ -105,7 +105,7 @@ class L2:
         noise = rng.normal(seeds, rng.Draw.START_NOISE, tuple(clean.shape[1:]), restart)
         return scaled_into_ball(self, noise, clean, radius, seeds, restart, mask)
 
-    def steepest(self, gradient: Tensor, images: Tensor) -> Tensor:
+    def steepest(self, gradient: Tensor, images: Tensor, radius: Tensor) -> Tensor:
         """The gradient scaled to length 1."""
         # Gradients of confident rows lie near 1e-25, and their squares are 0 in float32: scale before squaring.
         scaled = gradient / per_row(safe(gradient.flatten(1).abs().amax(dim=1)), gradient)

@@ -110,7 +110,8 @@ class Cosine(Schedule):
 
 def stepped(seen: Pass, size: Tensor, geometry: Geometry) -> Tensor:
     """The iterates moved by `size` (S,) along the steepest direction and projected."""
-    moved = geometry.steepest(seen.gradient, seen.images).mul_(per_row(size, seen.images)).add_(seen.images)
+    direction = geometry.steepest(seen.gradient, seen.images, seen.radius)
+    moved = direction.mul_(per_row(size, seen.images)).add_(seen.images)
     return geometry.project(moved, seen.clean, seen.radius)
 
 

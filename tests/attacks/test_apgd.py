@@ -24,7 +24,7 @@ def _algorithm_1(net, image, label, *, start, geometry, radius: float, steps: in
         return float(loss.detach()), torch.autograd.grad(loss, point)[0]
 
     def step(point, gradient):
-        return geometry.project(point + size * geometry.steepest(gradient, point), clean, radii)
+        return geometry.project(point + size * geometry.steepest(gradient, point, radii), clean, radii)
 
     marks, gap = [0, max(int(0.22 * steps), 1)], max(int(0.22 * steps), 1)
     while marks[-1] <= steps:

@@ -62,12 +62,12 @@ def test_projection_lands_in_ball_and_box_and_leaves_what_is_inside(seed, scale,
 def test_steepest_step_has_norm_one_and_the_dual_norm_as_gain_however_small_the_gradient(scale):
     gradient = torch.randn(4, 2, 3, 3, generator=torch.Generator().manual_seed(0)) * scale
     for geometry, dual in ((Linf(), 1), (L2(), 2)):
-        step = geometry.steepest(gradient, torch.full_like(gradient, 0.5))
+        step = geometry.steepest(gradient, torch.full_like(gradient, 0.5), torch.ones(4))
         torch.testing.assert_close(geometry.norm(step), torch.ones(4))
         gain = (step.double() * gradient.double()).flatten(1).sum(1)
         expected = torch.linalg.vector_norm(gradient.double().flatten(1), ord=dual, dim=1)
         torch.testing.assert_close(gain, expected, rtol=1e-4, atol=0)
-        assert (geometry.steepest(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)) == 0).all()
+        assert (geometry.steepest(*torch.zeros(2, 1, 1, 2, 2), torch.ones(1)) == 0).all()
 
 
 def test_starts_are_uniform_in_the_ball_and_belong_to_the_row():
@@ -109,7 +109,7 @@ def test_what_comes_in_clean_stays_clean_exactly(seed, rows, scale, radius):
     for geometry in GEOMETRIES:
         seeds, restart = torch.arange(rows), torch.zeros(rows, dtype=torch.int64)
         gradient = torch.randn(clean.shape, generator=generator) * mask
-        moved = geometry.start(clean, radii, seeds, restart, mask) + scale * geometry.steepest(gradient, clean)
+        moved = geometry.start(clean, radii, seeds, restart, mask) + scale * geometry.steepest(gradient, clean, radii)
         moved = geometry.project(moved, clean, radii)
         assert torch.equal(moved[outside], clean[outside])
         budget = torch.from_numpy(geometry.budget(np.full(rows, radius)))
@@ -129,7 +129,7 @@ def test_results_do_not_depend_on_the_memory_layout(geometry):
     def results(layout):
         image, source, slope, level = (a.contiguous(memory_format=layout) for a in (images, clean, gradient, levels))
         inside = geometry.project(image, source, radii)
-        return inside, geometry.steepest(slope, source), geometry.to_grid(inside, level, budget)
+        return inside, geometry.steepest(slope, source, radii), geometry.to_grid(inside, level, budget)
 
     plain, last = results(torch.contiguous_format), results(torch.channels_last)
     for one, other in zip(plain, last, strict=True):

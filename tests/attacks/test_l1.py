@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 
 import numpy as np
 import pytest
@@ -109,15 +110,17 @@ def test_what_is_inside_is_only_cut_to_the_box_and_memory_layout_is_kept():
 
 @settings(max_examples=40, deadline=None)
 @given(seed=SEEDS, share=st.floats(0.01, 1), scale=st.sampled_from([1.0, 1e-20, 1e-40]))
-def test_a_step_of_norm_one_moves_the_share_of_values_with_the_largest_gradients_that_can_move(seed, share, scale):
+def test_a_step_of_norm_one_moves_the_values_with_the_largest_gradients_that_can_move(seed, share, scale):
     generator = torch.Generator().manual_seed(seed)
     gradient = torch.randn(3, 2, 4, 4, generator=generator) * scale
     images = torch.rand(gradient.shape, generator=generator).mul_(3).sub_(1).clamp_(0, 1)  # two thirds on the border
-    step = L1(share).steepest(gradient, images)
+    radii = torch.rand(3, generator=generator) * 12
+    step = L1(share=share).steepest(gradient, images, radii)
     free = (gradient != 0) & ~((images <= 0) & (gradient < 0)) & ~((images >= 1) & (gradient > 0))
     for row in range(3):
         moved, count = step[row] != 0, int(free[row].sum())
-        assert int(moved.sum()) == max(1, int(np.ceil(np.float32(count) * np.float32(share))))
+        wanted = min(math.ceil(3 * float(radii[row])), math.ceil(share * 32), count)
+        assert int(moved.sum()) == max(1, wanted)
         assert free[row][moved].all() and torch.equal(step[row][moved].sign(), gradient[row][moved].sign())
         resting = gradient[row][free[row] & ~moved].abs()
         assert len(resting) == 0 or gradient[row][moved].abs().min() >= resting.max()
@@ -127,13 +130,13 @@ def test_a_step_of_norm_one_moves_the_share_of_values_with_the_largest_gradients
 def test_a_step_goes_nowhere_where_nothing_can_move():
     ones, zeros = torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)
     for gradient, images in ((zeros, ones / 2), (ones, ones), (-ones, zeros)):
-        assert (L1().steepest(gradient, images) == 0).all()
+        assert (L1().steepest(gradient, images, torch.ones(1)) == 0).all()
 
 
-def test_the_share_of_a_step_is_checked():
-    for share in (0, -0.1, 1.1):
-        with pytest.raises(ValueError, match="share"):
-            L1(share)
+@pytest.mark.parametrize("settings", [{"share": 0}, {"share": 1.1}, {"values": 0}, {"values": -1}, {"share": math.nan}])
+def test_how_many_values_a_step_moves_is_checked(settings):
+    with pytest.raises(ValueError, match="share"):
+        L1(**settings)
 
 
 def test_a_start_is_laplacian_in_direction():
@@ -166,12 +169,12 @@ def test_a_linear_model_falls_just_above_the_closed_form_distance_and_not_below(
     generator = torch.Generator().manual_seed(seed)
     weight, clean = torch.randn(12, generator=generator), torch.full((1, 1, 3, 4), 0.5)
     bias = float(0.3 * weight.abs().max() - (weight * 0.5).sum())  # 0.3 away: the box does not bind
-    gradient = -weight.view_as(clean)
+    gradient, one, every = -weight.view_as(clean), L1(values=1e-6), L1(values=1e6, share=1)
     for factor in (1.01, 0.99):
         radius, images, dense = torch.tensor([0.3 * factor]), clean, clean
         for _ in range(40):
-            images = L1(1e-6).project(images + radius * L1(1e-6).steepest(gradient, images), clean, radius)
-            dense = L1(1.0).project(dense + radius * L1(1.0).steepest(gradient, dense), clean, radius)
+            images = one.project(images + radius * one.steepest(gradient, images, radius), clean, radius)
+            dense = every.project(dense + radius * every.steepest(gradient, dense, radius), clean, radius)
         scores = [float((weight * point.flatten()).sum() + bias) for point in (images, dense)]
         assert (scores[0] < 0) == (factor > 1)
         assert scores[1] >= scores[0] - 1e-5  # no way of stepping beats the largest weight alone
@@ -180,8 +183,8 @@ def test_a_linear_model_falls_just_above_the_closed_form_distance_and_not_below(
 def test_steps_walk_on_where_the_best_value_is_spent():
     """With the box in the way the optimum fills values in order of weight; a step that saw no box would stall there."""
     weight, clean = torch.tensor([4.0, 3.0, 2.0, 1.0]).view(1, 1, 2, 2), torch.full((1, 1, 2, 2), 0.5)
-    geometry, radius, images = L1(0.25), torch.tensor([1.2]), clean
+    geometry, radius, images = L1(values=0.1), torch.tensor([1.2]), clean
     for _ in range(60):
-        images = geometry.project(images + 0.1 * geometry.steepest(weight, images), clean, radius)
+        images = geometry.project(images + 0.1 * geometry.steepest(weight, images, radius), clean, radius)
     torch.testing.assert_close(images, torch.tensor([1.0, 1.0, 0.7, 0.5]).view(1, 1, 2, 2), atol=0.1, rtol=0)
     assert float((weight * (images - clean)).sum()) > 0.5 * 4 + 0.5 * 3 + 0.2 * 2 - 0.1

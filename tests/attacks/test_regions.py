@@ -93,7 +93,7 @@ def test_a_patch_is_optimised_and_the_rest_of_the_image_stays_exactly_clean(geom
     radius = torch.full((6,), eps)
     images = previous = geometry.start(clean, radius, SEEDS[:6], torch.zeros(6, dtype=torch.int64), masks)
     for _ in range(30):
-        plain = geometry.project(images + 0.5 * eps * geometry.steepest(weight * masks, images), clean, radius)
+        plain = geometry.project(images + 0.5 * eps * geometry.steepest(weight * masks, images, radius), clean, radius)
         mixed = geometry.project(images + 0.75 * (plain - images) + 0.25 * (images - previous), clean, radius)
         images, previous = mixed, images
     budget = torch.from_numpy(geometry.budget(np.full(6, eps)))
