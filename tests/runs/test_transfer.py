@@ -236,6 +236,17 @@ def test_the_plan_names_every_model_and_its_digest(made: Path, weights: dict[str
     }
 
 
+def test_held_out_from_itself_the_victim_falls_where_it_fell(weights: dict[str, str], tmp_path: Path) -> None:
+    victim = {**SMALL, "weights": weights["victim"], "arguments": {}}
+    held_out = [{"name": "itself", **victim}]
+    job = job_of(weights, tmp_path, recipes=ATTACKS, transfer_to=held_out, source={"format": "digits", "limit": 60})
+    plan = make_plan(job)
+    for shard in plan.shards:
+        made = make_shard(shard, plan.ranges[0], Bench(job, plan, CPU))
+        np.testing.assert_array_equal(made.columns["transferred"], np.asarray(made.columns["success"]).astype(int))
+        assert [json.loads(text)["itself"] for text in made.columns["transfer_pred"]] == list(made.columns["pred"])
+
+
 def keys(job: Job) -> tuple[list[str], list[str]]:
     """Keys of attack shards, and of the others."""
     shards = make_plan(job).shards
