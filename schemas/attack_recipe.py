@@ -77,7 +77,8 @@ class Attack(Spec):
     target: Literal["random", "least_likely", "next"] | Annotated[int, Field(ge=0)] | None = None
     """Class to reach: drawn per row, the least likely one, label + 1, or a class number. Unset: any error."""
     targets: Annotated[int, Field(ge=1, le=1_000)] | None = None
-    """How many of the most likely wrong classes are tried in turn; any error counts. Unset: 9, or all there are."""
+    """How many of the most likely wrong classes are tried in turn; any error counts. Unset: 9, 5 for fast, or
+    all there are."""
     stop: Literal["success", "never"] | AfterSuccess | None = None
     """success: a row is done at its first fall (evaluation); never: all steps are spent and the row of highest loss is
     kept (training); {after_success: N}: N more steps after the fall. Unset: never, and success for ensembles."""

@@ -281,6 +281,7 @@ ATTACK_FACTS: Mapping[str, AttackFacts] = MappingProxyType(
             summary="pma, then apgd_t on the rows that still resist: close to standard at a fraction of its cost",
             paper=_XIE,
             stages=("pma", "apgd_t"),
+            targets=5,
         ),
     }
 )

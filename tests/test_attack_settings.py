@@ -146,7 +146,7 @@ DEFAULTS: list[tuple[str, dict[str, Any]]] = [
     ("square", {"steps": 5000, "step_size": None, "random_start": None}),
     ("fmn", {"steps": 100, "step_size": None, "random_start": None}),
     ("standard", {"steps": None, "step_size": None, "targets": 9, "stop": "success"}),
-    ("fast", {"steps": None, "step_size": None, "targets": 9, "stop": "success"}),
+    ("fast", {"steps": None, "step_size": None, "targets": 5, "stop": "success"}),
 ]
 
 
@@ -229,7 +229,7 @@ def test_unknown_attacks_name_their_neighbours(typed: str, meant: str) -> None:
 def test_targets_are_cut_to_the_classes_there_are_unless_they_were_asked_for() -> None:
     assert attack(classes=3, name="apgd_t").targets == 2
     assert attack(classes=2, name="standard").targets == 1
-    assert attack(classes=1000, name="fast").targets == 9
+    assert attack(classes=1000, name="fast").targets == 5
     assert attack(classes=1000, name="apgd_t", targets=999).targets == 999
     assert attack(name="apgd_t", target="next").targets is None
     assert complaint(classes=3, name="fast", targets=3).startswith("targets: got 3; wants at most 2")

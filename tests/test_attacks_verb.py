@@ -12,6 +12,7 @@ import yaml
 from rich.console import Console
 
 from jobs.attacks import show_all, show_one
+from pipeline.attacks.table import ATTACKS, ENSEMBLES
 from pipeline.plan import make_plan
 from schemas.attack_documentation import attack_table, setting_table, settings_of
 from schemas.attack_recipe import Attack
@@ -165,3 +166,15 @@ def test_every_setting_says_what_it_means() -> None:
     for name in NAMES:
         assert all(setting.meaning.endswith(".") and setting.takes for setting in settings_of(name)), name
     assert json.dumps([attack_table(), setting_table()])
+
+
+def test_the_engine_runs_what_the_table_says() -> None:
+    for name, facts in ATTACK_FACTS.items():
+        if facts.stages:
+            parts = ENSEMBLES[name]
+            assert tuple(part.name for part in parts) == facts.stages
+            assert facts.targets == max(part.targets for part in parts)
+        else:
+            assert ATTACKS[name].schedule.needs_gradient == facts.gradient
+            assert facts.objective in (None, ATTACKS[name].loss)
+    assert set(ENSEMBLES) | set(ATTACKS) == set(ATTACK_FACTS)
