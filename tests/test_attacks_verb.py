@@ -12,6 +12,8 @@ import yaml
 from rich.console import Console
 
 from jobs.attacks import show_all, show_one
+from pipeline.attacks.schedules import Fixed
+from pipeline.attacks.stages import stages_of
 from pipeline.attacks.table import ATTACKS, ENSEMBLES
 from pipeline.plan import make_plan
 from schemas.attack_documentation import attack_table, setting_table, settings_of
@@ -178,3 +180,9 @@ def test_the_engine_runs_what_the_table_says() -> None:
             assert ATTACKS[name].schedule.needs_gradient == facts.gradient
             assert facts.objective in (None, ATTACKS[name].loss)
     assert set(ENSEMBLES) | set(ATTACKS) == set(ATTACK_FACTS)
+
+
+def test_momentum_of_zero_is_none() -> None:
+    (made,) = parse_job(job_document(attack(name="mi_fgsm", momentum=0))).attacks
+    (stage,) = stages_of(made, 10)
+    assert isinstance(stage.search.schedule, Fixed)

@@ -79,6 +79,8 @@ def _schedule(spec: Attack, composition: Composition) -> Schedule:
         return Momentum(decay=spec.momentum, nesterov=bool(spec.nesterov))
     if isinstance(composition.schedule, Fixed) and spec.step_rule == "cosine":
         return Cosine()
+    if isinstance(composition.schedule, Momentum) and spec.momentum == 0:
+        return Fixed()
     return composition.schedule
 
 
