@@ -21,7 +21,9 @@ from benchmarks.attacks.cases import Settings, Subject
 from benchmarks.attacks.context import Book
 from benchmarks.attacks.counting import Counted
 from benchmarks.attacks.judge import judge_floats, judge_stored, predictions, stored_as
+from benchmarks.attacks.ours import warnings_of
 from benchmarks.attacks.timing import Contender, take_turns
+from schemas.recipes import Attack
 
 EPS = Fraction(2, 255)
 ROOT = Path(__file__).parents[1]
@@ -200,3 +202,8 @@ def test_the_page_is_what_its_figures_give():
 def test_the_extra_names_the_libraries_that_are_compared():
     extra = (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("\nbench = [")[2].partition("]")[0]
     assert {library.package for library in LIBRARIES.values()} == set(re.findall(r'"([a-z-]+)==', extra))
+
+
+def test_a_job_with_a_budget_below_one_level_is_warned(subject):
+    assert any("8-bit level" in text for text in warnings_of(subject, Attack(name="pgd", eps="0.5/255")))
+    assert warnings_of(subject, Attack(name="pgd", eps="1/255")) == ()

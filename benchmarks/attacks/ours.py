@@ -20,6 +20,8 @@ from pipeline.attacks.search import Outcome, Rows
 from pipeline.attacks.stages import Stage, in_floats, stages_of
 from pipeline.rows import CleanRows, MadeRows
 from schemas.attacks import ATTACK_FACTS
+from schemas.job_warnings import job_warnings
+from schemas.loading import parse_job
 from schemas.recipes import Attack
 
 Stop = Literal["success", "never"]
@@ -131,6 +133,13 @@ def known(name: str) -> bool:
     return name in ATTACK_FACTS
 
 
-def warnings_of(subject: Subject, eps: Fraction) -> str:
-    """What a job with this budget is told before it starts."""
-    return ""
+def warnings_of(subject: Subject, spec: Attack) -> tuple[str, ...]:
+    """What a job with this recipe is told before it starts."""
+    document = {
+        "name": "benchmark",
+        "source": {"format": "npz", "path": "rows.npz"},
+        "model": {"factory": "benchmarks.attacks:model", "weights": "w.safetensors", "classes": subject.classes},
+        "recipes": [spec.model_dump(mode="json", exclude_unset=True) | {"kind": "attack"}],
+        "output": {"path": "out"},
+    }
+    return job_warnings(parse_job(document))

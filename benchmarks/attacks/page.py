@@ -70,6 +70,8 @@ def speed(lines: Mapping[str, Record]) -> str:
     ]
     parts += ["The times behind the ratios:"]
     parts += [_table(("work", "implementation", "seconds", "processor seconds", "rounds"), seconds)]
+    networks = {mode: note for line in lines.values() for mode, note in line.get("networks", {}).items()}
+    parts += [f"* hardset, {mode}: the search ran the model as: {note}" for mode, note in networks.items()]
     fell = [
         (_work(line), name, f"{share:.1f}") for line in lines.values() for name, share in line.get("robust", {}).items()
     ]
@@ -145,7 +147,7 @@ def stored(lines: Mapping[str, Record]) -> str:
                 what = (line["title"] + way, line["model"], line["eps"], f"{line['rows']:,}")
                 rows.append((*what, f"{found['fallen']:,}", f"{found['over_budget']:,}", wanted, met))
     head = ("attack", "model", "eps", "rows", "stored, adversarial, within budget", "over budget", "wanted", "met")
-    notes = [f"> {line['warning']}" for line in lines.values() if line.get("warning")]
+    notes = [f"> {text}" for line in lines.values() for text in line.get("warnings", ())]
     told = ["What the job with a budget below one level says before it starts:", *notes] if notes else []
     return "\n\n".join([_table(head, rows), *told])
 

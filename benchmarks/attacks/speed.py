@@ -39,24 +39,27 @@ def all_steps(context: Context) -> Record:
     subject = random_subject(context.rows(128))
     settings = replace(PGD, steps=context.steps(10), batch=len(subject))
     frozen = replace(subject, model=subject.frozen())
+    searchers = _searchers(subject, settings, context)
     contenders = [
         *(_library(name, subject, settings, context) for name in RIVALS),
         *(_library(name, frozen, settings, context, suffix=", frozen by hand") for name in RIVALS[1:]),
-        *(_searcher(mode, subject, settings, "never", context) for mode in MODES),
+        *(_searcher(mode, subject, settings, "never", made) for mode, made in searchers.items()),
     ]
     times, _ = take_turns([one for one in contenders if one], context.rounds(3))
-    return _record(
+    record = _record(
         f"PGD-{settings.steps} Linf 8/255, all steps", subject, times, {"torchattacks": 3, "foolbox": 4, "ART": 4}
     )
+    return record | {"networks": {str(mode): made.network.note for mode, made in searchers.items()}}
 
 
 def to_first_success(context: Context) -> Record:
     """PGD-40 on real images: the libraries take all steps of all rows, the engine leaves a row that has fallen."""
     subject = context.subject("cifar_resnet20", context.rows(256))
     settings = replace(PGD, steps=context.steps(40), batch=min(PGD.batch, len(subject)))
+    searchers = _searchers(subject, settings, context)
     contenders = [
         *(_library(name, subject, settings, context) for name in RIVALS),
-        *(_searcher(mode, subject, settings, "success", context) for mode in MODES),
+        *(_searcher(mode, subject, settings, "success", made) for mode, made in searchers.items()),
     ]
     times, results = take_turns([one for one in contenders if one], context.rounds(2))
     title = f"PGD-{settings.steps} Linf 8/255 to first success"
@@ -88,15 +91,14 @@ def bare_loop(context: Context) -> Record:
     subject = random_subject(context.rows(64))
     settings = replace(PGD, steps=context.steps(40), batch=len(subject))
     shares, all_times = {}, {}
-    for mode in MODES:
-        searcher = Searcher.of(subject, mode, settings.batch, context.device)
+    for mode, searcher in _searchers(subject, settings, context).items():
         images, labels = subject.images.to(context.device), subject.targets.to(context.device)
         bare = Contender(
             f"bare loop, {mode}",
             lambda s=searcher, x=images, y=labels: _bare(s, x, y, settings.steps, context.device),
             lambda s=searcher, x=images, y=labels: _bare(s, x, y, 1, context.device),
         )
-        engine = _searcher(mode, subject, settings, "never", context, searcher)
+        engine = _searcher(mode, subject, settings, "never", searcher)
         times, _ = take_turns([bare, engine], context.rounds(2))
         shares[str(mode)] = times[bare.name].seconds / times[engine.name].seconds
         all_times |= times
@@ -144,15 +146,16 @@ def _ours(mode: Mode, run: Callable[[], object], warm: Callable[[], object]) -> 
     return Contender(f"hardset, {mode}", run, warm)
 
 
-def _searcher(
-    mode: Mode, subject: Subject, settings: Settings, stop: Stop, context: Context, made: Searcher | None = None
-) -> Contender:
-    searcher = made or Searcher.of(subject, mode, settings.batch, context.device)
-    few = subject.first(settings.batch)
+def _searchers(subject: Subject, settings: Settings, context: Context) -> dict[Mode, Searcher]:
+    return {mode: Searcher.of(subject, mode, settings.batch, context.device) for mode in MODES}
+
+
+def _searcher(mode: Mode, subject: Subject, settings: Settings, stop: Stop, searcher: Searcher) -> Contender:
+    few, short = subject.first(settings.batch), replace(settings, steps=1)
     return _ours(
         mode,
         lambda: searcher.run(subject, spec_of(settings, stop)),
-        lambda: searcher.run(few, spec_of(replace(settings, steps=1), stop)),
+        lambda: searcher.run(few, spec_of(short, stop)),
     )
 
 
