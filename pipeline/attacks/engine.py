@@ -25,14 +25,16 @@ from pipeline.attacks.schedules import Start
 from pipeline.attacks.search import Effort, Outcome, Rows, Search
 from pipeline.attacks.slots import RUNNING, SPENT, Slots
 from pipeline.attacks.verdicts import Verdicts
+from pipeline.judge import seeded
+from pipeline.models.modes import frozen
 
 _PASSES_BETWEEN_SYNCS = 4  # on an accelerator; a fallen row idles at most 3 passes, and the device never waits
-_SEED = 0  # of models that answer at random; whoever works on a shard then gets the same answers
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A model and the way it is run. `model` takes float32 (S, C, H, W) in [0, 1]; frozen, in eval mode."""
+    """A model and the way it is run. `model` takes float32 (S, C, H, W) in [0, 1]; it is held in eval mode and without
+    parameter gradients while it is asked, and has all its flags back afterwards."""
 
     model: nn.Module
     """Gives the verdicts."""
@@ -51,14 +53,15 @@ class Engine:
         """Searches every row with a budget."""
         with ExitStack() as stack:
             stack.enter_context(torch.no_grad())
+            stack.enter_context(frozen(self.model))
             if search.repeats > 1:
-                stack.enter_context(torch.random.fork_rng(devices=[]))
-                torch.manual_seed(_SEED)
+                # Whoever works on a shard then gets the same answers.
+                stack.enter_context(seeded(self.device))
             return _Run(self, search, rows).whole()
 
     def logits(self, images: Tensor) -> Tensor:
         """float32 logits (N, K) of any number of images, in float32 and in batches of the fixed shape."""
-        with torch.no_grad():
+        with torch.no_grad(), frozen(self.model):
             return torch.cat([self._fixed_shape(part) for part in torch.split(images, self.batch)])
 
     def _fixed_shape(self, images: Tensor) -> Tensor:
