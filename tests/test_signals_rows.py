@@ -35,16 +35,21 @@ SCALE = 1000.0
 
 
 class Linear(nn.Module):
-    """The linear model of the digits, its logits times `scale`, with normal noise of `noise` on top."""
+    """The linear model of the digits, its logits times `scale`, with normal noise of `noise` on top.
 
-    def __init__(self, scale: float = 1.0, noise: float = 0.0) -> None:
+    `levels`: pixels are rounded to so many steps first, which hides all gradients and changes little else.
+    """
+
+    def __init__(self, scale: float = 1.0, noise: float = 0.0, levels: int = 0) -> None:
         super().__init__()
         weights, biases = linear_model()
         self.layer = nn.Linear(64, 10)
         self.layer.load_state_dict({"weight": torch.from_numpy(weights.T), "bias": torch.from_numpy(biases)})
-        self.scale, self.noise = scale, noise
+        self.scale, self.noise, self.levels = scale, noise, levels
 
     def forward(self, images: Tensor) -> Tensor:
+        if self.levels:
+            images = (images * self.levels).round() / self.levels
         logits: Tensor = self.scale * self.layer(images.flatten(1))
         return logits + self.noise * torch.randn_like(logits) if self.noise else logits
 
@@ -114,6 +119,20 @@ def test_the_remedies_that_the_warning_names_work(tmp_path: Path, remedy: dict[s
     assert not flagged(cured, "no_rise").any()
     assert cured.counts.success > saturated.counts.success + 20
     assert warnings_of(cured.counts, RECIPE) == []
+
+
+def test_square_beats_gradients_that_lead_nowhere(tmp_path: Path) -> None:
+    """The second of the signs of gradient masking in Athalye et al. 2018, on a model that rounds its input."""
+    ensemble = {"name": "standard", "eps": "60/255"}
+    few: dict[str, Any] = {"format": "digits", "limit": 12}
+    made, _, _ = shard_of(job(tmp_path, ensemble, arguments={"levels": 8}, source=few))
+    found = made.counts.signals["found_by:square"]
+    assert found == (np.asarray(made.columns["success"]) & (np.asarray(made.columns["found_by"]) == "square")).sum() > 3
+    warned = " ".join(warnings_of(made.counts, {**RECIPE, "name": "standard"}))
+    assert f"square, which uses no gradients, broke {found} of {made.counts.attacked} attacked rows" in warned
+    honest, _, _ = shard_of(job(tmp_path, ensemble, source=few))
+    assert honest.counts.success >= made.counts.success
+    assert warnings_of(honest.counts, {**RECIPE, "name": "standard"}) == []
 
 
 def test_a_plain_model_gives_no_warning(tmp_path: Path) -> None:
