@@ -18,7 +18,7 @@ from schemas.errors import JobError
 _WIDE = 110
 """Terminal columns from which papers stand beside the summaries rather than below them."""
 
-Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show all settings of one attack.")]
+Name = Annotated[str | None, typer.Argument(metavar="NAME", help="Show all settings of one attack.")]
 
 
 def attacks(name: Name = None, as_json: AsJson = False) -> None:
