@@ -6,6 +6,7 @@ search. ECCV 2020, arXiv 1912.00049.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pipeline import rng
-from pipeline.attacks import windows
+from pipeline.attacks import square_l2, windows
 from pipeline.attacks.geometries import Geometry
 from pipeline.attacks.grid import per_row
 from pipeline.attacks.schedules import Memory, Pass, Schedule, Start
@@ -24,10 +25,11 @@ _HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # last query befor
 
 @dataclass(frozen=True)
 class Square(Schedule):
-    """Proposes a change inside one square and keeps it if the loss rises. For Linf.
+    """Proposes a change inside one square and keeps it if the loss rises. For Linf and L2.
 
-    The first pass sees the given start, the second vertical stripes; every value that a proposal changes lies at the
-    end of its range. A search never falls back behind its start.
+    The first pass sees the given start, the second a pattern all over the image. A search never falls back behind its
+    start. In Linf that pattern is vertical stripes, and every value that a proposal changes lies at the end of its
+    range.
     """
 
     needs_gradient: ClassVar[bool] = False
@@ -35,41 +37,29 @@ class Square(Schedule):
     """Share of the image that the first squares cover."""
 
     def begin(self, start: Start) -> Memory:
-        """Best point and its loss; signs of the stripes, float32 (S, C, 1, W)."""
-        _, channels, _, width = start.images.shape
-        count = channels * width
+        """Best point and its loss; signs of the pattern, float32: stripes (S, C, 1, W), or tiles in L2."""
+        channels, height, width = start.images.shape[1:]
+        shapes = {"stripes": (channels, 1, width), "tiles": (channels, *square_l2.tile_counts(height, width))}
+        count = max(map(math.prod, shapes.values()))
         words = rng.words(start.seeds, rng.Draw.SQUARE, windows.words_for(count), start.order)
-        return {
-            "best": start.images.clone(),
-            "best_loss": torch.full_like(start.radius, -torch.inf),
-            "stripes": windows.signs(words, count).view(-1, channels, 1, width),
-        }
+        signs = {name: windows.signs(words, math.prod(shape)).view(-1, *shape) for name, shape in shapes.items()}
+        return {"best": start.images.clone(), "best_loss": torch.full_like(start.radius, -torch.inf)} | signs
 
     def advance(self, seen: Pass, memory: Memory, geometry: Geometry, steps: int) -> tuple[Tensor, Memory]:
         """The next proposal, and the best point with this pass's taken in."""
         better = seen.loss > memory["best_loss"]
         best = _either(memory["best"], seen.images, per_row(better.float(), seen.images))
         best_loss = torch.where(better, seen.loss, memory["best_loss"])
-        images = self._proposed(seen, best, memory["stripes"], steps)
-        return images, {"best": best, "best_loss": best_loss, "stripes": memory["stripes"]}
-
-    def _proposed(self, seen: Pass, best: Tensor, stripes: Tensor, steps: int) -> Tensor:
-        """The best point with a square set to the ends of its values' ranges, one sign for each channel."""
-        _, channels, height, width = best.shape
-        count = 2 + windows.words_for(channels)
-        words = rng.words(seen.seeds, rng.Draw.SQUARE, count, seen.order, seen.step + 1)
+        channels, height, width = best.shape[1:]
         side = self.sides(seen.step, steps, height, width)
-        first = seen.step[:, None] == 0
-        rows = windows.inside(windows.offsets(words[:, 0], side, height), side).masked_fill_(first, 1)
-        columns = windows.inside(windows.offsets(words[:, 1], side, width), side).masked_fill_(first, 1)
-        window = windows.area(rows, columns) * seen.mask
-        signs = windows.signs(words[:, 2:], channels)[:, :, None, None]
-        signs = torch.where(per_row(first, best), stripes, signs)
-        proposal = _either(best, _at_end(seen, signs), window)
-        # A square that changes nothing would waste its query; its opposite always does, where eps allows any change.
-        idle = (proposal - best).abs_().flatten(1).amax(dim=1) == 0
-        signs = torch.where(per_row(idle, signs), -signs, signs)
-        return _either(best, _at_end(seen, signs), window)
+        euclidean = geometry.name == "L2"
+        count = square_l2.words_for(channels) if euclidean else 2 + windows.words_for(channels)
+        words = rng.words(seen.seeds, rng.Draw.SQUARE, count, seen.order, seen.step + 1)
+        if euclidean:
+            images = square_l2.proposed(seen, best, memory["tiles"], words, side)
+        else:
+            images = _proposed(seen, best, memory["stripes"], words, side)
+        return images, memory | {"best": best, "best_loss": best_loss}
 
     def sides(self, step: Tensor, steps: int, height: int, width: int) -> Tensor:
         """Sides of the squares proposed after `step` passes and the start's, int64 (S,)."""
@@ -77,6 +67,22 @@ class Square(Schedule):
         halvings = torch.stack([query > last for last in _HALVINGS]).sum(dim=0)
         area = self.area * height * width * torch.exp2(-halvings.float())
         return area.sqrt().round().long().clamp(1, min(height, width))
+
+
+def _proposed(seen: Pass, best: Tensor, stripes: Tensor, words: Tensor, side: Tensor) -> Tensor:
+    """The best point with a square set to the ends of its values' ranges, one sign for each channel."""
+    channels, height, width = best.shape[1:]
+    first = seen.step[:, None] == 0
+    rows = windows.inside(windows.offsets(words[:, 0], side, height), side).masked_fill_(first, 1)
+    columns = windows.inside(windows.offsets(words[:, 1], side, width), side).masked_fill_(first, 1)
+    window = windows.area(rows, columns) * seen.mask
+    signs = windows.signs(words[:, 2:], channels)[:, :, None, None]
+    signs = torch.where(per_row(first, best), stripes, signs)
+    proposal = _either(best, _at_end(seen, signs), window)
+    # A square that changes nothing would waste its query; its opposite does change something, where eps allows it.
+    idle = (proposal - best).abs_().flatten(1).amax(dim=1) == 0
+    signs = torch.where(per_row(idle, signs), -signs, signs)
+    return _either(best, _at_end(seen, signs), window)
 
 
 def _at_end(seen: Pass, signs: Tensor) -> Tensor:
