@@ -7,6 +7,7 @@ import hashlib
 from importlib.resources import files
 from string import Template
 
+from pipeline.reporting.budgets import budgets
 from pipeline.reporting.examples import Candidates, CleanPixels, load
 from pipeline.reporting.gallery import gallery
 from pipeline.reporting.markup import Markup, element, join, text
@@ -31,6 +32,7 @@ from schemas.records import Manifest
 SECTIONS: tuple[Section, ...] = (
     Section("signals", "Warnings", signals),
     Section("recipes", "Recipes", recipes),
+    Section("budgets", "Budgets", budgets),
     Section("transfer", "Transfer", transfer),
     Section("examples", "Examples", gallery),
     Section("classes", "Classes", classes),

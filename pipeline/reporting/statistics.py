@@ -84,6 +84,14 @@ class RecipeStatistics:
     steps: Histogram = field(default_factory=Histogram.of_whole_numbers)
     eps: tuple[float, float] | None = None
     """Smallest and largest budget of its rows."""
+    by_budget: tuple[tuple[int, int], ...] = ()
+    """(attacked rows, successes) at each of `budgets`."""
+
+    @property
+    def budgets(self) -> tuple[str, ...]:
+        """The budgets of an attack that makes a row for each of several, smallest first; empty for others."""
+        eps = self.text.get("eps")
+        return tuple(eps) if isinstance(eps, list | tuple) else ()
 
     @property
     def tally(self) -> Tally:
@@ -202,8 +210,19 @@ def _with_rows(recipe: RecipeStatistics, rows: pa.RecordBatch, classes: int) -> 
         l2=recipe.l2.add(_present(rows, "l2")),
         l1=recipe.l1.add(_present(rows, "l1")),
         steps=recipe.steps.add(_present(rows, "steps")),
+        by_budget=_by_budget(recipe, rows),
         eps=(min(low, float(eps.min())), max(high, float(eps.max()))) if len(eps) else recipe.eps,
     )
+
+
+def _by_budget(recipe: RecipeStatistics, rows: pa.RecordBatch) -> tuple[tuple[int, int], ...]:
+    budgets = len(recipe.budgets)
+    counted = attacked(rows)
+    masks = (counted, pc.and_(counted, rows.column("success").fill_null(False)))
+    place = np.clip(rows.column("variant").fill_null(budgets).to_numpy(), 0, budgets)
+    found = [np.bincount(place[mask.to_numpy(zero_copy_only=False)], minlength=budgets + 1) for mask in masks]
+    before = recipe.by_budget or ((0, 0),) * budgets
+    return tuple((a + int(b), c + int(d)) for (a, c), b, d in zip(before, *found, strict=False))
 
 
 def _present(rows: pa.RecordBatch, name: str) -> NDArray[np.float64]:

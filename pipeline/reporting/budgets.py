@@ -1,0 +1,32 @@
+"""The budgets section of a report: how success grows with eps, for attacks that made rows of several budgets."""
+
+from __future__ import annotations
+
+from pipeline.reporting.charts import bar
+from pipeline.reporting.markup import Child, Markup, element, join
+from pipeline.reporting.sections import Content, numbered
+from pipeline.reporting.tables import Column, aside, table
+from pipeline.reporting.wording import amount, percent
+
+
+def budgets(content: Content) -> Markup | None:
+    """Success by budget; None where no attack made rows of several, or resisting rows were left out."""
+    if content.statistics.only_successes:
+        return None
+    rows: list[list[Child]] = [
+        [numbered(recipe), f"eps {amount(eps, recipe.text['norm'])}", *_success(success, attacked)]
+        for recipe in content.statistics.attacks
+        for eps, (attacked, success) in zip(recipe.budgets, recipe.by_budget, strict=False)
+    ]
+    if not rows:
+        return None
+    columns = (Column("Recipe"), Column("Budget"), Column("Success", figures=True))
+    note = "A row that falls at one budget counts as fallen at every larger one: it is handed on."
+    return join(table("Success by budget", columns, rows), element("p", note, class_="soft"))
+
+
+def _success(success: int, attacked: int) -> list[Child]:
+    if not attacked:
+        return ["none attacked"]
+    share = success / attacked
+    return [join(aside(percent(share), f"{success:,} of {attacked:,}"), bar(share))]
