@@ -39,6 +39,11 @@ class Context:
         """How many steps to take."""
         return min(normal, 3) if self.quick else normal
 
+    def settle(self) -> None:
+        """Waits until the device has done what it was told."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
     def subject(self, name: str, rows: int) -> Subject:
         """A published model; random rows and an untrained network where the folder is absent."""
         return self.data.subject(name, rows) if self.data else random_subject(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
@@ -45,7 +46,7 @@ def all_steps(context: Context) -> Record:
         *(_library(name, frozen, settings, context, suffix=", frozen by hand") for name in RIVALS[1:]),
         *(_searcher(mode, subject, settings, "never", made) for mode, made in searchers.items()),
     ]
-    times, _ = take_turns([one for one in contenders if one], context.rounds(3))
+    times, _ = take_turns([one for one in contenders if one], context.rounds(3), context.settle)
     record = _record(
         f"PGD-{settings.steps} Linf 8/255, all steps", subject, times, {"torchattacks": 3, "foolbox": 4, "ART": 4}
     )
@@ -61,7 +62,7 @@ def to_first_success(context: Context) -> Record:
         *(_library(name, subject, settings, context) for name in RIVALS),
         *(_searcher(mode, subject, settings, "success", made) for mode, made in searchers.items()),
     ]
-    times, results = take_turns([one for one in contenders if one], context.rounds(2))
+    times, results = take_turns([one for one in contenders if one], context.rounds(2), context.settle)
     title = f"PGD-{settings.steps} Linf 8/255 to first success"
     record = _record(title, subject, times, dict.fromkeys(RIVALS, 20))
     return record | {"robust": {name: _robust(subject, result, settings) for name, result in results.items()}}
@@ -75,14 +76,15 @@ def many_eps(context: Context) -> Record:
     eps = tuple(Fraction(level, 255) for level in range(1, 9))
     contenders = []
     if LIBRARIES["foolbox"].version:
-        attack = foolbox_many_eps(subject.model, settings, tuple(map(float, eps)))
-        short = foolbox_many_eps(subject.model, replace(settings, steps=1), tuple(map(float, eps)))
-        contenders.append(_attack("foolbox", attack, short, subject))
+        moved, budgets = _moved(subject, context), tuple(map(float, eps))
+        attack = foolbox_many_eps(moved.model, settings, budgets)
+        short = foolbox_many_eps(moved.model, replace(settings, steps=1), budgets)
+        contenders.append(_attack("foolbox", attack, short, moved))
     spec = many_eps_spec(settings, eps)
     for mode in MODES:
         recipe, few = recipe_of(subject, spec, mode, settings.batch, context.device), subject.first(8)
         contenders.append(_ours(mode, lambda recipe=recipe: make(recipe, subject), lambda r=recipe, f=few: make(r, f)))
-    times, _ = take_turns(contenders, context.rounds(1))
+    times, _ = take_turns(contenders, context.rounds(1), context.settle)
     return _record(f"{len(eps)} eps (1 to 8/255), PGD-{settings.steps}, one call", subject, times, {"foolbox": 12})
 
 
@@ -95,11 +97,11 @@ def bare_loop(context: Context) -> Record:
         images, labels = subject.images.to(context.device), subject.targets.to(context.device)
         bare = Contender(
             f"bare loop, {mode}",
-            lambda s=searcher, x=images, y=labels: _bare(s, x, y, settings.steps, context.device),
-            lambda s=searcher, x=images, y=labels: _bare(s, x, y, 1, context.device),
+            lambda s=searcher, x=images, y=labels: _bare(s, x, y, settings.steps),
+            lambda s=searcher, x=images, y=labels: _bare(s, x, y, 1),
         )
         engine = _searcher(mode, subject, settings, "never", searcher)
-        times, _ = take_turns([bare, engine], context.rounds(2))
+        times, _ = take_turns([bare, engine], context.rounds(2), context.settle)
         shares[str(mode)] = times[bare.name].seconds / times[engine.name].seconds
         all_times |= times
     record = _record(f"engine, PGD-{settings.steps}, against a bare loop", subject, all_times, {})
@@ -133,12 +135,11 @@ def queue(context: Context) -> Record:
     return {"title": "gradient rows over a perfect scheduler's", "workloads": found, "at_most": 1.05}
 
 
-def _bare(searcher: Searcher, images: Tensor, labels: Tensor, steps: int, device: torch.device) -> Tensor:
+def _bare(searcher: Searcher, images: Tensor, labels: Tensor, steps: int) -> Tensor:
     for _ in range(steps):
         point = images.clone().requires_grad_(True)
         loss = F.cross_entropy(searcher.network.forward(point), labels, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, point)
-    _wait(device)
     return gradient
 
 
@@ -165,11 +166,15 @@ def _library(
     library, shape = LIBRARIES[name], tuple(subject.images.shape[1:])
     if library.version is None:
         return None
-    moved = replace(subject, model=subject.model.to(context.device))
+    moved = _moved(subject, context)
     attack = library.attack(moved.model, settings, subject.classes, shape)
     short = library.attack(moved.model, replace(settings, steps=1), subject.classes, shape)
     assert attack and short
     return _attack(name + suffix, attack, short, moved)
+
+
+def _moved(subject: Subject, context: Context) -> Subject:
+    return replace(subject, model=copy.deepcopy(subject.model).to(context.device))
 
 
 def _attack(
@@ -206,8 +211,3 @@ def _robust(subject: Subject, result: object, settings: Settings) -> float:
     images = result.images if isinstance(result, Outcome) else result
     assert isinstance(images, Tensor)
     return judge_floats(subject.frozen(), images.cpu(), subject.images, subject.targets, settings.eps).robust
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

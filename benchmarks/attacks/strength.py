@@ -67,7 +67,7 @@ def lines(context: Context) -> Mapping[str, Callable[[], Record]]:
         for attack in case.attacks:
             found[f"{case.name}, {attack}"] = lambda case=case, attack=attack: one_attack(context, case, attack)
         if case.ensembles:
-            for name in filter(known, ENSEMBLES):
+            for name in filter(known, ENSEMBLES if case is CASES[0] or not context.quick else ("fast",)):
                 found[f"{case.name}, {name}"] = lambda case=case, name=name: ensemble(context, case, name)
             if context.full:
                 found[f"{case.name}, AutoAttack"] = lambda case=case: reference(context, case)

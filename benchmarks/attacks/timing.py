@@ -47,20 +47,25 @@ class Times:
         }
 
 
-def take_turns(contenders: Sequence[Contender], rounds: int) -> tuple[dict[str, Times], dict[str, object]]:
+def take_turns(
+    contenders: Sequence[Contender], rounds: int, settle: Callable[[], object] = lambda: None
+) -> tuple[dict[str, Times], dict[str, object]]:
     """Times and last result of every contender.
 
-    The order turns around from round to round, so that drift of the machine weighs on all alike.
+    The order turns around from round to round, so that drift of the machine weighs on all alike. `settle` is called
+    before every reading of the clock: it waits for an accelerator.
     """
     results: dict[str, object] = {}
     for contender in contenders:
         (contender.warm or contender.run)()
+        settle()
     wall: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     cpu: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     for number in range(rounds):
         for contender in contenders if number % 2 == 0 else reversed(contenders):
             started, processor = time.perf_counter(), time.process_time()
             results[contender.name] = contender.run()
+            settle()
             cpu[contender.name].append(time.process_time() - processor)
             wall[contender.name].append(time.perf_counter() - started)
     return {name: Times(tuple(wall[name]), tuple(cpu[name])) for name in wall}, results
