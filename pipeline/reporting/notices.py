@@ -53,7 +53,9 @@ def _unread(statistics: Statistics) -> Iterator[Notice]:
 def _budgets(statistics: Statistics) -> Iterator[Notice]:
     for recipe in statistics.recipes:
         if recipe.text.get("kind") == "attack" and recipe.text.get("norm") == "linf":
-            yield from _whole_levels(recipe.position, recipe.text["eps"])
+            found = _whole_levels(recipe.position, recipe.text["eps"])
+            # A run that warns has a section of its own, which tells of budgets below a level.
+            yield from (notice for notice in found if not (notice.warning and statistics.manifest.warnings))
 
 
 def _whole_levels(position: int, eps: Any) -> Iterator[Notice]:
