@@ -12,7 +12,7 @@ from pipeline.attacks.geometries import L2, Linf
 from pipeline.attacks.l1 import L1
 from pipeline.attacks.schedules import Pass
 from tests.attacks.drive import passes
-from tests.attacks.nets import TwoClassLinear, conv_net, images, predictions
+from tests.attacks.nets import TwoClassLinear, conv_net, images, predictions, recipe, rows, seeds
 
 GEOMETRIES = {"linf": (Linf(), 1), "l2": (L2(), 2), "l1": (L1(), math.inf)}
 EVERY_NORM = pytest.mark.parametrize(("geometry", "dual"), GEOMETRIES.values(), ids=GEOMETRIES)
@@ -163,3 +163,23 @@ def test_a_row_searches_alike_in_any_company():
     turned = _nearest(net, clean.flip(0), labels.flip(0), L2(), steps=40)
     torch.testing.assert_close(turned.flip(0), whole, rtol=1e-4, atol=0)
     torch.testing.assert_close(_nearest(net, clean[2:3], labels[2:3], L2(), steps=40)[0], whole[2], rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+def test_stored_rows_are_about_as_near_as_the_boundary(norm):
+    """Linf: on the first level beyond the boundary. L2 and L1: within one level of one value of the boundary."""
+    net, _, clean, _, _ = _linear(side=6, count=12)
+    pixels = (clean * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    labels = predictions(net, pixels)
+    logits = net(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255)
+    geometry, dual = GEOMETRIES[norm]
+    smallest = (logits[:, 1] - logits[:, 0]).abs() / torch.linalg.vector_norm(net.weight, ord=dual)
+    eps = {"linf": "16/255", "l2": 0.5, "l1": 6.0}[norm]
+    made = recipe(net, classes=2, name="fmn", norm=norm, eps=eps, steps=200).make(rows(pixels, labels), seeds(12))
+    stored = torch.from_numpy(made.pixels).permute(0, 3, 1, 2).float() / 255
+    assert (predictions(net, made.pixels) != labels).all()
+    levels = 255 * geometry.norm(stored - torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255)
+    if norm == "linf":
+        assert torch.equal(levels.round(), (smallest * 255).ceil())
+    else:
+        assert bool((levels > smallest * 255).all()) and float((levels - smallest * 255).max()) < 1
