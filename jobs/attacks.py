@@ -61,6 +61,8 @@ def show_one(name: str, terminal: Console) -> None:
     facts = ATTACK_FACTS[name]
     terminal.print(Text.assemble((name, "bold"), f": {facts.summary}"), soft_wrap=False)
     terminal.print(Text(str(facts.paper), style="dim"), soft_wrap=False)
+    if facts.stages:
+        terminal.print(f"Made of: {', '.join(facts.stages)}", markup=False)
     terminal.print(f"Norms: {', '.join(facts.norms)}\n", markup=False)
     table = Table("setting", "default", "meaning", box=None, header_style="bold", pad_edge=False)
     table.columns[0].no_wrap = True

@@ -214,7 +214,7 @@ def _reason(name: str, setting: str) -> str:
     """Why an attack takes no such setting, where that is not plain."""
     facts = ATTACK_FACTS[name]
     if facts.stages:
-        return f", it runs {' then '.join(facts.stages)} with budgets of their own"
+        return ", its attacks and their budgets are fixed"
     if setting == "objective":
         return ", its own is what it is named for" if facts.gradient else ", it searches by the margin"
     if not facts.gradient:

@@ -69,7 +69,7 @@ class AttackFacts:
     gradient: bool = True
     """False: only the model's outputs are used."""
     stages: tuple[str, ...] = ()
-    """Of an ensemble: the attacks it runs, each over the rows that still resist."""
+    """Of an ensemble: the attacks it is made of, in the order of their first turns."""
     stop: str = "never"
     steps: int | None = None
     """Gradients per start; queries where `gradient` is false."""
@@ -170,10 +170,10 @@ _APGD = AttackFacts(
 )
 
 _ENSEMBLE = AttackFacts(
-    summary="AutoAttack's strength: apgd_ce, then apgd_t, then square, each on the rows that still resist",
+    summary="ensemble of AutoAttack's strength: attacks in turn, each on the rows that still resist",
     paper=_CROCE,
     norms=("linf", "l2"),
-    stages=("apgd_ce", "apgd_t", "square"),
+    stages=("apgd_ce", "apgd_t", "square", "pma"),
     stop="success",
     restarts=None,
     targets=MOST_TARGETS,
@@ -278,9 +278,9 @@ ATTACK_FACTS: Mapping[str, AttackFacts] = MappingProxyType(
         "standard": _ENSEMBLE,
         "fast": replace(
             _ENSEMBLE,
-            summary="pma, then apgd_t on the rows that still resist: close to standard at a fraction of its cost",
+            summary="ensemble close to standard, at a fraction of its cost",
             paper=_XIE,
-            stages=("pma", "apgd_t"),
+            stages=("pma", "square", "apgd_t"),
             targets=5,
         ),
     }

@@ -196,7 +196,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"name": "fgsm", "momentum": 0.5}, "momentum: fgsm takes no momentum; those that do: bim, pgd, mi_fgsm"),
     ({"name": "square", "eot": 2}, "eot: square takes no eot, it uses no gradients; those that do: fgsm"),
     ({"name": "fmn", "step_size": 1}, "step_size: fmn takes no step_size, it adapts its steps itself; those that do"),
-    ({"name": "standard", "steps": 9}, "steps: standard takes no steps, it runs apgd_ce then apgd_t then square with"),
+    (
+        {"name": "standard", "steps": 9},
+        "steps: standard takes no steps, its attacks and their budgets are fixed; those",
+    ),
     ({"name": "apgd_dlr", "objective": "dlr"}, "objective: apgd_dlr takes no objective, its own is what it is named"),
     ({"name": "pgd", "objective": "hinge"}, "objective: got 'hinge'; wants cross_entropy, margin, dlr or probability"),
     ({"name": "pgd", "stop": "late"}, "stop: got 'late'; wants success or never, or a mapping {after_success: 5}"),
@@ -280,8 +283,8 @@ def test_what_is_taken_survives_the_round_trip_and_the_schema(given: dict[str, A
     try:
         made = parse_job(written)
     except JobError as error:
-        keys = ("nesterov", "step_rule")
-        assert str(error).startswith(tuple(f"job: recipes.0.{key}: " for key in keys)) and "momentum" in given
+        assert str(error).startswith(("job: recipes.0.nesterov: ", "job: recipes.0.step_rule: "))
+        assert "momentum" in given or given["nesterov"]
         return
     dumped = made.model_dump(mode="json")
     SCHEMA.validate(dumped)
