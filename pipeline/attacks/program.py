@@ -80,6 +80,8 @@ def _run_stages(
         here = where[todo]
         logits = clean_logits.index_select(0, torch.from_numpy(here).to(clean_logits.device))
         work = _for_stage(_part(rows, todo), stage, eps[here], logits)
+        if stage.goes_on:
+            work = replace(work, start=ended.images.index_select(0, torch.from_numpy(here).to(ended.images.device)))
         outcome = engine.run(stage.search, work)
         found = _closeness(engine, stage.search, work, outcome.images)
         better = (outcome.rank > ended.rank[here]) | ((outcome.rank == ended.rank[here]) & (found > closeness[todo]))

@@ -14,6 +14,8 @@ from pipeline.attacks.transforms import Diversity, InputTransform, Scales
 from schemas.attack_recipe import AfterSuccess, Attack
 from schemas.attacks import ATTACK_FACTS
 
+_STEP_SHARE_GOING_ON = 0.5  # of eps: twice eps, the length at a random start, would leave the place at once
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -26,6 +28,8 @@ class Stage:
     """Step size as a share of eps, where the job gives none."""
     targets: int = 0
     """Most likely wrong classes that each restart goes towards; 0: the job's target, or none."""
+    goes_on: bool = False
+    """Whether its first try starts from where the stages before it ended."""
     few_classes: bool = False
     """Whether the model has too few classes for the objective, which is then the margin."""
 
@@ -41,6 +45,8 @@ def stages_of(spec: Attack, classes: int) -> tuple[Stage, ...]:
 
 def _stage(spec: Attack, part: Part, classes: int) -> Stage:
     composition, facts = ATTACKS[part.name], ATTACK_FACTS[part.name]
+    if part.on:
+        composition = composition.going_on()
     targeted = spec.target is not None
     search = Search(
         objective=_objective(spec, composition, classes, targeted=targeted or composition.towards),
@@ -55,11 +61,16 @@ def _stage(spec: Attack, part: Part, classes: int) -> Stage:
         smoothing=spec.translation if spec.translation and spec.translation > 1 else None,
         repeats=spec.eot,
     )
-    likely = min(spec.targets or part.targets, classes - 1) if composition.towards else 0
     loss = LOSSES.get(_loss_name(spec, composition))
-    few = loss is not None and classes < loss.fewest[targeted or composition.towards]
     share = float(facts.step_size(part.steps, spec.norm)) if facts.step_size else 1.0
-    return Stage(part.name, search, share, likely, few)
+    return Stage(
+        name=part.name,
+        search=search,
+        step_share=_STEP_SHARE_GOING_ON if part.on else share,
+        targets=min(spec.targets or part.targets, classes - 1) if composition.towards else 0,
+        goes_on=part.on,
+        few_classes=loss is not None and classes < loss.fewest[targeted or composition.towards],
+    )
 
 
 def _objective(spec: Attack, composition: Composition, classes: int, *, targeted: bool) -> Objective:
