@@ -3,9 +3,10 @@
     make bench-attacks
     python -m benchmarks.attacks [--only speed|strength|stored] [--quick] [--full] [--resume] [--data FOLDER]
 
-All parts take about a quarter of an hour on two quiet cores. --quick shows in a minute or two that everything runs, and
-writes elsewhere. --full adds torchattacks' AutoAttack. --resume goes on after an interruption. Libraries that are not
-installed, and published models whose folder is absent, are left out.
+All parts take about a quarter of an hour on two quiet cores. --quick shows in a few minutes that everything runs, and
+writes elsewhere. --full takes most of an hour: `standard` in floats and on the second model beside torchattacks'
+AutoAttack, ten restarts on all rows beside foolbox. --resume goes on after an interruption; --lines measures some lines
+anew and keeps the others. Libraries that are not installed, and published models whose folder is absent, are left out.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--only", choices=PARTS, action="append", help="these parts alone; may be repeated")
     parser.add_argument("--lines", help="only lines whose name holds this text")
     parser.add_argument("--quick", action="store_true", help="few rows, one round, written to a temporary folder")
-    parser.add_argument("--full", action="store_true", help="also torchattacks' AutoAttack: many minutes")
+    parser.add_argument("--full", action="store_true", help="also what takes many minutes")
     parser.add_argument("--resume", action="store_true", help="keep the lines that the JSON already has")
     parser.add_argument("--data", type=Path, default=CHECKOUT.parent / "shared" / "data", help="published models")
     parser.add_argument("--out", type=Path, help="folder for benchmarks.md and benchmarks/; by default docs")

@@ -71,7 +71,7 @@ def to_first_success(context: Context) -> Record:
 def many_eps(context: Context) -> Record:
     """Eight budgets of PGD-40 in one call; the step is 2.5 * eps / steps for both."""
     subject = context.subject("cifar_resnet20", context.rows(128))
-    settings = replace(PGD, steps=context.steps(40), batch=min(PGD.batch, len(subject)))
+    settings = replace(PGD, steps=context.steps(40), batch=min(64, len(subject)))
     settings = replace(settings, step_size=settings.eps * Fraction(5, 2) / settings.steps)
     eps = tuple(Fraction(level, 255) for level in range(1, 9))
     contenders = []
