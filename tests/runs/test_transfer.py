@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +22,23 @@ from torch import nn
 
 from jobs.generate import sentence, summary
 from pipeline.bench import Bench
-from pipeline.judge import Judge
 from pipeline.models.fitting import fit_classifier
 from pipeline.models.zoo import cnn_a, small_cnn
 from pipeline.plan import make_plan
-from pipeline.replay import replay
+from pipeline.replay import newest_manifest, replay
 from pipeline.reporting.page import page, read_content
 from pipeline.reporting.transfer import transfer
-from pipeline.run import Outcome, check_before, make_manifest
-from pipeline.shard import make_shard, run_shard
-from pipeline.sinks.card import write_card
-from pipeline.sinks.ledger import Ledger
+from pipeline.run import Outcome, check_before
+from pipeline.shard import make_shard
 from pipeline.sources import open_source
 from pipeline.storage import Folder
-from pipeline.transfer import Transfer, transfer_faults, transfer_of, transfer_rates
+from pipeline.transfer import transfer_rates
 from pipeline.verify import verify
 from schemas.errors import JobError, RunError
 from schemas.job import Job
 from schemas.records import Manifest
 from tests.runs.test_generate import clean_pixels
-from tests.support import job_of
+from tests.support import job_of, make_here
 
 CPU = torch.device("cpu")
 CNN_A = {"factory": "pipeline.models.zoo:cnn_a", "arguments": {"channels": 1, "side": 8}}
@@ -84,26 +83,10 @@ def job_for(weights: dict[str, str], rivals: dict[str, str], out: Path, **change
     return job_of(weights, out, **changes)
 
 
-def make(job: Job) -> Manifest:
-    """The whole run, one shard after the other, without a cluster."""
-    plan, folder = make_plan(job), Folder(job.output.path)
-    check_before(job, plan)
-    ledger, bench = Ledger(folder, plan.run_id), Bench(job, plan, CPU)
-    ledger.write_plan(plan)
-    done = {}
-    for shard in plan.shards:
-        assert shard.range is not None
-        done[shard.key] = run_shard(shard, plan.ranges[shard.range], bench, ledger).output(shard)
-    manifest = make_manifest(job, plan, done, [], "2026-01-01T00:00:00+00:00")
-    write_card(folder, manifest)
-    ledger.write_manifest(manifest)
-    return manifest
-
-
 @pytest.fixture(scope="module")
 def made(weights: dict[str, str], rivals: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("transfer") / "out"
-    make(job_for(weights, rivals, out))
+    make_here(job_for(weights, rivals, out))
     return out
 
 
@@ -202,8 +185,6 @@ def test_the_rates_are_over_attacked_rows_that_the_held_out_model_had_right(made
 
 
 def _manifest(out: Path) -> Manifest:
-    from pipeline.replay import newest_manifest
-
     return newest_manifest(Folder(str(out)))
 
 
@@ -221,8 +202,6 @@ def test_a_row_is_made_again_with_its_transfer_columns(made: Path, targeted: boo
 
 
 def test_the_plan_names_every_model_and_its_digest(made: Path, weights: dict[str, str], rivals: dict[str, str]) -> None:
-    import hashlib
-
     def sha256(path: str) -> str:
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
@@ -304,41 +283,6 @@ def test_an_unfit_held_out_model_is_told_before_anything_runs(
         check_before(job, make_plan(job))
 
 
-@pytest.fixture(scope="module")
-def random_job(tmp_path_factory: pytest.TempPathFactory, weights: dict[str, str]) -> Job:
-    """A dropout that ignores eval mode, under an attack that averages over it."""
-    model = {"factory": "tests.models.factories:always_dropping", "classes": 10}
-    attack = {**ATTACKS[0], "eot": 3, "steps": 2}
-    out, source = tmp_path_factory.mktemp("random") / "out", {"format": "digits", "limit": 20}
-    return job_of(weights, out, model=model, recipes=[attack], source=source, output={"path": str(out)})
-
-
-def test_a_model_that_answers_at_random_gives_the_same_shard_again(random_job: Job) -> None:
-    plan, made = make_plan(random_job), []
-    for seed in (1, 2):
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            made.append(make_shard(plan.shards[0], plan.ranges[0], Bench(random_job, plan, CPU)).columns)
-    assert made[0]["image_sha256"] == made[1]["image_sha256"]
-    np.testing.assert_array_equal(made[0]["margin"], made[1]["margin"])
-    assert set(made[0]["verify_id"]) == {"fp32-tf32off-b1-seeded"}
-
-
-def test_its_rows_can_be_judged_and_made_again(random_job: Job) -> None:
-    make(random_job)
-    folder = Folder(random_job.output.path)
-    findings = verify(folder, sample=None)
-    assert (findings.faults, findings.rejudged) == ([], 20)
-    done = replay(folder, rows_of(Path(random_job.output.path))[-1]["row_id"])
-    assert done.equal and done.columns_differing == ()
-
-
-def test_without_eot_it_is_refused(random_job: Job) -> None:
-    once = random_job.model_copy(update={"recipes": tuple(r.model_copy(update={"eot": 1}) for r in random_job.attacks)})
-    with pytest.raises(JobError, match=r"answers differently .* or set eot above 1"):
-        check_before(once, make_plan(once))
-
-
 def test_the_runs_summary_has_the_rates(made: Path, weights: dict[str, str], rivals: dict[str, str]) -> None:
     manifest = _manifest(made)
     outcome = Outcome("complete", make_plan(job_for(weights, rivals, made)), manifest.totals, 6, manifest)
@@ -349,85 +293,7 @@ def test_the_runs_summary_has_the_rates(made: Path, weights: dict[str, str], riv
     assert f"{rate:.1%} fooled rival" in sentence(outcome, "out")
 
 
-# The columns by themselves.
-
-
-class Table(nn.Module):
-    """Logits that the first pixel looks up."""
-
-    def __init__(self, *rows: list[float]) -> None:
-        super().__init__()
-        self.rows = torch.tensor(rows)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.rows[(images[:, 0, 0, 0] * 255).round().long()]
-
-
-NAN = float("nan")
-TABLE = Table([5, 0, 0], [0, 5, 0], [0, 0, 5], [NAN, 0, 0], [0, 5, 4.9999])
-
-
-def asked(stored: list[int], clean: list[int], labels: list[int], targets: list[int] | None = None) -> Transfer:
-    """One held-out model's verdicts; rows are named by their line in the table."""
-    pixels = [np.asarray(lines, np.uint8).reshape(-1, 1, 1, 1) for lines in (stored, clean)]
-    return transfer_of(
-        {"b": Judge(TABLE, 4, CPU), "a": Judge(TABLE, 4, CPU)},
-        *pixels,
-        parents=np.arange(len(stored)),
-        labels=np.asarray(labels),
-        targets=None if targets is None else np.asarray(targets),
-    )
-
-
-def test_only_a_right_clean_verdict_can_be_fooled_and_no_verdict_is_none() -> None:
-    found = asked([1, 0, 1, 3, 1], [0, 0, 1, 0, 3], [0, 0, 0, 0, 0])
-    assert found.columns()["transferred"].tolist() == [2, 0, 0, 0, 0]
-    assert found.columns()["transfer_pred"][0] == '{"a":1,"b":1}'
-    assert found.columns()["transfer_pred"][3] == '{"a":null,"b":null}'
-    assert transfer_rates(found.signals(np.ones(5, bool))) == {"a": (1, 3), "b": (1, 3)}
-    assert transfer_rates(found.signals(np.asarray([False, True, True, True, True]))) == {"a": (0, 2), "b": (0, 2)}
-
-
-def test_a_targeted_attack_transfers_where_the_target_is_predicted() -> None:
-    found = asked([2, 1, 3], [1, 0, 0], [0, 0, 0], [2, 2, 2])
-    assert found.columns()["transferred"].tolist() == [2, 0, 0]
-    assert transfer_rates(found.signals(np.ones(3, bool))) == {"a": (1, 2), "b": (1, 2)}
-
-
-def test_without_held_out_models_there_is_nothing() -> None:
-    nothing = Transfer({}, np.zeros(2, np.int64), None)
-    assert nothing.columns() == {} and nothing.signals(np.ones(2, bool)) == {}
-    assert list(transfer_faults(nothing, [{"transfer_pred": None, "transferred": None}], 1e-3)) == []
-
-
-@pytest.mark.parametrize(
-    ("transfer_pred", "transferred", "faults"),
-    [
-        ('{"a":1,"b":1}', 2, []),
-        ('{"a":2,"b":1}', 2, []),
-        ('{"a":0,"b":1}', 1, ["held-out model a predicts class 1 when judged again, class 0 as stored"]),
-        ('{"a":null,"b":1}', 1, ["held-out model a predicts class 1 when judged again, none as stored"]),
-        ('{"a":1,"b":1}', 1, ["transferred is 2 when counted again, 1 as stored"]),
-        ('{"a":1,"b":1}', None, ["transferred is 2 when counted again, None as stored"]),
-        ('{"a":1}', 2, ["transfer_pred does not name the held-out models: a, b"]),
-        ("[1]", 2, ["transfer_pred does not name the held-out models: a, b"]),
-        (None, None, ["transfer_pred does not name the held-out models: a, b"]),
-        ('{"a":1', 2, ["transfer_pred does not name the held-out models: a, b"]),
-        ('{"a":7,"b":1}', 1, ["held-out model a predicts class 1 when judged again, none as stored"]),
-    ],
-)
-def test_an_audit_says_what_is_wrong_and_lets_close_calls_pass(
-    transfer_pred: str | None, transferred: int | None, faults: list[str]
-) -> None:
-    """Line 4 of the table holds two classes that are almost equal."""
-    found = asked([4], [0], [0])
-    rows = [{"transfer_pred": transfer_pred, "transferred": transferred}]
-    assert [sentence for _, sentence in transfer_faults(found, rows, 1e-3)] == faults
-
-
 def test_verify_finds_a_forged_verdict(made: Path, tmp_path: Path) -> None:
-    import shutil
-
     copy = tmp_path / "out"
     shutil.copytree(made, copy)
     file = sorted(copy.glob("data/**/*.parquet"))[0]
