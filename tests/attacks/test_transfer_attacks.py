@@ -79,10 +79,10 @@ def test_named_attacks_find_errors_within_budget_whatever_the_order_of_the_rows(
     setting = {"linf": "32/255", "l2": 1.0}[norm]
     steps = {"steps": 150} if name == "square" else {}
     attack = recipe(net, batch=16, name=name, norm=norm, eps=setting, **steps)
-    made = attack.make(rows(pixels, labels), seeds(16))
+    made = attack.make(rows(pixels, labels), seeds(16)[:, None])
     change = (made.pixels.astype(int) - pixels).reshape(16, -1)
     spent = np.abs(change).max(axis=1) / 32 if norm == "linf" else np.linalg.norm(change, axis=1) / 255
     assert (spent <= 1).all()
     assert (predictions(net, made.pixels) != labels).mean() > 0.8
-    turned = attack.make(rows(pixels[::-1].copy(), labels[::-1]), seeds(16)[::-1].copy())
+    turned = attack.make(rows(pixels[::-1].copy(), labels[::-1]), seeds(16)[::-1, None].copy())
     assert np.array_equal(turned.pixels[::-1], made.pixels)
