@@ -76,7 +76,7 @@ def speed(lines: Mapping[str, Record]) -> str:
         (_work(line), name, f"{share:.1f}") for line in lines.values() for name, share in line.get("robust", {}).items()
     ]
     if fell:
-        parts += ["Rows that nothing broke in the timed runs, in %, by the one judge:"]
+        parts += ["Robust accuracy in % after the timed runs, by the one judge; the engine's images as stored:"]
         parts += [_table(("work", "implementation", "robust accuracy"), fell)]
     return "\n\n".join(parts)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmarks.attacks.adapters import LIBRARIES, foolbox_many_eps
 from benchmarks.attacks.cases import Settings, Subject, random_subject
 from benchmarks.attacks.context import Context, Record
-from benchmarks.attacks.judge import judge_floats
+from benchmarks.attacks.judge import judge_floats, judge_stored, stored_as
 from benchmarks.attacks.ours import MODES, Mode, Searcher, Stop, make, many_eps_spec, recipe_of, spec_of
 from benchmarks.attacks.reference import gradients_alone
 from benchmarks.attacks.timing import Contender, Times, take_turns
@@ -209,6 +209,10 @@ def _record(title: str, subject: Subject, times: Mapping[str, Times], at_least: 
 
 
 def _robust(subject: Subject, result: object, settings: Settings) -> float:
-    images = result.images if isinstance(result, Outcome) else result
-    assert isinstance(images, Tensor)
-    return judge_floats(subject.frozen(), images.cpu(), subject.images, subject.targets, settings.eps).robust
+    """The libraries' images as they are; the engine's as stored, since it is there that they have to be wrong."""
+    model, clean = subject.frozen(), subject.images
+    if isinstance(result, Outcome):
+        pixels = stored_as(result.images, subject.pixels, settings.eps, clamp=True)
+        return judge_stored(model, pixels, subject.pixels, subject.labels, settings.eps).robust
+    assert isinstance(result, Tensor)
+    return judge_floats(model, result.cpu(), clean, subject.targets, settings.eps).robust
