@@ -175,7 +175,9 @@ def test_stored_rows_are_about_as_near_as_the_boundary(norm):
     geometry, dual = GEOMETRIES[norm]
     smallest = (logits[:, 1] - logits[:, 0]).abs() / torch.linalg.vector_norm(net.weight, ord=dual)
     eps = {"linf": "16/255", "l2": 0.5, "l1": 6.0}[norm]
-    made = recipe(net, classes=2, name="fmn", norm=norm, eps=eps, steps=200).make(rows(pixels, labels), seeds(12)[:, None])
+    made = recipe(net, classes=2, name="fmn", norm=norm, eps=eps, steps=200).make(
+        rows(pixels, labels), seeds(12)[:, None]
+    )
     stored = torch.from_numpy(made.pixels).permute(0, 3, 1, 2).float() / 255
     assert (predictions(net, made.pixels) != labels).all()
     levels = 255 * geometry.norm(stored - torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255)
