@@ -48,6 +48,10 @@ FLAGS: dict[str, Flag] = {
         "wrong before the attack, and so skipped",
         "none is needed: such rows do not count as attacked; misclassified: attack moves them too",
     ),
+    "target_is_label": Flag(
+        "the target is the row's own label, and so skipped",
+        "none is needed: such rows do not count as attacked; target: next or random never gives the label",
+    ),
 }
 """Every flag, in the order in which a row lists them."""
 

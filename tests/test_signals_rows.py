@@ -160,15 +160,15 @@ def test_an_unsure_model_is_flagged_where_another_seed_says_another_class(tmp_pa
     assert "changed its mind" in " ".join(warnings_of(made.counts, RECIPE))
 
 
-def test_a_shard_of_nothing_but_rejects_is_a_shard(tmp_path: Path) -> None:
-    """A folder of one class, attacked towards that class, gives no row to judge."""
-    first = job(tmp_path, PGD, source={"format": "digits", "limit": 1})
-    _, clean, _ = shard_of(first)
-    own = int(clean.labels[0])
-    made, _, _ = shard_of(job(tmp_path, {**PGD, "target": own}, source={"format": "digits", "limit": 1}))
-    assert made.counts == Counts(rows_in=1, expected=1, quarantined=1)
-    (reject,) = made.rejects
-    assert reject.message.startswith(f"the target {own} is the row's own label")
+def test_rows_whose_label_is_the_target_are_stored_flagged_and_never_counted(tmp_path: Path) -> None:
+    made, clean, _ = shard_of(job(tmp_path, {**PGD, "target": 3}))
+    own = clean.labels == 3
+    assert 0 < own.sum() < len(own)
+    np.testing.assert_array_equal(flagged(made, "target_is_label"), own)
+    assert not made.rejects
+    assert made.counts.attacked == (~own).sum()
+    assert not np.asarray(made.columns["success"])[own].any()
+    assert (np.asarray(made.columns["linf_levels"])[own] == 0).all()
 
 
 def test_rows_without_a_budget_are_flagged_and_warned_of(tmp_path: Path) -> None:

@@ -33,10 +33,6 @@ class LabelError(RowError):
     """The row's label is not one of the model's classes."""
 
 
-class TargetError(RowError):
-    """The class to reach is the row's own label."""
-
-
 class NonFiniteError(RowError):
     """The model gives NaN or infinite logits for the row."""
 
@@ -83,17 +79,12 @@ class AttackRecipe:
     def make(self, rows: CleanRows, seeds: NDArray[np.int64]) -> MadeRows:
         """The made rows, in the order (parent, variant), and the columns that `MadeRows` names.
 
-        Rows with an impossible label, whose target is their label, or for which the model is not finite, become
-        rejects.
+        Rows with an impossible label, or for which the model is not finite, become rejects.
         """
         known = (rows.labels >= 0) & (rows.labels < self._classes)
         rejects = [self._unknown_label(rows, int(at)) for at in np.flatnonzero(~known)]
-        own = np.zeros(len(rows), bool)
-        if isinstance(self._spec.target, int):
-            own = known & (rows.labels == self._spec.target)
-            rejects += [_own_label(rows, int(at)) for at in np.flatnonzero(own)]
         keys = seeds.reshape(len(rows), self.variants)
-        chunks = [self._chunk(rows, kept, keys[kept]) for kept in self._chunks(rows, np.flatnonzero(known & ~own))]
+        chunks = [self._chunk(rows, kept, keys[kept]) for kept in self._chunks(rows, np.flatnonzero(known))]
         rejects += [reject for chunk in chunks for reject in chunk.rejects]
         parents = np.concatenate([chunk.parents for chunk in chunks] or [np.zeros(0, np.int64)])
         return MadeRows(
@@ -138,26 +129,27 @@ class AttackRecipe:
         pixels = clean.repeat_interleave(self.variants, dim=0)
         eps = drawing.budgets(spec.eps, keys, self.variants)
         budget = self._geometry.budget(eps)
-        skipped = np.zeros(len(keys), bool)
+        wrong = np.zeros(len(keys), bool)
         if spec.misclassified == "skip":
-            skipped = (logits.argmax(dim=1) != labels).cpu().numpy()
+            wrong = (logits.argmax(dim=1) != labels).cpu().numpy()
         sizes = np.full(len(keys), np.nan)
         if spec.step_size is not None:
             sizes = drawing.amounts(spec.step_size, keys, rng.Draw.STEP_SIZE)
         targets = torch.full_like(labels, _UNUSED)
         if spec.target is not None:
             targets = drawing.targets(spec.target, labels, shared, logits)
+        own = (targets == labels).cpu().numpy()
         searched = Rows(
             pixels=pixels,
             labels=labels,
             targets=targets[:, None],
             seeds=keys,
             radius=self._geometry.radius(eps),
-            budget=np.where(skipped, 0, budget),
+            budget=np.where(wrong | own, 0, budget),
             step_size=sizes,
             mask=None if spec.region is None else region_masks(spec.region, shared, (pixels.shape[2], pixels.shape[3])),
         )
-        return _Drawn(searched, eps, budget, skipped, logits)
+        return _Drawn(searched, eps, budget, wrong, own, logits)
 
     def _stored(self, drawn: _Drawn, ended: Ended) -> Pixels:
         rows = drawn.rows
@@ -199,7 +191,8 @@ class AttackRecipe:
                 "few_classes": searched & bool(few.any()),
                 "no_budget": drawn.budget == 0,
                 "unmoved": searched & (pixels == clean).all(axis=(1, 2, 3)),
-                "misclassified": drawn.skipped,
+                "misclassified": drawn.wrong,
+                "target_is_label": drawn.own,
             }
         )
 
@@ -216,7 +209,10 @@ class _Drawn:
     eps: NDArray[np.float64]
     budget: NDArray[np.int64]
     """What eps allows; `rows.budget` is 0 for rows that are skipped as well."""
-    skipped: NDArray[np.bool_]
+    wrong: NDArray[np.bool_]
+    """Skipped because the model errs on the clean image."""
+    own: NDArray[np.bool_]
+    """Skipped because the target is the row's own label."""
     clean_logits: Tensor
 
 
@@ -224,11 +220,6 @@ def _joined(columns: list[Mapping[str, ColumnValues]]) -> Mapping[str, ColumnVal
     if not columns:
         return {}
     return {name: np.concatenate([np.asarray(one[name]) for one in columns]) for name in columns[0]}
-
-
-def _own_label(rows: CleanRows, at: int) -> Reject:
-    error = TargetError(f"the target {rows.labels[at]} is the row's own label; target: next or random never is")
-    return Reject.of(error, index=int(rows.indices[at]), key=rows.keys[at], stage="make")
 
 
 def _not_finite(rows: CleanRows, at: int) -> Reject:

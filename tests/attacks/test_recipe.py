@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 from torch import nn
 
-from pipeline.attacks.table import ATTACKS, GEOMETRIES
+from pipeline.attacks.table import ATTACKS, ENSEMBLES, GEOMETRIES
 from pipeline.rows import CleanRows
 from schemas.recipes import Attack
 from schemas.rows import COLUMNS
@@ -193,5 +193,5 @@ def test_no_rows_give_no_rows(clean):
 
 def test_every_attack_and_norm_a_job_can_name_has_a_composition():
     fields = Attack.model_fields
-    assert set(typing.get_args(fields["name"].annotation)) == set(ATTACKS)
+    assert set(typing.get_args(fields["name"].annotation)) == set(ATTACKS) | set(ENSEMBLES)
     assert set(typing.get_args(fields["norm"].annotation)) == set(GEOMETRIES)
