@@ -33,7 +33,7 @@ def parsed() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=PARTS, action="append", help="these parts alone; may be repeated")
-    parser.add_argument("--lines", help="only lines whose name holds this text")
+    parser.add_argument("--lines", help="only lines whose name holds this text; the others are kept")
     parser.add_argument("--quick", action="store_true", help="few rows, one round, written to a temporary folder")
     parser.add_argument("--full", action="store_true", help="also what takes many minutes")
     parser.add_argument("--resume", action="store_true", help="keep the lines that the JSON already has")
