@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipeline.attacks.grid import per_row
+from pipeline.attacks.grid import largest, overwrite
 from pipeline.attacks.objectives import Goal, reached
 from pipeline.attacks.schedules import Pass
 from pipeline.attacks.search import Search
@@ -71,10 +71,10 @@ class Passes:
         )
         images, memory = search.schedule.advance(seen, slots.memory, search.geometry, search.steps)
         moving = running & ~fallen
-        torch.where(per_row(moving, images), images, slots.images, out=slots.images)
+        overwrite(slots.images, images, moving)
         for key, values in memory.items():
             if values is not slots.memory[key]:
-                torch.where(per_row(moving, values), values, slots.memory[key], out=slots.memory[key])
+                overwrite(slots.memory[key], values, moving)
         self._count(slots, answer, met, running, moving, fallen)
 
     def _count(
@@ -84,7 +84,7 @@ class Passes:
         if search.schedule.needs_gradient:
             slots.gradients.add_(running, alpha=search.views)
             # An iterate that is at its goal may saturate a loss; that hides nothing.
-            astray = running & ~met & (answer.gradient == 0).flatten(1).all(dim=1)
+            astray = running & ~met & (largest(answer.gradient) == 0)
             slots.flat.add_(astray, alpha=search.views)
         if not search.schedule.needs_gradient or self._aside(slots):
             slots.queries.add_(running)
@@ -111,9 +111,9 @@ class Passes:
     def point(self, images: Tensor, slots: Slots) -> tuple[Tensor, Tensor]:
         """Where the model is asked about `images`, and whether that differs from the clean image."""
         if not self.search.on_grid:
-            return images.clone(), (images != slots.clean).flatten(1).any(dim=1)
+            return images.clone(), largest(images - slots.clean) > 0
         levels = self.search.geometry.to_grid(images, slots.levels, slots.budget)
-        return levels / 255, (levels != slots.levels).flatten(1).any(dim=1)
+        return levels / 255, largest(levels - slots.levels) > 0
 
     def goal(self, slots: Slots) -> Goal:
         """What the slots are after."""
@@ -148,7 +148,7 @@ class Passes:
                 shown = image
                 for transform in search.transforms:
                     draws = Draws(slots.seeds, slots.order, slots.step)
-                    shown = transform.apply(shown, draws, copy % transform.copies)
+                    shown = transform.apply(shown, draws, copy)
                 scores = [network(shown) for network in self.networks]
                 loss = _mean([search.objective(logits, goal) for logits in scores])
                 (gradient,) = torch.autograd.grad(loss.sum(), image)
@@ -181,9 +181,9 @@ class Passes:
             score = torch.where(met, -self.search.geometry.norm(point - slots.clean), loss)
         better = (rank > slots.best_rank) | ((rank == slots.best_rank) & (score > slots.best_loss))
         better &= eligible
-        torch.where(per_row(better, slots.best), slots.images, slots.best, out=slots.best)
-        torch.where(better, rank, slots.best_rank, out=slots.best_rank)
-        torch.where(better, score, slots.best_loss, out=slots.best_loss)
+        overwrite(slots.best, slots.images, better)
+        overwrite(slots.best_rank, rank, better)
+        overwrite(slots.best_loss, score, better)
         return met
 
 

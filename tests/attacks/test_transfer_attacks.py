@@ -32,8 +32,8 @@ def _plain_loop(net, work: Rows, row: int, *, nesterov=False, scales=1, diversit
     for count in range(STEPS):
         ahead = (point + step * velocity if nesterov else point.clone()).requires_grad_(True)
         draws = Draws(work.seeds[row : row + 1], torch.zeros(1, dtype=torch.int64), torch.tensor([count]))
-        shown = Diversity(diversity).apply(ahead, draws, 0)
-        loss = sum(F.cross_entropy(net(shown / 2**scale), label) for scale in range(scales)) / scales
+        shown = [Diversity(diversity).apply(ahead, draws, scale) / 2**scale for scale in range(scales)]
+        loss = sum(F.cross_entropy(net(image), label) for image in shown) / scales
         gradient = smoothed(torch.autograd.grad(loss, ahead)[0], smoothing)
         velocity = velocity + gradient / gradient.abs().mean()
         point = point + step * velocity.sign()
