@@ -54,7 +54,7 @@ def _bfloat16(net: nn.Module) -> Network:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             return net(images).float()
 
-    return Network(forward, exact=False, note="autocast")
+    return Network(forward, exact=False, describe=lambda: "autocast")
 
 
 def stored(outcome: Outcome, work: Rows, geometry) -> torch.Tensor:
