@@ -312,14 +312,15 @@ def test_failed_compilation_warns_once_and_runs_eagerly(images: Tensor, monkeypa
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [lambda: zoo.small_cnn(channels=3), Branching])
 def test_compiled(make, images: Tensor) -> None:
+    torch.manual_seed(1)
     module = lively(make())
     before = copy.deepcopy(module.state_dict())
     searched = network(module, "bfloat16", compile=True)
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         logits, gradient = answer(searched.forward, images)
-    expected, slope = answer(module, images)
+    expected, slope = answer(network(module, "bfloat16").forward, images)
     assert searched.note.endswith(", compiled")
-    assert float((logits - expected).abs().max()) < 0.05 * float(expected.abs().max())
-    assert float(cosine(gradient, slope).min()) > 0.97
+    assert float((logits - expected).abs().max()) < 0.02 * float(expected.abs().max())
+    assert float(cosine(gradient, slope).min()) > 0.999
     assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
