@@ -57,7 +57,7 @@ class AutoPgd(Schedule):
         mixed = here + self.pull * (plain - here) + (1 - self.pull) * (here - memory["previous"])
         mixed = geometry.project(mixed, seen.clean, seen.radius)
         images = torch.where(per_row(seen.step == 0, plain), plain, mixed)
-        return images, checked | {"previous": seen.images.clone()}
+        return images, checked | {"previous": here}
 
 
 def _noted(seen: Pass, memory: Memory) -> Memory:
