@@ -46,7 +46,7 @@ def search_network(
 ) -> Network:
     """The fastest way to run `module`, which stays as it is, bit for bit; in eval mode and on `device`.
 
-    The first call tries it out on its own images: a copy in bfloat16 that fails, or whose logits are not the module's,
+    The first call tries it out on noise of its images' shape, so that the choice is no matter of rows: a copy in bfloat16 that fails, or whose logits are not the module's,
     makes way for autocast and then for float32; a compilation that fails makes way for eager mode. Both warn, once.
     float32 without compilation or batch normalisations to fold is the module itself: then the network is `exact`.
     """
@@ -139,7 +139,7 @@ class _Trial:
     def __call__(self, images: Tensor) -> Tensor:
         images = images.contiguous(memory_format=_layout(images))
         if self._forward is None:
-            self._forward = self._settled(images.detach())
+            self._forward = self._settled(_noise_like(images))
         return self._forward(images).float()
 
     def _settled(self, images: Tensor) -> Forward:
@@ -187,6 +187,12 @@ class _Trial:
                 stacklevel=5,
             )
         return way
+
+
+def _noise_like(images: Tensor) -> Tensor:
+    """Uniform values of one seed, in the layout of the images."""
+    noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0)).to(images.device)
+    return noise.contiguous(memory_format=_layout(noise))
 
 
 def _layout(images: Tensor) -> torch.memory_format:

@@ -122,11 +122,11 @@ class Passes:
     def _answer(self, slots: Slots, point: Tensor) -> Answer:
         goal, schedule = self.goal(slots), self.search.schedule
         if not schedule.needs_gradient:
-            return self._scored(point, goal)
+            return self.scored(point, goal)
         if not self._aside(slots):
             return self._ascended(point, goal, slots)
         probe = schedule.probe(slots.images, slots.step_size, slots.memory)
-        here = self._scored(point, goal)
+        here = self.scored(point, goal)
         ascended = self._ascended(point if probe is slots.images else probe, goal, slots)
         return Answer(here.logits, here.loss, ascended.gradient)
 
@@ -135,7 +135,8 @@ class Passes:
         probe = self.search.schedule.probe(slots.images, slots.step_size, slots.memory)
         return bool(self.search.transforms) or probe is not slots.images
 
-    def _scored(self, point: Tensor, goal: Goal) -> Answer:
+    def scored(self, point: Tensor, goal: Goal) -> Answer:
+        """What the networks say of images, without a gradient."""
         answers = [network(point) for network in self.networks]
         losses = [self.search.objective(logits, goal) for logits in answers]
         return Answer(_mean(answers), _mean(losses), point.new_empty(0))

@@ -34,12 +34,18 @@ class Ended:
 
 
 def run_program(
-    engine: Engine, stages: Sequence[Stage], rows: Rows, eps: NDArray[np.float64], clean_logits: Tensor, variants: int
+    engine: Engine,
+    stages: Sequence[Stage],
+    rows: Rows,
+    eps: NDArray[np.float64],
+    clean_logits: Tensor | None,
+    variants: int,
 ) -> Ended:
     """Runs all stages over rows in the order (parent, variant), variants being budgets from small to large.
 
-    `eps` (N,) and `clean_logits` (N, K) belong to the rows. A row that fell at one budget, or to one stage, is not
-    searched again where the search stops at success; where it resists, the next budget starts from where it ended.
+    `eps` (N,) and `clean_logits` (N, K) belong to the rows; without stages that go towards likely classes the logits
+    may be None. A row that fell at one budget, or to one stage, is not searched again where the search stops at
+    success; where it resists, the next budget starts from where it ended.
     """
     if len(stages) == 1:
         follows = np.arange(len(rows)) - 1
@@ -68,7 +74,7 @@ def _run_stages(
     where: NDArray[np.int64],
     done: NDArray[np.bool_],
     eps: NDArray[np.float64],
-    clean_logits: Tensor,
+    clean_logits: Tensor | None,
     ended: Ended,
 ) -> None:
     """Runs the stages over `rows`, which are the rows `where` of `ended`, and books what they find there."""
@@ -78,7 +84,7 @@ def _run_stages(
         if not len(todo):
             return
         here = where[todo]
-        logits = clean_logits.index_select(0, torch.from_numpy(here).to(clean_logits.device))
+        logits = None if clean_logits is None else clean_logits[torch.from_numpy(here).to(clean_logits.device)]
         work = _for_stage(_part(rows, todo), stage, eps[here], logits)
         if stage.goes_on:
             work = replace(work, start=ended.images.index_select(0, torch.from_numpy(here).to(ended.images.device)))
@@ -101,10 +107,10 @@ def _stops(search: Search) -> bool:
     return search.after_success is not None
 
 
-def _for_stage(rows: Rows, stage: Stage, eps: NDArray[np.float64], clean_logits: Tensor) -> Rows:
+def _for_stage(rows: Rows, stage: Stage, eps: NDArray[np.float64], clean_logits: Tensor | None) -> Rows:
     """The rows with the stage's targets, and its step sizes where the job names none."""
     sizes = np.where(np.isnan(rows.step_size), eps * stage.step_share, rows.step_size)
-    if not stage.targets:
+    if clean_logits is None or not stage.targets:
         return replace(rows, step_size=sizes)
     return replace(rows, step_size=sizes, targets=likely_classes(clean_logits, rows.labels, stage.targets))
 

@@ -106,8 +106,7 @@ class AttackRecipe:
         ended = run_program(self._engine, self._stages, drawn.rows, drawn.eps, drawn.clean_logits, self.variants)
         pixels = self._stored(drawn, ended)
         logits = self._engine.logits(ended.images)
-        finite = (logits.isfinite().all(dim=1) & drawn.clean_logits.isfinite().all(dim=1)).cpu().numpy()
-        whole = finite.reshape(-1, self.variants).all(axis=1)
+        whole = logits.isfinite().all(dim=1).cpu().numpy().reshape(-1, self.variants).all(axis=1)
         finite = np.repeat(whole, self.variants)
         columns = self._columns(drawn, ended, logits, pixels)
         return MadeRows(
@@ -125,18 +124,18 @@ class AttackRecipe:
         shared = keys[:: self.variants].repeat_interleave(self.variants)
         labels = torch.from_numpy(np.repeat(rows.labels[kept], self.variants)).to(device)
         clean = torch.from_numpy(rows.pixels[kept]).to(device).permute(0, 3, 1, 2).contiguous()
-        logits = self._engine.logits(clean.to(torch.float32) / 255).repeat_interleave(self.variants, dim=0)
+        logits = self._clean_logits(clean)
         pixels = clean.repeat_interleave(self.variants, dim=0)
         eps = drawing.budgets(spec.eps, keys, self.variants)
         budget = self._geometry.budget(eps)
         wrong = np.zeros(len(keys), bool)
-        if spec.misclassified == "skip":
+        if logits is not None and spec.misclassified == "skip":
             wrong = (logits.argmax(dim=1) != labels).cpu().numpy()
         sizes = np.full(len(keys), np.nan)
         if spec.step_size is not None:
             sizes = drawing.amounts(spec.step_size, keys, rng.Draw.STEP_SIZE)
         targets = torch.full_like(labels, _UNUSED)
-        if spec.target is not None:
+        if logits is not None and spec.target is not None:
             targets = drawing.targets(spec.target, labels, shared, logits)
         own = (targets == labels).cpu().numpy()
         searched = Rows(
@@ -150,6 +149,13 @@ class AttackRecipe:
             mask=None if spec.region is None else region_masks(spec.region, shared, (pixels.shape[2], pixels.shape[3])),
         )
         return _Drawn(searched, eps, budget, wrong, own, logits)
+
+    def _clean_logits(self, clean: Tensor) -> Tensor | None:
+        """Logits of the clean images, one line per made row; None where nothing depends on them."""
+        towards = any(stage.targets for stage in self._stages)
+        if self._spec.misclassified == "attack" and self._spec.target is None and not towards:
+            return None
+        return self._engine.logits(clean.to(torch.float32) / 255).repeat_interleave(self.variants, dim=0)
 
     def _stored(self, drawn: _Drawn, ended: Ended) -> Pixels:
         rows = drawn.rows
@@ -213,7 +219,7 @@ class _Drawn:
     """Skipped because the model errs on the clean image."""
     own: NDArray[np.bool_]
     """Skipped because the target is the row's own label."""
-    clean_logits: Tensor
+    clean_logits: Tensor | None
 
 
 def _joined(columns: list[Mapping[str, ColumnValues]]) -> Mapping[str, ColumnValues]:

@@ -1,4 +1,4 @@
-"""Verdicts in the judge's own arithmetic: for items that are out of steps, and falls that an inexact pass saw."""
+"""Verdicts on items that are out of steps, and in the judge's own arithmetic on falls that an inexact pass saw."""
 
 from __future__ import annotations
 
@@ -65,26 +65,36 @@ class Verdicts:
             yield items, full
 
     def _judge(self, full: Slots) -> None:
-        """Confirms the best so far where an inexact pass called it reached, and takes the last iterate into account."""
-        passes = self._passes
-        if not (passes.exact or passes.suspects):
-            best, _ = passes.point(full.best, full)
-            met = self._reached(best, full)[1]
-            full.best_rank.masked_fill_((full.best_rank == REACHED) & ~met, MOVED)
+        """Takes the last iterate into account; confirms what an inexact pass called reached, where a stop rests on it.
+
+        A search that spends all its steps rests nothing on it: there the last iterate is scored as those before it.
+        """
+        passes, search = self._passes, self._passes.search
         point, moved = passes.point(full.images, full)
-        logits, _ = self._reached(point, full)
-        loss = passes.search.objective(logits, passes.goal(full))
         everyone = torch.ones_like(moved)
-        met = passes.keep(full, Answer(logits, loss, logits), point, moved, everyone, trusted=True)
+        self.spent += 1
+        if passes.exact or search.after_success is None:
+            answer = passes.scored(point, passes.goal(full))
+            passes.keep(full, answer, point, moved, everyone, trusted=True)
+            return
+        if not passes.suspects:
+            best, _ = passes.point(full.best, full)
+            held = self._reached(self._logits(best), full)
+            full.best_rank.masked_fill_((full.best_rank == REACHED) & ~held, MOVED)
+        logits = self._logits(point)
+        answer = Answer(logits, search.objective(logits, passes.goal(full)), logits)
+        met = passes.keep(full, answer, point, moved, everyone, trusted=True)
         wrong = (full.status == SUSPECT) & ~met
         full.status.masked_fill_(wrong, RUNNING)
         torch.where(wrong, full.step, full.cleared, out=full.cleared)
         full.since.masked_fill_(wrong, -1)
 
-    def _reached(self, point: Tensor, full: Slots) -> tuple[Tensor, Tensor]:
+    def _logits(self, point: Tensor) -> Tensor:
         logits: Tensor = self._model(point).float()
-        self.spent += 1
-        return logits, reached(logits, full.labels, full.targets, targeted=self._passes.search.targeted)
+        return logits
+
+    def _reached(self, logits: Tensor, full: Slots) -> Tensor:
+        return reached(logits, full.labels, full.targets, targeted=self._passes.search.targeted)
 
     @staticmethod
     def cleared(items: Sequence[Item], state: Slots) -> tuple[list[int], list[tuple[Item, Slots]]]:
