@@ -46,8 +46,9 @@ def search_network(
 ) -> Network:
     """The fastest way to run `module`, which stays as it is, bit for bit; in eval mode and on `device`.
 
-    The first call tries it out on noise of its images' shape, so that the choice is no matter of rows: a copy in bfloat16 that fails, or whose logits are not the module's,
-    makes way for autocast and then for float32; a compilation that fails makes way for eager mode. Both warn, once.
+    The first call tries it out on noise of its images' shape, so that no row has a say in the choice: a copy in
+    bfloat16 that fails, or whose logits are not the module's, makes way for autocast and then for float32; a
+    compilation that fails makes way for eager mode. Both warn, once.
     float32 without compilation or batch normalisations to fold is the module itself: then the network is `exact`.
     """
     ways = list(_ways(module, precision, device, copied=compile))
