@@ -23,7 +23,7 @@ demo: install
 	$(BIN)/hardset demo
 
 test: .venv/.dev
-	$(BIN)/pytest -m "not chaos and not slow"
+	$(BIN)/pytest -m "not chaos and not slow" --numprocesses 2 --dist loadfile
 
 chaos: .venv/.dev
 	$(BIN)/pytest -m "chaos or slow"

@@ -85,7 +85,7 @@ def _torchattacks(model: nn.Module, settings: Settings, classes: int, shape: tup
     elif settings.attack == "pgd":
         attack = library.PGD(model, eps=eps, alpha=step, steps=settings.steps, random_start=True)
     else:
-        attack = library.APGD(model, eps=eps, steps=settings.steps, n_restarts=1, seed=0, loss="ce")
+        attack = library.APGD(model, eps=eps, steps=settings.steps, n_restarts=1, seed=settings.start, loss="ce")
     return attack
 
 

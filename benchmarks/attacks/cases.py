@@ -34,6 +34,8 @@ class Settings:
     steps: int
     restarts: int = 1
     batch: int = 128
+    start: int = 0
+    """Which random start, of several that figures are averaged over."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ from schemas.loading import parse_job
 from schemas.recipes import Attack
 
 Stop = Literal["success", "never"]
-_SEED = 5
 
 
 @dataclass(frozen=True)
@@ -42,9 +41,9 @@ class Mode:
 MODES = (Mode(), Mode("bfloat16"), Mode("bfloat16", compile=True))
 
 
-def seeds_of(rows: int) -> NDArray[np.int64]:
-    """Row keys, int64 (N,)."""
-    return np.random.default_rng(_SEED).integers(0, 2**63, rows, dtype=np.int64)
+def seeds_of(rows: int, start: int = 0) -> NDArray[np.int64]:
+    """Row keys, int64 (N,), other ones for every start."""
+    return np.random.default_rng(start).integers(0, 2**63, rows, dtype=np.int64)
 
 
 def spec_of(settings: Settings, stop: Stop, **more: Any) -> Attack:
@@ -82,21 +81,21 @@ class Searcher:
         (stage,) = stages_of(spec, self.classes)
         return self.engine.run(stage.search, self._rows(subject, stage, spec, in_float=False))
 
-    def in_floats(self, subject: Subject, spec: Attack) -> Ended:
+    def in_floats(self, subject: Subject, spec: Attack, start: int = 0) -> Ended:
         """The attack off the grid and in the ball of exactly eps, as the libraries run theirs."""
         stages = in_floats(stages_of(spec, self.classes))
-        rows = self._rows(subject, stages[0], spec, in_float=True)
+        rows = self._rows(subject, stages[0], spec, in_float=True, start=start)
         logits = self.engine.logits(subject.images.to(self.engine.device))
         return run_program(self.engine, stages, rows, np.full(len(subject), float(spec.eps)), logits, 1)
 
-    def _rows(self, subject: Subject, stage: Stage, spec: Attack, *, in_float: bool) -> Rows:
+    def _rows(self, subject: Subject, stage: Stage, spec: Attack, *, in_float: bool, start: int = 0) -> Rows:
         device, count, geometry = self.engine.device, len(subject), stage.search.geometry
         eps = np.full(count, float(spec.eps))
         return Rows(
             pixels=torch.from_numpy(subject.pixels).permute(0, 3, 1, 2).contiguous().to(device),
             labels=subject.targets.to(device),
             targets=torch.full((count, 1), -1, device=device),
-            seeds=torch.from_numpy(seeds_of(count)).to(device),
+            seeds=torch.from_numpy(seeds_of(count, start)).to(device),
             radius=eps if in_float else geometry.radius(eps),
             budget=geometry.budget(eps),
             step_size=np.full(count, np.nan if spec.step_size is None else float(spec.step_size)),
@@ -116,9 +115,9 @@ def recipe_of(subject: Subject, spec: Attack, mode: Mode, batch: int, device: to
     )
 
 
-def make(recipe: AttackRecipe, subject: Subject) -> MadeRows:
+def make(recipe: AttackRecipe, subject: Subject, start: int = 0) -> MadeRows:
     """All rows of the subject, made in one call."""
-    seeds = seeds_of(len(subject) * recipe.variants).reshape(-1, recipe.variants)
+    seeds = seeds_of(len(subject) * recipe.variants, start).reshape(-1, recipe.variants)
     return recipe.make(clean_rows(subject), seeds)
 
 

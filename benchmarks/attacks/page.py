@@ -170,7 +170,7 @@ def _robust(found: Record | None, kind: str) -> str:
     if not found or kind not in found:
         return ""
     over = found[kind]["over_budget"]
-    return f"{found[kind]['robust']:.1f}" + (f" ({over} over eps)" if over else "")
+    return f"{found[kind]['robust']:.1f}" + (f" ({over:g} over eps)" if over else "")
 
 
 def _work(line: Record) -> str:

@@ -55,7 +55,7 @@ def all_steps(context: Context) -> Record:
 
 def to_first_success(context: Context) -> Record:
     """PGD-40 on real images: the libraries take all steps of all rows, the engine leaves a row that has fallen."""
-    subject = context.subject("cifar_resnet20", context.rows(256))
+    subject = context.subject("cifar_resnet20", context.rows(512))
     settings = replace(PGD, steps=context.steps(40), batch=min(PGD.batch, len(subject)))
     searchers = _searchers(subject, settings, context)
     contenders = [

@@ -185,6 +185,23 @@ def test_rows_the_model_breaks_on_are_rejected_and_harm_no_neighbour(stop, clean
     np.testing.assert_array_equal(broken.pixels, alone.pixels)
 
 
+@pytest.mark.parametrize("case", [PGD | {"stop": "success", "restarts": 2}, PGD | {"eps": ["2/255", "6/255"]}])
+def test_rows_are_attacked_in_parts_that_fit_memory_and_no_byte_changes(case, clean, monkeypatch):
+    attack, keys = recipe(conv_net(), **case), np.random.default_rng(5).integers(0, 2**63, (24, 2), dtype=np.int64)
+    keys = keys[:, : attack.variants]
+    whole = attack.make(clean, keys)
+    sizes = []
+    monkeypatch.setattr("pipeline.attacks.recipe._MOST_VALUES", 9 * 64 * attack.variants)
+    chunk = attack._chunk
+    monkeypatch.setattr(attack, "_chunk", lambda rows, kept, part: sizes.append(len(kept)) or chunk(rows, kept, part))
+    parts = attack.make(clean, keys)
+    assert sizes == [9, 9, 6]
+    np.testing.assert_array_equal(parts.pixels, whole.pixels)
+    assert parts.parents.tolist() == whole.parents.tolist()
+    for name, values in parts.columns.items():
+        np.testing.assert_array_equal(values, whole.columns[name], err_msg=name)
+
+
 def test_no_rows_give_no_rows(clean):
     made = recipe(conv_net(), **PGD).make(_part(clean, []), seeds(0)[:, None])
     assert len(made) == 0
