@@ -26,7 +26,6 @@ from pipeline.sinks.png import decode_png
 from pipeline.storage import Folder
 from schemas.flags import flags_of
 from schemas.loading import parse_job
-from schemas.records import Counts
 from tests.reporting.dataset import linear_model
 
 CPU = torch.device("cpu")
