@@ -155,6 +155,8 @@ class _Trial:
             try:
                 compiled = _compile(way.forward, self._device)
                 _answer(compiled, images)
+                with torch.no_grad():  # compiled for itself: the last iterate, and square's, are scored so
+                    compiled(images)
             except Exception as error:  # whatever the compiler and its C++ toolchain raise
                 warnings.warn(
                     f"compile: torch.compile fails on this model ({_reason(error)}), so the search runs uncompiled; "
