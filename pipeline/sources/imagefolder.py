@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from pipeline.rows import CleanRows, Reject
-from pipeline.sources import cleaning, ranges
+from pipeline.sources import ranges
 from pipeline.sources.base import RawRow
-from pipeline.sources.files import Place, SourceFile, resolve, storage_faults
+from pipeline.sources.files import Place, SourceFile, resolve
 from pipeline.sources.fingerprints import content_digest, in_parallel, tag_digest
 from pipeline.sources.splits import DEFAULT, selected, split_of_folder
+from pipeline.sources.stored import StoredSource
 from schemas import records
 from schemas.digests import digest
 from schemas.errors import JobError
@@ -36,7 +36,7 @@ class _ClassFolder(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ImageFolderReader:
+class ImageFolderReader(StoredSource):
     """Reads `<class>/<file>` or `<split>/<class>/<file>`.
 
     Every file in a class folder is a row, save hidden ones; what is no image becomes a reject. Classes are numbered in
@@ -46,30 +46,9 @@ class ImageFolderReader:
 
     spec: ImageFolderSource
 
-    @property
-    def name(self) -> str:
-        """The path, without credentials and query."""
-        return self._place.name
-
     def class_names(self) -> tuple[str, ...]:
         """Names of the class folders. Raises JobError: no class folders, or files outside of them."""
         return tuple(sorted({folder.class_name for folder in self._folders}))
-
-    def probe(self) -> records.Image:
-        """Shape of the rows, from the job or the first readable files. Raises JobError."""
-        with storage_faults(self.name):
-            return cleaning.probe_image((raw for r in self._ranges(16) for raw in self._rows(r)), self.spec)
-
-    def plan(self, shard_rows: int) -> list[records.SourceRange]:
-        """Ranges of files of one class; `members` are their names in the class folder. Raises JobError."""
-        with storage_faults(self.name):
-            return ranges.planned(self._ranges(shard_rows), self._digests, self.spec.limit, self.name)
-
-    def read(
-        self, source_range: records.SourceRange, image: records.Image, classes: int
-    ) -> tuple[CleanRows, list[Reject]]:
-        """The range's rows. The labels are those of the plan, whatever folders have come since."""
-        return cleaning.clean_rows(self._rows(source_range), self.spec, image, classes)
 
     @cached_property
     def _place(self) -> Place:

@@ -8,20 +8,16 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from pipeline.rows import CleanRows, Reject
-from pipeline.sources import cleaning, ranges
+from pipeline.sources import ranges
 from pipeline.sources.base import RawRow
-from pipeline.sources.files import Place, SourceFile, resolve, storage_faults
-from pipeline.sources.fingerprints import check_unchanged, fingerprint, in_parallel
 from pipeline.sources.images import UnreadableImageError
-from pipeline.sources.splits import selected, split_of_file
+from pipeline.sources.stored import RowFiles
 from schemas import records
 from schemas.errors import JobError
 from schemas.sources import NpzSource
@@ -30,47 +26,15 @@ _CORRUPT = (zipfile.BadZipFile, zlib.error, EOFError)
 
 
 @dataclass(frozen=True)
-class NpzReader:
+class NpzReader(RowFiles):
     """Reads images (uint8, N x H x W or N x H x W x C, C up to 4) and integer labels (N) from .npz files."""
 
+    suffix = ".npz"
     spec: NpzSource
-
-    @property
-    def name(self) -> str:
-        """The path, without credentials and query."""
-        return self._place.name
 
     def class_names(self) -> None:
         """Arrays carry no class names."""
         return
-
-    def probe(self) -> records.Image:
-        """Shape of the rows, from the job or the first file. Raises JobError."""
-        with storage_faults(self.name):
-            return cleaning.probe_image((raw for r in self._ranges(16) for raw in self._rows(r)), self.spec)
-
-    def plan(self, shard_rows: int) -> list[records.SourceRange]:
-        """Ranges of rows of one file. Raises JobError: missing arrays, wrong shapes or types."""
-        with storage_faults(self.name):
-            return ranges.planned(self._ranges(shard_rows), self._digests, self.spec.limit, self.name)
-
-    def read(
-        self, source_range: records.SourceRange, image: records.Image, classes: int
-    ) -> tuple[CleanRows, list[Reject]]:
-        """The range's rows. Raises RunError where the file has changed since the plan."""
-        check_unchanged(self._place.fs, self._place.path_of(source_range.file), source_range.digest, source_range.file)
-        return cleaning.clean_rows(self._rows(source_range), self.spec, image, classes)
-
-    @cached_property
-    def _place(self) -> Place:
-        return resolve(self.spec.path)
-
-    @cached_property
-    def _files(self) -> list[tuple[str, SourceFile]]:
-        files = self._place.files(".npz")
-        if not files:
-            raise JobError(f"source.path: {self.name} holds no .npz files")
-        return selected(files, lambda file: split_of_file(file.name), self.spec.splits)
 
     def _ranges(self, shard_rows: int) -> Iterator[records.SourceRange]:
         for split, file in self._files:
@@ -78,12 +42,6 @@ class NpzReader:
                 rows = self._checked_rows(archive, file.name)
             for start, stop in ranges.cut(0, rows, shard_rows):
                 yield records.SourceRange(split=split, file=file.name, start=start, stop=stop, digest="")
-
-    def _digests(self, kept: list[records.SourceRange]) -> list[str]:
-        names = list(dict.fromkeys(r.file for r in kept))
-        found = in_parallel(lambda name: fingerprint(self._place.fs, self._place.path_of(name)), names)
-        by_name = dict(zip(names, found, strict=True))
-        return [by_name[r.file] for r in kept]
 
     def _checked_rows(self, archive: zipfile.ZipFile, name: str) -> int:
         images, image_type = self._header(archive, name, "images", self.spec.images)

@@ -11,14 +11,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.rows import CleanRows, Reject, RowError
-from pipeline.sources import cleaning, ranges
+from pipeline.rows import RowError
+from pipeline.sources import ranges
 from pipeline.sources.base import RawRow
 from pipeline.sources.cleaning import NoImageError
-from pipeline.sources.files import Place, SourceFile, resolve, storage_faults
-from pipeline.sources.fingerprints import check_unchanged, fingerprint, in_parallel
+from pipeline.sources.files import SourceFile, storage_faults
+from pipeline.sources.fingerprints import in_parallel
 from pipeline.sources.images import UnreadableImageError
-from pipeline.sources.splits import selected, split_of_file
+from pipeline.sources.stored import RowFiles
 from schemas import records
 from schemas.errors import JobError
 from schemas.sources import ParquetSource
@@ -37,15 +37,11 @@ class _Footer:
 
 
 @dataclass(frozen=True)
-class ParquetReader:
+class ParquetReader(RowFiles):
     """Reads a `struct<bytes, path>` (or binary) image column and an integer label column."""
 
+    suffix = ".parquet"
     spec: ParquetSource
-
-    @property
-    def name(self) -> str:
-        """The path, without credentials and query."""
-        return self._place.name
 
     def class_names(self) -> tuple[str, ...] | None:
         """Class names out of the files' schema metadata. Raises JobError where two files disagree."""
@@ -57,34 +53,6 @@ class ParquetReader:
             if names != known[0][1]:
                 raise JobError(f"source.path: {known[0][0]} and {file} name different classes; make two jobs")
         return known[0][1] if known else None
-
-    def probe(self) -> records.Image:
-        """Shape of the rows, from the job or the first readable rows. Raises JobError."""
-        with storage_faults(self.name):
-            return cleaning.probe_image((raw for r in self._ranges(16) for raw in self._rows(r)), self.spec)
-
-    def plan(self, shard_rows: int) -> list[records.SourceRange]:
-        """Ranges of rows of one file, which end at row groups where they can. Raises JobError."""
-        with storage_faults(self.name):
-            return ranges.planned(self._ranges(shard_rows), self._digests, self.spec.limit, self.name)
-
-    def read(
-        self, source_range: records.SourceRange, image: records.Image, classes: int
-    ) -> tuple[CleanRows, list[Reject]]:
-        """The range's rows. Raises RunError where the file has changed since the plan."""
-        check_unchanged(self._place.fs, self._place.path_of(source_range.file), source_range.digest, source_range.file)
-        return cleaning.clean_rows(self._rows(source_range), self.spec, image, classes)
-
-    @cached_property
-    def _place(self) -> Place:
-        return resolve(self.spec.path)
-
-    @cached_property
-    def _files(self) -> list[tuple[str, SourceFile]]:
-        files = self._place.files(".parquet")
-        if not files:
-            raise JobError(f"source.path: {self.name} holds no .parquet files")
-        return selected(files, lambda file: split_of_file(file.name), self.spec.splits)
 
     @cached_property
     def _footers(self) -> dict[str, _Footer]:
@@ -103,12 +71,6 @@ class ParquetReader:
         for split, file in self._files:
             for start, stop in ranges.cut_groups(self._footer(file).groups, shard_rows):
                 yield records.SourceRange(split=split, file=file.name, start=start, stop=stop, digest="")
-
-    def _digests(self, kept: list[records.SourceRange]) -> list[str]:
-        names = list(dict.fromkeys(r.file for r in kept))
-        found = in_parallel(lambda name: fingerprint(self._place.fs, self._place.path_of(name)), names)
-        by_name = dict(zip(names, found, strict=True))
-        return [by_name[r.file] for r in kept]
 
     def _rows(self, source_range: records.SourceRange) -> Iterator[RawRow]:
         name, path = source_range.file, self._place.path_of(source_range.file)
