@@ -25,6 +25,7 @@ from pipeline.sinks.environment import versions
 from pipeline.sinks.lease import Lease, hold_lease
 from pipeline.sinks.ledger import Ledger, manifests
 from pipeline.sinks.lineage import write_lineage
+from pipeline.sinks.statement import write_statement
 from pipeline.sources import narrowed
 from pipeline.storage import Folder
 from schemas.attacks import ATTACK_FACTS
@@ -190,10 +191,18 @@ def _work_off(
     if len(done) < len(plan.shards) - len(failures):
         return Outcome("stopped", plan, made, shards_made, None)
     manifest = make_manifest(job, plan, done, failures, started)
-    write_card(state.folder, manifest)  # first: a start that finds the manifest writes nothing any more
-    write_lineage(state.folder, manifest)
-    ledger.write_manifest(manifest)
+    manifest = commit_run(ledger, plan, manifest)
     return Outcome(manifest.status, plan, made, shards_made, manifest)
+
+
+def commit_run(ledger: Ledger, plan: Plan, manifest: Manifest) -> Manifest:
+    """Writes what others read of the run, then its manifest, which is returned as it was written."""
+    folder = ledger.folder
+    write_card(folder, manifest)  # first: a start that finds the manifest writes nothing any more
+    write_lineage(folder, manifest)
+    manifest = write_statement(folder, plan, manifest)
+    ledger.write_manifest(manifest)
+    return manifest
 
 
 def make_manifest(job: Job, plan: Plan, done: dict[str, Output], failures: Sequence[Failure], started: str) -> Manifest:

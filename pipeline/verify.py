@@ -18,6 +18,7 @@ from pipeline.judge import distances, succeeded, verdict, within_budget
 from pipeline.replay import newest_manifest, plan_of
 from pipeline.signals import signal_faults
 from pipeline.sinks.png import decode_png
+from pipeline.sinks.statement import statement_faults, statement_path
 from pipeline.storage import Folder
 from pipeline.transfer import transfer_faults, transfer_of
 from schemas.digests import content_sha256, image_sha256, sha256_hex
@@ -58,6 +59,8 @@ def verify(folder: Folder, *, sample: int | None = 1000) -> Findings:
         if times > 1:
             findings.add(row, f"row id appears {times} times")
     _check_totals(manifest, findings)
+    for fault in statement_faults(folder, manifest):
+        findings.add(statement_path(manifest.run_id), fault)
     return findings
 
 

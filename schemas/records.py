@@ -204,3 +204,5 @@ class Manifest(Spec):
     """Versions of Python and of the libraries that touch the rows."""
     warnings: tuple[str, ...] = ()
     """What casts doubt on the attacks of the run, such as masked gradients, one sentence each with the remedy."""
+    statement_sha256: str | None = None
+    """Digest of statement.intoto.json; None where no rows came out, or the version of hardset wrote none."""

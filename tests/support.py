@@ -16,9 +16,8 @@ import torch
 from jobs.app import run
 from pipeline.bench import Bench
 from pipeline.plan import make_plan
-from pipeline.run import check_before, make_manifest
+from pipeline.run import check_before, commit_run, make_manifest
 from pipeline.shard import run_shard
-from pipeline.sinks.card import write_card
 from pipeline.sinks.ledger import Ledger
 from pipeline.storage import Folder
 from schemas.job import Job
@@ -72,9 +71,7 @@ def make_here(job: Job) -> Manifest:
         assert shard.range is not None
         done[shard.key] = run_shard(shard, plan.ranges[shard.range], bench, ledger).output(shard)
     manifest = make_manifest(job, plan, done, [], "2026-01-01T00:00:00+00:00")
-    write_card(folder, manifest)
-    ledger.write_manifest(manifest)
-    return manifest
+    return commit_run(ledger, plan, manifest)
 
 
 def hardset(*arguments: str | Path, own_process: bool = False) -> subprocess.CompletedProcess[str]:
