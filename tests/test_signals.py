@@ -260,7 +260,7 @@ def test_records_of_older_versions_still_parse(folder: Folder) -> None:
 
 def _without(record: Any) -> Any:
     if isinstance(record, dict):
-        return {key: _without(value) for key, value in record.items() if key not in ("signals", "warnings")}
+        return {key: _without(value) for key, value in record.items() if key not in ("signals", "warnings", "seal")}
     return [_without(item) for item in record] if isinstance(record, list) else record
 
 

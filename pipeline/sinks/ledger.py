@@ -3,6 +3,8 @@
 A shard's data object has its content's hash in its name, so publishing it twice is harmless. Its receipt is then
 created conditionally: of several attempts one wins, the others get the winner's receipt. The manifest comes last.
 Whoever reads files that receipts or manifests list sees whole shards only, wherever a writer was cut off.
+
+Each record ends in a seal, the SHA-256 of its JSON without it, so that a record changed since is not believed.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from schemas.errors import RunError
 from schemas.records import Counts, DataFile, Manifest, Output, Plan, Receipt, Shard
 
 RUNS = "_hardset/runs"
+_SEAL = re.compile(rb',"seal":"([0-9a-f]{64})"\}\n\Z')
 RECORD = TypeVar("RECORD", bound=Spec)
 
 
@@ -163,7 +166,8 @@ def _paths(*committed: Receipt | Output) -> set[str]:
 
 
 def _bytes(record: Spec) -> bytes:
-    return record.model_dump_json().encode() + b"\n"
+    text = record.model_dump_json()
+    return f'{text[:-1]},"seal":"{sha256_hex(text)}"}}\n'.encode()
 
 
 def _record(folder: Folder, path: str, kind: type[RECORD]) -> RECORD | None:
@@ -174,6 +178,11 @@ def _record(folder: Folder, path: str, kind: type[RECORD]) -> RECORD | None:
 
 
 def _parsed(folder: Folder, path: str, content: bytes, kind: type[RECORD]) -> RECORD:
+    sealed = _SEAL.search(content)
+    if sealed is not None:  # the first records had none
+        content = content[: sealed.start()] + b"}"
+        if sha256_hex(content).encode() != sealed[1]:
+            raise RunError(f"{folder.name}: {path} was changed after it was written, as its seal shows")
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,10 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = b"\x00\x00\x00\x00IEND\xae\x42\x60\x82"
 _COLOUR_TYPES = {1: 0, 3: 2}  # channels: grey, RGB
 _SUB = 1  # filter type: each byte less the same channel's byte of the pixel to the left
+_IDAT = 37  # signature, IHDR and the length of IDAT come before its name
+_DATA = _IDAT + 4 + 2  # then the head of the zlib stream
+_CRC = 4 + len(_END)
+_TAIL = 4 + _CRC  # Adler-32, CRC-32, IEND
 _BLOCK = 65535  # most bytes of a stored deflate block
 
 
@@ -48,6 +54,79 @@ def decode_png(data: bytes) -> NDArray[np.uint8]:
     except (OSError, SyntaxError) as error:  # Pillow's word for a broken PNG is SyntaxError
         raise ValueError(f"not a whole PNG: {error}") from error
     return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def decode_pngs(files: Sequence[bytes | None], shape: tuple[int, int, int]) -> tuple[Pixels, NDArray[np.bool_]]:
+    """The pixels of many PNGs of one `shape` (H, W, C), uint8 N x H x W x C, and which rows (N,) are such PNGs.
+
+    Files that `encode_png` stored are read together, checksums included, some ten times faster than one by one; other
+    files go through `decode_png`. Rows that are no whole PNG of the shape are zeros.
+    """
+    pixels, good = np.zeros((len(files), *shape), np.uint8), np.zeros(len(files), bool)
+    layout = _Layout.of(shape)
+    alike = [i for i, file in enumerate(files) if file is not None and len(file) == len(layout.template)]
+    if alike:
+        rows = np.frombuffer(b"".join(files[i] or b"" for i in alike), np.uint8).reshape(len(alike), -1)
+        whole = layout.whole(rows)
+        places = np.asarray(alike)[whole]
+        good[places], pixels[places] = True, layout.pixels(rows[whole], shape)
+    for i in map(int, np.flatnonzero(~good)):
+        try:
+            image = decode_png(files[i] or b"")
+        except ValueError:
+            continue
+        if (files[i] or b"").endswith(_END) and image.shape == shape:
+            good[i], pixels[i] = True, image
+    return pixels, good
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where the bytes of a stored PNG of one shape lie."""
+
+    template: NDArray[np.uint8]
+    """Such a file of black pixels."""
+    fixed: NDArray[np.intp]
+    """Places of the bytes that are the same in every file of the shape."""
+    data: tuple[slice, ...]
+    """Where the filtered scanlines are: one piece in each stored block."""
+
+    @staticmethod
+    def of(shape: tuple[int, int, int]) -> _Layout:
+        """The layout for (H, W, C)."""
+        height, width, channels = shape
+        template = np.frombuffer(encode_png(np.zeros((1, *shape), np.uint8))[0], np.uint8)
+        size = height * (1 + width * channels)
+        starts = range(0, size, _BLOCK)
+        heads = [_DATA + 5 * (block + 1) + start for block, start in enumerate(starts)]  # 5: head of a stored block
+        data = tuple(slice(head, head + min(_BLOCK, size - start)) for head, start in zip(heads, starts, strict=True))
+        fixed = np.ones(len(template), bool)
+        for piece in data:
+            fixed[piece] = False
+        filters = np.concatenate([np.arange(piece.start, piece.stop) for piece in data])[:: 1 + width * channels]
+        fixed[-_TAIL : -len(_END)], fixed[filters] = False, True
+        return _Layout(template, np.flatnonzero(fixed), data)
+
+    def whole(self, rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Which files (N, L) are of this layout, with right checksums."""
+        good: NDArray[np.bool_] = (rows.take(self.fixed, axis=1) == self.template[self.fixed]).all(axis=1)
+        sums = np.ascontiguousarray(rows[:, -_TAIL : -len(_END)]).view(">u4")
+        checked = rows[:, _IDAT:-_CRC]
+        data = self._scanlines(rows)
+        for i in map(int, np.flatnonzero(good)):
+            good[i] = zlib.adler32(data[i]) == sums[i, 0] and zlib.crc32(checked[i]) == sums[i, 1]
+        return good
+
+    def pixels(self, rows: NDArray[np.uint8], shape: tuple[int, int, int]) -> Pixels:
+        """The pixels of whole files (N, L): each scanline is summed up along the width."""
+        height, width, channels = shape
+        lines = self._scanlines(rows).reshape(len(rows), height, 1 + width * channels)[..., 1:]
+        return np.cumsum(lines.reshape(len(rows), height, width, channels), axis=2, dtype=np.uint8)
+
+    def _scanlines(self, rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Filtered scanlines (N, H * (1 + W * C)); a view where there is one block."""
+        pieces = [rows[:, piece] for piece in self.data]
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)
 
 
 def _sub_filtered(pixels: Pixels) -> NDArray[np.uint8]:

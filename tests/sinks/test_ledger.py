@@ -209,6 +209,20 @@ def test_a_broken_record_is_named(disk: Folder, content: bytes) -> None:
         manifests(disk)
 
 
+CHANGES = [(b'"classes":["no"', b'"classes":["on"'), (b'"seal":"', b'"seal":"0'), (b"}\n", b"}")]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_record_is_not_believed(disk: Folder, change: tuple[bytes, bytes]) -> None:
+    finished_run(disk, (shard_of(0),))
+    path = f"_hardset/runs/{RUN}/manifest.json"
+    content = disk.read(path)
+    assert change[0] in content
+    disk.write(path, content.replace(*change))
+    with pytest.raises(RunError, match=r"manifest.json (was changed after it was written|is not a manifest)"):
+        manifests(disk)
+
+
 class Counted(Folder):
     """A folder that counts how often it is asked what is there."""
 

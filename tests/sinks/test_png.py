@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pipeline.rows import Pixels
-from pipeline.sinks.png import decode_png, encode_png
+from pipeline.sinks.png import decode_png, decode_pngs, encode_png
 
 IMAGES = st.tuples(st.integers(0, 3), st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3])).flatmap(
     lambda shape: arrays(np.uint8, shape)
@@ -84,3 +84,18 @@ def test_broken_files_are_refused() -> None:
     for broken in (b"", b"GIF89a", file[:40], file[: len(file) // 2], bytes(flipped)):
         with pytest.raises(ValueError, match="PNG"):
             decode_png(broken)
+
+
+@pytest.mark.parametrize("shape", [(8, 9, 1), (32, 32, 3), (160, 160, 3)])
+def test_many_files_decode_together_as_one_by_one(shape: tuple[int, int, int]) -> None:
+    """The largest shape fills two stored blocks."""
+    pixels = np.random.default_rng(1).integers(0, 256, (9, *shape), np.uint8)
+    files: list[bytes | None] = list(encode_png(pixels))
+    flipped = bytearray(files[2] or b"")
+    flipped[70] ^= 1
+    files[1], files[2], files[3] = None, bytes(flipped), (files[3] or b"")[:-1]
+    files[4], files[5] = encode_png(pixels[4:5], 6)[0], encode_png(pixels[5:6, :-1])[0]
+    decoded, good = decode_pngs(files, shape)
+    assert np.flatnonzero(~good).tolist() == [1, 2, 3, 5]
+    np.testing.assert_array_equal(decoded[good], pixels[good])
+    assert not decoded[~good].any()
