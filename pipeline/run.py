@@ -24,7 +24,7 @@ from pipeline.sinks.card import write_card
 from pipeline.sinks.environment import versions
 from pipeline.sinks.lease import Lease, hold_lease
 from pipeline.sinks.ledger import Ledger, manifests
-from pipeline.sinks.lineage import write_lineage
+from pipeline.sinks.lineage import Lineage
 from pipeline.sinks.statement import write_statement
 from pipeline.sources import narrowed
 from pipeline.storage import Folder
@@ -122,8 +122,8 @@ def generate(
     state.folder.check_writable()
     for warning in (*job_warnings(job), *check_before(job, state.plan)):
         on_warning(warning)
-    with hold_lease(state.folder, state.plan.run_id) as lease:
-        return _work_off(job, state, address, stop, on_progress, lease)
+    with hold_lease(state.folder, state.plan.run_id) as lease, Lineage(state.folder, state.plan) as lineage:
+        return _work_off(job, state, address, stop, on_progress, lease, lineage)
 
 
 def check_before(job: Job, plan: Plan) -> tuple[str, ...]:
@@ -163,6 +163,7 @@ def _work_off(
     stop: Event,
     on_progress: Callable[[Progress], None],
     lease: Lease,
+    lineage: Lineage,
 ) -> Outcome:
     plan, done, failures = state.plan, dict(state.done), list[Failure]()
     ledger = Ledger(state.folder, plan.run_id)
@@ -191,17 +192,17 @@ def _work_off(
     if len(done) < len(plan.shards) - len(failures):
         return Outcome("stopped", plan, made, shards_made, None)
     manifest = make_manifest(job, plan, done, failures, started)
-    manifest = commit_run(ledger, plan, manifest)
+    manifest = commit_run(ledger, plan, manifest, lineage)
     return Outcome(manifest.status, plan, made, shards_made, manifest)
 
 
-def commit_run(ledger: Ledger, plan: Plan, manifest: Manifest) -> Manifest:
+def commit_run(ledger: Ledger, plan: Plan, manifest: Manifest, lineage: Lineage) -> Manifest:
     """Writes what others read of the run, then its manifest, which is returned as it was written."""
     folder = ledger.folder
     write_card(folder, manifest)  # first: a start that finds the manifest writes nothing any more
-    write_lineage(folder, manifest)
     manifest = write_statement(folder, plan, manifest)
     ledger.write_manifest(manifest)
+    lineage.finish(manifest)
     return manifest
 
 

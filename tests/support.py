@@ -19,6 +19,7 @@ from pipeline.plan import make_plan
 from pipeline.run import check_before, commit_run, make_manifest
 from pipeline.shard import run_shard
 from pipeline.sinks.ledger import Ledger
+from pipeline.sinks.lineage import Lineage
 from pipeline.storage import Folder
 from schemas.job import Job
 from schemas.loading import parse_job
@@ -71,7 +72,8 @@ def make_here(job: Job) -> Manifest:
         assert shard.range is not None
         done[shard.key] = run_shard(shard, plan.ranges[shard.range], bench, ledger).output(shard)
     manifest = make_manifest(job, plan, done, [], "2026-01-01T00:00:00+00:00")
-    return commit_run(ledger, plan, manifest)
+    with Lineage(folder, plan) as lineage:
+        return commit_run(ledger, plan, manifest, lineage)
 
 
 def hardset(*arguments: str | Path, own_process: bool = False) -> subprocess.CompletedProcess[str]:

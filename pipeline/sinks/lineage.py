@@ -1,62 +1,130 @@
-"""OpenLineage events of a run, kept as JSON lines beside its manifest (specification 2-0-2)."""
+"""OpenLineage events of a run, kept as JSON lines beside its manifest (specification 2-0-2).
+
+START when the work begins; COMPLETE, FAIL or ABORT when it ends. A run that is started again adds to its lines.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any
-from urllib.parse import urlsplit
+from types import TracebackType
+from typing import Any, Self
 
+from pipeline.sinks.environment import versions
+from pipeline.sinks.facets import facet, parent_facet, producer, source_code_facet
+from pipeline.sinks.facets import input_datasets as inputs_of
+from pipeline.sinks.facets import output_dataset as output_of
 from pipeline.sinks.ledger import RUNS
 from pipeline.storage import Folder
 from schemas.digests import canonical_json
-from schemas.records import Manifest
+from schemas.errors import RunError, UserError
+from schemas.records import Manifest, Plan
 
 SCHEMA = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
-STATISTICS = "https://openlineage.io/spec/facets/1-0-2/OutputStatisticsOutputDatasetFacet.json"
+NAMESPACE = "OPENLINEAGE_NAMESPACE"
+Event = dict[str, Any]
 
 
-def write_lineage(folder: Folder, manifest: Manifest) -> None:
-    """Writes START and the end of the run to `openlineage.jsonl`."""
-    lines = [canonical_json(event) + "\n" for event in events(manifest, folder.name)]
-    folder.write(f"{RUNS}/{manifest.run_id}/openlineage.jsonl", "".join(lines).encode())
+class Lineage:
+    """Records the events of a run while it is entered: START first, and at the end whatever it came to.
+
+    A run that neither finished nor raised was stopped: ABORT. `send` is given every event; it must not raise.
+    """
+
+    def __init__(self, folder: Folder, plan: Plan, send: Callable[[Event], None] = lambda _: None) -> None:
+        self._folder, self._plan, self._send = folder, plan, send
+        self._path = f"{RUNS}/{plan.run_id}/openlineage.jsonl"
+        self._ended = False
+
+    def __enter__(self) -> Self:
+        self._record(event(self._plan, self._folder.name, "START", _now()))
+        return self
+
+    def finish(self, manifest: Manifest) -> None:
+        """Records COMPLETE, or FAIL where shards failed."""
+        self._ended = True
+        self._record(end_event(self._plan, self._folder.name, manifest))
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if self._ended and error is None:
+            return
+        found = event(self._plan, self._folder.name, "FAIL" if kind else "ABORT", _now())
+        if kind is not None:
+            message = str(error) if isinstance(error, UserError) else kind.__name__  # others may quote credentials
+            found["run"]["facets"]["errorMessage"] = _error(message)
+        with suppress(RunError):  # what broke the run is told already
+            self._record(found)
+
+    def _record(self, found: Event) -> None:
+        self._send(found)
+        try:
+            before = self._folder.read(self._path)
+        except FileNotFoundError:
+            before = b""
+        self._folder.write(self._path, before + (canonical_json(found) + "\n").encode())
 
 
-def events(manifest: Manifest, output: str) -> list[dict[str, Any]]:
-    """The run's two events: START with its inputs, then COMPLETE or FAIL with what it wrote to `output`."""
-    end = "COMPLETE" if manifest.status == "complete" else "FAIL"
-    producer = f"urn:hardset:{version('hardset')}"
-    common = {
-        "producer": producer,
+def event(plan: Plan, output: str, kind: str, at: str) -> Event:
+    """An event without results. `output`: public name of the dataset folder; `at`: UTC, ISO 8601."""
+    return {
+        "producer": producer(),
         "schemaURL": SCHEMA,
-        "run": {"runId": manifest.run_id},
-        "job": {"namespace": "hardset", "name": manifest.job["name"]},
-        "inputs": _inputs(manifest),
+        "eventType": kind,
+        "eventTime": at,
+        "run": {"runId": plan.run_id, "facets": _run_facets(plan)},
+        "job": {
+            "namespace": os.environ.get(NAMESPACE) or "hardset",
+            "name": plan.job["name"],
+            "facets": {
+                "jobType": facet("jobType", processingType="BATCH", integration="HARDSET", jobType="JOB"),
+                "documentation": facet(
+                    "documentation",
+                    description="Makes a hardened image training set: "
+                    + ", ".join(recipe.get("name", recipe["kind"]) for recipe in plan.job["recipes"]),
+                    contentType="text/plain",
+                ),
+                **source_code_facet(),
+            },
+        },
+        "inputs": inputs_of(plan),
+        "outputs": [output_of(plan, output)],
     }
-    files = [item.data for item in manifest.outputs if item.data is not None]
-    statistics = {
-        "_producer": producer,
-        "_schemaURL": STATISTICS,
-        "rowCount": sum(file.rows for file in files),
-        "size": sum(file.bytes for file in files),
-        "fileCount": len(files),
+
+
+def end_event(plan: Plan, output: str, manifest: Manifest) -> Event:
+    """COMPLETE or FAIL, with what was read and written."""
+    failures = manifest.failures
+    found = event(plan, output, "FAIL" if failures else "COMPLETE", manifest.finished)
+    if failures:
+        message = f"{len(failures)} shards failed, such as {failures[0].index}: {failures[0].error}"
+        found["run"]["facets"]["errorMessage"] = _error(message)
+    found["inputs"] = inputs_of(plan, statistics=True)
+    found["outputs"] = [output_of(plan, output, manifest)]
+    return found
+
+
+def _run_facets(plan: Plan) -> dict[str, Any]:
+    settings = {"seed": plan.job.get("seed", 0)}
+    settings |= {f"recipes.{position}": recipe for position, recipe in enumerate(plan.job["recipes"])}
+    parameters = [{"key": key, "value": canonical_json(value)} for key, value in settings.items()]
+    return {
+        "processing_engine": facet(
+            "processing_engine",
+            name="Ray",
+            version=versions().get("ray", "unknown"),
+            openlineageAdapterVersion=version("hardset"),
+        ),
+        "executionParameters": facet("executionParameters", parameters=parameters),
+        **parent_facet(os.environ),
     }
-    written = [{**_dataset(output), "outputFacets": {"outputStatistics": statistics}}]
-    return [
-        {**common, "eventType": "START", "eventTime": manifest.started, "outputs": []},
-        {**common, "eventType": end, "eventTime": manifest.finished, "outputs": written},
-    ]
 
 
-def _inputs(manifest: Manifest) -> list[dict[str, Any]]:
-    source = manifest.job["source"]
-    weights = (manifest.job.get("model") or {}).get("weights")
-    places = [source.get("path") or source["format"], *([weights] if weights else [])]
-    return [_dataset(place) for place in places]
+def _error(message: str) -> dict[str, Any]:
+    return facet("errorMessage", message=message, programmingLanguage="PYTHON")
 
 
-def _dataset(place: str) -> dict[str, Any]:
-    """Namespace and name of a place: scheme and host, then the path."""
-    if "://" not in place:
-        return {"namespace": "file", "name": place}
-    parts = urlsplit(place)
-    return {"namespace": f"{parts.scheme}://{parts.netloc}", "name": parts.path.strip("/") or "/"}
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -11,6 +11,7 @@ import pytest
 from pipeline.run import commit_run
 from pipeline.sinks.inputs import uri_of, weights_of
 from pipeline.sinks.ledger import Ledger
+from pipeline.sinks.lineage import Lineage
 from pipeline.sinks.statement import statement, statement_faults, statement_path, write_statement
 from pipeline.storage import Folder
 from pipeline.verify import verify
@@ -27,7 +28,8 @@ def manifest(disk: Folder) -> Manifest:
     ledger = Ledger(disk, RUN)
     plan = plan_of(SHARDS)
     receipts = [commit_shard(ledger, shard, lost=lost) for shard, lost in zip(SHARDS, (1, 0), strict=True)]
-    return commit_run(ledger, plan, manifest_of(SHARDS, receipts))
+    with Lineage(disk, plan) as lineage:
+        return commit_run(ledger, plan, manifest_of(SHARDS, receipts), lineage)
 
 
 def test_it_names_files_job_inputs_and_times(manifest: Manifest, disk: Folder) -> None:
