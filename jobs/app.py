@@ -19,6 +19,7 @@ from jobs.plan import plan
 from jobs.replay import replay
 from jobs.report import report
 from jobs.schema import schema
+from jobs.show import show
 from jobs.status import status
 from jobs.submit import submit
 from jobs.train_gan import train_gan
@@ -38,6 +39,7 @@ VERBS: tuple[Callable[..., None], ...] = (
     replay,
     train_gan,
     report,
+    show,
 )
 
 # Typer carries a click of its own since 0.20; its usage errors are the base of BadParameter.

@@ -47,16 +47,16 @@ def write_report(out: str, *, to: str | None = None, png: str | None = None) -> 
         raise JobError(f"{folder.name}: no finished run here; `hardset generate JOB` makes one")
     content = read_content(folder, manifest, clean_pixels(lambda run: Ledger(folder, run).plan()))
     if png is not None:
-        _write(png, grid_png(content))
+        write_file(png, grid_png(content))
     html = page(content).encode()
     if to is not None:
-        return _write(to, html)
+        return write_file(to, html)
     path = f"{RUNS}/{manifest.run_id}/report.html"
     folder.write(path, html)
     return f"{folder.name.rstrip('/')}/{path}"
 
 
-def _write(file: str, data: bytes) -> str:
+def write_file(file: str, data: bytes) -> str:
     """Puts a file at a path or URL, and returns its public name."""
     place, slash, name = file.rpartition("/")
     if not name:

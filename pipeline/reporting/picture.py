@@ -39,14 +39,29 @@ class _Band:
 
 def grid_png(content: Content) -> bytes:
     """A PNG of 1144 pixels width: clean, made and amplified difference by recipe, captioned. Deterministic."""
-    bands = _bands(content)
+    return _drawn(_bands(content), content.statistics.manifest.classes, lambda draw: _title(draw, content))
+
+
+def rows_png(examples: Sequence[Example], classes: tuple[str, ...], note: str) -> bytes:
+    """A PNG of 1144 pixels width: these rows in their order, by kind, with their clean rows where there are any."""
+    bands = []
+    for kind in _BANDS:
+        mine = [example for example in examples if example.row["kind"] == kind]
+        for start in range(0, len(mine), _COLUMNS):
+            part = mine[start : start + _COLUMNS]
+            numbers = f"{start + 1} to {start + len(part)} of {counted(len(mine), 'row')}"
+            bands.append(_Band(kind, numbers, part, _lines(part)))
+    return _drawn(bands, classes, lambda draw: _head(draw, "hardset show", _plain(note, "")))
+
+
+def _drawn(bands: list[_Band], classes: tuple[str, ...], title: Callable[[ImageDraw.ImageDraw], None]) -> bytes:
     heights = [_band_height(band) for band in bands]
     canvas = Pictures.new("RGB", (WIDTH, 2 * _MARGIN + 76 + sum(heights)), "white")
     draw = ImageDraw.Draw(canvas)
-    _title(draw, content)
+    title(draw)
     top = _MARGIN + 76
     for band, height in zip(bands, heights, strict=True):
-        _draw_band(canvas, draw, band, top, content.statistics.manifest.classes)
+        _draw_band(canvas, draw, band, top, classes)
         top += height
     buffer = io.BytesIO()
     canvas.save(buffer, "PNG", optimize=True)
@@ -60,8 +75,12 @@ def _title(draw: ImageDraw.ImageDraw, content: Content) -> None:
     parts = [counted(totals.rows_out, "row"), *(f"{rows:,} {kind}" for kind, rows in sorted(statistics.kinds.items()))]
     if totals.attacked:
         parts.append(f"attack success {percent(totals.success / totals.attacked)}")
-    draw.text((_MARGIN, _MARGIN - 6), f"hardset: {name}", _INK, _font(28))
-    draw.text((_MARGIN, _MARGIN + 32), _cut(", ".join(parts), WIDTH - 2 * _MARGIN - 250, 16), _SOFT, _font(16))
+    _head(draw, f"hardset: {name}", ", ".join(parts))
+
+
+def _head(draw: ImageDraw.ImageDraw, title: str, note: str) -> None:
+    draw.text((_MARGIN, _MARGIN - 6), title, _INK, _font(28))
+    draw.text((_MARGIN, _MARGIN + 32), _cut(note, WIDTH - 2 * _MARGIN - 250, 16), _SOFT, _font(16))
     key = (("prediction is the label", _HELD), ("prediction is another class", _FALLEN))
     for line, (words, colour) in enumerate(key):
         draw.text((WIDTH - _MARGIN, _MARGIN + 12 + 20 * line), words, colour, _font(15), anchor="ra")
@@ -81,15 +100,19 @@ def _bands(content: Content) -> list[_Band]:
 
 
 def _band(recipe: RecipeStatistics, examples: list[Example]) -> _Band:
-    lines: list[tuple[str, Callable[[Example], Image | None]]] = [("stored", lambda example: example.made)]
     note = f"{recipe.tally.rows:,} rows"
-    if any(example.clean is not None for example in examples):
-        lines.insert(0, ("clean", lambda example: example.clean))
-        if recipe.kind == ADVERSARIAL:
-            lines.append(_difference_line(examples))
     if recipe.counts.attacked:
         note += f", {percent(recipe.counts.success / recipe.counts.attacked)} success"
-    return _Band(_plain(recipe_title(recipe.text), recipe.op), note, examples, lines)
+    return _Band(_plain(recipe_title(recipe.text), recipe.op), note, examples, _lines(examples))
+
+
+def _lines(examples: list[Example]) -> list[tuple[str, Callable[[Example], Image | None]]]:
+    lines: list[tuple[str, Callable[[Example], Image | None]]] = [("stored", lambda example: example.made)]
+    if any(example.clean is not None for example in examples):
+        lines.insert(0, ("clean", lambda example: example.clean))
+        if examples[0].row["kind"] == ADVERSARIAL:
+            lines.append(_difference_line(examples))
+    return lines
 
 
 def _difference_line(examples: list[Example]) -> tuple[str, Callable[[Example], Image | None]]:

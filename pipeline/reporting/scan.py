@@ -62,7 +62,7 @@ def rows_at(folder: Folder, file: DataFile, positions: Sequence[int]) -> dict[in
     return found
 
 
-class _Ranges(io.RawIOBase):
+class StoredFile(io.RawIOBase):
     """A stored file that fetches only what is asked for, so that the images are never read for their provenance."""
 
     def __init__(self, folder: Folder, file: DataFile) -> None:
@@ -91,7 +91,7 @@ class _Ranges(io.RawIOBase):
 
 def _open(folder: Folder, file: DataFile) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(_Ranges(folder, file), page_checksum_verification=True)
+        return pq.ParquetFile(StoredFile(folder, file), page_checksum_verification=True)
     except FileNotFoundError:
         raise UnreadableFileError(f"{file.path}: is missing") from None
     except (UserError, pa.ArrowException, OSError, ValueError) as error:
