@@ -21,6 +21,7 @@ from pipeline.recipes import recipe_text
 from pipeline.rows import Pixels
 from pipeline.signals import run_warnings
 from pipeline.sinks.card import write_card
+from pipeline.sinks.emission import emitting
 from pipeline.sinks.environment import versions
 from pipeline.sinks.lease import Lease, hold_lease
 from pipeline.sinks.ledger import Ledger, manifests
@@ -122,7 +123,11 @@ def generate(
     state.folder.check_writable()
     for warning in (*job_warnings(job), *check_before(job, state.plan)):
         on_warning(warning)
-    with hold_lease(state.folder, state.plan.run_id) as lease, Lineage(state.folder, state.plan) as lineage:
+    with (
+        emitting(on_warning) as send,
+        hold_lease(state.folder, state.plan.run_id) as lease,
+        Lineage(state.folder, state.plan, send) as lineage,
+    ):
         return _work_off(job, state, address, stop, on_progress, lease, lineage)
 
 
