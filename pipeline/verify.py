@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,22 +11,27 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from pipeline.bench import Bench
 from pipeline.devices import driver_device
 from pipeline.judge import distances, succeeded, verdict, within_budget
+from pipeline.record_checks import record_faults
 from pipeline.replay import newest_manifest, plan_of
+from pipeline.row_checks import Expected, Fault, row_faults
 from pipeline.signals import signal_faults
+from pipeline.sinks.parquet import read_footer
 from pipeline.sinks.png import decode_png
-from pipeline.sinks.statement import statement_faults, statement_path
 from pipeline.storage import Folder
 from pipeline.transfer import transfer_faults, transfer_of
-from schemas.digests import content_sha256, image_sha256, sha256_hex
+from schemas.digests import content_sha256, sha256_hex
 from schemas.errors import UserError
 from schemas.job import Job
 from schemas.records import DataFile, Manifest, Output
-from schemas.rows import ADVERSARIAL, COLUMNS, KINDS, arrow_schema
+from schemas.rows import ADVERSARIAL, QUARANTINE_SCHEMA, arrow_schema
 
+_UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
+"""What pyarrow raises for broken files."""
 MARGIN_TOLERANCE = 1e-3
 """Logits may differ by this between devices and thread counts; a verdict that close to zero is not called false."""
 
@@ -46,22 +51,59 @@ class Findings:
 
 
 def verify(folder: Folder, *, sample: int | None = 1000) -> Findings:
-    """Audits the newest run in `folder`. `sample`: rows to judge again; None for all, 0 for none."""
+    """Audits the newest run in `folder`. `sample`: rows to judge again; None for all, 0 for none.
+
+    Raises JobError where there is no finished run, RunError where its manifest cannot be believed.
+    """
     manifest, findings = newest_manifest(folder), Findings()
-    _check_listing(folder, manifest, findings)
-    seen: Counter[str] = Counter()
-    benches = _Benches(folder)
+    for where, what in record_faults(folder, manifest):
+        findings.add(where, what)
+    seen, benches = _Seen(folder), _Benches(folder)
     budget = _Budget(sample, manifest.totals.rows_out)
     for output in manifest.outputs:
-        for table in _check_output(folder, manifest, output, findings, seen):
-            _judge_again(benches, output, table, budget, findings)
-    for row, times in seen.items():
-        if times > 1:
-            findings.add(row, f"row id appears {times} times")
-    _check_totals(manifest, findings)
-    for fault in statement_faults(folder, manifest):
-        findings.add(statement_path(manifest.run_id), fault)
+        _check_quarantine(folder, output, findings)
+        checked = _check_output(folder, manifest, output, findings)
+        if checked is not None:
+            table, sound = checked
+            seen.add(table, output)
+            _judge_again(benches, output, table.take(budget.chosen(table["row_id"].to_pylist(), sound)), findings)
+    for where, what in seen.twice():
+        findings.add(where, what)
     return findings
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The row ids of a dataset, 8 bytes each, so that millions fit in memory."""
+
+    folder: Folder
+    _found: list[tuple[str, NDArray[np.uint64]]] = field(default_factory=list)
+
+    def add(self, table: pa.Table, output: Output) -> None:
+        """Notes the ids of a file."""
+        assert output.data is not None
+        self._found.append((output.data.path, _short(table["row_id"].to_pylist())))
+
+    def twice(self) -> Iterator[tuple[str, str]]:
+        """Rows whose id is not theirs alone: file and row, and where else it is."""
+        every = [ids for _, ids in self._found]
+        short, times = np.unique(np.concatenate(every) if every else np.zeros(0, np.uint64), return_counts=True)
+        suspects = short[times > 1]
+        places: dict[str, list[str]] = {}
+        for path, ids in self._found:
+            if len(suspects) and np.isin(ids, suspects).any():
+                names = pq.read_table(io.BytesIO(self.folder.read(path)), columns=["row_id"])["row_id"].to_pylist()
+                for i in map(int, np.flatnonzero(np.isin(ids, suspects))):
+                    places.setdefault(names[i], []).append(path)
+        for row, paths in places.items():
+            if len(paths) > 1:
+                others = " and ".join(sorted({*paths[1:]}))
+                yield f"{paths[0]} row {row}", f"its row id appears {len(paths)} times, also in {others}"
+
+
+def _short(ids: list[str | None]) -> NDArray[np.uint64]:
+    digests = (hashlib.blake2b((row or "").encode(), digest_size=8).digest() for row in ids)
+    return np.frombuffer(b"".join(digests), np.uint64)
 
 
 @dataclass(frozen=True)
@@ -87,52 +129,76 @@ class _Budget:
     sample: int | None
     rows: int
 
-    def chosen(self, ids: list[str]) -> list[int]:
-        """Positions of the chosen rows."""
+    def chosen(self, ids: list[str], sound: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Positions of the chosen rows among the `sound` ones."""
         if self.sample is None or self.sample >= self.rows:
-            return list(range(len(ids)))
+            return sound
         share = self.sample / max(1, self.rows)
-        return [i for i, row in enumerate(ids) if int(row[:8], 16) < share * 2**32]
+        return np.asarray([i for i in sound.tolist() if int(ids[i][:8], 16) < share * 2**32], np.int64)
 
 
-def _check_listing(folder: Folder, manifest: Manifest, findings: Findings) -> None:
-    runs = {output.run_id[:8] for output in manifest.outputs}
-    listed = {f.path for o in manifest.outputs for f in (o.data, o.quarantine) if f is not None}
-    for path in (*folder.list("data"), *folder.list("quarantine")):
-        run8 = path.split("/")[1][:8]
-        if path not in listed and run8 == manifest.run_id[:8] and run8 in runs:
-            findings.add(path, "no receipt lists this file")
-
-
-def _check_output(
-    folder: Folder, manifest: Manifest, output: Output, findings: Findings, seen: Counter[str]
-) -> Iterator[pa.Table]:
-    if output.quarantine is not None:
-        data = _read(folder, output.quarantine, findings)
-        if data is not None and pq.ParquetFile(io.BytesIO(data)).metadata.num_rows != output.counts.quarantined:
-            findings.add(output.quarantine.path, "holds another number of rows than the manifest says")
-    if output.data is None:
+def _check_quarantine(folder: Folder, output: Output, findings: Findings) -> None:
+    if output.quarantine is None:
+        if output.counts.quarantined:
+            findings.add(f"shard {output.index}", "has quarantined rows but no quarantine file")
         return
-    path, data = output.data.path, _read(folder, output.data, findings)
+    path, data = output.quarantine.path, _read(folder, output.quarantine, findings)
     if data is None:
         return
     try:
         table = pq.read_table(io.BytesIO(data), page_checksum_verification=True)
-    except (pa.ArrowException, OSError) as error:
-        findings.add(path, f"cannot be read: {' '.join(str(error).split())[:200]}")
+    except _UNREADABLE as error:
+        findings.add(path, f"cannot be read: {_told(error)}")
         return
+    if not table.schema.equals(QUARANTINE_SCHEMA):
+        findings.add(path, "has another schema than quarantine files")
+    if table.num_rows != output.counts.quarantined:
+        findings.add(path, f"holds {table.num_rows} rows; the manifest says {output.counts.quarantined}")
+
+
+def _check_output(
+    folder: Folder, manifest: Manifest, output: Output, findings: Findings
+) -> tuple[pa.Table, NDArray[np.int64]] | None:
+    """The table of a data file and the positions of its rows without fault; None where there is no such table."""
+    if output.data is None:
+        if output.counts.rows_out:
+            findings.add(f"shard {output.index}", f"has no data file, but {output.counts.rows_out} rows are counted")
+        return None
+    path, data = output.data.path, _read(folder, output.data, findings)
+    if data is None:
+        return None
+    try:
+        table = pq.read_table(io.BytesIO(data), page_checksum_verification=True)
+    except _UNREADABLE as error:
+        findings.add(path, f"cannot be read: {_told(error)}")
+        return None
     findings.files += 1
     if not table.schema.equals(arrow_schema(manifest.classes)):
         findings.add(path, "has another schema than the row contract")
-        return
+        return None
+    findings.rows += table.num_rows
     if table.num_rows != output.counts.rows_out:
         findings.add(path, f"holds {table.num_rows} rows; the manifest says {output.counts.rows_out}")
-    _check_rows(path, table, output, findings)
-    for at, fault in signal_faults(table, output.counts):
-        findings.add(path if at is None else f"{path} row {table['row_id'][at]}", fault)
-    seen.update(table.column("row_id").to_pylist())
-    findings.rows += table.num_rows
-    yield table
+    bad = set()
+    for at, fault in _faults(data, table, manifest, output):
+        findings.add(path if at is None else f"{path} row {table['row_id'][at].as_py() or at}", fault)
+        bad.add(at)
+    return table, np.asarray([i for i in range(table.num_rows) if i not in bad], np.int64)
+
+
+def _faults(data: bytes, table: pa.Table, manifest: Manifest, output: Output) -> Iterator[Fault]:
+    footer = read_footer(data)
+    for name, wanted in (("shard_key", output.key), ("run_id", output.run_id)):
+        if footer.get(name, wanted) != wanted:
+            yield None, f"its footer says {name} {footer[name]}; the manifest has {wanted}"
+    pairs = zip(table["row_id"].to_pylist(), table["image_sha256"].to_pylist(), strict=True)
+    if content_sha256((row or "", image or "") for row, image in pairs) != output.content_sha256:
+        yield None, "its rows are not those the manifest was written for"
+    expected = Expected(output, manifest.image, len(manifest.classes), manifest.job["seed"], manifest.recipes)
+    found = list(row_faults(table, expected))
+    yield from found
+    if not found:
+        yield from signal_faults(table, output.counts)
 
 
 def _read(folder: Folder, file: DataFile, findings: Findings) -> bytes | None:
@@ -141,39 +207,22 @@ def _read(folder: Folder, file: DataFile, findings: Findings) -> bytes | None:
     except (OSError, UserError):
         findings.add(file.path, "is missing")
         return None
-    if sha256_hex(data) != file.sha256:
+    if sha256_hex(data) != file.sha256 or len(data) != file.bytes:
         findings.add(file.path, "its SHA-256 is not the one in the manifest")
     return data
 
 
-def _check_rows(path: str, table: pa.Table, output: Output, findings: Findings) -> None:
-    kinds = table.column("kind").to_pylist()
-    for column in COLUMNS:
-        if column.name.endswith("pred") or column.name in ("margin", "confidence", "verify_id"):
-            continue
-        for i in map(int, np.flatnonzero(table.column(column.name).is_null().to_numpy())):
-            if kinds[i] not in KINDS or column.required_of(kinds[i]):
-                findings.add(f"{path} row {i}", f"{column.name} is empty")
-    ids, digests = table.column("row_id").to_pylist(), table.column("image_sha256").to_pylist()
-    for i, image in enumerate(table.column("image").to_pylist()):
-        try:
-            actual = image_sha256(decode_png(image["bytes"]))
-        except (OSError, ValueError, SyntaxError) as error:
-            findings.add(f"{path} row {ids[i]}", f"its image cannot be decoded: {error}")
-            continue
-        if actual != digests[i]:
-            findings.add(f"{path} row {ids[i]}", "image_sha256 does not match the image")
-    if content_sha256(zip(ids, digests, strict=True)) != output.content_sha256:
-        findings.add(path, "its rows are not those the manifest was written for")
+def _told(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
-def _judge_again(benches: _Benches, output: Output, table: pa.Table, budget: _Budget, findings: Findings) -> None:
-    chosen = budget.chosen(table.column("row_id").to_pylist())
-    if not chosen or table.column("kind")[0].as_py() != ADVERSARIAL:
+def _judge_again(benches: _Benches, output: Output, table: pa.Table, findings: Findings) -> None:
+    """Judges the rows of `table` again, which lie in the file of `output`."""
+    if not table.num_rows or table["kind"][0].as_py() != ADVERSARIAL:
         return
     assert output.data is not None
     bench = benches.of(output.run_id)
-    rows = table.take(chosen).to_pylist()
+    rows = table.to_pylist()
     clean = _clean_rows(bench, output, rows, findings)
     kept = [row for row in rows if row["row_id"] in clean]
     if kept:
@@ -193,7 +242,9 @@ def _clean_rows(
     for row in rows:
         at = place.get(row["source_key"])
         if at is None or source.sha256[at] != row["source_sha256"]:
-            findings.add(f"row {row['row_id']}", f"its source row {row['source_key']} is gone or has changed")
+            assert output.data is not None
+            where = f"{output.data.path} row {row['row_id']}"
+            findings.add(where, f"its source row {row['source_key']} is gone or has changed")
         else:
             clean[row["row_id"]] = source.pixels[at]
     return clean
@@ -229,14 +280,3 @@ def _compare(path: str, bench: Bench, rows: list[dict[str, Any]], clean: Any, fi
     for i, what in transfer_faults(transfer, rows, MARGIN_TOLERANCE):
         findings.add(f"{path} row {rows[i]['row_id']}", what)
     findings.rejudged += len(rows)
-
-
-def _check_totals(manifest: Manifest, findings: Findings) -> None:
-    for output in manifest.outputs:
-        counts = output.counts
-        if counts.expected != counts.rows_out + counts.quarantined + counts.dropped:
-            findings.add(
-                f"shard {output.index}", "rows in times variants is not rows out plus quarantined plus dropped"
-            )
-    if manifest.failures:
-        findings.add("manifest", f"{len(manifest.failures)} shards failed; the run is incomplete")
