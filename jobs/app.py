@@ -16,6 +16,7 @@ from jobs.demo import demo
 from jobs.generate import generate
 from jobs.init import init
 from jobs.plan import plan
+from jobs.publish import publish
 from jobs.replay import replay
 from jobs.report import report
 from jobs.schema import schema
@@ -40,6 +41,7 @@ VERBS: tuple[Callable[..., None], ...] = (
     train_gan,
     report,
     show,
+    publish,
 )
 
 # Typer carries a click of its own since 0.20; its usage errors are the base of BadParameter.

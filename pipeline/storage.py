@@ -56,6 +56,11 @@ class Folder:
     def __repr__(self) -> str:
         return f"Folder({self.name!r})"
 
+    @property
+    def place(self) -> str:
+        """Where it is, for libraries that do not know fsspec: an absolute path on a disk, else the URL."""
+        return str(self._store.root.resolve()) if isinstance(self._store, LocalStore) else self.url.rstrip("/")
+
     def read(self, path: str) -> bytes:
         """The bytes of a file. Raises FileNotFoundError where there is none."""
         with self._refusals("read", path, passing=FileNotFoundError):
