@@ -13,6 +13,7 @@ import typer
 from jobs.attacks import attacks
 from jobs.console import Exit, errors
 from jobs.demo import demo
+from jobs.diff import diff
 from jobs.generate import generate
 from jobs.init import init
 from jobs.plan import plan
@@ -41,6 +42,7 @@ VERBS: tuple[Callable[..., None], ...] = (
     train_gan,
     report,
     show,
+    diff,
     publish,
 )
 

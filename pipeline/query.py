@@ -56,7 +56,7 @@ def find(folder: Folder, manifest: Manifest, *, where: str | None, limit: int, c
     Raises JobError where `where` is no condition on the rows or DuckDB is missing, RunError where a file cannot be
     read.
     """
-    duckdb = _duckdb()
+    duckdb = duckdb_library()
     with tables(rows=(folder, manifest)) as connection:
         try:
             # A relation takes one expression: no second statement, no clause behind it.
@@ -78,7 +78,7 @@ def tables(**named: tuple[Folder, Manifest]) -> Iterator[Any]:
 
     Raises JobError where DuckDB is missing.
     """
-    duckdb = _duckdb()
+    duckdb = duckdb_library()
     with duckdb.connect(":memory:", config=_SETTINGS) as connection:
         for name, (folder, manifest) in named.items():
             connection.register(name, _dataset(folder, manifest))
@@ -139,7 +139,8 @@ def _unreadable(folder: Folder, error: UnreadableFileError) -> RunError:
     return RunError(f"{folder.name}: {error}; `hardset verify` names every fault")
 
 
-def _duckdb() -> Any:
+def duckdb_library() -> Any:
+    """The module. Raises JobError where it is not installed."""
     try:
         import duckdb  # noqa: PLC0415
     except ImportError:
