@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,11 +92,12 @@ def _catalogue(name: str, folder: Folder) -> Iterator[Any]:
     log.setLevel(logging.ERROR)  # it warns of every file that image bytes have no statistics, as is meant
     # fsspec finds the credentials and endpoint that the dataset was written with.
     settings = {"py-io-impl": "pyiceberg.io.fsspec.FsspecFileIO"} if "://" in folder.place else {}
-    catalogue = load_catalog("hardset", uri=name, **settings) if "://" in name else load_catalog(name, **settings)
     try:
-        yield catalogue
+        with closing(
+            load_catalog("hardset", uri=name, **settings) if "://" in name else load_catalog(name, **settings)
+        ) as catalogue:
+            yield catalogue
     finally:
-        catalogue.close()
         log.setLevel(level)
 
 

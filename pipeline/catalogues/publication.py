@@ -44,8 +44,8 @@ def run_to_publish(folder: Folder) -> Manifest:
         raise JobError(f"{folder.name}: no finished run here; `hardset generate JOB` makes one")
     if manifest.status != "complete":
         raise RunError(
-            f"{folder.name}: {len(manifest.failures)} shards of run {manifest.run_id} failed; start the job again to "
-            "make them, then publish"
+            f"{folder.name}: run {manifest.run_id} lacks shards that failed; start the job again to make them, "
+            "then publish"
         )
     if not data_files(manifest):
         raise RunError(f"{folder.name}: run {manifest.run_id} has no row to publish")
