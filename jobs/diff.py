@@ -13,7 +13,7 @@ from rich.text import Text
 from jobs.console import AsJson, console, count, give, say
 from pipeline.difference import STATES, Difference, Figures, compare
 from pipeline.replay import newest_manifest
-from pipeline.reporting.wording import class_name, percent
+from pipeline.reporting.wording import class_name, percent, public_text
 from pipeline.storage import Folder
 from schemas.records import Manifest
 
@@ -42,7 +42,7 @@ def diff(
     found = compare((folders["A"], runs["A"]), (folders["B"], runs["B"]), examples=examples)
     for side, folder in folders.items():
         say(f"{side}: {folder.name}, run {runs[side].run_id[:8]}, {count(runs[side].totals.rows_out, 'row')}")
-    if runs["A"].models.get("victim") != runs["B"].models.get("victim"):
+    if len({run.models.get("victim") for run in runs.values()} - {None}) == 2:
         say("The models under attack have other weights, so that row ids of attacks differ")
     _say_rows(found, runs)
     console.print(_table(found))
@@ -57,7 +57,7 @@ def _say_rows(found: Difference, runs: dict[str, Manifest]) -> None:
             say(f"  {count(found.rows[state], 'row')} {_SAID[state]}")
         classes = runs["A" if state == "gone" else "B"].classes
         for row in found.examples.get(state, ()):
-            say(f"    {row['row_id']} {row['op']}, label {class_name(classes, row['label'])}")
+            say(f"    {row['row_id']} {row['op']}, label {public_text(class_name(classes, row['label']))}")
 
 
 def _table(found: Difference) -> Table:

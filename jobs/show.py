@@ -15,7 +15,7 @@ from pipeline.query import NAMES, Found, examples, find
 from pipeline.replay import newest_manifest
 from pipeline.reporting.clean import clean_pixels
 from pipeline.reporting.picture import rows_png
-from pipeline.reporting.wording import class_name, eps_of_row, number
+from pipeline.reporting.wording import class_name, eps_of_row, number, public_text
 from pipeline.sinks.ledger import Ledger
 from pipeline.storage import Folder, public_name
 from schemas.errors import JobError
@@ -100,12 +100,12 @@ def _value(row: dict[str, Any], name: str, classes: tuple[str, ...]) -> str:
     if value is None:
         return "-"
     if name in _CLASSES:
-        return class_name(classes, value)
+        return public_text(class_name(classes, value))
     if name == "eps" and row["norm"]:
         return eps_of_row(value, row["norm"])
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return number(value) if isinstance(value, float) else str(value)
+    return number(value) if isinstance(value, float) else public_text(str(value))
 
 
 def _shown(found: Found) -> str:

@@ -68,7 +68,8 @@ def find(folder: Folder, manifest: Manifest, *, where: str | None, limit: int, c
             quoted = ", ".join(f'"{name}"' for name in columns)
             return Found(chosen.select(quoted).limit(limit).to_arrow_table().to_pylist(), matching)
         except duckdb.Error as error:
-            check_readable(folder, manifest)
+            if not isinstance(error, duckdb.DataError):  # those are a value's, such as a failed cast
+                check_readable(folder, manifest)
             raise _refused(error) from error
 
 

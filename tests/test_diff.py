@@ -53,6 +53,7 @@ def test_a_dataset_is_itself(a: Path) -> None:
     said = last_json(done)
     assert done.returncode == 0
     assert "They hold the same rows" in done.stdout
+    assert "other weights" not in done.stdout
     assert said["status"] == "same"
     assert said["rows"] == {"added": 0, "gone": 0, "changed": 0, "judged": 0, "same": 240}
     assert all(line["a"] == line["b"] for line in said["recipes"])
@@ -113,8 +114,12 @@ def test_changed_pixels_and_verdicts_are_told_apart(a: Path, tmp_path: Path) -> 
     pq.write_table(table, copy / first.data.path)
     data = first.data.model_copy(update={"bytes": (copy / first.data.path).stat().st_size})
     outputs = (first.model_copy(update={"data": data}), *others)
-    Ledger(folder, manifest.run_id).write_manifest(manifest.model_copy(update={"outputs": outputs}))
-    said = last_json(hardset("diff", a, copy, "--json"))
+    Ledger(folder, manifest.run_id).write_manifest(
+        manifest.model_copy(update={"outputs": outputs, "models": {"victim": "0" * 64}})
+    )
+    done = hardset("diff", a, copy, "--json")
+    said = last_json(done)
+    assert "other weights" in done.stdout
     assert said["rows"] == {"added": 0, "gone": 0, "changed": 2, "judged": 2, "same": 236}
     named = table["row_id"].to_pylist()
     assert [row["row_id"] for row in said["examples"]["changed"]] == sorted([named[3], named[5]])

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from jobs.show import _value
 from pipeline.query import NAMES, data_files, find
 from pipeline.replay import newest_manifest
 from pipeline.reporting.scan import StoredFile
@@ -188,6 +189,11 @@ def test_any_store_will_do(weights: dict[str, str]) -> None:
     assert done["matching"] > 0
     assert Folder("memory://show").read("grid.png").startswith(b"\x89PNG")
     assert len(data_files(newest_manifest(Folder(url)))) > 1
+
+
+def test_texts_of_rows_cannot_steer_a_terminal() -> None:
+    assert "\x1b" not in _value({"params": "\x1b[2J"}, "params", ())
+    assert "\x1b" not in _value({"label": 0}, "label", ("\x1b]0;title\x07",))
 
 
 def test_without_duckdb_the_extra_is_named(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
