@@ -14,6 +14,7 @@ from jobs.attacks import attacks
 from jobs.console import Exit, errors
 from jobs.demo import demo
 from jobs.diff import diff
+from jobs.explain import explain
 from jobs.generate import generate
 from jobs.init import init
 from jobs.plan import plan
@@ -39,6 +40,7 @@ VERBS: tuple[Callable[..., None], ...] = (
     status,
     verify,
     replay,
+    explain,
     train_gan,
     report,
     show,

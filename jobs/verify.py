@@ -18,14 +18,18 @@ def verify(
     out: OutputFolder,
     sample: Annotated[int, typer.Option(min=0, help="Adversarial rows to judge again; 0 needs no model.")] = 1000,
     every: Annotated[bool, typer.Option("--all", help="Judge every adversarial row again.")] = False,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="SOURCE", help="Decode every source row at SOURCE again and compare source_sha256."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check the newest run in OUT: digests, page checksums, schema, images, budgets and verdicts.
+    """Check the newest run in OUT: records, digests, page checksums, schema, images, budgets and verdicts.
 
     Reads the dataset, and for rows judged again the source and the weights; writes nothing. Returns 0 when nothing is
     wrong and 1 with every fault named.
     """
-    findings = audit(Folder(out), sample=None if every else sample)
+    findings = audit(Folder(out), sample=None if every else sample, against=against)
     report(findings)
     give(
         {"status": "failed" if findings.faults else "verified", "files": findings.files, "rows": findings.rows}

@@ -63,6 +63,7 @@ def provenance_columns(
         "source_index": rows.indices[made.parents],
         "source_key": keys,
         "source_sha256": parents_sha256 if from_source else None,
+        "parent_row_id": [rows.row_ids[parent] for parent in made.parents] if rows.row_ids else None,
         "run_id": [bench.plan.run_id] * count,
         "recipe_id": [this] * count,
         "op": [recipe.op] * count,

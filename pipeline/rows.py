@@ -51,6 +51,8 @@ class CleanRows:
     """Positions inside the source file; of samples their numbers."""
     sha256: tuple[str, ...] = ()
     """Digest of each row's pixels; empty for samples."""
+    row_ids: tuple[str | None, ...] = ()
+    """Row ids of rows that an earlier run made; empty where there are none."""
 
     def __len__(self) -> int:
         return len(self.keys)

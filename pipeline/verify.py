@@ -22,6 +22,7 @@ from pipeline.row_checks import Expected, Fault, row_faults
 from pipeline.signals import signal_faults
 from pipeline.sinks.parquet import read_footer
 from pipeline.sinks.png import decode_png
+from pipeline.source_checks import moved, source_faults
 from pipeline.storage import Folder
 from pipeline.transfer import transfer_faults, transfer_of
 from schemas.digests import content_sha256, sha256_hex
@@ -50,15 +51,16 @@ class Findings:
         self.faults.append(f"{where}: {what}")
 
 
-def verify(folder: Folder, *, sample: int | None = 1000) -> Findings:
-    """Audits the newest run in `folder`. `sample`: rows to judge again; None for all, 0 for none.
+def verify(folder: Folder, *, sample: int | None = 1000, against: str | None = None) -> Findings:
+    """Audits the newest run in `folder`.
 
-    Raises JobError where there is no finished run, RunError where its manifest cannot be believed.
+    `sample`: rows to judge again; None for all, 0 for none. `against`: where the source lies now, to hold all rows
+    against it. Raises JobError where there is no finished run, RunError where its manifest cannot be believed.
     """
     manifest, findings = newest_manifest(folder), Findings()
     for where, what in record_faults(folder, manifest):
         findings.add(where, what)
-    seen, benches = _Seen(folder), _Benches(folder)
+    seen, benches = _Seen(folder), _Benches(folder, against)
     budget = _Budget(sample, manifest.totals.rows_out)
     for output in manifest.outputs:
         _check_quarantine(folder, output, findings)
@@ -68,6 +70,8 @@ def verify(folder: Folder, *, sample: int | None = 1000) -> Findings:
             seen.add(table, output)
             _judge_again(benches, output, table.take(budget.chosen(table["row_id"].to_pylist(), sound)), findings)
     for where, what in seen.twice():
+        findings.add(where, what)
+    for where, what in source_faults(folder, manifest, against) if against is not None else ():
         findings.add(where, what)
     return findings
 
@@ -111,6 +115,8 @@ class _Benches:
     """The tools that made each run's shards, built once per run."""
 
     folder: Folder
+    source: str | None
+    """Where the source lies now; None: where the job says."""
     _built: dict[str, Bench] = field(default_factory=dict)
 
     def of(self, run_id: str) -> Bench:
@@ -118,6 +124,8 @@ class _Benches:
         if run_id not in self._built:
             plan = plan_of(self.folder, run_id)
             job = Job.model_validate(plan.job)
+            if self.source is not None:
+                job = job.model_copy(update={"source": moved(job.source, self.source)})
             self._built[run_id] = Bench(job, plan, driver_device(job))
         return self._built[run_id]
 
@@ -145,10 +153,8 @@ def _check_quarantine(folder: Folder, output: Output, findings: Findings) -> Non
     path, data = output.quarantine.path, _read(folder, output.quarantine, findings)
     if data is None:
         return
-    try:
-        table = pq.read_table(io.BytesIO(data), page_checksum_verification=True)
-    except _UNREADABLE as error:
-        findings.add(path, f"cannot be read: {_told(error)}")
+    table = _table(path, data, findings)
+    if table is None:
         return
     if not table.schema.equals(QUARANTINE_SCHEMA):
         findings.add(path, "has another schema than quarantine files")
@@ -167,10 +173,8 @@ def _check_output(
     path, data = output.data.path, _read(folder, output.data, findings)
     if data is None:
         return None
-    try:
-        table = pq.read_table(io.BytesIO(data), page_checksum_verification=True)
-    except _UNREADABLE as error:
-        findings.add(path, f"cannot be read: {_told(error)}")
+    table = _table(path, data, findings)
+    if table is None:
         return None
     findings.files += 1
     if not table.schema.equals(arrow_schema(manifest.classes)):
@@ -212,6 +216,15 @@ def _read(folder: Folder, file: DataFile, findings: Findings) -> bytes | None:
     return data
 
 
+def _table(path: str, data: bytes, findings: Findings) -> pa.Table | None:
+    try:
+        # Not read_table, which takes milliseconds more for each file.
+        return pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True).read()
+    except _UNREADABLE as error:
+        findings.add(path, f"cannot be read: {_told(error)}")
+        return None
+
+
 def _told(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
@@ -236,13 +249,19 @@ def _clean_rows(
     plan = bench.plan
     shard = next(shard for shard in plan.shards if shard.key == output.key)
     assert shard.range is not None
-    source, _ = bench.source.read(plan.ranges[shard.range], plan.image, len(plan.classes))
+    assert output.data is not None
+    try:
+        source, _ = bench.source.read(plan.ranges[shard.range], plan.image, len(plan.classes))
+    except (UserError, OSError) as error:
+        findings.add(
+            output.data.path, f"its rows cannot be judged again, as their source cannot be read: {_told(error)}"
+        )
+        return {}
     place = {key: i for i, key in enumerate(source.keys)}
     clean = {}
     for row in rows:
         at = place.get(row["source_key"])
         if at is None or source.sha256[at] != row["source_sha256"]:
-            assert output.data is not None
             where = f"{output.data.path} row {row['row_id']}"
             findings.add(where, f"its source row {row['source_key']} is gone or has changed")
         else:

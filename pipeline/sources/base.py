@@ -56,6 +56,8 @@ class RawRow:
     """Position inside the source file; 0 where each file is one row."""
     label: int | None
     image: bytes | NDArray[np.uint8] | RowError
+    row_id: str | None = None
+    """Of a row that hardset made."""
 
 
 def narrowed(source_range: records.SourceRange, start: int, stop: int) -> records.SourceRange:

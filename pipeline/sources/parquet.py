@@ -25,6 +25,7 @@ from schemas.sources import ParquetSource
 
 _ROWS_AT_ONCE = 64
 _BUFFER = 4 << 20
+_FOOTER_KEY, _ROW_ID = b"hardset", "row_id"  # in files that hardset made
 _BINARY = (pa.types.is_binary, pa.types.is_large_binary)
 
 
@@ -81,24 +82,28 @@ class ParquetReader(RowFiles):
                 end = begin + parquet.metadata.row_group(group).num_rows
                 start, stop = max(begin, source_range.start), min(end, source_range.stop)
                 if start < stop:
-                    for row, label, image in self._group_rows(opened, parquet, group, start - begin, stop - begin):
-                        yield RawRow(f"{name}#{begin + row}", begin + row, label, image)
+                    rows = self._group_rows(opened, parquet, group, start - begin, stop - begin)
+                    for row, label, image, row_id in rows:
+                        yield RawRow(f"{name}#{begin + row}", begin + row, label, image, row_id)
                 begin = end
 
     def _group_rows(
         self, opened: _Opened, parquet: pq.ParquetFile, group: int, start: int, stop: int
-    ) -> Iterator[tuple[int, int | None, bytes | RowError]]:
-        """(row, label, image) of rows `start` to `stop` of a row group. Stops decoding where the slice ends."""
+    ) -> Iterator[tuple[int, int | None, bytes | RowError, str | None]]:
+        """(row, label, image, row id) of rows `start` to `stop` of a row group. Stops decoding where the slice ends."""
         row = 0
         columns = [self.spec.image, self.spec.label]
+        if made_here := _FOOTER_KEY in (parquet.metadata.metadata or {}):
+            columns.append(_ROW_ID)
         try:
             for batch in parquet.iter_batches(_ROWS_AT_ONCE, row_groups=[group], columns=columns, use_threads=False):
                 first, last = max(start, row), min(stop, row + len(batch))
                 if first < last:
                     part = batch.slice(first - row, last - first)
                     labels, images = part[self.spec.label].to_pylist(), part[self.spec.image].to_pylist()
-                    for offset, (label, image) in enumerate(zip(labels, images, strict=True)):
-                        yield first + offset, label, _image_bytes(image)
+                    ids = part[_ROW_ID].to_pylist() if made_here else [None] * len(part)
+                    for offset, (label, image, row_id) in enumerate(zip(labels, images, ids, strict=True)):
+                        yield first + offset, label, _image_bytes(image), row_id
                 row += len(batch)
                 if row >= stop:
                     return
@@ -106,7 +111,7 @@ class ParquetReader(RowFiles):
             if opened.fault is not None:
                 raise opened.fault from None
             fault = UnreadableImageError(f"row group {group} is corrupt: {error}")
-            yield from ((left, 0, fault) for left in range(max(start, row), stop))
+            yield from ((left, 0, fault, None) for left in range(max(start, row), stop))
 
 
 class _Opened:
