@@ -17,12 +17,14 @@ import requests
 from ray.exceptions import AuthenticationError as RayAuthenticationError
 from ray.job_submission import JobSubmissionClient
 
+from pipeline.sinks.facets import NAMESPACE, PARENT, ROOT
 from pipeline.storage import public_name
 from schemas.errors import JobError, RunError
 
 TIMEOUT_S = 30.0
 """Limit of one request. Ray's own client waits for ever where packets are dropped (Ray 2.60)."""
-
+LINEAGE_VARIABLES = (PARENT, ROOT, NAMESPACE)
+"""What of this process's environment goes with a submitted job; they name runs and hold no secret."""
 
 _CHATTY = (
     "ray.dashboard.modules.job.sdk",
@@ -122,12 +124,13 @@ class Client:
             return str(self.ray.get_job_logs(submission_id))
 
     def submit(self, submission_id: str, entrypoint: str, folder: str, metadata: dict[str, str]) -> None:
-        """Submits a job that runs in a copy of `folder`."""
+        """Submits a job that runs in a copy of `folder`, as a step of the OpenLineage run that this process is in."""
+        lineage = {name: os.environ[name] for name in LINEAGE_VARIABLES if name in os.environ}
         with self._sentences():
             self.ray.submit_job(
                 entrypoint=entrypoint,
                 submission_id=submission_id,
-                runtime_env={"working_dir": folder},
+                runtime_env={"working_dir": folder} | ({"env_vars": lineage} if lineage else {}),
                 metadata=metadata,
             )
 

@@ -103,6 +103,8 @@ class Output(Spec):
     """all: resisting rows are stored as such; success: only adversarial rows that succeed are."""
     shard_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 2048
     """Most source rows in a shard, the unit of work and retry."""
+    license: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """Licence of the dataset for its card, such as cc-by-4.0; those of source and models carry over. Unset: unknown."""
 
 
 class Run(Spec):

@@ -131,11 +131,16 @@ def run(client: Client, job: Job, entrypoint: str) -> tuple[Any, str]:
     return follow(client, submission.id, show=shown.append, poll_s=0.1), "".join(shown)
 
 
-def test_a_success_ships_the_resolved_job_and_brings_back_the_result(client: Client) -> None:
-    outcome, log = run(client, job_of("ok"), "cat job.yaml; echo '{\"rows\": 3}'")
+def test_a_success_ships_the_resolved_job_and_brings_back_the_result(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENLINEAGE_PARENT_ID", "airflow/dag.task/run")
+    monkeypatch.setenv("OPENLINEAGE_API_KEY", "secret-of-here")
+    outcome, log = run(client, job_of("ok"), "cat job.yaml; env | grep OPENLINEAGE_; echo '{\"rows\": 3}'")
     assert (outcome.status, outcome.exit_code, outcome.result) == ("SUCCEEDED", Exit.DONE, {"rows": 3})
     # The resolved job: defaults that the file left out are there.
     assert "shard_rows: 2048" in log and "name: ok" in log
+    assert "OPENLINEAGE_PARENT_ID=airflow/dag.task/run" in log and "secret-of-here" not in log
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,9 @@ from typing import Any
 
 import yaml
 
+from pipeline.models.loading import VICTIM
 from pipeline.sinks.croissant import croissant
+from pipeline.sinks.inputs import networks_of
 from pipeline.storage import Folder
 from schemas.records import Counts, DataFile, Manifest
 from schemas.rows import card_features
@@ -59,6 +61,7 @@ def patterns(listed: Iterable[str], present: Sequence[str]) -> list[str]:
 def _head(manifest: Manifest, files: dict[str, list[str]], lost: list[str]) -> str:
     head: dict[str, Any] = {
         "pretty_name": manifest.job["name"],
+        "license": _license(manifest) or "unknown",
         "task_categories": ["image-classification"],
         "tags": ["hardset", "adversarial-examples", "robustness"],
     }
@@ -81,8 +84,10 @@ def _body(folder: Folder, manifest: Manifest) -> str:
         *_warnings(manifest),
         "## Recipes\n\n" + _recipes(manifest),
         "## Models\n\n" + _models(manifest),
+        "## Intended use\n\n" + _USE,
         "## How to load\n\n" + _LOADING.format(folder="path/to/this/folder", first=_first(manifest)),
         "## Limits\n\n" + _LIMITS,
+        "## Licence\n\n" + (f"{_license(manifest)}. " if _license(manifest) else _UNLICENSED) + _INHERITED,
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -112,9 +117,7 @@ def _warnings(manifest: Manifest) -> list[str]:
 
 
 def _recipes(manifest: Manifest) -> str:
-    counts: dict[int, Counts] = defaultdict(Counts)
-    for output in manifest.outputs:
-        counts[output.recipe] += output.counts
+    counts = _counts(manifest)
     lines = ["| recipe | settings | rows | fooled | of attacked | quarantined |", "|---|---|---:|---:|---:|---:|"]
     for position, recipe in enumerate(manifest.job.get("recipes", [])):
         these = counts[position]
@@ -125,6 +128,19 @@ def _recipes(manifest: Manifest) -> str:
             f"| {name} | {settings} | {these.rows_out:,} | {share} | {these.attacked:,} | {these.quarantined:,} |"
         )
     return "\n".join(lines)
+
+
+def _counts(manifest: Manifest) -> list[Counts]:
+    """What became of the rows, by recipe."""
+    counts = [Counts() for _ in manifest.job.get("recipes", [])]
+    for output in manifest.outputs:
+        counts[output.recipe] += output.counts
+    return counts
+
+
+def _license(manifest: Manifest) -> str | None:
+    name: str | None = manifest.job.get("output", {}).get("license")
+    return name
 
 
 _NEUTRAL = {"restarts": 1, "eot": 1, "misclassified": "attack", "momentum": 0, "nesterov": False}
@@ -156,8 +172,27 @@ def _range(value: Any) -> str:
 def _models(manifest: Manifest) -> str:
     if not manifest.models:
         return "None: no row was made against a model."
-    lines = ["| role | SHA-256 of the weights |", "|---|---|"]
-    return "\n".join([*lines, *(f"| {role} | `{sha256}` |" for role, sha256 in sorted(manifest.models.items()))])
+    lines = ["| role | model | SHA-256 of the weights |", "|---|---|---|"]
+    for role, network, sha256 in networks_of(manifest.job, manifest.models):
+        members = len(network.get("members", ()))
+        name = network.get("factory") or (network.get("weights") or "-").rpartition("/")[2]
+        name += f" and {members} more" if role == VICTIM and members else ""
+        lines.append(f"| {role} | {name} | `{sha256}` |")
+    return "\n".join([*lines, *_accuracies(manifest)])
+
+
+def _accuracies(manifest: Manifest) -> list[str]:
+    """A table of the victim's accuracy by attack; nothing where no untargeted attack made a row."""
+    lines = []
+    for position, (recipe, counts) in enumerate(zip(manifest.job["recipes"], _counts(manifest), strict=True), 1):
+        judged = counts.rows_out + counts.dropped
+        if recipe["kind"] == "attack" and recipe.get("target") is None and judged:
+            clean, attacked = counts.attacked / judged, (counts.attacked - counts.success) / judged
+            lines.append(f"| {position}. {recipe['name']} | {judged:,} | {clean:.1%} | {attacked:.1%} |")
+    if not lines:
+        return []
+    head = "| attack | rows judged | clean accuracy | accuracy under the attack |\n|---|---:|---:|---:|"
+    return ["", "The model under attack, on the clean rows and on what each attack stored of them:", "", head, *lines]
 
 
 def _first(manifest: Manifest) -> str:
@@ -182,4 +217,12 @@ _LIMITS = """* "Fooled" is a verdict in float32 on the stored 8-bit pixels, for 
   counted over attacked rows, which the model had right before (for targeted attacks: all rows).
 * A share of fooled rows is no robust accuracy: that takes a fresh attack on the model in question.
 * The label of a generated row is the class that was asked for; nobody has looked at the image.
-* The licences of the source images and of the models carry over to the rows."""
+* The accuracy under an attack is that of this attack at this budget: a stronger one may leave less.
+* Rows are those of the source, with its biases and its wrong labels."""
+
+_USE = """* Training classifiers that withstand such rows: mix them with clean rows of the source and keep the labels.
+* Testing the model above, and finding the rows it fails on (`margin`, `success`).
+* Not for claims about other models, and not for deceiving systems that people rely on."""
+
+_UNLICENSED = "Not stated: set `output.license` in the job file. "
+_INHERITED = "The licences of the source images and of the models carry over to the rows."

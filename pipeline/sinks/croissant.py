@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline.sinks.inputs import source_uri, uri_of, weights_of
 from schemas.records import DataFile, Manifest
 from schemas.rows import COLUMNS, IMAGE, Column
 
@@ -37,10 +38,11 @@ _PROVENANCE = {"source_key": "prov:wasDerivedFrom", "run_id": "prov:wasGenerated
 def croissant(manifest: Manifest, patterns: Sequence[str]) -> dict[str, Any]:
     """The JSON-LD document. `patterns`: globs or names of the data files, relative to the dataset folder.
 
-    The data set's licence and creator are not known here and are left to the publisher.
+    The licence is the job's, where it names one; creator and URL are left to the publisher.
     """
     name = manifest.job["name"]
-    files = [output.data for output in manifest.outputs if output.data is not None]
+    files = [(output.data, output.run_id) for output in manifest.outputs if output.data is not None]
+    license_name = manifest.job.get("output", {}).get("license")
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -48,24 +50,45 @@ def croissant(manifest: Manifest, patterns: Sequence[str]) -> dict[str, Any]:
         "name": name,
         "description": f"Hardened image training set {name}: {manifest.totals.rows_out:,} adversarial, generated or "
         f"augmented images of {len(manifest.classes)} classes, each with the provenance to audit and re-create it.",
+        **({"license": license_name} if license_name else {}),
         "version": f"1.0.0+{manifest.content_sha256[:12]}",
         "datePublished": manifest.finished,
         "citeAs": f"{name}, made by hardset, run {manifest.run_id}, content SHA-256 {manifest.content_sha256}",
         "rai:dataCollection": "Made by a program from a source of images: see recipe_id, source_key and seed of a row.",
-        "rai:dataUseCases": "Training and testing image classifiers for robustness.",
-        "rai:dataLimitations": "Verdicts hold for the model named in each row and for the stored pixels, in float32.",
+        "rai:dataUseCases": "Training image classifiers for robustness, and testing the classifiers named in the rows.",
+        "rai:dataLimitations": "Verdicts hold for the model named in each row and for the stored pixels, in float32. "
+        "The share of fooled rows is no robust accuracy of another model. Labels of generated rows are the classes "
+        "asked for. The licences of source and models carry over to the rows.",
+        **_provenance(manifest),
+        "distribution": [*(_file_object(file, run_id) for file, run_id in files), _file_set(patterns)],
+        "recordSet": [_classes(manifest.classes), _rows()],
+    }
+
+
+def _provenance(manifest: Manifest) -> dict[str, Any]:
+    """What the dataset was made from, by which run, with what: PROV-O, as Croissant 1.1 recommends."""
+    used = [
+        {"@id": uri_of(place) if place else f"urn:hardset:sha256:{sha256}", "@type": "prov:Entity", "name": role}
+        for role, place, sha256 in weights_of(manifest.job, manifest.models)
+    ]
+    return {
+        "prov:wasDerivedFrom": {"@id": source_uri(manifest.job), "@type": "prov:Entity"},
+        "prov:wasAttributedTo": {
+            "@id": f"urn:hardset:{manifest.environment.get('hardset', 'unknown')}",
+            "@type": "prov:SoftwareAgent",
+        },
         "prov:wasGeneratedBy": {
             "@id": f"urn:uuid:{manifest.run_id}",
             "@type": "prov:Activity",
             "prov:startedAtTime": manifest.started,
             "prov:endedAtTime": manifest.finished,
+            "prov:used": used,
         },
-        "distribution": [*map(_file_object, files), _file_set(patterns)],
-        "recordSet": [_classes(manifest.classes), _rows()],
     }
 
 
-def _file_object(file: DataFile) -> dict[str, Any]:
+def _file_object(file: DataFile, run_id: str) -> dict[str, Any]:
+    """`run_id`: of the run that made the file, which may be an earlier one."""
     return {
         "@type": "cr:FileObject",
         "@id": file.path,
@@ -74,6 +97,7 @@ def _file_object(file: DataFile) -> dict[str, Any]:
         "contentSize": f"{file.bytes} B",
         "encodingFormat": "application/x-parquet",
         "sha256": file.sha256,
+        "prov:wasGeneratedBy": {"@id": f"urn:uuid:{run_id}"},
     }
 
 

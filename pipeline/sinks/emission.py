@@ -51,12 +51,14 @@ def configured(environment: Mapping[str, str]) -> bool:
     if environment.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true":
         return False
     named = any(environment.get(name) for name in ("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG"))
-    files = (Path("openlineage.yml"), Path.home() / ".openlineage" / "openlineage.yml")
-    return (
-        named
-        or any(name.startswith("OPENLINEAGE__TRANSPORT") for name in environment)
-        or any(file.is_file() for file in files)
-    )
+    files = (Path("openlineage.yml"), Path(environment.get("HOME", ""), ".openlineage", "openlineage.yml"))
+    return named or any(name.startswith("OPENLINEAGE__TRANSPORT") for name in environment) or any(map(_is_file, files))
+
+
+def _is_file(path: Path) -> bool:
+    with suppress(OSError):  # such as a home that is not the user's to look into
+        return path.is_file()
+    return False
 
 
 class _Sender:

@@ -19,6 +19,7 @@ from schemas.records import Manifest, Plan
 from schemas.rows import COLUMNS
 
 PARENT, ROOT = "OPENLINEAGE_PARENT_ID", "OPENLINEAGE_ROOT_PARENT_ID"
+NAMESPACE = "OPENLINEAGE_NAMESPACE"
 _SCHEMAS = {
     "columnLineage": "1-2-0/ColumnLineageDatasetFacet",
     "dataSource": "1-0-1/DatasourceDatasetFacet",

@@ -23,17 +23,21 @@ def uri_of(place: str) -> str:
 
 def weights_of(job: Mapping[str, Any], models: Mapping[str, str]) -> Iterator[tuple[str, str | None, str]]:
     """Role, weight file (None: the factory starts with its own) and SHA-256 of each network, ensembles by member."""
+    for role, network, sha256 in networks_of(job, models):
+        if not (role == VICTIM and f"{VICTIM}:0" in models):  # the digest of a whole ensemble is no file's
+            yield role, network.get("weights"), sha256
+
+
+def networks_of(job: Mapping[str, Any], models: Mapping[str, str]) -> Iterator[tuple[str, Mapping[str, Any], str]]:
+    """Role, section of the job and SHA-256 of each network of a run."""
     model = job.get("model") or {}
     members = [model, *model.get("members", ())]
     held_out = {transfer_role(network["name"]): network for network in job.get("transfer_to", ())}
     for role, sha256 in sorted(models.items()):
         kind, _, which = role.partition(":")
-        if role == VICTIM and f"{VICTIM}:0" in models:
-            continue  # the digest of the whole ensemble is no file's
         if kind == VICTIM:
-            network = members[int(which or 0)]
+            yield role, members[int(which or 0)], sha256
         elif role in held_out:
-            network = held_out[role]
+            yield role, held_out[role], sha256
         else:
-            network = job["recipes"][int(which)]["generator"]
-        yield role, network.get("weights"), sha256
+            yield role, job["recipes"][int(which)]["generator"], sha256

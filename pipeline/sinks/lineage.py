@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from pipeline.sinks.environment import versions
-from pipeline.sinks.facets import facet, parent_facet, producer, source_code_facet
+from pipeline.sinks.facets import NAMESPACE, facet, parent_facet, producer, source_code_facet
 from pipeline.sinks.facets import input_datasets as inputs_of
 from pipeline.sinks.facets import output_dataset as output_of
 from pipeline.sinks.ledger import RUNS
@@ -24,7 +24,6 @@ from schemas.errors import RunError, UserError
 from schemas.records import Manifest, Plan
 
 SCHEMA = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
-NAMESPACE = "OPENLINEAGE_NAMESPACE"
 Event = dict[str, Any]
 
 
@@ -49,7 +48,7 @@ class Lineage:
         self._record(end_event(self._plan, self._folder.name, manifest))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if self._ended and error is None:
+        if self._ended:
             return
         found = event(self._plan, self._folder.name, "FAIL" if kind else "ABORT", _now())
         if kind is not None:

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.sinks.card import patterns, write_card
+from pipeline.sinks.croissant import croissant
 from pipeline.sinks.environment import versions
 from pipeline.sinks.ledger import Ledger
 from pipeline.storage import Folder
-from schemas.records import Failure, Manifest
+from schemas.records import Counts, Failure, Manifest
 from schemas.rows import COLUMNS
 from tests.sinks.examples import CLASSES, RUN, commit_shard, finished_run, manifest_of, shard_of
 
@@ -82,9 +83,50 @@ def test_the_body_counts_by_recipe(disk: Folder) -> None:
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in body.splitlines() if line.startswith("|")]
     assert ["pgd", "norm linf, eps 8/255, steps 10", "5", "50.0%", "10", "1"] in rows
     assert ["augment", "ops hflip, variants 1", "3", "50.0%", "6", "0"] in rows
-    assert ["victim", f"`{'1' * 64}`"] in rows
+    assert ["victim", "-", f"`{'1' * 64}`"] in rows
     assert f"run {RUN}, finished 2026-01-01T01:00:00Z, complete" in body
     assert "failed" not in body
+
+
+def test_the_card_tells_the_accuracy_before_and_under_each_untargeted_attack(disk: Folder) -> None:
+    manifest = carded(disk)
+    untargeted, targeted = {"kind": "attack", "name": "pgd"}, {"kind": "attack", "name": "bim", "target": "next"}
+    counts = Counts(rows_in=40, expected=40, rows_out=30, dropped=10, attacked=36, success=30)
+    outputs = tuple(
+        manifest.outputs[i].model_copy(update={"recipe": recipe, "counts": counts})
+        for i, recipe in enumerate((0, 0, 1))
+    )
+    model = {"factory": "zoo:net", "members": [{"factory": "zoo:other"}]}
+    job = manifest.job | {"recipes": [untargeted, targeted], "model": model}
+    write_card(disk, manifest.model_copy(update={"outputs": outputs, "job": job}))
+    body = disk.read("README.md").decode()
+    assert "| 1. pgd | 80 | 90.0% | 15.0% |" in body
+    assert "2. bim" not in body
+    assert f"| victim | zoo:net and 1 more | `{'1' * 64}` |" in body
+
+
+def test_the_licence_is_what_the_job_says(disk: Folder) -> None:
+    manifest = carded(disk)
+    assert head(disk)["license"] == "unknown"
+    assert "Not stated: set `output.license`" in disk.read("README.md").decode()
+    assert "license" not in json.loads(disk.read("croissant.json"))
+    write_card(disk, manifest.model_copy(update={"job": manifest.job | {"output": {"license": "cc-by-4.0"}}}))
+    assert head(disk)["license"] == "cc-by-4.0"
+    assert "## Licence\n\ncc-by-4.0. The licences of the source" in disk.read("README.md").decode()
+    assert json.loads(disk.read("croissant.json"))["license"] == "cc-by-4.0"
+
+
+def test_croissant_tells_source_weights_and_run_in_prov(disk: Folder) -> None:
+    manifest = carded(disk)
+    job = manifest.job | {"model": {"weights": "s3://models/a.safetensors"}}
+    document = croissant(manifest.model_copy(update={"job": job}), [])
+    assert document["prov:wasDerivedFrom"]["@id"] == "s3://b/d"
+    assert document["prov:wasGeneratedBy"]["@id"] == f"urn:uuid:{RUN}"
+    assert [used["@id"] for used in document["prov:wasGeneratedBy"]["prov:used"]] == ["s3://models/a.safetensors"]
+    assert document["prov:wasAttributedTo"]["@type"] == "prov:SoftwareAgent"
+    *files, _ = document["distribution"]
+    assert {file["prov:wasGeneratedBy"]["@id"] for file in files} == {f"urn:uuid:{RUN}"}
+    assert {"rai:dataCollection", "rai:dataUseCases", "rai:dataLimitations"} <= document.keys()
 
 
 def test_an_incomplete_run_says_so(disk: Folder) -> None:
@@ -143,3 +185,15 @@ def test_a_range_of_budgets_reads_as_one(disk: Folder, eps: dict[str, str]) -> N
     recipe = {"kind": "attack", "name": "fgsm", "norm": "linf", "eps": eps, "target": None}
     write_card(disk, manifest.model_copy(update={"job": manifest.job | {"recipes": [recipe]}}))
     assert "| fgsm | norm linf, eps 2/255 to 8/255 |" in disk.read("README.md").decode()
+
+
+def test_mlcroissant_finds_neither_error_nor_warning(disk: Folder) -> None:
+    mlcroissant = pytest.importorskip("mlcroissant", reason="mlcroissant is not installed")
+    manifest = carded(disk)
+    model = {"weights": "s3://models/a.safetensors"}
+    job = manifest.job | {"output": {"license": "cc-by-4.0"}, "model": model}
+    write_card(disk, manifest.model_copy(update={"job": job}))
+    dataset = mlcroissant.Dataset(jsonld=f"{disk.url}/croissant.json")
+    assert (dataset.metadata.ctx.issues.errors, dataset.metadata.ctx.issues.warnings) == (set(), set())
+    kept = dataset.metadata.to_json()
+    assert {"license", "prov:wasDerivedFrom", "prov:wasGeneratedBy", "rai:dataLimitations"} <= kept.keys()

@@ -168,6 +168,20 @@ def test_only_openlineages_own_settings_configure_it(environment: dict[str, str]
     assert configured(environment) is answer
 
 
+def test_a_file_in_the_home_folder_configures_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "home" / ".openlineage").mkdir(parents=True)
+    environment = {"HOME": str(tmp_path / "home")}
+    assert not configured(environment)
+    (tmp_path / "home" / ".openlineage" / "openlineage.yml").touch()
+    assert configured(environment)
+
+    def refuse(_: Path) -> bool:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    assert not configured(environment)
+
+
 def test_a_process_ends_though_the_server_hangs(server: Server, tmp_path: Path) -> None:
     code = (
         "import sys; from pipeline.sinks.emission import emitting\n"
