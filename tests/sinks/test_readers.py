@@ -1,4 +1,4 @@
-"""The dataset folder, opened by the tools that people use: pixels and labels are what went in."""
+"""The dataset folder, opened by `datasets`: splits, class names and pixels are what went in."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -20,9 +17,6 @@ from pipeline.sinks.ledger import Ledger
 from pipeline.storage import Folder
 from schemas.rows import COLUMNS
 from tests.sinks.examples import CLASSES, RUN, commit_shard, manifest_of, pixels_of, shard_of
-
-TRAIN, TEST = 5, 1
-"""Rows by split: shards of three rows, one of which was lost."""
 
 
 @pytest.fixture(scope="module")
@@ -122,60 +116,3 @@ def test_datasets_takes_the_newest_run_only(out: Path, cache: str, tmp_path: Pat
     stored = [np.asarray(image) for image in rows["image"]]
     for image, pixels in zip(stored, [*pixels_of(2, seed=0), *pixels_of(1, seed=5)], strict=True):
         np.testing.assert_array_equal(image, pixels)
-
-
-def test_duckdb(out: Path) -> None:
-    import duckdb
-
-    files = str(out / "data" / "*" / "train-*.parquet")
-    rows = duckdb.sql(f"SELECT image.bytes, label FROM '{files}' ORDER BY source_index").fetchall()
-    assert_same([row[0] for row in rows], [row[1] for row in rows])
-    [(op, eps, share)] = duckdb.sql(f"SELECT op, eps, avg(success::int) FROM '{files}' GROUP BY ALL").fetchall()
-    assert (op, eps) == ("pgd_linf", 8 / 255)
-    assert 0 < share < 1
-
-
-def test_polars(out: Path) -> None:
-    import polars
-
-    frame = polars.scan_parquet(out / "data" / "*" / "train-*.parquet").sort("source_index").collect()
-    assert_same(frame["image"].struct.field("bytes").to_list(), frame["label"].to_list())
-
-
-def test_pandas(out: Path) -> None:
-    files = sorted((out / "data" / RUN[:8]).glob("train-*.parquet"))
-    frame = pd.concat([pd.read_parquet(file) for file in files])
-    assert_same([image["bytes"] for image in frame["image"]], frame["label"].tolist())
-    assert frame["success"].dtype == bool
-
-
-def test_pyarrow_dataset(out: Path) -> None:
-    files = [str(path) for path in sorted((out / "data" / RUN[:8]).glob("train-*.parquet"))]
-    data = pyarrow.dataset.dataset(files)
-    table = data.to_table().sort_by("source_index")
-    assert_same([image["bytes"] for image in table["image"].to_pylist()], table["label"].to_pylist())
-    losing = data.to_table(filter=pa.compute.field("margin") < 0, columns=["success"])
-    assert losing["success"].to_pylist() == [True] * losing.num_rows
-    assert losing.num_rows > 0
-
-
-@pytest.mark.slow
-def test_ray_data(out: Path) -> None:
-    import ray
-
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, ignore_reinit_error=True)
-    try:
-        files = [str(path) for path in sorted((out / "data" / RUN[:8]).glob("train-*.parquet"))]
-        rows = ray.data.read_parquet(files).sort("source_index").take_all()
-    finally:
-        ray.shutdown()
-    assert_same([row["image"]["bytes"] for row in rows], [row["label"] for row in rows])
-
-
-def test_mlcroissant(out: Path) -> None:
-    mlcroissant = pytest.importorskip("mlcroissant", reason="mlcroissant is not installed")
-
-    dataset = mlcroissant.Dataset(jsonld=str(out / "croissant.json"))
-    assert not dataset.metadata.ctx.issues.errors
-    rows = list(dataset.records("rows"))
-    assert len(rows) == TRAIN + TEST
