@@ -1,0 +1,264 @@
+"""`hardset verify` without the model: rows a second of one core, and memory, on datasets of several sizes.
+
+    python -m benchmarks.verify [--rows 20000 100000] [--out docs/benchmarks/verify.json]
+
+The rows are adversarial in form, 32 x 32 RGB, in shards of 5,000, and written by the writer itself: noise of up to 8
+levels on smooth colours stands for an attack. Each size is audited in processes of its own, best of three; a rate is
+rows per second of process CPU time, so it does not count on a second core, and imports are not in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.judge import distances
+from pipeline.plan import public_job
+from pipeline.recipes import recipe_text
+from pipeline.rows import Pixels
+from pipeline.run import make_manifest
+from pipeline.signals import attacked_rows, signals_of
+from pipeline.sinks.environment import versions
+from pipeline.sinks.ledger import Ledger
+from pipeline.sinks.parquet import encode_rows
+from pipeline.sinks.png import encode_png
+from pipeline.sinks.statement import write_statement
+from pipeline.storage import Folder
+from pipeline.verify import verify
+from schemas.digests import content_sha256, digest, image_sha256, recipe_id, row_id, row_seed, run_id, sha256_hex
+from schemas.job import Job
+from schemas.loading import parse_job
+from schemas.records import Counts, Image, Output, Plan, Shard, SourceRange
+from schemas.rows import ADVERSARIAL, CONTRACT_VERSION
+
+SIDE, CLASSES, LEVELS = 32, 10, 8
+SHARD_ROWS = 5_000
+ROUNDS = 3
+TARGET = 20_000
+"""Rows per second of one core."""
+
+
+def main() -> None:
+    """Measures every size, prints the figures and writes them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, nargs="+", default=[20_000, 100_000])
+    parser.add_argument("--out", type=Path, default=Path("docs/benchmarks/verify.json"))
+    parser.add_argument("--audit", type=Path, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.audit is not None:
+        print(json.dumps(audit(asked.audit)))
+        return
+    sizes = [measured(rows) for rows in asked.rows]
+    machine = f"{platform.machine()}, {os.cpu_count()} cores"
+    found = {"side": SIDE, "shard_rows": SHARD_ROWS, "sizes": sizes, "versions": versions(), "machine": machine}
+    asked.out.write_text(json.dumps(found, indent=1) + "\n")
+    asked.out.with_suffix(".md").write_text(page(found))
+    print(page(found))
+
+
+def measured(rows: int) -> dict[str, Any]:
+    """Figures for a dataset of that many rows."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        build(folder, rows)
+        size = sum(file.stat().st_size for file in folder.glob("data/**/*.parquet"))
+        command = [sys.executable, "-m", "benchmarks.verify", "--audit", str(folder)]
+        rounds = []
+        for _ in range(ROUNDS):
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            rounds.append(json.loads(done.stdout.splitlines()[-1]))
+    return {
+        "rows": rows,
+        "bytes": size,
+        "rows_per_cpu_second": max(one["rows_per_cpu_second"] for one in rounds),
+        "rows_per_second": max(one["rows_per_second"] for one in rounds),
+        "memory_added_bytes": min(one["memory_added_bytes"] for one in rounds),
+    }
+
+
+def audit(folder: Path) -> dict[str, float]:
+    """Verifies a dataset once; memory is the peak of the process less what it held before."""
+    before = _peak()
+    cpu, wall = time.process_time(), time.perf_counter()
+    findings = verify(Folder(str(folder)), sample=0)
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    if findings.faults:
+        raise SystemExit(f"the dataset has faults: {findings.faults[:3]}")
+    rates = {"rows_per_cpu_second": round(findings.rows / cpu), "rows_per_second": round(findings.rows / wall)}
+    return {**rates, "memory_added_bytes": _peak() - before}
+
+
+def _peak() -> int:
+    """Largest resident size so far, in bytes. Not ru_maxrss, which on Linux starts with that of the parent process."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
+
+
+def build(place: Path, rows: int) -> None:
+    """Writes a finished run of `rows` rows."""
+    job = parse_job(_document(place))
+    starts = range(0, rows, SHARD_ROWS)
+    ranges = tuple(
+        SourceRange(split="train", file="x.npz", start=start, stop=min(start + SHARD_ROWS, rows), digest="")
+        for start in starts
+    )
+    shards = tuple(
+        Shard(index=i, key=digest([rows, i]), recipe=0, range=i, split="train", start=part.start, stop=part.stop)
+        for i, part in enumerate(ranges)
+    )
+    plan = Plan(
+        contract=CONTRACT_VERSION,
+        run_id=run_id(digest([job.name, *(shard.key for shard in shards)])),
+        job=public_job(job),
+        classes=tuple(map(str, range(CLASSES))),
+        image=Image(height=SIDE, width=SIDE, channels=3),
+        models={"victim": sha256_hex("no model")},
+        ranges=ranges,
+        shards=shards,
+    )
+    ledger = Ledger(Folder(str(place)), plan.run_id)
+    ledger.write_plan(plan)
+    done = {shard.key: _commit(ledger, job, plan, shard) for shard in shards}
+    manifest = make_manifest(job, plan, done, [], "2026-01-01T00:00:00+00:00")
+    ledger.write_manifest(write_statement(ledger.folder, plan, manifest))
+
+
+def _document(place: Path) -> dict[str, Any]:
+    return {
+        "name": "verify-benchmark",
+        "source": {"format": "npz", "path": str(place / "x.npz")},
+        "model": {"factory": "pipeline.models.zoo:small_cnn", "classes": CLASSES},
+        "recipes": [{"kind": "attack", "name": "pgd", "norm": "linf", "eps": f"{LEVELS}/255", "steps": 10}],
+        "output": {"path": str(place), "shard_rows": SHARD_ROWS},
+    }
+
+
+def _commit(ledger: Ledger, job: Job, plan: Plan, shard: Shard) -> Output:
+    columns = _columns(job, plan, shard)
+    attacked = attacked_rows(columns)
+    counts = Counts(
+        rows_in=shard.rows,
+        expected=shard.rows,
+        rows_out=shard.rows,
+        attacked=int(attacked.sum()),
+        success=int(columns["success"].sum()),
+        signals=signals_of(columns, attacked),
+    )
+    content = content_sha256(zip(columns["row_id"], columns["image_sha256"], strict=True))
+    footer = {"run_id": plan.run_id, "shard_key": shard.key}
+    receipt = ledger.commit(
+        shard,
+        data=encode_rows(columns, classes=plan.classes, footer=footer),
+        rows=shard.rows,
+        quarantine=None,
+        content_sha256=content,
+        counts=counts,
+        attempt=1,
+        started="2026-01-01T00:00:00+00:00",
+        finished="2026-01-01T00:00:01+00:00",
+        host="benchmark",
+        device="cpu",
+    )
+    return receipt.output(shard)
+
+
+def _columns(job: Job, plan: Plan, shard: Shard) -> dict[str, Any]:
+    clean, stored = _images(shard)
+    count, this = shard.rows, recipe_id(recipe_text(job.recipes[0], 0, plan.models))
+    keys = [f"x.npz#{row}" for row in range(shard.start, shard.stop)]
+    sources = [image_sha256(image) for image in clean]
+    named = zip(sources, keys, strict=True)
+    ids = [row_id(recipe=this, source_sha256=source, source_key=key, variant=0) for source, key in named]
+    files = zip(encode_png(stored), ids, strict=True)
+    labels = np.arange(shard.start, shard.stop) % CLASSES
+    fallen = np.arange(count) % 3 > 0
+    margin = np.where(fallen, -1.5, 1.5).astype(np.float32) * np.linspace(0.1, 1, count, dtype=np.float32)
+    levels, l2, l1 = distances(stored, clean)
+    pred = np.where(fallen, (labels + 1) % CLASSES, labels)
+    return {
+        **_same(count, plan, this),
+        "image": [{"bytes": data, "path": f"{name}.png"} for data, name in files],
+        "label": labels,
+        "row_id": ids,
+        "image_sha256": [image_sha256(image) for image in stored],
+        "source_index": np.arange(shard.start, shard.stop),
+        "source_key": keys,
+        "source_sha256": sources,
+        "seed": np.array([row_seed(run_seed=job.seed, recipe=this, source_key=key, variant=0) for key in keys]),
+        "clean_pred": labels,
+        "float_pred": pred,
+        "pred": pred,
+        "clean_margin": np.abs(margin),
+        "float_margin": margin,
+        "margin": margin,
+        "success": fallen,
+        "linf_levels": levels,
+        "l2": l2,
+        "l1": l1,
+    }
+
+
+def _same(count: int, plan: Plan, recipe: str) -> dict[str, Any]:
+    """Columns that hold one value."""
+    texts = {
+        "kind": ADVERSARIAL,
+        "source_dataset": "x.npz",
+        "source_split": "train",
+        "run_id": plan.run_id,
+        "recipe_id": recipe,
+        "op": "pgd_linf",
+        "model_id": "none",
+        "model_sha256": plan.models["victim"],
+        "norm": "Linf",
+        "verify_id": "none",
+        "found_by": "pgd",
+        "flags": "",
+    }
+    numbers: dict[str, float] = {"width": SIDE, "height": SIDE, "variant": 0, "steps": 10, "queries": 0}
+    numbers |= {"eps": LEVELS / 255, "confidence": 0.5}
+    return {name: [value] * count for name, value in texts.items()} | {
+        name: np.full(count, value) for name, value in numbers.items()
+    }
+
+
+def _images(shard: Shard) -> tuple[Pixels, Pixels]:
+    """Smooth colours, and the same with noise of up to `LEVELS` levels."""
+    rng = np.random.default_rng(shard.start)
+    ramp = np.linspace(0, 3, SIDE, dtype=np.float32)
+    slopes = rng.uniform(1, 3, (shard.rows, 1, 1, 3)).astype(np.float32)
+    clean = (127 + 90 * np.sin(ramp[:, None, None] * slopes + ramp[None, :, None])).astype(np.int16)
+    noise = rng.integers(-LEVELS, LEVELS + 1, clean.shape, np.int16)
+    return clean.astype(np.uint8), np.clip(clean + noise, 0, 255).astype(np.uint8)
+
+
+def page(found: dict[str, Any]) -> str:
+    """The figures as Markdown."""
+    lines = [
+        "# Speed of `hardset verify` without the model",
+        "",
+        "Made by `python -m benchmarks.verify`; the numbers are in `verify.json`.",
+        f"{SIDE} x {SIDE} RGB rows in shards of {found['shard_rows']:,}, Python {found['versions']['python']}, "
+        f"{found['machine']}. The aim is {TARGET:,} rows/s of one core.",
+        "",
+        "| rows | data | rows per CPU second | rows per second | memory added |",
+        "|---|---|---|---|---|",
+    ]
+    for size in found["sizes"]:
+        data, memory = (f"{size[name] / 1e6:,.0f} MB" for name in ("bytes", "memory_added_bytes"))
+        rates = f"{size['rows_per_cpu_second']:,} | {size['rows_per_second']:,}"
+        lines.append(f"| {size['rows']:,} | {data} | {rates} | {memory} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
