@@ -27,6 +27,8 @@ NAMES = tuple(column.name for column in COLUMNS if column.type != IMAGE)
 """Columns that can be asked for: all but the image."""
 _SETTINGS = {"threads": 1, "python_enable_replacements": False, "temp_directory": ""}
 """One thread, so that rows come in the dataset's order."""
+_CONDITION = {f"{kind}Exception" for kind in ("Parser", "Binder", "Catalog", "Permission", "Conversion", "OutOfRange")}
+"""DuckDB's errors that speak of the condition."""
 _LOCKS = (
     "SET autoinstall_known_extensions = false",
     "SET autoload_known_extensions = false",
@@ -61,14 +63,11 @@ def find(folder: Folder, manifest: Manifest, *, where: str | None, limit: int, c
         try:
             # A relation takes one expression: no second statement, no clause behind it.
             chosen = connection.table("rows").filter("true" if where is None else where)
-        except duckdb.Error as error:
-            raise _refused(error) from error
-        try:
             matching = chosen.aggregate("count(*)").fetchall()[0][0]
             quoted = ", ".join(f'"{name}"' for name in columns)
             return Found(chosen.select(quoted).limit(limit).to_arrow_table().to_pylist(), matching)
         except duckdb.Error as error:
-            if not isinstance(error, duckdb.DataError):  # those are a value's, such as a failed cast
+            if type(error).__name__ not in _CONDITION:  # then it may be a file's
                 check_readable(folder, manifest)
             raise _refused(error) from error
 

@@ -105,7 +105,6 @@ def test_a_condition_reads_and_writes_nothing_beside_the_rows(out: Path, tmp_pat
         ("margn > 0", '"margn" not found'),
         ("margin >", "syntax error"),
         ("", "Parser Error"),
-        ("true limit 3", "modifiers"),
         ("max(margin) > 0", "aggregates"),
         ("row_id::int > 3", "Could not convert"),
         ("image.bytes is null", '"image'),
