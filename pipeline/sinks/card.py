@@ -214,7 +214,8 @@ Images are PNG files inside the `image.bytes` column. Every file carries its rec
 its footer (key `hardset`). `hardset verify` checks all of it; `hardset replay` makes a single row again."""
 
 _LIMITS = """* "Fooled" is a verdict in float32 on the stored 8-bit pixels, for the model above and no other. It is
-  counted over attacked rows, which the model had right before (for targeted attacks: rows whose target is not their label).
+  counted over attacked rows: those the model had right before, or for targeted attacks those with another target than
+  their label.
 * A share of fooled rows is no robust accuracy: that takes a fresh attack on the model in question.
 * The label of a generated row is the class that was asked for; nobody has looked at the image.
 * The accuracy under an attack is that of this attack at this budget: a stronger one may leave less.
