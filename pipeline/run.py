@@ -214,7 +214,9 @@ def commit_run(ledger: Ledger, plan: Plan, manifest: Manifest, lineage: Lineage)
 def make_manifest(job: Job, plan: Plan, done: dict[str, Output], failures: Sequence[Failure], started: str) -> Manifest:
     """The record of the run from its committed shards."""
     outputs = tuple(
-        done[shard.key].model_copy(update={"index": shard.index}) for shard in plan.shards if shard.key in done
+        done[shard.key].model_copy(update={"index": shard.index, "recipe": shard.recipe})
+        for shard in plan.shards
+        if shard.key in done
     )
     texts = [recipe_text(recipe, position, plan.models) for position, recipe in enumerate(job.recipes)]
     return Manifest(

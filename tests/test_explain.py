@@ -10,6 +10,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from pipeline.explain import explain
+from pipeline.run import look, make_manifest
 from pipeline.sinks.ledger import Ledger, latest_manifest
 from pipeline.storage import Folder
 from schemas.records import Manifest
@@ -95,3 +96,15 @@ def test_an_unknown_row_is_one_sentence(made: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert "no such row" in done.stderr
+
+
+def test_shards_of_an_earlier_run_count_for_the_recipe_as_it_is_listed_now(
+    made: Path, weights: dict[str, str], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(made, out)
+    job = job_of(weights, out, source={"format": "digits", "limit": 30}, recipes=[RECIPES[2], RECIPES[0]])
+    state = look(job)
+    manifest = make_manifest(job, state.plan, state.done, [], "2026-01-01T00:00:00+00:00")
+    assert [(output.index, output.recipe) for output in manifest.outputs] == [(0, 0), (1, 1)]
+    assert [output.run_id for output in manifest.outputs] == [manifest_of(made).run_id] * 2
