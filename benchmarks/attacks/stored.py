@@ -46,7 +46,7 @@ def standard(context: Context) -> Record:
 
 def restarts(context: Context) -> Record:
     """PGD-50 from 10 starts: 500 gradients of a row that resists."""
-    subject = context.subject("mnist_fast_fgsm", context.rows(10_000 if context.full else 2000))
+    subject = context.subject("mnist_fast_fgsm", context.rows(10_000))
     return _made(subject, spec_of(RESTARTS, "success"), context) | {
         "title": "pgd, 50 steps, 10 restarts",
         "at_least": RESTARTS_AT_LEAST,
