@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from pipeline.attacks.objectives import Goal, Objective
+from pipeline.imports import by_path, one_line
 from schemas.errors import JobError
 
 
@@ -17,11 +15,10 @@ def imported_objective(path: str, classes: int) -> Objective:
 
     Raises JobError where it cannot be imported, fails, or does not give one differentiable loss per row.
     """
-    module_name, _, attribute = path.partition(":")
     try:
-        function: Any = getattr(importlib.import_module(module_name), attribute)
-    except Exception as error:  # importing runs the user's code
-        raise JobError(f"objective: {path} cannot be imported: {_line(error)}; check the name") from None
+        function = by_path(path)
+    except (ImportError, AttributeError) as error:
+        raise JobError(f"objective: {path} cannot be imported: {error}") from error
     if not callable(function):
         raise JobError(f"objective: {path} is a {type(function).__name__}; wants a function of logits, labels, targets")
 
@@ -42,12 +39,10 @@ def _try(objective: Objective, path: str, classes: int) -> None:
         with torch.enable_grad():
             loss = objective(logits, goal)
     except Exception as error:  # it is the user's code
-        raise JobError(f"objective: {path} fails on logits of shape ({rows}, {classes}): {_line(error)}") from None
+        raise JobError(
+            f"objective: {path} fails on logits of shape ({rows}, {classes}): {type(error).__name__}: {one_line(error)}"
+        ) from None
     if loss.shape != (rows,):
         raise JobError(f"objective: {path} gives a loss of shape {tuple(loss.shape)}; wants one per row, ({rows},)")
     if not loss.requires_grad:
         raise JobError(f"objective: {path} gives a loss without gradient; compute it from the logits with torch")
-
-
-def _line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"

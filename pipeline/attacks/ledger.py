@@ -9,9 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.attacks.slots import REACHED
-
-_NOTHING = -2
+from pipeline.attacks.slots import NOTHING, REACHED
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class Ledger:
         self._stop = stop_at_success
         self._orders = orders
         self._items = np.zeros((total, orders), _ITEM)
-        self.rank = np.full(total, _NOTHING, np.int8)
+        self.rank = np.full(total, NOTHING, np.int8)
         self.loss = np.full(total, -np.inf, np.float64)
         self.order = np.full(total, orders, np.int64)
         self.inherited: list[tuple[int, int]] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -29,6 +29,8 @@ class Answer:
     """float32 (S,)."""
     gradient: Tensor
     """float32 (S, C, H, W); empty where none was asked for."""
+    queries: int = 0
+    """Forward passes behind it that no gradient was asked of."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,8 @@ class Passes:
             # An iterate that is at its goal may saturate a loss; that hides nothing.
             astray = running & ~met & (largest(answer.gradient) == 0)
             slots.flat.add_(astray, alpha=search.views)
-        if not search.schedule.needs_gradient or self._aside(slots):
-            slots.queries.add_(running)
+        if answer.queries:
+            slots.queries.add_(running, alpha=answer.queries)
         slots.step.add_(moving)
         slots.status.masked_fill_(fallen, self._status_of_fallen())
         slots.status.masked_fill_(moving & (slots.step >= search.steps), SPENT)
@@ -123,23 +125,19 @@ class Passes:
         goal, schedule = self.goal(slots), self.search.schedule
         if not schedule.needs_gradient:
             return self.scored(point, goal)
-        if not self._aside(slots):
-            return self._ascended(point, goal, slots)
         probe = schedule.probe(slots.images, slots.step_size, slots.memory)
+        if probe is slots.images and not self.search.transforms:
+            return self._ascended(point, goal, slots)
+        # The gradient is asked for elsewhere than at the iterate, so that its own loss costs a pass.
         here = self.scored(point, goal)
         ascended = self._ascended(point if probe is slots.images else probe, goal, slots)
-        return Answer(here.logits, here.loss, ascended.gradient)
-
-    def _aside(self, slots: Slots) -> bool:
-        """Whether gradients are asked for elsewhere than at the iterate, so that its own loss costs a pass."""
-        probe = self.search.schedule.probe(slots.images, slots.step_size, slots.memory)
-        return bool(self.search.transforms) or probe is not slots.images
+        return replace(here, gradient=ascended.gradient)
 
     def scored(self, point: Tensor, goal: Goal) -> Answer:
         """What the networks say of images, without a gradient."""
         answers = [network(point) for network in self.networks]
         losses = [self.search.objective(logits, goal) for logits in answers]
-        return Answer(_mean(answers), _mean(losses), point.new_empty(0))
+        return Answer(_mean(answers), _mean(losses), point.new_empty(0), queries=1)
 
     def _ascended(self, point: Tensor, goal: Goal, slots: Slots) -> Answer:
         search, answers, losses, gradients = self.search, [], [], []

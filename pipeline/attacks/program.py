@@ -14,7 +14,7 @@ from pipeline.attacks.drawing import likely_classes
 from pipeline.attacks.engine import Engine
 from pipeline.attacks.objectives import label_margin
 from pipeline.attacks.search import Outcome, Rows, Search
-from pipeline.attacks.slots import REACHED
+from pipeline.attacks.slots import NOTHING, REACHED
 from pipeline.attacks.stages import Stage
 
 
@@ -152,7 +152,7 @@ def _nothing(rows: Rows) -> Ended:
     none = np.zeros(count, np.int32)
     return Ended(
         images=rows.pixels.to(torch.float32) / 255,
-        rank=np.full(count, -2, np.int8),
+        rank=np.full(count, NOTHING, np.int8),
         stage=np.zeros(count, np.int64),
         gradients=none,
         queries=none.copy(),

@@ -15,6 +15,9 @@ _Change = Callable[[Tensor], Tensor]
 RUNNING, FALLEN, SUSPECT, SPENT = range(4)
 """Status of a slot: at work; fallen as stored; fallen by an inexact forward pass; out of steps."""
 
+NOTHING = -2
+"""Rank of a row that no search has ended on."""
+
 CLEAN, MOVED, REACHED = range(3)
 """Rank of an iterate: stores as the clean image itself; stores as another; stores as one that reaches the goal."""
 

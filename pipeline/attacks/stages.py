@@ -53,7 +53,7 @@ def _stage(spec: Attack, part: Part, classes: int) -> Stage:
         geometry=GEOMETRIES[spec.norm],
         schedule=_schedule(spec, composition),
         steps=part.steps,
-        restarts=(spec.restarts or 1) * (1 if targeted else composition.turns),
+        restarts=spec.restarts * (1 if targeted else composition.turns),
         random_start=bool(facts.random_start if spec.random_start is None else spec.random_start),
         targeted=targeted,
         after_success=_after_success(spec),

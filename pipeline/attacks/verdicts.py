@@ -72,8 +72,8 @@ class Verdicts:
         passes, search = self._passes, self._passes.search
         point, moved = passes.point(full.images, full)
         everyone = torch.ones_like(moved)
-        self.spent += 1
         if passes.exact or search.after_success is None:
+            self.spent += 1
             answer = passes.scored(point, passes.goal(full))
             passes.keep(full, answer, point, moved, everyone, trusted=True)
             return
@@ -90,6 +90,7 @@ class Verdicts:
         full.since.masked_fill_(wrong, -1)
 
     def _logits(self, point: Tensor) -> Tensor:
+        self.spent += 1
         logits: Tensor = self._model(point).float()
         return logits
 

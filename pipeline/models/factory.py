@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from pipeline.imports import by_path, one_line
 from schemas import job
 from schemas.errors import JobError
 
@@ -29,7 +28,7 @@ def build(spec: job.Network, *, at: str = "model") -> nn.Module:
         inspect.signature(factory).bind(**spec.arguments)
     except TypeError as error:
         raise JobError(
-            f"{at}.factory: {spec.factory} does not take {at}.arguments as given: {_line(error)}; it takes "
+            f"{at}.factory: {spec.factory} does not take {at}.arguments as given: {one_line(error)}; it takes "
             f"{inspect.signature(factory)}"
         ) from None
     except ValueError:  # some builtins have no signature
@@ -40,7 +39,7 @@ def build(spec: job.Network, *, at: str = "model") -> nn.Module:
             module = factory(**spec.arguments)
     except Exception as error:  # the factory is the user's code
         raise JobError(
-            f"{at}.factory: {spec.factory} failed: {type(error).__name__}: {_line(error)}; check {at}.arguments"
+            f"{at}.factory: {spec.factory} failed: {type(error).__name__}: {one_line(error)}; check {at}.arguments"
         ) from error
     if not isinstance(module, nn.Module):
         raise JobError(
@@ -51,25 +50,10 @@ def build(spec: job.Network, *, at: str = "model") -> nn.Module:
 
 
 def _imported(path: str, at: str) -> Callable[..., Any]:
-    module_name, _, attributes = path.partition(":")
     try:
-        found: Any = importlib.import_module(module_name)
-    except Exception as error:  # importing runs the user's code
-        raise JobError(
-            f"{at}.factory: {module_name} cannot be imported: {type(error).__name__}: {_line(error)}; check the name, "
-            "and that it is installed on every machine"
-        ) from error
-    for attribute in attributes.split("."):
-        try:
-            found = getattr(found, attribute)
-        except AttributeError:
-            near = difflib.get_close_matches(attribute, dir(found), n=1)
-            hint = f"did you mean {near[0]}?" if near else "check the name"
-            raise JobError(f"{at}.factory: {module_name} has no {attributes}; {hint}") from None
+        found = by_path(path)
+    except (ImportError, AttributeError) as error:
+        raise JobError(f"{at}.factory: {error}") from error
     if not callable(found):
         raise JobError(f"{at}.factory: {path} is a {type(found).__name__}; wants a function that returns a module")
     return found  # type: ignore[no-any-return]
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:160]

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pipeline.imports import one_line
 from pipeline.judge import as_images, exact_float32, seeded
 from pipeline.models.loading import LoadedModel
 from pipeline.rows import Pixels
@@ -55,7 +56,7 @@ def _gradient(module: nn.Module, at: str, pixels: Pixels, device: torch.device) 
         raise RunError(f"the device has not the memory for the gradient of {len(pixels)} rows") from error
     except Exception as error:  # the model is the user's code
         raise JobError(
-            f"{at}.factory: no gradient gets from the logits back to the image: {_line(error)}; take detach(), "
+            f"{at}.factory: no gradient gets from the logits back to the image: {one_line(error)}; take detach(), "
             "no_grad() and the like out of it, or attack with square, which needs no gradients"
         ) from error
     return gradient
@@ -101,7 +102,7 @@ def _logits(model: LoadedModel, pixels: Pixels, device: torch.device, seed: int)
     except Exception as error:  # the model is the user's code
         raise JobError(
             f"{at}.factory: the model fails on images of {height}x{width}x{channels} (height, width, channels): "
-            f"{type(error).__name__}: {_line(error)}; check {at}.arguments, or source.size and source.channels"
+            f"{type(error).__name__}: {one_line(error)}; check {at}.arguments, or source.size and source.channels"
         ) from error
     if not isinstance(found, Tensor):
         raise JobError(f"{at}.factory: the model returns a {type(found).__name__}; wants one tensor of logits")
@@ -132,7 +133,3 @@ def _differ(one: Tensor, other: Tensor) -> bool:
 def _are_probabilities(logits: Tensor) -> bool:
     in_range = bool(((logits >= 0) & (logits <= 1)).all())
     return in_range and bool(((logits.sum(dim=1) - 1).abs() <= _SUM_TOLERANCE).all())
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:160]

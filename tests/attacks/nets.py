@@ -25,6 +25,17 @@ class TwoClassLinear(nn.Module):
         return torch.stack((torch.zeros_like(score), score), dim=1)
 
 
+def linear_case(generator: np.random.Generator) -> tuple[nn.Module, np.ndarray, np.ndarray, np.ndarray]:
+    """A linear model, 60 rows of 8 x 8 and their labels, and each row's Linf distance from the border in levels."""
+    weight = torch.tensor(generator.normal(size=64), dtype=torch.float32)
+    pixels = images(60, low=60, high=196)
+    scores = torch.from_numpy(pixels).reshape(60, -1).double() / 255 @ weight.double()
+    bias = -float(scores.median())
+    labels = (scores + bias > 0).long().numpy()
+    distance = (scores + bias).abs().numpy() * 255 / float(weight.abs().sum())
+    return TwoClassLinear(weight, bias), pixels, labels, distance
+
+
 def frozen(module: nn.Module) -> nn.Module:
     return module.eval().requires_grad_(False)
 

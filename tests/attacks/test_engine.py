@@ -17,7 +17,7 @@ from pipeline.attacks.network import Network
 from pipeline.attacks.schedules import Cosine, Fixed
 from pipeline.attacks.search import Outcome, Rows, Search
 from pipeline.attacks.slots import REACHED
-from tests.attacks.nets import CPU, TwoClassLinear, conv_net, frozen, images, predictions, seeds
+from tests.attacks.nets import CPU, TwoClassLinear, conv_net, frozen, images, linear_case, predictions, seeds
 
 _LINF = Linf()
 
@@ -65,14 +65,8 @@ def stored(outcome: Outcome, work: Rows, geometry) -> torch.Tensor:
 @pytest.mark.parametrize("schedule", [Fixed(), Cosine()], ids=["fixed", "cosine"])
 def test_linf_falls_exactly_where_a_linear_model_can_fall(stop, schedule):
     generator = np.random.default_rng(0)
-    weight = torch.tensor(generator.normal(size=64), dtype=torch.float32)
-    pixels = images(60, low=60, high=196)
-    scores = torch.from_numpy(pixels).reshape(60, -1).double() / 255 @ weight.double()
-    bias = -float(scores.median())
-    labels = (scores + bias > 0).long().numpy()
-    distance = (scores + bias).abs().numpy() * 255 / float(weight.abs().sum())
+    net, pixels, labels, distance = linear_case(generator)
     eps = generator.uniform(0, 12, 60) / 255
-    net = TwoClassLinear(weight, bias)
     outcome = run(net, search(stop=stop, schedule=schedule), rows(pixels, labels, eps, 5 / 255))
     expected = np.floor(eps * 255) > distance
     assert expected.sum() > 10

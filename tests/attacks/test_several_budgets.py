@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from pipeline.attacks.table import Part
-from tests.attacks.nets import TwoClassLinear, conv_net, images, predictions, recipe, rows, seeds
+from tests.attacks.nets import conv_net, images, linear_case, predictions, recipe, rows, seeds
 
 EPS = ["2/255", "3/255", "5/255", "9/255"]
 PGD = {"name": "pgd", "steps": 8, "step_size": "1/255", "eps": EPS}
@@ -54,14 +53,7 @@ def test_a_fall_is_taken_over_by_every_larger_budget(name, monkeypatch):
 
 
 def test_each_budget_falls_exactly_where_a_linear_model_can_fall():
-    generator = np.random.default_rng(0)
-    weight = torch.tensor(generator.normal(size=64), dtype=torch.float32)
-    pixels = images(60, low=60, high=196)
-    scores = torch.from_numpy(pixels).reshape(60, -1).double() / 255 @ weight.double()
-    bias = -float(scores.median())
-    labels = (scores + bias > 0).long().numpy()
-    distance = (scores + bias).abs().numpy() * 255 / float(weight.abs().sum())
-    net = TwoClassLinear(weight, bias)
+    net, pixels, labels, distance = linear_case(np.random.default_rng(0))
     for stop in ("success", "never", {"after_success": 3}):
         made = recipe(net, classes=2, **PGD, stop=stop).make(rows(pixels, labels), many_seeds(60))
         fell = by_budget(predictions(net, made.pixels) != np.repeat(labels, 4))
