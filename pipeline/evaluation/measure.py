@@ -1,0 +1,233 @@
+"""One attack on one model, measured: verdicts before and after on every row, and what the attack spent.
+
+Every robust accuracy in hardset comes from here: a fresh attack on the model it speaks of, judged in float32 on 8-bit
+pixels. A plain function that knows neither Ray nor storage.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from pipeline.attacks.recipe import AttackRecipe
+from pipeline.judge import Classes, Judge, Mask, Verdict, seeded, verdict
+from pipeline.models.modes import frozen
+from pipeline.rows import CleanRows, MadeRows, Pixels
+from schemas.digests import row_seed
+from schemas.errors import JobError
+from schemas.quantities import Range
+from schemas.recipes import Attack
+
+Counted = NDArray[np.int32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a measurement runs. `batch` and `precision` can move single rows; the others cannot."""
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    """Where the model is."""
+    batch: int = 256
+    """Rows in one forward pass."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the search; verdicts are always float32."""
+    compile: bool = False
+    """Compile the model for the search (torch.compile)."""
+    seed: int = 0
+    """Root of the randomness of the attacks: start noise, drawn targets."""
+    stochastic: bool = False
+    """The model draws from torch's generators: each row is judged alone, from one seed."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What an attack made of N rows at E budgets, from the smallest to the largest.
+
+    A row that fell at one budget has fallen at every larger one: the ball of the smaller lies inside that of the
+    larger, and each search starts where the one before it ended.
+    """
+
+    attack: Attack
+    """With every setting written out."""
+    eps: NDArray[np.float64]
+    """Budgets (E,) on the [0, 1] pixel scale, ascending."""
+    labels: Classes
+    """(N,)."""
+    clean: Verdict
+    """On the clean rows (N,)."""
+    pixels: Pixels
+    """Attacked rows as they would be stored, uint8 (E, N, H, W, C)."""
+    attacked: Verdict
+    """On `pixels`; its arrays are (E, N)."""
+    float_pred: Classes
+    """Prediction (E, N) on the float result before it is rounded to 8 bits; -1 where there is no verdict."""
+    gradients: Counted
+    """Gradients spent (E, N); those of a smaller budget are not counted again at a larger one."""
+    queries: Counted
+    """Forward passes without gradient (E, N)."""
+    flags: tuple[tuple[str, ...], ...]
+    """The `flags` column of every row (E, N): comma-separated names of `schemas.flags`."""
+    seconds: float
+    """Wall-clock time of attack and verdicts."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def right(self) -> Mask:
+        """Rows (N,) that the model has right before the attack."""
+        right: Mask = self.clean.pred == self.labels
+        return right
+
+    @property
+    def robust(self) -> Mask:
+        """Rows (E, N) that it has right before and after. Rows without a verdict count as wrong."""
+        robust: Mask = self.right & (self.attacked.pred == self.labels)
+        return robust
+
+    @property
+    def float_robust(self) -> Mask:
+        """The same (E, N) before rounding to 8 bits, as libraries that keep floats report it."""
+        robust: Mask = self.right & (self.float_pred == self.labels)
+        return robust
+
+    @property
+    def clean_accuracy(self) -> float:
+        """Share of the rows in [0, 1] that the model has right before the attack."""
+        return float(self.right.mean())
+
+    @property
+    def robust_accuracy(self) -> float:
+        """Share of the rows in [0, 1] that withstand the attack at its largest budget."""
+        return float(self.robust[-1].mean())
+
+
+def measure(
+    module: nn.Module,
+    pixels: Pixels,
+    labels: Classes,
+    keys: Sequence[str],
+    attack: Attack,
+    settings: Settings,
+    *,
+    classes: int,
+    parts: tuple[nn.Module, ...] = (),
+) -> Measurement:
+    """Attacks N > 0 rows and judges what would be stored of them.
+
+    `module`: float32 images in [0, 1], N x C x H x W, to `classes` logits, on the settings' device. It is held in eval
+    mode and frozen meanwhile; its modes and `requires_grad` flags come back as they were. `parts`: members of an
+    ensemble whose losses the attack averages. `pixels`: uint8 (N, H, W, C); `labels` (N,) in [0, classes); `keys` (N,)
+    name the rows, and with the seed alone fix their randomness, so that models are compared from the same starts.
+    `attack`: where it does not say when to stop, a row is done at its first fall.
+
+    Raises JobError where eps is a range, or the attack's own objective cannot be used; ValueError for no rows, and for
+    labels that are no classes.
+    """
+    attack = evaluated(attack, classes)
+    if not len(labels) or labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"wants rows with labels in [0, {classes})")
+    started = time.monotonic()
+    rows = CleanRows(pixels=pixels, labels=labels, keys=tuple(keys), indices=np.arange(len(labels), dtype=np.int64))
+    with frozen(module):
+        judge = _judge(module, settings)
+        clean = verdict(judge.logits(pixels), labels)
+        recipe = AttackRecipe(
+            attack,
+            module=module,
+            classes=classes,
+            batch=settings.batch,
+            precision=settings.precision,
+            compile=settings.compile,
+            parts=parts,
+            device=settings.device,
+        )
+        with seeded(settings.device) if settings.stochastic else nullcontext():
+            made = recipe.make(rows, _seeds(keys, attack, settings.seed))
+        attacked = verdict(judge.logits(made.pixels), np.repeat(labels, attack.variants)[_places(made, attack)])
+    return _measurement(attack, rows, clean, made, attacked, time.monotonic() - started)
+
+
+def judged(module: nn.Module, pixels: Pixels, labels: Classes, settings: Settings) -> Verdict:
+    """The float32 verdict of `module` on rows as they are; arguments as for `measure`."""
+    with frozen(module):
+        return verdict(_judge(module, settings).logits(pixels), labels)
+
+
+def evaluated(attack: Attack, classes: int) -> Attack:
+    """The attack as it is measured: resolved for so many classes, and done with a row at its first fall unless it
+    says otherwise. Raises JobError where eps is a range, since a figure belongs to one budget.
+    """
+    if isinstance(attack.eps, Range):
+        raise JobError(
+            f"{attack.name}: eps is a range from {attack.eps.min} to {attack.eps.max}, and a figure belongs to one "
+            "budget; wants a number, or a list of numbers"
+        )
+    if attack.stop is None and attack.name != "fmn":
+        attack = attack.model_copy(update={"stop": "success"})
+    return attack.resolved(classes)
+
+
+def budgets(attack: Attack) -> tuple[float, ...]:
+    """The budgets of an attack whose eps is a number or a list, ascending."""
+    eps = attack.eps if isinstance(attack.eps, tuple) else (attack.eps,)
+    return tuple(float(value) for value in eps if not isinstance(value, Range))
+
+
+def _judge(module: nn.Module, settings: Settings) -> Judge:
+    return Judge(module=module, batch=settings.batch, device=settings.device, stochastic=settings.stochastic)
+
+
+def _seeds(keys: Sequence[str], attack: Attack, seed: int) -> NDArray[np.int64]:
+    """int64 (N, E). Neither budget nor model has a say, so that two of them start from the same noise."""
+    name = f"evaluate/{attack.name}/{attack.norm}"
+    seeds = [row_seed(run_seed=seed, recipe=name, source_key=key, variant=0) for key in keys]
+    return np.repeat(np.asarray(seeds, np.int64)[:, None], attack.variants, axis=1)
+
+
+def _places(made: MadeRows, attack: Attack) -> NDArray[np.int64]:
+    """Where each made row stands among all that are due, in the order (parent, variant)."""
+    return made.parents * attack.variants + made.variants
+
+
+def _measurement(
+    attack: Attack, rows: CleanRows, clean: Verdict, made: MadeRows, attacked: Verdict, seconds: float
+) -> Measurement:
+    """Puts the made rows in their places; where the model gave no finite logits, the clean row stands without one."""
+    count, variants, at = len(rows), attack.variants, _places(made, attack)
+
+    def table(values: NDArray[np.generic], missing: object) -> NDArray[np.generic]:
+        full = np.full((count * variants, *values.shape[1:]), missing, values.dtype)
+        full[at] = values
+        return np.moveaxis(full.reshape(count, variants, *values.shape[1:]), 0, 1)
+
+    pixels = np.repeat(rows.pixels, variants, axis=0)
+    pixels[at] = made.pixels
+    columns = {name: np.asarray(values) for name, values in made.columns.items()}
+    flags = table(np.asarray(columns["flags"], object), "") if len(made) else np.full((variants, count), "", object)
+    empty = np.zeros(0, np.int32)
+    return Measurement(
+        attack=attack,
+        eps=np.asarray(budgets(attack)),
+        labels=rows.labels,
+        clean=clean,
+        pixels=np.moveaxis(pixels.reshape(count, variants, *pixels.shape[1:]), 0, 1),
+        attacked=Verdict(
+            pred=table(attacked.pred, -1).astype(np.int64),
+            margin=table(attacked.margin, np.nan).astype(np.float32),
+            confidence=table(attacked.confidence, np.nan).astype(np.float32),
+        ),
+        float_pred=table(columns.get("float_pred", empty), -1).astype(np.int64),
+        gradients=table(columns.get("steps", empty), 0).astype(np.int32),
+        queries=table(columns.get("queries", empty), 0).astype(np.int32),
+        flags=tuple(tuple(str(value) for value in line) for line in flags),
+        seconds=seconds,
+    )
