@@ -1,0 +1,18 @@
+"""A whole run: looked at, tried, worked off, committed."""
+
+from pipeline.run.commit import commit_run, make_manifest
+from pipeline.run.generation import Outcome, Progress, generate
+from pipeline.run.preflight import PREFLIGHT_ROWS, check_before
+from pipeline.run.state import State, look
+
+__all__ = [
+    "PREFLIGHT_ROWS",
+    "Outcome",
+    "Progress",
+    "State",
+    "check_before",
+    "commit_run",
+    "generate",
+    "look",
+    "make_manifest",
+]

@@ -1,0 +1,58 @@
+"""How a run ends: the manifest from its committed shards, and what others read of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipeline.recipes import recipe_text
+from pipeline.run.clock import now
+from pipeline.signals import run_warnings
+from pipeline.sinks.card import write_card
+from pipeline.sinks.environment import versions
+from pipeline.sinks.ledger import Ledger
+from pipeline.sinks.lineage import Lineage
+from pipeline.sinks.statement import write_statement
+from schemas.digests import digest, recipe_id
+from schemas.job import Job
+from schemas.job_warnings import job_warnings
+from schemas.records import Counts, Failure, Manifest, Output, Plan
+from schemas.rows import schema_sha256
+
+
+def commit_run(ledger: Ledger, plan: Plan, manifest: Manifest, lineage: Lineage) -> Manifest:
+    """Writes what others read of the run, then its manifest, which is returned as it was written."""
+    folder = ledger.folder
+    write_card(folder, manifest)  # first: a start that finds the manifest writes nothing any more
+    manifest = write_statement(folder, plan, manifest)
+    ledger.write_manifest(manifest)
+    lineage.finish(manifest)
+    return manifest
+
+
+def make_manifest(job: Job, plan: Plan, done: dict[str, Output], failures: Sequence[Failure], started: str) -> Manifest:
+    """The record of the run from its committed shards."""
+    outputs = tuple(
+        done[shard.key].model_copy(update={"index": shard.index, "recipe": shard.recipe})
+        for shard in plan.shards
+        if shard.key in done
+    )
+    texts = [recipe_text(recipe, position, plan.models) for position, recipe in enumerate(job.recipes)]
+    return Manifest(
+        contract=plan.contract,
+        status="incomplete" if failures else "complete",
+        run_id=plan.run_id,
+        job=plan.job,
+        classes=plan.classes,
+        image=plan.image,
+        models=plan.models,
+        recipes={recipe_id(text): text for text in texts},
+        schema_sha256=schema_sha256(plan.classes),
+        outputs=outputs,
+        failures=tuple(sorted(failures, key=lambda failure: failure.index)),
+        totals=sum((output.counts for output in outputs), Counts()),
+        content_sha256=digest([output.content_sha256 for output in outputs]),
+        started=started,
+        finished=now(),
+        environment=versions(),
+        warnings=(*job_warnings(job), *run_warnings(plan.job["recipes"], outputs)),
+    )

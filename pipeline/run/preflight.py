@@ -1,0 +1,48 @@
+"""What is tried on a few rows before a run starts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.bench import Bench
+from pipeline.devices import driver_device
+from pipeline.models.preflight import check_gradient, check_model
+from pipeline.rows import Pixels
+from pipeline.sources import narrowed
+from schemas.attacks import ATTACK_FACTS
+from schemas.errors import JobError
+from schemas.job import Job
+from schemas.records import Plan
+
+PREFLIGHT_ROWS = 16
+"""Source rows that the model is tried on before anything runs."""
+
+
+def check_before(job: Job, plan: Plan) -> tuple[str, ...]:
+    """Tries source, models and recipes on a few rows, so that a fault costs seconds and not a night.
+
+    Returns warnings, one sentence each.
+    """
+    bench = Bench(job, plan, driver_device(job))
+    warnings: tuple[str, ...] = ()
+    if bench.model is not None and plan.ranges:
+        pixels = _probe(bench)
+        for model in (bench.model, *bench.held_out_models.values()):
+            check_model(model, pixels, bench.device, stochastic=job.stochastic)
+        if any(ATTACK_FACTS[attack.name].gradient for attack in job.attacks):
+            warnings = check_gradient(bench.model, pixels, bench.device)
+    for position in range(len(job.recipes)):
+        bench.recipe(position)
+    if not plan.shards:
+        raise JobError(f"source: {bench.source.name} has no rows")
+    return warnings
+
+
+def _probe(bench: Bench) -> Pixels:
+    """The first rows of the source that can be read, or blank ones."""
+    plan = bench.plan
+    first = plan.ranges[0]
+    few = narrowed(first, first.start, min(first.stop, first.start + PREFLIGHT_ROWS))
+    rows, _ = bench.source.read(few, plan.image, len(plan.classes))
+    shape = (2, plan.image.height, plan.image.width, plan.image.channels)
+    return rows.pixels if len(rows) else np.zeros(shape, np.uint8)
