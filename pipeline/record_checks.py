@@ -10,6 +10,7 @@ from pipeline.storage import Folder
 from schemas.digests import digest, recipe_id, run_id
 from schemas.errors import RunError
 from schemas.records import Counts, Manifest, Output, Plan, Receipt, Shard
+from schemas.rows import schema_sha256
 
 _Fault = tuple[str, str]
 
@@ -35,6 +36,8 @@ def _manifest_faults(folder: Folder, manifest: Manifest) -> Iterator[_Fault]:
         yield path, "its totals are not the sums over its shards"
     if digest([output.content_sha256 for output in manifest.outputs]) != manifest.content_sha256:
         yield path, "its content_sha256 is not that of its shards"
+    if schema_sha256(manifest.classes, manifest.contract) != manifest.schema_sha256:
+        yield path, f"its schema_sha256 is not that of row contract {manifest.contract} with its classes"
     for name, text in manifest.recipes.items():
         if recipe_id(text) != name:
             yield path, f"recipe {name} has another text than the one its id was made from"

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from pipeline.bench import Bench
 from pipeline.devices import driver_device
+from pipeline.recipes import CODE_VERSIONS
 from pipeline.shard import make_shard
 from pipeline.sinks.ledger import Ledger, latest_manifest
 from pipeline.sinks.png import decode_png
@@ -40,13 +41,27 @@ class Replayed:
 def replay(folder: Folder, row_id: str) -> Replayed:
     """Makes the shard of a stored row again and compares the row.
 
-    Raises JobError where the row is unknown or the source cannot be read, RunError where source or weights changed.
+    Raises JobError where the row is unknown or the source cannot be read, RunError where source, weights or the
+    recipe's code changed.
     """
     manifest = newest_manifest(folder)
     output, row = find_row(folder, manifest, row_id)
+    _check_code(manifest, row)
     plan = plan_of(folder, output.run_id)
     shard = next(shard for shard in plan.shards if shard.key == output.key)
     return compare(row, shard, plan)
+
+
+def _check_code(manifest: Manifest, row: dict[str, Any]) -> None:
+    """Raises RunError where the recipe's code has made other rows from the same settings since."""
+    recipe = manifest.recipes.get(row["recipe_id"], {})
+    kind, code = recipe.get("kind"), recipe.get("code")
+    if kind in CODE_VERSIONS and code != CODE_VERSIONS[kind]:
+        made_by = manifest.environment.get("hardset", "an older version")
+        raise RunError(
+            f"row {row['row_id']}: version {code} of the {kind} code made it (hardset {made_by}), and this is version "
+            f"{CODE_VERSIONS[kind]}, which makes other rows; replay it with the hardset that made it"
+        )
 
 
 def compare(row: dict[str, Any], shard: Shard, plan: Plan) -> Replayed:
@@ -78,7 +93,7 @@ def _differing(row: dict[str, Any], columns: dict[str, Any], at: int) -> list[st
     for name, values in columns.items():
         again = None if values is None else values[at]
         again = again.item() if isinstance(again, np.generic) else again
-        if name != "image" and again != row[name]:
+        if name != "image" and name in row and again != row[name]:  # rows of older contracts lack columns
             names.append(name)
     return names
 

@@ -17,7 +17,7 @@ from pipeline.sinks.png import decode_pngs
 from schemas.digests import image_sha256, row_id, row_seed
 from schemas.quantities import whole_levels, whole_squares
 from schemas.records import Counts, Image, Output
-from schemas.rows import ADVERSARIAL, AUGMENTED, COLUMNS, GENERATED, Column
+from schemas.rows import ADVERSARIAL, AUGMENTED, CONTRACT_VERSION, GENERATED, Column, columns_of
 
 Fault = tuple[int | None, str]
 """Position of the row, None for the file as a whole, and what is wrong with it."""
@@ -46,6 +46,8 @@ class Expected:
     """Of the run."""
     recipes: Mapping[str, Mapping[str, Any]]
     """Resolved recipes by recipe_id."""
+    contract: str = CONTRACT_VERSION
+    """Version of the row contract."""
 
 
 def row_faults(table: pa.Table, expected: Expected) -> Iterator[Fault]:
@@ -64,7 +66,7 @@ def row_faults(table: pa.Table, expected: Expected) -> Iterator[Fault]:
 def _empty_values(table: pa.Table, expected: Expected) -> Iterator[tuple[int, str]]:
     kinds = table["kind"].to_pylist()
     present = set(kinds)
-    for column in COLUMNS:
+    for column in columns_of(expected.contract):
         if not any(_must_fill(column, kind) for kind in present):
             continue
         values = _bytes_of(table) if column.name == "image" else table[column.name]
@@ -105,7 +107,7 @@ def _unlike_the_shard(table: pa.Table, expected: Expected) -> Iterator[tuple[int
 
 
 def _classes(table: pa.Table, expected: Expected) -> Iterator[tuple[int, str]]:
-    for column in COLUMNS:
+    for column in columns_of(expected.contract):
         if column.is_class:
             values = table[column.name]
             outside = pc.or_(pc.less(values, 0), pc.greater_equal(values, expected.classes))

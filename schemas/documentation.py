@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schemas.flags import FLAGS
-from schemas.rows import COLUMNS, IMAGE
+from schemas.rows import COLUMNS, IMAGE, VERSIONS, columns_of
 
 
 def column_table() -> str:
@@ -13,7 +13,17 @@ def column_table() -> str:
         shown = "struct<bytes, path>" if column.type == IMAGE else str(column.type)
         kind = f"{shown}, class" if column.is_class else shown
         filled = "all" if column.required == "AGU" else " ".join(column.required) or "where it applies"
-        lines.append(f"| `{column.name}` | {kind} | {filled} | {column.meaning.replace('|', '/')} |")
+        later = "" if column.since == VERSIONS[0] else f" (since {column.since})"
+        lines.append(f"| `{column.name}` | {kind} | {filled} | {column.meaning.replace('|', '/')}{later} |")
+    return "\n".join(lines) + "\n"
+
+
+def version_table() -> str:
+    """Markdown: one line per version of the row contract."""
+    lines = ["| version | columns | brought |", "|---|---|---|"]
+    for version in VERSIONS:
+        brought = ", ".join(f"`{column.name}`" for column in COLUMNS if column.since == version != VERSIONS[0])
+        lines.append(f"| {version} | {len(columns_of(version))} | {brought + ' ' if brought else ''}|")
     return "\n".join(lines) + "\n"
 
 

@@ -1,6 +1,9 @@
 """The row contract: every column of the output, its type, who must fill it and what it means.
 
-The Arrow schema, the Hugging Face features of file and card, and the table in the docs are made from `COLUMNS`.
+The Arrow schema, the Hugging Face features of file and card, the Croissant fields, the SQL view and the table in the
+docs are made from `COLUMNS`, for every version that the contract has had: a column says since when it is there, and
+none ever left or changed its type, so that a file of an older version lacks columns at most.
+
 Plain nullable signed types only, because each exception breaks one of the readers (a label that is not a nullable
 int64 loses its class names in `datasets`; unsigned columns fail in Delta; float16 fails in Iceberg).
 """
@@ -15,8 +18,12 @@ from typing import Any
 import pyarrow as pa
 
 from schemas.digests import digest
+from schemas.errors import RunError
 
-CONTRACT_VERSION = "1.1"
+VERSIONS = ("1.0", "1.1")
+"""Every version of the contract, oldest first. A file's footer and the manifest that lists it name theirs."""
+CONTRACT_VERSION = VERSIONS[-1]
+"""The version that is written. Part of every shard key, so that a run never takes over files of another one."""
 
 ADVERSARIAL, GENERATED, AUGMENTED = "adversarial", "generated", "augmented"
 KINDS = {ADVERSARIAL: "A", GENERATED: "G", AUGMENTED: "U"}
@@ -35,6 +42,8 @@ class Column:
     required: str
     meaning: str
     feature: str = ""
+    since: str = VERSIONS[0]
+    """Version of the contract that brought it."""
 
     @property
     def is_class(self) -> bool:
@@ -90,30 +99,41 @@ COLUMNS: tuple[Column, ...] = (
     Column("linf_levels", _i32, "A", "largest change of a value, in 8-bit levels"),
     Column("l2", _f32, "A", "Euclidean norm of the change, [0, 1] pixel scale"),
     Column("verify_id", _string, "A", "how the verdict was computed, such as fp32-tf32off-b256"),
-    Column("l1", _f32, "A", "sum of the changes, [0, 1] pixel scale"),
-    Column("queries", _i32, "A", "forward passes without gradient spent on the row"),
-    Column("found_by", _string, "A", "the attack (of an ensemble, the member) that gave the image"),
-    Column("flags", _string, "A", "signals about the row, comma-separated; empty where there are none"),
-    Column("transfer_pred", _string, "", "JSON object: held-out model -> predicted class of the stored image"),
-    Column("transferred", _i32, "", "held-out models that the stored image fools"),
+    Column("l1", _f32, "A", "sum of the changes, [0, 1] pixel scale", since="1.1"),
+    Column("queries", _i32, "A", "forward passes without gradient spent on the row", since="1.1"),
+    Column("found_by", _string, "A", "the attack (of an ensemble, the member) that gave the image", since="1.1"),
+    Column("flags", _string, "A", "signals about the row, comma-separated; empty where there are none", since="1.1"),
+    Column(
+        "transfer_pred", _string, "", "JSON object: held-out model -> predicted class of the stored image", since="1.1"
+    ),
+    Column("transferred", _i32, "", "held-out models that the stored image fools", since="1.1"),
 )
 
 
-def arrow_schema(class_names: Sequence[str]) -> pa.Schema:
+def columns_of(version: str) -> tuple[Column, ...]:
+    """The columns of a version of the contract. Raises RunError for one that is not known here."""
+    if version not in VERSIONS:
+        known = ", ".join(VERSIONS)
+        raise RunError(f"row contract {version} is not known here ({known} are); a later version of hardset wrote it")
+    age = VERSIONS.index(version)
+    return tuple(column for column in COLUMNS if VERSIONS.index(column.since) <= age)
+
+
+def arrow_schema(class_names: Sequence[str], version: str = CONTRACT_VERSION) -> pa.Schema:
     """Arrow schema of a data file, with the Hugging Face features in its metadata."""
-    info = {"info": {"features": huggingface_features(class_names)}}
+    info = {"info": {"features": huggingface_features(class_names, version)}}
     metadata = {"huggingface": json.dumps(info, ensure_ascii=False)}
-    return pa.schema([pa.field(c.name, c.type) for c in COLUMNS], metadata=metadata)
+    return pa.schema([pa.field(c.name, c.type) for c in columns_of(version)], metadata=metadata)
 
 
-def schema_sha256(class_names: Sequence[str]) -> str:
+def schema_sha256(class_names: Sequence[str], version: str = CONTRACT_VERSION) -> str:
     """Digest of a data file's schema: column names, types and class names."""
-    return digest([[[c.name, str(c.type), c.is_class] for c in COLUMNS], list(class_names)])
+    return digest([[[c.name, str(c.type), c.is_class] for c in columns_of(version)], list(class_names)])
 
 
-def huggingface_features(class_names: Sequence[str]) -> dict[str, Any]:
+def huggingface_features(class_names: Sequence[str], version: str = CONTRACT_VERSION) -> dict[str, Any]:
     """Features as `datasets` reads them from a file's footer."""
-    return {c.name: _feature(c, class_names) for c in COLUMNS}
+    return {c.name: _feature(c, class_names) for c in columns_of(version)}
 
 
 def _feature(column: Column, class_names: Sequence[str]) -> dict[str, Any]:
@@ -124,10 +144,10 @@ def _feature(column: Column, class_names: Sequence[str]) -> dict[str, Any]:
     return {"_type": "Value", "dtype": _dtype(column.type)}
 
 
-def card_features(class_names: Sequence[str]) -> list[dict[str, Any]]:
+def card_features(class_names: Sequence[str], version: str = CONTRACT_VERSION) -> list[dict[str, Any]]:
     """Features as the YAML head of a dataset card lists them."""
     listed: list[dict[str, Any]] = []
-    for column in COLUMNS:
+    for column in columns_of(version):
         dtype: Any = _dtype(column.type)
         if column.type == IMAGE:
             dtype = "image"

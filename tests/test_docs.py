@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from schemas.documentation import column_table, flag_table
+from schemas.documentation import column_table, flag_table, version_table
 from schemas.loading import parse_job
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -15,6 +15,10 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 def test_the_column_table_is_the_contracts() -> None:
     assert column_table() in (DOCS / "output.md").read_text(encoding="utf-8")
+
+
+def test_the_version_table_is_the_contracts() -> None:
+    assert version_table() in (DOCS / "output.md").read_text(encoding="utf-8")
 
 
 def test_the_flag_table_is_the_contracts() -> None:

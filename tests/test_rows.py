@@ -1,25 +1,35 @@
-"""The row contract, held still: a changed column is a changed CONTRACT_VERSION, and here is where it shows."""
+"""The row contract, held still: a change is a version of its own with a line in the changelog, or a test fails here.
+
+To change it: add a version to `VERSIONS` and its columns with `since`, a golden here, "row contract <version>" to
+CHANGELOG.md, and a dataset of the version that was the newest till then (tests/contract_1_0/make.py shows how).
+"""
 
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from schemas.digests import digest
+from schemas.errors import RunError
 from schemas.rows import (
     COLUMNS,
     CONTRACT_VERSION,
     IMAGE,
     KINDS,
     QUARANTINE_SCHEMA,
+    VERSIONS,
     arrow_schema,
     card_features,
+    columns_of,
     huggingface_features,
     schema_sha256,
 )
 
-GOLDEN = """
+FIRST = """
 image struct<bytes: binary, path: string> AGU
 label int64 AU class
 row_id string AGU
@@ -56,24 +66,63 @@ success bool A
 linf_levels int32 A
 l2 float A
 verify_id string A
+""".strip().splitlines()
+ADDED = {
+    "1.1": """
 l1 float A
 queries int32 A
 found_by string A
 flags string A
 transfer_pred string -
 transferred int32 -
-""".strip().splitlines()
+""".strip().splitlines(),
+}
+"""What each later version added."""
+MEANING = {"1.1": "6e6538204b445b92289fbeb765b6dbaff1fb690118ffc64af088e3a12b1454f5"}
+"""Digest of what the columns mean, of the newest version. Said better and meant the same: put the new digest here.
+Meant otherwise: that is another version."""
 
 
-def test_columns_are_those_of_version_1_1() -> None:
-    assert CONTRACT_VERSION == "1.1"
-    assert [f"{c.name} {c.type} {c.required or '-'}{' class' * c.is_class}" for c in COLUMNS] == GOLDEN
+def _golden(version: str) -> list[str]:
+    later = VERSIONS[1 : VERSIONS.index(version) + 1]
+    return [*FIRST, *(line for added in later for line in ADDED[added])]
 
 
-def test_quarantine_columns_are_those_of_version_1_1() -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+def test_columns_are_those_of_their_version(version: str) -> None:
+    lines = [f"{c.name} {c.type} {c.required or '-'}{' class' * c.is_class}" for c in columns_of(version)]
+    assert lines == _golden(version)
+    assert arrow_schema(["a"], version).names == [line.split()[0] for line in lines]
+
+
+def test_a_change_is_declared_with_a_version_and_a_line_in_the_changelog() -> None:
+    assert list(VERSIONS) == sorted(VERSIONS, key=lambda version: [int(part) for part in version.split(".")])
+    assert (list(ADDED), CONTRACT_VERSION) == (list(VERSIONS[1:]), VERSIONS[-1])
+    changelog = (Path(__file__).parents[1] / "CHANGELOG.md").read_text(encoding="utf-8")
+    declared = set(re.findall(r"row contract (\d+\.\d+)", changelog, re.IGNORECASE))
+    assert declared >= set(VERSIONS[1:])
+    assert declared <= set(VERSIONS)
+
+
+def test_what_columns_mean_is_held_still_too() -> None:
+    assert {CONTRACT_VERSION: digest([[c.name, c.meaning] for c in COLUMNS])} == MEANING
+
+
+def test_kinds_and_image_are_those_of_the_contract() -> None:
+    assert KINDS == {"adversarial": "A", "generated": "G", "augmented": "U"}
+    assert str(IMAGE) == "struct<bytes: binary, path: string>"
+
+
+def test_an_unknown_version_is_refused() -> None:
+    with pytest.raises(RunError, match=r"row contract 9\.9 is not known here \(1\.0, 1\.1 are\)"):
+        columns_of("9.9")
+
+
+def test_quarantine_columns_are_those_of_every_version() -> None:
     names = "source_dataset source_split source_index source_key run_id recipe_id variant stage error_class message"
+    kinds = "string string int64 string string string int32 string string string"
     assert QUARANTINE_SCHEMA.names == names.split()
-    assert {str(t) for t in QUARANTINE_SCHEMA.types} == {"string", "int64", "int32"}
+    assert [str(t) for t in QUARANTINE_SCHEMA.types] == kinds.split()
 
 
 def test_every_type_is_one_that_all_readers_take() -> None:
@@ -118,3 +167,4 @@ def test_every_column_says_what_it_means() -> None:
 def test_the_schema_digest_knows_the_class_names() -> None:
     assert schema_sha256(["a", "b"]) == schema_sha256(("a", "b"))
     assert len({schema_sha256(names) for names in ([], ["a"], ["b"], ["a", "b"], ["b", "a"])}) == 5
+    assert len({schema_sha256(["a"], version) for version in VERSIONS}) == len(VERSIONS)

@@ -89,7 +89,7 @@ def _transaction_id(manifest: Manifest) -> str:
 
 
 def _schema(manifest: Manifest) -> Any:
-    plain = arrow_schema(manifest.classes).remove_metadata()
+    plain = arrow_schema(manifest.classes, manifest.contract).remove_metadata()
     return load("deltalake", extra="delta").Schema.from_arrow(plain)
 
 

@@ -105,7 +105,7 @@ def _open(catalogue: Any, folder: Folder, manifest: Manifest, target: Target, *,
     """The table, made where there is none, with all columns of the run."""
     identifier = tuple(target.table.split("."))
     home = f"{_url(folder)}/{HOME}/{'/'.join(identifier)}"
-    schema = arrow_schema(manifest.classes).remove_metadata()
+    schema = arrow_schema(manifest.classes, manifest.contract).remove_metadata()
     try:
         known = catalogue.table_exists(identifier)
         table = catalogue.load_table(identifier) if known else None

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from pipeline.storage import Folder
 from schemas.errors import UserError
 from schemas.records import DataFile
+from schemas.rows import COLUMNS, VERSIONS, Column
 
 BATCH_ROWS = 65_536
 
@@ -32,15 +33,34 @@ class UnreadableFileError(Exception):
 
 
 def batches(folder: Folder, file: DataFile, columns: Sequence[str]) -> Iterator[Batch]:
-    """The columns of a file, at most `BATCH_ROWS` rows at a time. Raises UnreadableFileError."""
+    """The columns of a file, at most `BATCH_ROWS` rows at a time. Raises UnreadableFileError.
+
+    Columns that a file of an older row contract lacks are empty, and come last.
+    """
     start = 0
     opened = _open(folder, file)
+    lacking = _lacking(opened, file, columns)
     try:
         for columns_read in opened.iter_batches(BATCH_ROWS, columns=list(columns), use_threads=False):
-            yield Batch(file.path, start, columns_read)
+            yield Batch(file.path, start, _with_empty(columns_read, lacking))
             start += columns_read.num_rows
     except (UserError, pa.ArrowException, OSError, ValueError) as error:
         raise UnreadableFileError(f"{file.path}: {_line(error)}") from error
+
+
+def _lacking(opened: pq.ParquetFile, file: DataFile, columns: Sequence[str]) -> list[Column]:
+    """Columns that came with a later version of the row contract than the file's. Raises UnreadableFileError."""
+    names = set(columns) - set(opened.schema_arrow.names)
+    later = [column for column in COLUMNS if column.name in names and column.since != VERSIONS[0]]
+    if gone := names - {column.name for column in later}:
+        raise UnreadableFileError(f"{file.path}: has no column {', '.join(sorted(gone))}")
+    return later
+
+
+def _with_empty(rows: pa.RecordBatch, columns: Sequence[Column]) -> pa.RecordBatch:
+    for column in columns:
+        rows = rows.append_column(column.name, pa.nulls(len(rows), column.type))
+    return rows
 
 
 def rows_at(folder: Folder, file: DataFile, positions: Sequence[int]) -> dict[int, dict[str, Any]]:

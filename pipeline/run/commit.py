@@ -46,7 +46,7 @@ def make_manifest(job: Job, plan: Plan, done: dict[str, Output], failures: Seque
         image=plan.image,
         models=plan.models,
         recipes={recipe_id(text): text for text in texts},
-        schema_sha256=schema_sha256(plan.classes),
+        schema_sha256=schema_sha256(plan.classes, plan.contract),
         outputs=outputs,
         failures=tuple(sorted(failures, key=lambda failure: failure.index)),
         totals=sum((output.counts for output in outputs), Counts()),

@@ -69,7 +69,10 @@ def _head(manifest: Manifest, files: dict[str, list[str]], lost: list[str]) -> s
     if files:
         entries = [{"split": split, "path": paths} for split, paths in files.items()]
         configs.append({"config_name": "default", "default": True, "data_files": entries})
-        head["dataset_info"] = {"config_name": "default", "features": card_features(manifest.classes)}
+        head["dataset_info"] = {
+            "config_name": "default",
+            "features": card_features(manifest.classes, manifest.contract),
+        }
     if lost:  # a config that matches no file breaks load_dataset
         configs.append({"config_name": "quarantine", "data_files": [{"split": "quarantine", "path": lost}]})
     if configs:

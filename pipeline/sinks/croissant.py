@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.sinks.inputs import source_uri, uri_of, weights_of
 from schemas.records import DataFile, Manifest
-from schemas.rows import COLUMNS, IMAGE, Column
+from schemas.rows import IMAGE, Column, columns_of
 
 _TERMS = (
     "arrayShape citeAs column containedIn equivalentProperty extract field fileProperty fileObject fileSet format "
@@ -61,7 +61,7 @@ def croissant(manifest: Manifest, patterns: Sequence[str]) -> dict[str, Any]:
         "asked for. The licences of source and models carry over to the rows.",
         **_provenance(manifest),
         "distribution": [*(_file_object(file, run_id) for file, run_id in files), _file_set(patterns)],
-        "recordSet": [_classes(manifest.classes), _rows()],
+        "recordSet": [_classes(manifest.classes), _rows(manifest.contract)],
     }
 
 
@@ -127,13 +127,13 @@ def _classes(names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _rows() -> dict[str, Any]:
+def _rows(contract: str) -> dict[str, Any]:
     return {
         "@type": "cr:RecordSet",
         "@id": "rows",
         "name": "rows",
         "key": {"@id": "rows/row_id"},
-        "field": [_field(column) for column in COLUMNS],
+        "field": [_field(column) for column in columns_of(contract)],
     }
 
 

@@ -16,7 +16,7 @@ from pipeline.sinks.inputs import source_uri, uri_of, weights_of
 from pipeline.storage import public_name
 from schemas.digests import digest
 from schemas.records import Manifest, Plan
-from schemas.rows import COLUMNS
+from schemas.rows import columns_of
 
 PARENT, ROOT = "OPENLINEAGE_PARENT_ID", "OPENLINEAGE_ROOT_PARENT_ID"
 NAMESPACE = "OPENLINEAGE_NAMESPACE"
@@ -124,7 +124,7 @@ def output_dataset(plan: Plan, place: str, manifest: Manifest | None = None) -> 
     dataset = named(place)
     fields = [
         {"name": column.name, "ordinal_position": position, "description": column.meaning, **_type(column.type)}
-        for position, column in enumerate(COLUMNS, 1)
+        for position, column in enumerate(columns_of(plan.contract), 1)
     ]
     facets = {
         "schema": facet("schema", fields=fields),
