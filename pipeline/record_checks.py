@@ -93,11 +93,11 @@ def _receipt_faults(folder: Folder, manifest: Manifest) -> Iterator[_Fault]:
 
 
 def _of_receipt(receipt: Receipt) -> tuple[object, ...]:
-    return (receipt.run_id, receipt.data, receipt.content_sha256, receipt.quarantine, receipt.counts)
+    return (receipt.run_id, receipt.data, receipt.content_sha256, receipt.quarantine, receipt.counts, receipt.excluded)
 
 
 def _of_output(output: Output) -> tuple[object, ...]:
-    return (output.run_id, output.data, output.content_sha256, output.quarantine, output.counts)
+    return (output.run_id, output.data, output.content_sha256, output.quarantine, output.counts, output.excluded)
 
 
 def _unlisted(folder: Folder, manifest: Manifest) -> Iterator[_Fault]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 
 from pipeline.bench import Bench
 from pipeline.devices import driver_device
+from pipeline.exclusion import BadRow
 from pipeline.recipes import CODE_VERSIONS
 from pipeline.shard import make_shard
 from pipeline.sinks.ledger import Ledger, latest_manifest
@@ -49,7 +51,7 @@ def replay(folder: Folder, row_id: str) -> Replayed:
     _check_code(manifest, row)
     plan = plan_of(folder, output.run_id)
     shard = next(shard for shard in plan.shards if shard.key == output.key)
-    return compare(row, shard, plan)
+    return compare(row, shard, plan, output.excluded)
 
 
 def _check_code(manifest: Manifest, row: dict[str, Any]) -> None:
@@ -64,11 +66,12 @@ def _check_code(manifest: Manifest, row: dict[str, Any]) -> None:
         )
 
 
-def compare(row: dict[str, Any], shard: Shard, plan: Plan) -> Replayed:
-    """Makes `shard` again and holds its row against the stored `row`."""
+def compare(row: dict[str, Any], shard: Shard, plan: Plan, excluded: Sequence[int] = ()) -> Replayed:
+    """Makes `shard` again, without its `excluded` rows, and holds its row against the stored `row`."""
     job = Job.model_validate(plan.job)
     bench = Bench(job, plan, driver_device(job))
-    made = make_shard(shard, None if shard.range is None else plan.ranges[shard.range], bench)
+    bad = [BadRow(row=position, error_class="", message="") for position in excluded]
+    made = make_shard(shard, None if shard.range is None else plan.ranges[shard.range], bench, bad)
     ids = list(made.columns["row_id"])
     if row["row_id"] not in ids:
         raise RunError(f"row {row['row_id']}: making its shard again gave no such row; the source has changed")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.bench import Bench
 from pipeline.columns import Columns, judged_columns, provenance_columns, select
+from pipeline.exclusion import BadRow, read_without
 from pipeline.judge import seeded
 from pipeline.recipes import recipe_text
 from pipeline.rows import CleanRows, MadeRows, Reject
@@ -36,10 +37,21 @@ class MadeShard:
     counts: Counts
 
 
-def run_shard(shard: Shard, rows: SourceRange | None, bench: Bench, ledger: Ledger, *, attempt: int = 1) -> Receipt:
-    """Reads, makes, judges and commits one shard. Returns its receipt, or that of an attempt that was first."""
+def run_shard(
+    shard: Shard,
+    rows: SourceRange | None,
+    bench: Bench,
+    ledger: Ledger,
+    *,
+    attempt: int = 1,
+    bad: Sequence[BadRow] = (),
+) -> Receipt:
+    """Reads, makes, judges and commits one shard. Returns its receipt, or that of an attempt that was first.
+
+    `bad`: rows to leave out; they go to quarantine.
+    """
     started = _now()
-    made = make_shard(shard, rows, bench)
+    made = make_shard(shard, rows, bench, bad)
     data = _encode(shard, bench, made.columns)
     lost = encode_quarantine(quarantine_records(shard, bench, made.rejects)) if made.rejects else None
     return ledger.commit(
@@ -54,12 +66,18 @@ def run_shard(shard: Shard, rows: SourceRange | None, bench: Bench, ledger: Ledg
         finished=_now(),
         host=socket.gethostname(),
         device=str(bench.device),
+        excluded=tuple(sorted(row.row for row in bad)),
     )
 
 
-def make_shard(shard: Shard, rows: SourceRange | None, bench: Bench) -> MadeShard:
-    """Reads, makes and judges one shard; writes nothing."""
-    clean, unread = bench.read(shard, rows)
+def probe_shard(shard: Shard, rows: SourceRange | None, bench: Bench) -> None:
+    """Does all that `run_shard` does to a shard or a part of one, and publishes nothing."""
+    _encode(shard, bench, make_shard(shard, rows, bench).columns)
+
+
+def make_shard(shard: Shard, rows: SourceRange | None, bench: Bench, bad: Sequence[BadRow] = ()) -> MadeShard:
+    """Reads, makes and judges one shard without its bad rows; writes nothing."""
+    clean, unread = read_without(bad, shard, rows, bench) if bad else bench.read(shard, rows)
     seeds = _seeds(shard, bench, clean)
     # What a stochastic model draws in the search belongs to the shard; no worker's past may have a say in it.
     with seeded(bench.device) if bench.job.stochastic else nullcontext():

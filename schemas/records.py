@@ -132,6 +132,8 @@ class Receipt(Spec):
     content_sha256: str
     quarantine: DataFile | None
     counts: Counts
+    excluded: tuple[int, ...] = ()
+    """Rows left out because whoever makes them fails, counted as the shard counts; each is in quarantine."""
     attempt: int
     started: str
     """UTC, ISO 8601."""
@@ -151,6 +153,7 @@ class Receipt(Spec):
             content_sha256=self.content_sha256,
             quarantine=self.quarantine,
             counts=self.counts,
+            excluded=self.excluded,
         )
 
 
@@ -176,6 +179,8 @@ class Output(Spec):
     content_sha256: str
     quarantine: DataFile | None
     counts: Counts
+    excluded: tuple[int, ...] = ()
+    """Rows left out because whoever makes them fails, counted as the shard counts."""
 
 
 class Manifest(Spec):

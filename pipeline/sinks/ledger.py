@@ -57,6 +57,7 @@ class Ledger:
         finished: str,
         host: str,
         device: str,
+        excluded: tuple[int, ...] = (),
     ) -> Receipt:
         """Publishes a shard's files and then its receipt. Returns the receipt of the attempt that was first.
 
@@ -73,6 +74,7 @@ class Ledger:
             content_sha256=content_sha256,
             quarantine=_described(quarantine, lambda digest: self._quarantine_path(shard, digest)),
             counts=counts,
+            excluded=excluded,
             attempt=attempt,
             started=started,
             finished=finished,

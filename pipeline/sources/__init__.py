@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeline.sources.base import SourceReader, narrowed
+from pipeline.sources.base import SourceReader, key_of, narrowed
 from pipeline.sources.digits import DigitsReader
 from pipeline.sources.imagefolder import ImageFolderReader
 from pipeline.sources.npz import NpzReader
@@ -26,4 +26,4 @@ def open_source(spec: ImageSource) -> SourceReader:
     return READERS[type(spec)](spec)
 
 
-__all__ = ["READERS", "SourceReader", "narrowed", "open_source"]
+__all__ = ["READERS", "SourceReader", "key_of", "narrowed", "open_source"]

@@ -69,3 +69,10 @@ def narrowed(source_range: records.SourceRange, start: int, stop: int) -> record
         raise ValueError(f"rows {start} to {stop} are not inside {source_range.start} to {source_range.stop}")
     members = source_range.members[start - source_range.start : stop - source_range.start]
     return source_range.model_copy(update={"start": start, "stop": stop, "members": members})
+
+
+def key_of(source_range: records.SourceRange, row: int) -> tuple[str, int]:
+    """Key and index that `RawRow` gives a row of a range (counted as the range counts), without reading it."""
+    if source_range.members:
+        return f"{source_range.file}/{source_range.members[row - source_range.start]}", 0
+    return f"{source_range.file}#{row}", row

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.sources import READERS, narrowed, open_source
+from pipeline.sources import READERS, key_of, narrowed, open_source
 from schemas.digests import image_sha256
 from schemas.errors import JobError
 from schemas.records import Image
@@ -77,6 +77,7 @@ def test_every_row_comes_exactly_once_however_it_is_cut(
     of_part = reads[plan.index(part)][0]
     assert some.keys == of_part.keys[start - part.start : start - part.start + 1]
     assert some.sha256 == of_part.sha256[start - part.start : start - part.start + 1]
+    assert key_of(part, start) == (some.keys[0], some.indices[0])
 
 
 def _all(source: ImageSource) -> tuple[list[tuple[str, int, str]], Image]:
