@@ -17,6 +17,7 @@ from jobs.diff import diff
 from jobs.explain import explain
 from jobs.generate import generate
 from jobs.init import init
+from jobs.logs import logs
 from jobs.plan import plan
 from jobs.publish import publish
 from jobs.replay import replay
@@ -24,6 +25,7 @@ from jobs.report import report
 from jobs.schema import schema
 from jobs.show import show
 from jobs.status import status
+from jobs.stop import stop
 from jobs.submit import submit
 from jobs.train_gan import train_gan
 from jobs.verify import verify
@@ -38,6 +40,8 @@ VERBS: tuple[Callable[..., None], ...] = (
     generate,
     submit,
     status,
+    logs,
+    stop,
     verify,
     replay,
     explain,

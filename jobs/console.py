@@ -35,6 +35,14 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key of the job file, such as recipes.0.eps=4/255."),
 ]
+Address = Annotated[str, typer.Option(help="Job API of the cluster, http://HOST:8265.", show_default=False)]
+Submitted = Annotated[
+    str,
+    typer.Argument(
+        metavar="JOB_OR_ID", help="The job file that was submitted, or its submission id.", show_default=False
+    ),
+]
+Insecure = Annotated[bool, typer.Option("--insecure", help="Use a job API that asks for no token.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Leaves one JSON object as the last line of stdout.")]
 
 # Without a terminal nobody is helped by lines broken at 80 columns, least of all grep.

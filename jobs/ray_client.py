@@ -7,7 +7,7 @@ import logging
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,10 @@ TIMEOUT_S = 30.0
 """Limit of one request. Ray's own client waits for ever where packets are dropped (Ray 2.60)."""
 LINEAGE_VARIABLES = (PARENT, ROOT, NAMESPACE)
 """What of this process's environment goes with a submitted job; they name runs and hold no secret."""
+STOP_WAIT = "RAY_JOB_STOP_WAIT_TIME_S"
+"""Read by the supervisor of a job, whose environment is the job's own; Ray's 3 s finish no shard (Ray 2.60)."""
+STOP_WAIT_S = 45
+"""The driver's grace of 30 s, and time to write the state."""
 
 _CHATTY = (
     "ray.dashboard.modules.job.sdk",
@@ -123,16 +127,34 @@ class Client:
         with self._sentences():
             return str(self.ray.get_job_logs(submission_id))
 
-    def submit(self, submission_id: str, entrypoint: str, folder: str, metadata: dict[str, str]) -> None:
-        """Submits a job that runs in a copy of `folder`, as a step of the OpenLineage run that this process is in."""
+    def submit(
+        self,
+        submission_id: str,
+        entrypoint: str,
+        folder: str,
+        metadata: dict[str, str],
+        *,
+        code: Sequence[str] = (),
+        stop_wait_s: int = STOP_WAIT_S,
+    ) -> None:
+        """Submits a job that runs in a copy of `folder`, as a step of the OpenLineage run that this process is in.
+
+        `code`: packages that go on its import path; `stop_wait_s`: seconds from SIGTERM to SIGKILL when it is stopped.
+        """
         lineage = {name: os.environ[name] for name in LINEAGE_VARIABLES if name in os.environ}
+        environment = {"working_dir": folder, "env_vars": lineage | {STOP_WAIT: str(stop_wait_s)}}
         with self._sentences():
             self.ray.submit_job(
                 entrypoint=entrypoint,
                 submission_id=submission_id,
-                runtime_env={"working_dir": folder} | ({"env_vars": lineage} if lineage else {}),
+                runtime_env=environment | ({"py_modules": list(code)} if code else {}),
                 metadata=metadata,
             )
+
+    def stop(self, submission_id: str) -> bool:
+        """Asks the job to stop: SIGTERM, and later SIGKILL. Returns whether it was still running."""
+        with self._sentences():
+            return bool(self.ray.stop_job(submission_id))
 
     @contextmanager
     def _sentences(self) -> Iterator[None]:

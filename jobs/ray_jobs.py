@@ -1,24 +1,18 @@
-"""Ray Jobs as hardset uses them: a job submitted twice runs once, and nothing but SUCCEEDED counts as success."""
+"""How a submitted job ends: polled to a terminal state, and nothing but SUCCEEDED counts as success."""
 
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from jobs.console import Exit
 from jobs.ray_client import Client, RefusedError, UnreachableError
 from jobs.ray_logs import LogTail
-from schemas.digests import digest
 from schemas.errors import RunError
-from schemas.job import Job
 
 POLL_S = 2.0
 LOST_AFTER_S = 300.0
@@ -27,16 +21,6 @@ LONGEST_PAUSE_S = 30.0
 """Between two tries while the job API is silent."""
 RESULT_WITHIN = 50
 """How many of the log's last lines are searched for the driver's JSON."""
-_RACES = 10
-
-
-@dataclass(frozen=True)
-class Submission:
-    """A job on the cluster."""
-
-    id: str
-    joined: bool
-    """It was there already, and was joined."""
 
 
 @dataclass(frozen=True)
@@ -63,61 +47,32 @@ def connect(address: str, *, insecure: bool = False) -> Client:
     return client
 
 
-def submit_once(client: Client, job: Job, entrypoint: str) -> Submission:
-    """Submits the job, or joins it where it is pending or running.
-
-    The id is made of the job's name, the digest of the resolved job and the number of the attempt. A job that has
-    ended, well or not, runs again under the next number: the source may have grown, and shards that are committed
-    cost nothing. Raises RunError.
-    """
-    document = job.model_dump(mode="json")
-    stem = f"hardset-{job.name}-{digest(document)[:12]}"
-    for _ in range(_RACES):
-        attempts = _attempts(client, stem)
-        latest = max(attempts, default=0)
-        if latest and attempts[latest] in ("PENDING", "RUNNING"):
-            return Submission(f"{stem}-{latest}", joined=True)
-        submission_id = f"{stem}-{latest + 1}"
-        try:
-            with tempfile.TemporaryDirectory(prefix="hardset-") as folder:
-                Path(folder, "job.yaml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-                client.submit(
-                    submission_id, entrypoint, folder, {"hardset_job": job.name, "hardset_digest": stem[-12:]}
-                )
-        except RefusedError as refusal:
-            # Another submitter took the number since the listing: look again, and join it.
-            if "already exists" in refusal.text:
-                continue
-            raise
-        return Submission(submission_id, joined=False)
-    raise RunError(f"{stem}: {_RACES} other submitters took the next number first; submit again")
-
-
-def _attempts(client: Client, stem: str) -> dict[int, str]:
-    """Status of each attempt, by its number."""
-    numbered = ((details.submission_id or "", details.status) for details in client.jobs())
-    found = ((name.rpartition("-"), status) for name, status in numbered)
-    return {int(number): str(status.value) for (head, _, number), status in found if head == stem and number.isdigit()}
-
-
 def follow(
     client: Client,
     submission_id: str,
     *,
     show: Callable[[str], None],
+    seen: int = 0,
     poll_s: float = POLL_S,
     lost_after_s: float = LOST_AFTER_S,
 ) -> Outcome:
-    """Polls the job to its end, showing its log on the way. The log is decoration: only the status decides.
+    """Polls a job to its end, showing its log on the way. The log is decoration: only the status decides.
+
+    `seen`: characters of the log that were shown before.
 
     Raises RunError where the job API stays silent for `lost_after_s`, or no longer knows the job.
     """
-    with LogTail(client, submission_id, show) as tail:
+    with LogTail(client, submission_id, show, seen=seen) as tail:
         details = _terminal(client, submission_id, poll_s, lost_after_s)
     log = ""
     with suppress(RunError):
         log = client.log(submission_id)
     tail.show_rest(log)
+    return outcome_of(details, log)
+
+
+def outcome_of(details: Any, log: str) -> Outcome:
+    """How a job ended, from its details in a terminal state and all that its driver printed."""
     status = str(details.status.value)
     exit_code = {"SUCCEEDED": Exit.DONE, "STOPPED": Exit.STOPPED}.get(status, _own(details.driver_exit_code))
     # After this comma Ray quotes the log, which has been shown.

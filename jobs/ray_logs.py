@@ -16,11 +16,12 @@ RETRY_S = 2.0
 class LogTail:
     """Shows a job's log while the block runs. Ray ends the stream of a running job now and then (ray#57002)."""
 
-    def __init__(self, client: Client, submission_id: str, show: Callable[[str], None]) -> None:
+    def __init__(self, client: Client, submission_id: str, show: Callable[[str], None], *, seen: int = 0) -> None:
+        """`seen`: characters of the log that were shown before."""
         self._client = client
         self._id = submission_id
         self._show = show
-        self._seen = 0
+        self._seen = seen
         self._over = threading.Event()
         self._lock = threading.Lock()
 

@@ -7,38 +7,56 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.console import AsJson, Exit, JobFile, Overrides, errors, give
+from jobs.console import Address, AsJson, Exit, Insecure, JobFile, Overrides, errors, give
+from jobs.shipping import Parcel, modules_beside
 from schemas.errors import JobError
 from schemas.job import Job
 from schemas.loading import load_job
 
-ENTRYPOINT = "hardset generate job.yaml --address auto --json"
+GENERATE = "generate job.yaml --address auto --json"
 """What the cluster runs, in a folder that holds the resolved job file. Asks for no resources, so stays on the head."""
+ENTRYPOINTS = {True: f"python -m jobs {GENERATE}", False: f"hardset {GENERATE}"}
+"""By whether the code of hardset goes along."""
+
+Ship = Annotated[
+    bool,
+    typer.Option("--ship/--no-ship", help="Send the code of hardset along, or use what the cluster has installed."),
+]
+Wheel = Annotated[
+    Path | None, typer.Option(help="Send the code of this wheel of hardset, and not the code that runs here.")
+]
 
 
 def submit(
     job: JobFile,
     *,
-    address: Annotated[str, typer.Option(help="Job API of the cluster, http://HOST:8265.", show_default=False)],
+    address: Address,
     wait: Annotated[bool, typer.Option(help="Follow the job to its end; else return once it is submitted.")] = True,
+    ship: Ship = True,
+    wheel: Wheel = None,
     overrides: Overrides = None,
-    insecure: Annotated[bool, typer.Option("--insecure", help="Use a job API that asks for no token.")] = False,
+    insecure: Insecure = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a job on a Ray cluster: submit it, or join it where it already runs, and wait for its end.
 
-    Reads the job file; writes nothing here. The cluster must have hardset and the model's factory installed, and all
-    paths in the job must mean the same on every node. A token is taken from RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or
-    ~/.ray/auth_token. Returns what `hardset generate` returned there (0, 1, 2 or 3); 4 where the job was stopped;
-    1 where the cluster cannot be reached or contact is lost.
+    Sends the resolved job, the code of hardset, and the modules beside the job file (or here) that it names; writes
+    nothing here. The cluster needs the libraries that hardset needs, and all paths in the job must mean the same on
+    every node. A token is taken from RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token. Returns what `hardset
+    generate` returned there (0, 1, 2 or 3); 4 where the job was stopped; 1 where the cluster cannot be reached or
+    contact is lost.
     """
     # Ray takes a second to import; `hardset --help` need not wait for it.
-    from jobs.ray_jobs import connect, follow, submit_once  # noqa: PLC0415
+    from jobs.ray_jobs import connect, follow  # noqa: PLC0415
+    from jobs.submissions import submit_once  # noqa: PLC0415
 
     loaded = load_job(job, overrides or ())
     refuse_relative_paths(loaded, name=str(job))
+    if wheel is not None and not ship:
+        raise JobError("--wheel and --no-ship exclude each other: send that wheel's code, or none")
+    parcel = Parcel(ship, wheel, modules_beside(loaded, [job.resolve().parent, Path.cwd()]))
     client = connect(address, insecure=insecure)
-    submission = submit_once(client, loaded, ENTRYPOINT)
+    submission = submit_once(client, loaded, ENTRYPOINTS[ship], parcel)
     record: dict[str, Any] = {"submission_id": submission.id, "joined": submission.joined, "status": "SUBMITTED"}
     errors.print(f"{'Joined' if submission.joined else 'Submitted'} {submission.id}", markup=False)
     exit_code = int(Exit.DONE)

@@ -17,7 +17,7 @@ import typer
 import yaml
 from jsonschema import Draft202012Validator
 
-from jobs.submit import ENTRYPOINT, refuse_relative_paths
+from jobs.submit import GENERATE, refuse_relative_paths
 from schemas.loading import parse_job
 
 ROOT = Path(__file__).parents[1]
@@ -137,13 +137,15 @@ def command_lines() -> dict[str, list[str]]:
         "compose": list(compose()["services"]["generate"]["command"]),
         "cronjob": list(nightly[0]["args"]),
         "rayjob": shlex.split(documents("rayjob.yaml")["RayJob"]["spec"]["entrypoint"])[1:],
-        "submit": shlex.split(ENTRYPOINT)[1:],
+        "submit": shlex.split(GENERATE),
     }
     commented = re.search(r"args: (\[submit.*\])", (DOCKER / "cronjob.yaml").read_text())
     found["cronjob, commented"] = yaml.safe_load(commented[1])
     for page in ("cluster.md", "nightly.md"):
         text = (ROOT / "docs" / page).read_text().replace("\\\n", " ")
-        lines = re.findall(r"^(?:.*[ /])?hardset ((?:generate|submit|plan|verify|init) .*)$", text, re.MULTILINE)
+        lines = re.findall(
+            r"^(?:.*[ /])?hardset ((?:generate|submit|status|stop|logs|plan|verify|init) .*)$", text, re.MULTILINE
+        )
         code = [line for block in re.findall(r"```\w*\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
         kept = [line for line in lines if any(line in c for c in code)]
         found |= {f"{page}: {line}": shlex.split(re.split(r" [|&>]", line)[0], comments=True) for line in kept}

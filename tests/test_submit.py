@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import json
 import os
 import secrets
 import shutil
@@ -20,17 +22,21 @@ from typing import Any
 
 import pytest
 import typer
+import yaml
 from ray.job_submission import JobDetails, JobStatus
 from typer.testing import CliRunner
 
 import jobs.submit as submit_verb
+from jobs.app import app as hardset_app
 from jobs.console import Exit
 from jobs.ray_client import AuthenticationError, Client, RefusedError, UnreachableError
-from jobs.ray_jobs import connect, follow, submit_once
-from jobs.submit import refuse_relative_paths
+from jobs.ray_jobs import connect, follow
+from jobs.shipping import Parcel
+from jobs.submissions import submit_once
+from jobs.submit import ENTRYPOINTS, refuse_relative_paths
 from schemas.errors import JobError, RunError
 from schemas.job import Job
-from schemas.loading import parse_job
+from schemas.loading import load_job, parse_job
 
 START_S = 60.0
 
@@ -85,7 +91,7 @@ def head() -> Iterator[tuple[str, str]]:
     command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--disable-usage-stats"]
     # The driver calls `hardset` by name.
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("RAY_") and k != "PYTHONPATH"}
     with (folder / "start.log").open("wb") as log:
         process = subprocess.Popen(
             command + [f"--{name}={value}" for name, value in options.items()],
@@ -206,7 +212,7 @@ def test_the_command_waits_and_returns_what_the_driver_returned(
 ) -> None:
     app = typer.Typer()
     app.command()(submit_verb.submit)
-    monkeypatch.setattr(submit_verb, "ENTRYPOINT", """echo '{"status": "partial"}'; exit 3""")
+    monkeypatch.setattr(submit_verb, "ENTRYPOINTS", {True: """echo '{"status": "partial"}'; exit 3"""})
     path = tmp_path / "job.yaml"
     path.write_text(
         "{name: cli, source: {format: digits}, output: {path: /data}, recipes: [{kind: augment, ops: [{name: hflip}]}]}"
@@ -216,14 +222,81 @@ def test_the_command_waits_and_returns_what_the_driver_returned(
     assert '"exit_code":3' in result.stdout.splitlines()[-1]
 
 
+PROBE = """python -c "
+import importlib.metadata, json, ray, jobs, nets
+ray.init('auto', log_to_driver=False)
+there = ray.remote(lambda: (__import__('pipeline').__file__, __import__('nets').SIZE))
+version = importlib.metadata.version('hardset')
+print(json.dumps({'jobs': jobs.__file__, 'actors': ray.get(there.remote()), 'nets': nets.SIZE, 'version': version}))
+" """
+
+
+def test_code_and_modules_go_along_and_reach_driver_and_actors(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "nets.py").write_text("SIZE = 7\n")
+    job = job_of("shipped")
+    submission = submit_once(client, job, PROBE, Parcel(modules=(tmp_path / "nets.py",)))
+    result = follow(client, submission.id, show=lambda _: None, poll_s=0.1).result
+    assert "py_modules_files" in result["jobs"] and "py_modules_files" in result["actors"][0], result
+    assert (result["nets"], result["actors"][1]) == (7, 7)
+    assert result["version"] == importlib.metadata.version("hardset")
+
+
+def test_a_stopped_driver_has_longer_than_rays_three_seconds(client: Client, tmp_path: Path) -> None:
+    """The limit that goes with the job reaches its supervisor; without it Ray kills the driver 3 s after SIGTERM."""
+    mark = tmp_path / "mark"
+    script = f"trap 'sleep 4; touch {mark}; exit 4' TERM; echo ready; while :; do sleep 0.1; done"
+    submission = submit_once(client, job_of("graceful"), f"""exec bash -c "{script}" """)
+    wait_for(lambda: "ready" in client.log(submission.id))
+    result = verb(client, "stop", submission.id)
+    assert (result.exit_code, mark.exists()) == (0, True), result.output
+    assert json.loads(result.stdout.splitlines()[-1])["status"] == "STOPPED"
+    again = verb(client, "stop", submission.id)
+    assert (again.exit_code, json.loads(again.stdout.splitlines()[-1])["asked_to_stop"]) == (0, False)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def verb(client: Client, name: str, *arguments: str, as_json: bool = True) -> Any:
+    line = [name, *arguments, "--address", client.address, *(["--json"] if as_json else [])]
+    return CliRunner().invoke(hardset_app, line)
+
+
+def test_a_job_is_found_by_its_file_and_its_log_is_shown(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(yaml.safe_dump(job_of("found").model_dump(mode="json")))
+    assert verb(client, "logs", str(path), as_json=False).exit_code != 0
+    submission = submit_once(client, load_job(path), "for i in 1 2 3; do echo line $i; done; exit 3")
+    followed = verb(client, "logs", str(path), "--follow", as_json=False)
+    assert followed.exit_code == 0 and "line 1\nline 2\nline 3\n" in followed.stdout, followed.output
+    assert followed.stdout.count("line 3") == 1
+    last = verb(client, "logs", submission.id, "--lines", "2", as_json=False).stdout
+    assert last.splitlines() == client.log(submission.id).splitlines()[-2:]
+    state = json.loads(verb(client, "status", str(path)).stdout.splitlines()[-1])["submissions"]
+    assert [(s["submission_id"], s["status"], s["exit_code"]) for s in state] == [(submission.id, "FAILED", 3)]
+    everything = json.loads(verb(client, "status").stdout.splitlines()[-1])["submissions"]
+    assert submission.id in [s["submission_id"] for s in everything]
+
+
+def test_an_unknown_submission_is_a_bad_argument(client: Client) -> None:
+    for name in ("stop", "logs", "status"):
+        result = verb(client, name, "hardset-never-0-1", as_json=False)
+        assert isinstance(result.exception, JobError) and "knows no such job" in str(result.exception)
+
+
 @pytest.mark.slow
 def test_the_real_command_makes_the_dataset_on_the_cluster(client: Client, tmp_path: Path) -> None:
     job = job_of("real", path=str(tmp_path / "out"))
-    outcome, log = run(client, job, submit_verb.ENTRYPOINT)
-    assert outcome.exit_code is Exit.DONE, log
-    assert outcome.result["totals"]["rows_out"] == 1797
-    again, _ = run(client, job, submit_verb.ENTRYPOINT)
-    assert (again.exit_code, again.result["shards_made"]) == (Exit.DONE, 0)
+    for shipped in (True, False):
+        submission = submit_once(client, job, ENTRYPOINTS[shipped], Parcel(shipped))
+        outcome = follow(client, submission.id, show=lambda _: None, poll_s=0.1)
+        assert outcome.exit_code is Exit.DONE, client.log(submission.id)
+        assert outcome.result["totals"]["rows_out"] == 1797
+        assert outcome.result["status"] == ("complete" if shipped else "nothing to do")
 
 
 class Door(BaseHTTPRequestHandler):
