@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from jobs.console import AsJson, Exit, JobFile, Overrides, count, give, say
+from jobs.dates import LogicalDate, TimeZone, dated
 from jobs.progress import showing
 from jobs.stopping import stop_on_signal
 from pipeline.run import Outcome
@@ -21,14 +22,21 @@ Address = Annotated[
 ]
 
 
-def generate(job: JobFile, address: Address = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
+def generate(
+    job: JobFile,
+    address: Address = None,
+    date: LogicalDate = None,
+    time_zone: TimeZone = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
     """Make the dataset of JOB, or whatever is missing of it.
 
     Reads the source and the weights that JOB names; writes shards, quarantine, manifest and dataset card below
     output.path. A second start does only what is missing. Returns 0 when all is done, 3 when rows were quarantined or
     shards failed, 4 when stopped.
     """
-    outcome = make(load_job(job, overrides or []), address)
+    outcome = make(load_job(job, dated(overrides, date, time_zone)), address)
     give(summary(outcome), as_json=as_json)
     raise typer.Exit(exit_code(outcome))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from jobs.console import AsJson, JobFile, Overrides, console, count, give, say
+from jobs.dates import LogicalDate, TimeZone, dated
 from pipeline.recipes import variants
 from pipeline.run import look
 from schemas.job_warnings import job_warnings
@@ -12,12 +13,18 @@ from schemas.loading import load_job
 from schemas.recipes import Attack
 
 
-def plan(job: JobFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
+def plan(
+    job: JobFile,
+    date: LogicalDate = None,
+    time_zone: TimeZone = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
     """Show the shards and rows of JOB, and what is already done.
 
     Reads listings, row counts and weights; writes nothing. Returns 0.
     """
-    declared = load_job(job, overrides or [])
+    declared = load_job(job, dated(overrides, date, time_zone))
     state = look(declared)
     table = Table("recipe", "shards", "rows in", "rows out", "done", box=None, header_style="bold")
     recipes = []

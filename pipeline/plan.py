@@ -11,10 +11,10 @@ from pipeline.models.loading import VICTIM, model_digests, network_sha256, trans
 from pipeline.recipes import recipe_text
 from pipeline.sources import SourceReader, open_source
 from pipeline.storage import public_name
-from schemas.digests import digest, run_id
+from schemas.digests import digest, plan_digest, run_id
 from schemas.errors import JobError
 from schemas.job import Job
-from schemas.recipes import Attack, Recipe, Sample
+from schemas.recipes import Attack, Augment, Crop, Recipe, Sample
 from schemas.records import Image, Plan, Shard, SourceRange
 from schemas.rows import CONTRACT_VERSION
 
@@ -32,13 +32,15 @@ def make_plan(job: Job) -> Plan:
     source = open_source(job.source)
     image, classes = source.probe(), _classes(job, source)
     _check_regions(job, image)
+    _check_crops(job, image)
     models = _models(job, len(classes), image)
     ranges = tuple(source.plan(job.output.shard_rows))
     fixed = _determinants(job, source.name, image, classes)
     shards = tuple(_shards(job, ranges, models, len(classes), fixed))
     return Plan(
         contract=CONTRACT_VERSION,
-        run_id=run_id(digest([job.name, *(shard.key for shard in shards)])),
+        run_id=run_id(plan_digest(job.name, (shard.key for shard in shards), job.logical_date)),
+        logical_date=job.logical_date,
         job=public_job(job),
         classes=classes,
         image=image,
@@ -99,6 +101,18 @@ def _check_regions(job: Job, image: Image) -> None:
             check_region(region, (image.height, image.width))
         except ValueError as error:
             raise JobError(f"recipes.{position}.region: a {error}; make it smaller or move it") from None
+
+
+def _check_crops(job: Job, image: Image) -> None:
+    """Refuses shifts that can leave nothing of an image."""
+    most = min(image.height, image.width) - 1
+    for position, recipe in enumerate(job.recipes):
+        for number, operation in enumerate(recipe.ops if isinstance(recipe, Augment) else ()):
+            if isinstance(operation, Crop) and operation.padding > most:
+                raise JobError(
+                    f"recipes.{position}.ops.{number}.padding: got {operation.padding}, and rows are {image.height} x "
+                    f"{image.width} pixels: a shift that large leaves a black image; wants at most {most}"
+                )
 
 
 def _determinants(job: Job, source: str, image: Image, classes: tuple[str, ...]) -> dict[str, Any]:

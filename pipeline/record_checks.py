@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pipeline.sinks.ledger import RUNS, Ledger, manifests, run_ids
 from pipeline.sinks.statement import statement_faults, statement_path
 from pipeline.storage import Folder
-from schemas.digests import digest, recipe_id, run_id
+from schemas.digests import digest, plan_digest, recipe_id, run_id
 from schemas.errors import RunError
 from schemas.records import Counts, Manifest, Output, Plan, Receipt, Shard
 from schemas.rows import schema_sha256
@@ -51,10 +51,11 @@ def _plan_faults(folder: Folder, manifest: Manifest) -> Iterator[_Fault]:
     if plan is None:
         yield path, "is missing"
         return
-    names = ("contract", "run_id", "classes", "image", "models")
+    names = ("contract", "run_id", "logical_date", "classes", "image", "models")
     for name in (name for name in names if getattr(plan, name) != getattr(manifest, name)):
         yield path, f"has another {name} than the manifest"
-    if run_id(digest([plan.job["name"], *(shard.key for shard in plan.shards)])) != manifest.run_id:
+    keys = (shard.key for shard in plan.shards)
+    if run_id(plan_digest(plan.job["name"], keys, plan.logical_date)) != manifest.run_id:
         yield path, "its shards are not those that the run id was made from"
     yield from _shard_faults(path, plan, manifest)
 

@@ -55,6 +55,12 @@ def content_sha256(rows: Iterable[tuple[str, str]]) -> str:
     return sha256_hex("".join(f"{row}:{image}\n" for row, image in sorted(rows)))
 
 
+def plan_digest(job: str, shard_keys: Iterable[str], logical_date: str | None = None) -> str:
+    """Digest of what makes a run this one: the job's name, its shards, and its date (YYYY-MM-DD) where it has one."""
+    dated = [] if logical_date is None else [{"logical_date": logical_date}]
+    return digest([job, *shard_keys, *dated])
+
+
 def run_id(plan_digest: str) -> str:
     """UUID of a run, made from its plan and not from the clock (version 8 of RFC 9562)."""
     number = int(plan_digest[:32], 16)

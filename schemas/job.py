@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from schemas.base import Spec
+from schemas.dates import Day, with_date
 from schemas.digests import canonical_json
 from schemas.recipes import Attack, Recipe
 from schemas.sources import Source
@@ -134,6 +136,10 @@ class Job(Spec):
     """Names the job in plans, cards and lineage: letters, digits, dot, dash, underscore."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Root of all randomness: same seed, same rows."""
+    logical_date: Day | None = None
+    """The night that a run stands for. Part of the run id, not of the rows: the same job on another date is another
+    run that takes all shards over which it has already. Stands in place of {date} in source.path, output.path and
+    weights. --logical-date sets it."""
     source: Source
     """Where clean rows come from."""
     model: Model | None = None
@@ -146,6 +152,11 @@ class Job(Spec):
     """What is written, and where."""
     run: Run = Run()
     """How the work is spread."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _dated(cls, document: Any) -> Any:
+        return with_date(document) if isinstance(document, Mapping) else document
 
     @field_validator("recipes")
     @classmethod

@@ -70,6 +70,8 @@ class Plan(Spec):
 
     contract: str
     run_id: str
+    logical_date: str | None = None
+    """The night that the run stands for, YYYY-MM-DD; None where the job names none."""
     job: dict[str, Any]
     """The resolved job, without credentials."""
     classes: tuple[str, ...]
@@ -190,6 +192,8 @@ class Manifest(Spec):
     status: Literal["complete", "incomplete"]
     """incomplete: some shards failed; the others are committed and listed."""
     run_id: str
+    logical_date: str | None = None
+    """That of the plan."""
     job: dict[str, Any]
     classes: tuple[str, ...]
     image: Image

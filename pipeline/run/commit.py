@@ -41,6 +41,7 @@ def make_manifest(job: Job, plan: Plan, done: dict[str, Output], failures: Seque
         contract=plan.contract,
         status="incomplete" if failures else "complete",
         run_id=plan.run_id,
+        logical_date=plan.logical_date,
         job=plan.job,
         classes=plan.classes,
         image=plan.image,

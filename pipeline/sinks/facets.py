@@ -28,6 +28,7 @@ _SCHEMAS = {
     "errorMessage": "1-0-1/ErrorMessageRunFacet",
     "executionParameters": "1-0-0/ExecutionParametersRunFacet",
     "inputStatistics": "1-0-0/InputStatisticsInputDatasetFacet",
+    "nominalTime": "1-0-1/NominalTimeRunFacet",
     "jobType": "2-0-4/JobTypeJobFacet",
     "outputStatistics": "1-0-2/OutputStatisticsOutputDatasetFacet",
     "parent": "1-2-0/ParentRunFacet",

@@ -118,7 +118,15 @@ def _run_facets(plan: Plan) -> dict[str, Any]:
         ),
         "executionParameters": facet("executionParameters", parameters=parameters),
         **parent_facet(os.environ),
+        **_nominal_time(plan.logical_date),
     }
+
+
+def _nominal_time(logical_date: str | None) -> dict[str, Any]:
+    """The night that the run stands for, as its midnight in UTC."""
+    if logical_date is None:
+        return {}
+    return {"nominalTime": facet("nominalTime", nominalStartTime=f"{logical_date}T00:00:00Z")}
 
 
 def _error(message: str) -> dict[str, Any]:
