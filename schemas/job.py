@@ -177,7 +177,7 @@ class Job(Spec):
                     f"recipes.{position}: is the same as recipes.{earlier}; remove one or change a setting"
                 )
             if self.model and isinstance(recipe, Attack):
-                _check_classes(recipe, f"recipes.{position}", self.model.classes)
+                check_classes(recipe, f"recipes.{position}", self.model.classes)
         return self
 
     @model_validator(mode="after")
@@ -205,8 +205,8 @@ class Job(Spec):
         return bool(self.attacks) and all(attack.eot > 1 for attack in self.attacks)
 
 
-def _check_classes(attack: Attack, key: str, classes: int) -> None:
-    """Refuses classes that the model does not have."""
+def check_classes(attack: Attack, key: str, classes: int) -> None:
+    """Raises ValueError, which names `key`, where an attack wants classes that the model does not have."""
     if isinstance(attack.target, int) and attack.target >= classes:
         raise ValueError(
             f"{key}.target: got {attack.target}; wants a class from 0 to {classes - 1}, as model.classes says"

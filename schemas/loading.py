@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from schemas.base import Spec
 from schemas.documents import parse_yaml, read_job_file
 from schemas.errors import JobError
 from schemas.faults import sentences, show
 from schemas.job import Job
+
+JOB = TypeVar("JOB", bound=Spec)
 
 
 def load_job(path: str | Path, overrides: Sequence[str] = ()) -> Job:
@@ -19,17 +22,27 @@ def load_job(path: str | Path, overrides: Sequence[str] = ()) -> Job:
 
     Raises JobError with one line per fault: file, key path, what it got, what it wants.
     """
-    return parse_job(read_job_file(path), overrides, name=str(path))
+    return load_job_file(path, overrides, Job)
+
+
+def load_job_file(path: str | Path, overrides: Sequence[str], kind: type[JOB]) -> JOB:
+    """The same for any kind of job file."""
+    return parse_document(read_job_file(path), overrides, kind, name=str(path))
 
 
 def parse_job(document: dict[str, Any], overrides: Sequence[str] = (), *, name: str = "job") -> Job:
     """The validated job of a mapping. Raises JobError with one line per fault, each beginning with `name`."""
+    return parse_document(document, overrides, Job, name=name)
+
+
+def parse_document(document: dict[str, Any], overrides: Sequence[str], kind: type[JOB], *, name: str) -> JOB:
+    """The same for any kind of job file."""
     for override in overrides:
         document = _overridden(document, override)
     try:
-        return Job.model_validate(document)
+        return kind.model_validate(document)
     except ValidationError as error:
-        lines = sentences(error, Job, document)
+        lines = sentences(error, kind, document)
         raise JobError("\n".join(f"{name}: {line}" for line in lines)) from None
 
 
