@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.sinks.ledger import Ledger, latest_manifest
-from pipeline.sinks.ledger import _bytes as sealed
 from pipeline.sinks.png import decode_png, encode_png
+from pipeline.sinks.seals import sealed
 from pipeline.sinks.statement import write_statement
 from pipeline.storage import Folder
 from pipeline.verify import verify

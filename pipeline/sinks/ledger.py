@@ -4,27 +4,22 @@ A shard's data object has its content's hash in its name, so publishing it twice
 created conditionally: of several attempts one wins, the others get the winner's receipt. The manifest comes last.
 Whoever reads files that receipts or manifests list sees whole shards only, wherever a writer was cut off.
 
-Each record ends in a seal, the SHA-256 of its JSON without it, so that a record changed since is not believed.
+Each record is sealed (`pipeline.sinks.seals`), so that one changed since is not believed.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TypeVar
-
-from pydantic import ValidationError
 
 from pipeline.sinks.parquet import row_count
+from pipeline.sinks.seals import parse_record, read_record, sealed
 from pipeline.storage import Folder
-from schemas.base import Spec
 from schemas.digests import sha256_hex
 from schemas.errors import RunError
 from schemas.records import Counts, DataFile, Manifest, Output, Plan, Receipt, Shard
 
 RUNS = "_hardset/runs"
-_SEAL = re.compile(rb',"seal":"([0-9a-f]{64})"\}\n\Z')
-RECORD = TypeVar("RECORD", bound=Spec)
 
 
 class Ledger:
@@ -37,11 +32,11 @@ class Ledger:
 
     def write_plan(self, plan: Plan) -> None:
         """Puts the plan down, over that of an earlier start of the same run."""
-        self.folder.write(f"{self._home}/plan.json", _bytes(plan))
+        self.folder.write(f"{self._home}/plan.json", sealed(plan))
 
     def plan(self) -> Plan | None:
         """The plan; None where the run never started."""
-        return _record(self.folder, f"{self._home}/plan.json", Plan)
+        return read_record(self.folder, f"{self._home}/plan.json", Plan)
 
     def commit(
         self,
@@ -90,17 +85,19 @@ class Ledger:
         """All receipts by shard key, from one listing. Raises RunError for one that is broken."""
         paths = self.folder.list(f"{self._home}/receipts/")
         contents = self.folder.read_many(paths)
-        found = (_parsed(self.folder, path, content, Receipt) for path, content in zip(paths, contents, strict=True))
+        found = (
+            parse_record(self.folder, path, content, Receipt) for path, content in zip(paths, contents, strict=True)
+        )
         return {receipt.key: receipt for receipt in found}
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Commits the run: removes files that no record lists, then puts the manifest down."""
         self.sweep(manifest)
-        self.folder.write(f"{self._home}/manifest.json", _bytes(manifest))
+        self.folder.write(f"{self._home}/manifest.json", sealed(manifest))
 
     def manifest(self) -> Manifest | None:
         """The manifest; None while the run is not finished."""
-        return _record(self.folder, f"{self._home}/manifest.json", Manifest)
+        return read_record(self.folder, f"{self._home}/manifest.json", Manifest)
 
     def sweep(self, manifest: Manifest | None = None) -> list[str]:
         """Removes data and quarantine files of this run that no receipt and no manifest lists; returns them.
@@ -121,11 +118,11 @@ class Ledger:
 
     def _settle(self, receipt: Receipt) -> Receipt:
         path = f"{self._home}/receipts/{receipt.index:06d}-{receipt.key[:12]}.json"
-        if self.folder.create(path, _bytes(receipt)):
+        if self.folder.create(path, sealed(receipt)):
             return receipt
-        winner = _record(self.folder, path, Receipt)
+        winner = read_record(self.folder, path, Receipt)
         if winner is None or not all(map(self.folder.exists, _paths(winner))):
-            self.folder.write(path, _bytes(receipt))  # its files were removed since, so it says nothing any more
+            self.folder.write(path, sealed(receipt))  # its files were removed since, so it says nothing any more
             return receipt
         for orphan in _paths(receipt) - _paths(winner):
             self.folder.delete(orphan)
@@ -165,32 +162,3 @@ def _described(content: bytes | None, path: Callable[[str], str]) -> DataFile | 
 
 def _paths(*committed: Receipt | Output) -> set[str]:
     return {file.path for part in committed for file in (part.data, part.quarantine) if file is not None}
-
-
-def _bytes(record: Spec) -> bytes:
-    text = record.model_dump_json()
-    return f'{text[:-1]},"seal":"{sha256_hex(text)}"}}\n'.encode()
-
-
-def _record(folder: Folder, path: str, kind: type[RECORD]) -> RECORD | None:
-    try:
-        return _parsed(folder, path, folder.read(path), kind)
-    except FileNotFoundError:
-        return None
-
-
-def _parsed(folder: Folder, path: str, content: bytes, kind: type[RECORD]) -> RECORD:
-    sealed = _SEAL.search(content)
-    if sealed is not None:  # the first records had none
-        content = content[: sealed.start()] + b"}"
-        if sha256_hex(content).encode() != sealed[1]:
-            raise RunError(f"{folder.name}: {path} was changed after it was written, as its seal shows")
-    try:
-        return kind.model_validate_json(content)
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in fault["loc"])
-        raise RunError(
-            f"{folder.name}: {path} is not a {kind.__name__.lower()} of this version of hardset"
-            f" ({place + ': ' if place else ''}{fault['msg']})"
-        ) from error
