@@ -23,7 +23,7 @@ from pipeline.attacks.network import Network
 from pipeline.attacks.passes import Passes, Scores
 from pipeline.attacks.schedules import Start
 from pipeline.attacks.search import Effort, Outcome, Rows, Search
-from pipeline.attacks.slots import RUNNING, SPENT, Slots
+from pipeline.attacks.slots import SPENT, Slots
 from pipeline.attacks.verdicts import Verdicts
 from pipeline.judge import seeded
 from pipeline.models.modes import frozen
@@ -173,34 +173,16 @@ class _Run:
         seeds = rows.seeds.index_select(0, row)
         mask = clean.new_ones(len(items), 1, 1, 1) if rows.mask is None else rows.mask.index_select(0, row)
         images, elsewhere = self.starts(numbers, order, clean, radius, seeds, mask)
-        zero = torch.zeros(len(items), dtype=torch.int32, device=device)
-        nothing = torch.full_like(step_size, -torch.inf)
-        return Slots(
-            clean=clean,
+        start = Start(images, clean, radius, step_size, seeds, order, search.steps)
+        return Slots.starting(
+            start,
             levels=rows.pixels.index_select(0, row).to(torch.float32),
             mask=mask,
             labels=rows.labels.index_select(0, row),
             targets=rows.targets[row, order % rows.targets.shape[1]],
-            seeds=seeds,
-            order=order,
-            radius=radius,
             budget=torch.from_numpy(rows.budget[numbers]).to(device),
-            step_size=step_size,
-            images=images.clone(),
-            step=zero.clone(),
-            gradients=zero.clone(),
-            queries=zero.clone(),
-            flat=zero.clone(),
-            status=torch.full_like(zero, RUNNING, dtype=torch.int8),
-            since=zero - 1,
-            cleared=zero - 1,
-            counts_from=(~elsewhere).to(torch.int32),
-            first_loss=-nothing,
-            rose=torch.zeros_like(elsewhere),
-            best=clean.clone(),
-            best_rank=torch.full_like(zero, -1, dtype=torch.int8),
-            best_loss=nothing,
-            memory=search.schedule.begin(Start(images, clean, radius, step_size, seeds, order, search.steps)),
+            elsewhere=elsewhere,
+            memory=search.schedule.begin(start),
         )
 
     def starts(

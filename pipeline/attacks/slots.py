@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from pipeline.attacks.schedules import Memory
+from pipeline.attacks.schedules import Memory, Start
 
 _Change = Callable[[Tensor], Tensor]
 
@@ -71,6 +71,49 @@ class Slots:
 
     def __len__(self) -> int:
         return self.labels.shape[0]
+
+    @staticmethod
+    def starting(
+        start: Start,
+        *,
+        levels: Tensor,
+        mask: Tensor,
+        labels: Tensor,
+        targets: Tensor,
+        budget: Tensor,
+        elsewhere: Tensor,
+        memory: Memory,
+    ) -> Slots:
+        """Rows about to take their first step. `elsewhere`, bool (S,): those that do not start at the clean image."""
+        zero = torch.zeros_like(labels, dtype=torch.int32)
+        nothing = torch.full_like(start.step_size, -torch.inf)
+        return Slots(
+            clean=start.clean,
+            levels=levels,
+            mask=mask,
+            labels=labels,
+            targets=targets,
+            seeds=start.seeds,
+            order=start.order,
+            radius=start.radius,
+            budget=budget,
+            step_size=start.step_size,
+            images=start.images.clone(),
+            step=zero.clone(),
+            gradients=zero.clone(),
+            queries=zero.clone(),
+            flat=zero.clone(),
+            status=torch.full_like(zero, RUNNING, dtype=torch.int8),
+            since=zero - 1,
+            cleared=zero - 1,
+            counts_from=(~elsewhere).to(torch.int32),
+            first_loss=-nothing,
+            rose=torch.zeros_like(elsewhere),
+            best=start.clean.clone(),
+            best_rank=torch.full_like(zero, -1, dtype=torch.int8),
+            best_loss=nothing,
+            memory=memory,
+        )
 
     def take(self, index: Tensor) -> Slots:
         """A copy of some slots."""
