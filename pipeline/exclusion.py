@@ -68,4 +68,5 @@ def _joined(parts: Sequence[CleanRows]) -> CleanRows:
         indices=np.concatenate([part.indices for part in parts]),
         sha256=tuple(digest for part in parts for digest in part.sha256),
         row_ids=tuple(row for part in parts for row in part.row_ids or (None,) * len(part)) if named else (),
+        held_out=sum(part.held_out for part in parts),
     )

@@ -17,6 +17,7 @@ from schemas.job import Job
 from schemas.recipes import Attack, Augment, Crop, Recipe, Sample
 from schemas.records import Image, Plan, Shard, SourceRange
 from schemas.rows import CONTRACT_VERSION
+from schemas.sources import ImageSource
 
 _MODEL_PATHS: Any = {"weights": True, "members": {"__all__": {"weights"}}}
 """What does not fix bytes: the digests of the weights do."""
@@ -121,13 +122,18 @@ def _determinants(job: Job, source: str, image: Image, classes: tuple[str, ...])
         "contract": CONTRACT_VERSION,
         "seed": job.seed,
         "source": source,
-        "reading": job.source.model_dump(mode="json", exclude={"path", "splits", "limit"}),
+        "reading": job.source.model_dump(mode="json", exclude=_not_reading(job.source)),
         "image": image.model_dump(),
         "classes": classes,
         "model": job.model.model_dump(mode="json", exclude=_MODEL_PATHS) if job.model else None,
         "output": job.output.model_dump(include={"png_level", "keep"}),
         "run": job.run.model_dump(include={"batch", "precision", "compile"}),
     }
+
+
+def _not_reading(source: ImageSource) -> set[str]:
+    """What of a source section leaves the bytes of a range alone. A hold-out that is unset keeps the keys of before."""
+    return {"path", "splits", "limit"} | ({"hold_out"} if source.hold_out is None else set())
 
 
 def _shards(

@@ -27,9 +27,10 @@ def _manifest_faults(folder: Folder, manifest: Manifest) -> Iterator[_Fault]:
     path = f"{RUNS}/{manifest.run_id}/manifest.json"
     for output in manifest.outputs:
         counts = output.counts
-        if counts.expected != counts.rows_out + counts.quarantined + counts.dropped:
+        if counts.expected != counts.rows_out + counts.quarantined + counts.dropped + counts.held_out:
             what = f"{counts.expected} rows are due, {counts.rows_out} stored, {counts.quarantined} quarantined"
-            yield f"shard {output.index}", f"its counts do not add up: {what}, {counts.dropped} dropped"
+            more = f"{counts.dropped} dropped, {counts.held_out} held out"
+            yield f"shard {output.index}", f"its counts do not add up: {what}, {more}"
         if counts.rows_in and counts.expected % counts.rows_in:
             yield f"shard {output.index}", f"{counts.expected} rows are due from {counts.rows_in}; wants a multiple"
     if sum((output.counts for output in manifest.outputs), Counts()) != manifest.totals:

@@ -53,6 +53,8 @@ class CleanRows:
     """Digest of each row's pixels; empty for samples."""
     row_ids: tuple[str | None, ...] = ()
     """Row ids of rows that an earlier run made; empty where there are none."""
+    held_out: int = 0
+    """Rows of the range that the source's hold-out leaves to the other part."""
 
     def __len__(self) -> int:
         return len(self.keys)

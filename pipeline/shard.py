@@ -115,7 +115,7 @@ def _judge(
     if adversarial and bench.job.output.keep == "success":
         keep &= columns["success"]
     rejects = (*unread, *made.rejects, *_unjudged(clean, made, judged.finite))
-    counts = _counts(shard, bench.variants(shard.recipe), columns, judged.finite, keep, rejects)
+    counts = _counts(shard, bench.variants(shard.recipe), columns, judged.finite, keep, rejects, clean.held_out)
     if adversarial:
         attacked = attacked_rows(columns) & judged.finite
         signals = signals_of(columns, attacked) | (judged.transfer.signals(attacked) if judged.transfer else {})
@@ -144,6 +144,7 @@ def _counts(
     finite: NDArray[np.bool_],
     keep: NDArray[np.bool_],
     rejects: Sequence[Reject],
+    held_out: int,
 ) -> Counts:
     success = columns.get("success")
     counts = Counts(
@@ -152,9 +153,10 @@ def _counts(
         rows_out=int(keep.sum()),
         quarantined=sum(per_row if reject.variant is None else 1 for reject in rejects),
         dropped=int((finite & ~keep).sum()),
+        held_out=held_out * per_row,
         success=0 if success is None else int((success & keep).sum()),
     )
-    if counts.expected != counts.rows_out + counts.quarantined + counts.dropped:
+    if counts.expected != counts.rows_out + counts.quarantined + counts.dropped + counts.held_out:
         raise RunError(f"shard {shard.index}: {counts.expected} rows are due, but {counts} do not add up to them")
     return counts
 

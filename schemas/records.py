@@ -104,9 +104,11 @@ class Counts(Spec):
     rows_out: int = 0
     """Rows stored."""
     quarantined: int = 0
-    """Rows that could not be made; expected = rows_out + quarantined + dropped."""
+    """Rows that could not be made; expected = rows_out + quarantined + dropped + held_out."""
     dropped: int = 0
     """Resisting rows left out because the job keeps successes only."""
+    held_out: int = 0
+    """Rows not made because source.hold_out leaves their parents to the other part."""
     attacked: int = 0
     """Adversarial rows whose clean prediction was right (for targeted attacks, any whose
     target is not their label): what success is counted over."""

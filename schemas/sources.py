@@ -11,6 +11,17 @@ from schemas.base import Spec
 PositiveInt = Annotated[int, Field(ge=1)]
 
 
+class HoldOut(Spec):
+    """A share of the rows set apart, chosen by a hash of their keys, so that more rows move no row across."""
+
+    fraction: Annotated[float, Field(gt=0, lt=1)]
+    """Share of the rows of each split that is held out."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Another seed holds out other rows."""
+    part: Literal["rest", "held_out"] = "rest"
+    """Which of the two is read: what is left, or what is held out."""
+
+
 class ImageSource(Spec):
     """What every source of images can be told."""
 
@@ -24,6 +35,8 @@ class ImageSource(Spec):
     """Splits to take, such as [train]. Unset: all. A split is read off the file or folder name."""
     limit: PositiveInt | None = None
     """Take the first rows only, in source order; for trials."""
+    hold_out: HoldOut | None = None
+    """Read a part of the rows only, leaving a fixed share of them to validation. Unset: all."""
     max_pixels: PositiveInt = 50_000_000
     """Images with more pixels than this go to quarantine unread, which guards against decompression bombs."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.sources.base import SourceReader, key_of, narrowed
 from pipeline.sources.digits import DigitsReader
+from pipeline.sources.hold_out import HeldOutReader
 from pipeline.sources.imagefolder import ImageFolderReader
 from pipeline.sources.npz import NpzReader
 from pipeline.sources.parquet import ParquetReader
@@ -23,7 +24,8 @@ READERS: Mapping[type[ImageSource], Callable[[Any], SourceReader]] = {
 
 def open_source(spec: ImageSource) -> SourceReader:
     """The reader of a job's `source` section. Touches no storage yet."""
-    return READERS[type(spec)](spec)
+    reader = READERS[type(spec)](spec)
+    return reader if spec.hold_out is None else HeldOutReader(reader, spec.hold_out)
 
 
 __all__ = ["READERS", "SourceReader", "key_of", "narrowed", "open_source"]

@@ -1,0 +1,67 @@
+"""A source of which one part is read: the rows that a hash of their keys holds out, or the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.rows import CleanRows, Reject
+from pipeline.sources.base import SourceReader
+from schemas import records
+from schemas.digests import sha256_hex
+from schemas.sources import HoldOut
+
+_BITS = 64
+
+
+@dataclass(frozen=True)
+class HeldOutReader:
+    """Reads a part of another source's rows; plans, shape and classes are those of the whole."""
+
+    whole: SourceReader
+    spec: HoldOut
+
+    @property
+    def name(self) -> str:
+        """The source's own."""
+        return self.whole.name
+
+    def class_names(self) -> tuple[str, ...] | None:
+        """The source's own."""
+        return self.whole.class_names()
+
+    def probe(self) -> records.Image:
+        """The source's own."""
+        return self.whole.probe()
+
+    def plan(self, shard_rows: int) -> list[records.SourceRange]:
+        """The source's own: a range counts the rows of both parts."""
+        return self.whole.plan(shard_rows)
+
+    def read(
+        self, source_range: records.SourceRange, image: records.Image, classes: int
+    ) -> tuple[CleanRows, list[Reject]]:
+        """The rows of the part, and those of it that are lost; `held_out` counts the rest."""
+        rows, rejects = self.whole.read(source_range, image, classes)
+        lost = [reject for reject in rejects if self._wanted(reject.key)]
+        kept = np.array([at for at, key in enumerate(rows.keys) if self._wanted(key)], np.int64)
+        part = CleanRows(
+            pixels=rows.pixels[kept],
+            labels=rows.labels[kept],
+            keys=tuple(rows.keys[at] for at in kept),
+            indices=rows.indices[kept],
+            sha256=tuple(rows.sha256[at] for at in kept) if rows.sha256 else (),
+            row_ids=tuple(rows.row_ids[at] for at in kept) if rows.row_ids else (),
+            held_out=len(rows) - len(kept) + len(rejects) - len(lost),
+        )
+        return part, lost
+
+    def _wanted(self, key: str) -> bool:
+        return held_out(key, self.spec) == (self.spec.part == "held_out")
+
+
+def held_out(key: str, spec: HoldOut) -> bool:
+    """Whether the row of this key is among those that are held out."""
+    number = int(sha256_hex(f"hold_out/{spec.seed}/{key}")[: _BITS // 4], 16)
+    return number < int(spec.fraction * 2.0**_BITS)
