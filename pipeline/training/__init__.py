@@ -1,0 +1,1 @@
+"""Training classifiers: standard, on shards, and adversarially on the fly."""

@@ -1,0 +1,99 @@
+"""The attack on every batch of adversarial training: the job's settings, the engine's passes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline import rng
+from pipeline.attacks import drawing
+from pipeline.attacks.ascent import ascend
+from pipeline.attacks.objectives import Goal, Objective
+from pipeline.attacks.passes import Scores
+from pipeline.attacks.search import Rows
+from pipeline.attacks.stages import stages_of
+from pipeline.models.modes import frozen
+from pipeline.training.losses import divergence
+from schemas.errors import JobError
+from schemas.job import Job
+from schemas.recipes import Attack
+from schemas.training import Train
+
+FAST_STEP = Fraction(5, 4)
+"""Step of fgsm_rs as a share of eps (Wong, Rice and Kolter, "Fast is better than free", ICLR 2020)."""
+
+
+@dataclass(frozen=True)
+class InnerAttack:
+    """An attack that takes a whole batch through all its steps."""
+
+    spec: Attack
+    """Resolved."""
+    classes: int
+
+    @property
+    def steps(self) -> int:
+        """Gradients per row."""
+        return stages_of(self.spec, self.classes)[0].search.steps
+
+    def images(
+        self, module: nn.Module, ask: Scores, pixels: Tensor, labels: Tensor, seeds: Tensor, *, diverging: bool = False
+    ) -> Tensor:
+        """Adversarial images, float32 (N, C, H, W) on the 8-bit grid, of uint8 (N, C, H, W).
+
+        `ask` runs `module`, which is held in eval mode meanwhile. `diverging`: away from the module's own answer on the
+        clean row (trades) rather than from the label.
+        """
+        (stage,) = stages_of(self.spec, self.classes)
+        search, geometry = stage.search, stage.search.geometry
+        eps = drawing.budgets(self.spec.eps, seeds, 1)
+        sizes = eps * stage.step_share
+        if self.spec.step_size is not None:
+            sizes = drawing.amounts(self.spec.step_size, seeds, rng.Draw.STEP_SIZE)
+        rows = Rows(
+            pixels=pixels,
+            labels=labels,
+            targets=labels[:, None],
+            seeds=seeds,
+            radius=geometry.radius(eps),
+            budget=geometry.budget(eps),
+            step_size=np.asarray(sizes, np.float64),
+        )
+        with frozen(module):
+            if diverging:
+                search = replace(search, objective=_away_from(ask, pixels))
+            return ascend(search, ask, rows, torch.zeros_like(labels))
+
+
+def _away_from(ask: Scores, pixels: Tensor) -> Objective:
+    with torch.no_grad():
+        reference = ask(pixels.to(torch.float32).div_(255))
+
+    def objective(logits: Tensor, goal: Goal) -> Tensor:
+        return divergence(reference, logits)
+
+    return objective
+
+
+def inner_attack(job: Job, settings: Train, classes: int) -> InnerAttack:
+    """The attack that `settings` asks for, or that follows from the job's first attack recipe. Raises JobError."""
+    spec = settings.attack
+    if spec is None:
+        if not job.attacks:
+            raise JobError("train.attack: missing, and there is no attack recipe to take norm and eps from")
+        first = job.attacks[0]
+        eps = max(first.eps) if isinstance(first.eps, tuple) else first.eps
+        steps = first.steps if first.name == "pgd" and first.steps else 10
+        spec = Attack(name="pgd", norm=first.norm, eps=eps, steps=steps)
+        if settings.method == "fgsm_rs":
+            spec = Attack(name="fgsm", norm=first.norm, eps=eps)
+    if settings.method == "fgsm_rs" and spec.name == "fgsm":
+        step = spec.eps * FAST_STEP if spec.step_size is None and isinstance(spec.eps, Fraction) else spec.step_size
+        spec = spec.model_copy(update={"random_start": True, "step_size": step})
+    if settings.method == "trades" and spec.random_start is None:
+        spec = spec.model_copy(update={"random_start": True})  # at the clean row itself the divergence has no slope
+    return InnerAttack(spec.resolved(classes), classes)

@@ -1,0 +1,247 @@
+"""The moving parts of a training: model, optimiser, average, and one step of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from pipeline import rng
+from pipeline.attacks.passes import Scores
+from pipeline.augment.parameters import apply, draw
+from pipeline.imports import by_path
+from pipeline.training.averaging import moving_average, perturbed
+from pipeline.training.inner import InnerAttack
+from pipeline.training.methods import METHODS, Batch
+from pipeline.training.optimisers import make_optimiser, rate_at
+from pipeline.training.rows import CLEAN, TrainingRows
+from pipeline.training.team import Team
+from schemas.errors import JobError, RunError
+from schemas.training import Train
+
+State = dict[str, Any]
+"""Tensors, numbers and dicts of them, as torch.save writes and torch.load(weights_only=True) reads."""
+_CHECK_EVERY = 50  # steps between looks at the loss; each look waits for the device
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What some steps came to, over all workers."""
+
+    rows: int
+    loss: float
+    """Mean over the rows."""
+    correct: int
+    """Rows that the model got right as it was trained on them."""
+    gradients: int
+    """Attack gradients spent."""
+
+    @property
+    def accuracy(self) -> float:
+        """Share of rows that were right."""
+        return self.correct / max(self.rows, 1)
+
+
+class Learner:
+    """A model in training. Not to be shared between threads; every worker of a team holds one in the same state."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        settings: Train,
+        *,
+        attack: InnerAttack | None,
+        total_steps: int,
+        device: torch.device,
+        team: Team | None = None,
+    ) -> None:
+        """`module` is trained in place, on `device`. `total_steps` is what the rate is planned over."""
+        layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+        self.module = module.to(device=device).to(memory_format=layout)  # type: ignore[call-overload]
+        self.module.requires_grad_(True)
+        self.settings, self.device, self.team = settings, device, team or Team()
+        self.total_steps, self.step, self.gradients = total_steps, 0, 0
+        self._method, self._attack = METHODS[settings.method], attack
+        self._optimiser = make_optimiser(self.module, settings)
+        self._average: AveragedModel | None = moving_average(self.module, settings.ema) if settings.ema else None
+        self._augment = _augmentation(settings)
+        self._layout = layout
+        self._ask = self._forward()
+
+    @property
+    def result(self) -> nn.Module:
+        """What is measured and kept: the average where there is one, else the model itself."""
+        found: nn.Module = self.module if self._average is None else self._average.module
+        return found
+
+    def train(self, rows: TrainingRows, steps: int, *, first: int = 0) -> Tally:
+        """Takes `steps` steps, beginning with batch `first` of `rows`. Raises RunError where the loss is not finite."""
+        self.module.train()
+        sums = torch.zeros(4, dtype=torch.float64, device=self.device)
+        for number in range(first, first + steps):
+            loss, right, seen, spent = self._one(rows, number)
+            sums += torch.stack((loss.double(), right.double(), *sums.new_tensor((seen, spent))))
+            if self.step % _CHECK_EVERY == 0 or number == first + steps - 1:
+                self._check(loss)
+        self.team.sum([sums])
+        total, correct, seen_by_all, spent_by_all = sums.tolist()
+        self.gradients += int(spent_by_all)
+        return Tally(int(seen_by_all), total / max(seen_by_all, 1), int(correct), int(spent_by_all))
+
+    def state(self) -> State:
+        """Everything that a later start needs to go on from here as if there had been no break."""
+        return {
+            "module": self.module.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "average": None if self._average is None else self._average.state_dict(),
+            "step": self.step,
+            "gradients": self.gradients,
+        }
+
+    def load(self, state: State) -> None:
+        """Goes on from a state of a learner with the same settings. Raises RunError where it does not fit."""
+        try:
+            self.module.load_state_dict(state["module"])
+            self._optimiser.load_state_dict(state["optimiser"])
+            if self._average is not None:
+                self._average.load_state_dict(state["average"])
+        except (KeyError, ValueError, RuntimeError, TypeError) as error:
+            text = " ".join(str(error).split())[:160]
+            raise RunError(
+                f"the state of the training does not fit the model ({text}); start the training anew"
+            ) from None
+        self.step, self.gradients = int(state["step"]), int(state["gradients"])
+
+    # One step
+
+    def _one(self, rows: TrainingRows, number: int) -> tuple[Tensor, Tensor, int, int]:
+        """Sum of losses, rows that were right, rows, gradients; of this worker's share."""
+        batch, spent = self._batch(rows, number)
+        share = rate_at(self.settings, self.step / max(self.total_steps, 1))
+        for group in self._optimiser.param_groups:
+            group["lr"] = self.settings.rate * share
+        self._optimiser.zero_grad(set_to_none=True)
+        weights = list(self.module.parameters())
+        if self.settings.awp:
+            found = self._gradients(batch, rows.batch, weights)[0]
+            with perturbed(self.module, found, self.settings.awp):
+                found, loss, correct = self._gradients(batch, rows.batch, weights)
+        else:
+            found, loss, correct = self._gradients(batch, rows.batch, weights)
+        for weight, gradient in zip(weights, found, strict=True):
+            weight.grad = gradient
+        if self.settings.clip is not None:
+            torch.nn.utils.clip_grad_norm_(weights, self.settings.clip)
+        self._optimiser.step()
+        if self._average is not None:
+            self._average.update_parameters(self.module)
+        self.step += 1
+        return loss, correct, len(batch.labels), spent
+
+    def _gradients(
+        self, batch: Batch, of: int, weights: list[nn.Parameter]
+    ) -> tuple[list[Tensor | None], Tensor, Tensor]:
+        """Gradients of the mean loss over all workers' rows, `of` in number; sum of losses and right rows of ours."""
+        losses, logits = self._method.loss(self._ask, batch, self.settings)
+        total = losses.sum()
+        found: list[Tensor | None] = list(torch.autograd.grad(total / of, weights, allow_unused=True))
+        self.team.sum([gradient for gradient in found if gradient is not None])
+        right = (logits.detach().argmax(dim=1) == batch.labels).sum()
+        return found, total.detach(), right
+
+    def _batch(self, rows: TrainingRows, number: int) -> tuple[Batch, int]:
+        """This worker's share of a batch, attacked where the method says so, and the gradients that took."""
+        pixels, clean, labels, seeds, is_clean = self._share(rows, number)
+        seeds = _seeds_of_step(seeds, number)
+        images = self._images(pixels)
+        if self._augment is not None and is_clean.any():
+            index = torch.from_numpy(np.flatnonzero(is_clean)).to(self.device)
+            images = images.index_copy(0, index, self._augment(images[index], seeds[index]))
+        if self._method.attack == "none" or self._attack is None:
+            parents = images if clean is None else self._images(clean)
+            return Batch(self._laid(parents), self._laid(images), labels), 0
+        levels = pixels if self._augment is None else images.mul(255).round_().to(torch.uint8)
+        adversarial = self._attack.images(
+            self.module, self._ask, levels, labels, seeds, diverging=self._method.attack == "answer"
+        )
+        return Batch(self._laid(images), self._laid(adversarial), labels), self._attack.steps * len(labels)
+
+    def _share(self, rows: TrainingRows, number: int) -> tuple[Tensor, Tensor | None, Tensor, Tensor, np.ndarray]:
+        picks = rows.picks(number)
+        kinds = np.concatenate([np.full(len(pick.rows), at) for at, pick in enumerate(picks)])
+        index = np.concatenate([pick.rows for pick in picks])
+        mine = np.arange(len(index)) % self.team.size == self.team.rank
+        pixels, parents, labels, seeds, clean = [], [], [], [], []
+        for at, pick in enumerate(picks):
+            part, chosen = rows.parts[pick.kind], index[mine & (kinds == at)]
+            own = part.pixels[chosen]
+            pixels.append(own)
+            labels.append(part.labels[chosen])
+            seeds.append(part.seeds[chosen])
+            clean.append(np.full(len(chosen), pick.kind == CLEAN))
+            parents.append(_parents(rows, pick.kind, chosen, own) if self.settings.consistency else own)
+        both = np.concatenate(parents) if self.settings.consistency else None
+        return (
+            self._tensor(np.concatenate(pixels)),
+            None if both is None else self._tensor(both),
+            torch.from_numpy(np.concatenate(labels)).to(self.device),
+            torch.from_numpy(np.concatenate(seeds)).to(self.device),
+            np.concatenate(clean),
+        )
+
+    def _tensor(self, pixels: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).permute(0, 3, 1, 2).contiguous()
+
+    def _images(self, pixels: Tensor) -> Tensor:
+        return pixels.to(torch.float32).div_(255)
+
+    def _laid(self, images: Tensor) -> Tensor:
+        return images.contiguous(memory_format=self._layout)
+
+    def _forward(self) -> Scores:
+        network: Callable[[Tensor], Tensor] = torch.compile(self.module) if self.settings.compile else self.module
+        if self.settings.precision == "float32":
+            return network
+
+        def in_bfloat16(images: Tensor) -> Tensor:
+            with torch.autocast(self.device.type, dtype=torch.bfloat16):
+                return network(images)
+
+        return in_bfloat16
+
+    def _check(self, loss: Tensor) -> None:
+        if not bool(loss.isfinite()):
+            raise RunError(f"train: the loss is not finite at step {self.step}; lower train.rate, or set train.clip")
+
+
+def _parents(rows: TrainingRows, kind: str, chosen: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Clean parents of rows; the rows themselves where there is none."""
+    parents = rows.parts[kind].parents
+    if parents is None:
+        return own
+    at = parents[chosen]
+    return np.where((at >= 0)[:, None, None, None], rows.parts[CLEAN].pixels[at.clip(min=0)], own)
+
+
+def _seeds_of_step(seeds: Tensor, step: int) -> Tensor:
+    """What rows with these seeds draw from at a step, int64 (N,) of 63 bits."""
+    words = rng.words(seeds, rng.Draw.TRAINING, 2, step=step)
+    return (words[:, 0] << 31) | (words[:, 1] >> 1)
+
+
+def _augmentation(settings: Train) -> Callable[[Tensor, Tensor], Tensor] | None:
+    ops = settings.augment
+    if isinstance(ops, str):
+        try:
+            found: Callable[[Tensor, Tensor], Tensor] = by_path(ops)
+        except (ImportError, AttributeError) as error:
+            raise JobError(f"train.augment: {error}") from None
+        return found
+    if not ops:
+        return None
+    return lambda images, seeds: apply(images, draw(ops, seeds), seeds)
