@@ -30,7 +30,8 @@ class Draw(IntEnum):
     INPUT_DIVERSITY = 6
     START_RADIUS = 7
     REGION = 8
-    TRAINING = 9
+    CORRUPTION = 9
+    TRAINING = 10
     AUGMENT = 1 << 16
     """First of the augmentation streams: operation i takes 64 from AUGMENT + 64 * i."""
 
