@@ -9,7 +9,7 @@ import typer
 from jobs.console import AsJson, Exit, JobFile, Overrides, count, give, say
 from jobs.dates import LogicalDate, TimeZone, dated
 from jobs.progress import showing
-from jobs.stopping import stop_on_signal
+from jobs.stopping import GRACE_SECONDS, GraceSeconds, stop_on_signal
 from pipeline.run import Outcome
 from pipeline.run import generate as run_job
 from pipeline.transfer import transfer_rates
@@ -27,6 +27,7 @@ def generate(
     address: Address = None,
     date: LogicalDate = None,
     time_zone: TimeZone = None,
+    grace_seconds: GraceSeconds = GRACE_SECONDS,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
@@ -36,12 +37,12 @@ def generate(
     output.path. A second start does only what is missing. Returns 0 when all is done, 3 when rows were quarantined or
     shards failed, 4 when stopped.
     """
-    outcome = make(load_job(job, dated(overrides, date, time_zone)), address)
+    outcome = make(load_job(job, dated(overrides, date, time_zone)), address, grace_seconds)
     give(summary(outcome), as_json=as_json)
     raise typer.Exit(exit_code(outcome))
 
 
-def make(job: Job, address: str | None = None) -> Outcome:
+def make(job: Job, address: str | None = None, grace_seconds: float = GRACE_SECONDS) -> Outcome:
     """Runs the job with progress on the terminal, and says how it ended."""
     told: list[str] = []
 
@@ -50,7 +51,7 @@ def make(job: Job, address: str | None = None) -> Outcome:
             say(f"Warning: {text}")
             told.append(text)
 
-    with stop_on_signal() as stop, showing() as show:
+    with stop_on_signal(grace_seconds) as stop, showing() as show:
         outcome = run_job(job, address=address, stop=stop, on_progress=show, on_warning=warn)
     say(sentence(outcome, job.output.path))
     for warning in outcome.manifest.warnings if outcome.manifest else ():

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from jobs.console import Address, Insecure, Overrides, Submitted, errors
+from jobs.dates import LogicalDate, TimeZone, dated
 
 
 def logs(
@@ -15,6 +16,8 @@ def logs(
     address: Address,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job ends.")] = False,
     lines: Annotated[int | None, typer.Option(min=0, help="The last lines only; with --follow, to begin with.")] = None,
+    date: LogicalDate = None,
+    time_zone: TimeZone = None,
     overrides: Overrides = None,
     insecure: Insecure = False,
 ) -> None:
@@ -29,7 +32,7 @@ def logs(
     from jobs.submissions import id_of  # noqa: PLC0415
 
     client = connect(address, insecure=insecure)
-    submission_id = id_of(client, target, overrides or ())
+    submission_id = id_of(client, target, dated(overrides, date, time_zone))
     log = client.log(submission_id)
     kept = log.splitlines(keepends=True)
     typer.echo("".join(kept if lines is None else kept[len(kept) - min(lines, len(kept)) :]), nl=False)

@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import ceil
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,8 +28,8 @@ LINEAGE_VARIABLES = (PARENT, ROOT, NAMESPACE)
 """What of this process's environment goes with a submitted job; they name runs and hold no secret."""
 STOP_WAIT = "RAY_JOB_STOP_WAIT_TIME_S"
 """Read by the supervisor of a job, whose environment is the job's own; Ray's 3 s finish no shard (Ray 2.60)."""
-STOP_WAIT_S = 45
-"""The driver's grace of 30 s, and time to write the state."""
+STOP_MARGIN_S = 5
+"""From the end of a driver's grace period to SIGKILL."""
 
 _CHATTY = (
     "ray.dashboard.modules.job.sdk",
@@ -135,14 +136,17 @@ class Client:
         metadata: dict[str, str],
         *,
         code: Sequence[str] = (),
-        stop_wait_s: int = STOP_WAIT_S,
+        grace_seconds: float,
     ) -> None:
         """Submits a job that runs in a copy of `folder`, as a step of the OpenLineage run that this process is in.
 
-        `code`: packages that go on its import path; `stop_wait_s`: seconds from SIGTERM to SIGKILL when it is stopped.
+        `code`: packages that go on its import path; `grace_seconds`: what it takes to end after SIGTERM.
         """
         lineage = {name: os.environ[name] for name in LINEAGE_VARIABLES if name in os.environ}
-        environment = {"working_dir": folder, "env_vars": lineage | {STOP_WAIT: str(stop_wait_s)}}
+        environment = {
+            "working_dir": folder,
+            "env_vars": lineage | {STOP_WAIT: str(ceil(grace_seconds) + STOP_MARGIN_S)},
+        }
         with self._sentences():
             self.ray.submit_job(
                 entrypoint=entrypoint,

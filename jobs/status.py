@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 
 from jobs.console import AsJson, Insecure, Overrides, console, count, give, say
+from jobs.dates import LogicalDate, TimeZone, dated
 from pipeline.run.status import ABANDONED, AT_WORK, RunState, run_states
 from pipeline.storage import Folder
 from schemas.errors import JobError
@@ -21,7 +22,7 @@ WATCH_S = 5.0
 Target = Annotated[
     str | None,
     typer.Argument(
-        metavar="[OUT]",
+        metavar="OUT",
         help="The dataset folder; any fsspec URL. With --address, a job file or submission id, or nothing for all.",
         show_default=False,
     ),
@@ -36,6 +37,8 @@ def status(
         str | None,
         typer.Option(help="Job API of a cluster, http://HOST:8265: show submitted jobs instead.", show_default=False),
     ] = None,
+    date: LogicalDate = None,
+    time_zone: TimeZone = None,
     overrides: Overrides = None,
     insecure: Insecure = False,
     as_json: AsJson = False,
@@ -49,7 +52,7 @@ def status(
         # Ray takes a second to import; a look at storage need not wait for it.
         from jobs.submitted import show_submissions  # noqa: PLC0415
 
-        show_submissions(out, address, overrides or (), insecure=insecure, as_json=as_json)
+        show_submissions(out, address, dated(overrides, date, time_zone), insecure=insecure, as_json=as_json)
         return
     if out is None:
         raise JobError("status: wants the dataset folder OUT, or --address http://HOST:8265 for submitted jobs")

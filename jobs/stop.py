@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from jobs.console import Address, AsJson, Insecure, Overrides, Submitted, errors, give, say
+from jobs.dates import LogicalDate, TimeZone, dated
 
 
 def stop(
@@ -14,6 +15,8 @@ def stop(
     *,
     address: Address,
     wait: Annotated[bool, typer.Option(help="Wait until it has ended; else return once it is asked to.")] = True,
+    date: LogicalDate = None,
+    time_zone: TimeZone = None,
     overrides: Overrides = None,
     insecure: Insecure = False,
     as_json: AsJson = False,
@@ -28,7 +31,7 @@ def stop(
     from jobs.submissions import id_of  # noqa: PLC0415
 
     client = connect(address, insecure=insecure)
-    submission_id = id_of(client, target, overrides or ())
+    submission_id = id_of(client, target, dated(overrides, date, time_zone))
     asked = client.stop(submission_id)
     record: dict[str, Any] = {"submission_id": submission_id, "asked_to_stop": asked, "status": "STOPPING"}
     if asked:

@@ -17,6 +17,7 @@ import yaml
 
 from jobs.ray_client import Client, RefusedError
 from jobs.shipping import Parcel
+from jobs.stopping import GRACE_SECONDS
 from schemas.digests import digest
 from schemas.errors import JobError, RunError
 from schemas.job import Job
@@ -35,26 +36,23 @@ class Submission:
     """It was there already, and was joined."""
 
 
-def stem_of(job: Job, logical_date: str | None = None) -> str:
-    """What the ids of all attempts at a job begin with: its name, and a digest of the resolved job and logical date."""
-    document = job.model_dump(mode="json")
-    return f"hardset-{job.name}-{digest([document, logical_date] if logical_date else document)[:12]}"
+def stem_of(job: Job) -> str:
+    """What the ids of all attempts at a job begin with: its name and logical date, and a digest of the resolved job."""
+    night = f"{job.logical_date}-" if job.logical_date else ""
+    return f"hardset-{job.name}-{night}{digest(job.model_dump(mode='json'))[:12]}"
 
 
 def submit_once(
-    client: Client,
-    job: Job,
-    entrypoint: str,
-    parcel: Parcel | None = None,
-    *,
-    logical_date: str | None = None,
+    client: Client, job: Job, entrypoint: str, parcel: Parcel | None = None, *, grace_seconds: float = GRACE_SECONDS
 ) -> Submission:
     """Submits the job, or joins it where it is pending or running.
+
+    `grace_seconds`: what its driver takes to stop.
 
     A job that has ended, well or not, runs again under the next number: the source may have grown, and shards that are
     committed cost nothing. Raises RunError.
     """
-    parcel, stem = parcel or Parcel(ship=False), stem_of(job, logical_date)
+    parcel, stem = parcel or Parcel(ship=False), stem_of(job)
     for _ in range(_RACES):
         attempts = attempts_at(client, stem)
         latest = max(attempts, default=0)
@@ -62,7 +60,7 @@ def submit_once(
             return Submission(f"{stem}-{latest}", joined=True)
         submission_id = f"{stem}-{latest + 1}"
         try:
-            _send(client, submission_id, job, entrypoint, parcel)
+            _send(client, submission_id, job, entrypoint, parcel, grace_seconds)
         except RefusedError as refusal:
             # Another submitter took the number since the listing: look again, and join it.
             if "already exists" in refusal.text:
@@ -72,7 +70,7 @@ def submit_once(
     raise RunError(f"{stem}: {_RACES} other submitters took the next number first; submit again")
 
 
-def _send(client: Client, submission_id: str, job: Job, entrypoint: str, parcel: Parcel) -> None:
+def _send(client: Client, submission_id: str, job: Job, entrypoint: str, parcel: Parcel, grace_seconds: float) -> None:
     with tempfile.TemporaryDirectory(prefix="hardset-") as folder:
         working, code = Path(folder, "working"), Path(folder, "code")
         working.mkdir()
@@ -81,7 +79,7 @@ def _send(client: Client, submission_id: str, job: Job, entrypoint: str, parcel:
         (working / "job.yaml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
         packages = parcel.pack(working, code)
         metadata = {"hardset_job": job.name, "hardset_digest": submission_id.split("-")[-2]}
-        client.submit(submission_id, entrypoint, str(working), metadata, code=packages)
+        client.submit(submission_id, entrypoint, str(working), metadata, code=packages, grace_seconds=grace_seconds)
 
 
 def attempts_at(client: Client, stem: str) -> dict[int, str]:
@@ -91,22 +89,22 @@ def attempts_at(client: Client, stem: str) -> dict[int, str]:
     return {int(number): str(status.value) for (head, _, number), status in found if head == stem and number.isdigit()}
 
 
-def latest_attempt(client: Client, job: Job, logical_date: str | None = None) -> str:
+def latest_attempt(client: Client, job: Job) -> str:
     """Id of the newest attempt at a job. Raises JobError where the cluster knows none."""
-    stem = stem_of(job, logical_date)
+    stem = stem_of(job)
     attempts = attempts_at(client, stem)
     if not attempts:
         raise JobError(
-            f"{stem}: {client.address} knows no attempt at this job; give what `hardset submit` was given (--set too), "
-            "or a submission id of `hardset status --address`"
+            f"{stem}: {client.address} knows no attempt at this job; give what `hardset submit` was given, --set and "
+            "--logical-date too, or a submission id of `hardset status --address`"
         )
     return f"{stem}-{max(attempts)}"
 
 
-def id_of(client: Client, target: str, overrides: Sequence[str] = (), logical_date: str | None = None) -> str:
+def id_of(client: Client, target: str, overrides: Sequence[str] = ()) -> str:
     """The submission that a user means by a job file, or by its id. Raises JobError where the cluster knows none."""
     if Path(target).is_file() or target.endswith((".yaml", ".yml")):
-        return latest_attempt(client, load_job(target, overrides), logical_date)
+        return latest_attempt(client, load_job(target, overrides))
     if target not in {details.submission_id for details in client.jobs()}:
         raise JobError(
             f"{target}: {client.address} knows no such job, and it is no job file; `hardset status --address "

@@ -8,14 +8,16 @@ from typing import Annotated, Any
 import typer
 
 from jobs.console import Address, AsJson, Exit, Insecure, JobFile, Overrides, errors, give
+from jobs.dates import LogicalDate, TimeZone, dated
 from jobs.shipping import Parcel, modules_beside
+from jobs.stopping import GRACE_SECONDS, GraceSeconds
 from schemas.errors import JobError
 from schemas.job import Job
 from schemas.loading import load_job
 
 GENERATE = "generate job.yaml --address auto --json"
 """What the cluster runs, in a folder that holds the resolved job file. Asks for no resources, so stays on the head."""
-ENTRYPOINTS = {True: f"python -m jobs {GENERATE}", False: f"hardset {GENERATE}"}
+COMMANDS = {True: "python -m jobs", False: "hardset"}
 """By whether the code of hardset goes along."""
 
 Ship = Annotated[
@@ -34,6 +36,9 @@ def submit(
     wait: Annotated[bool, typer.Option(help="Follow the job to its end; else return once it is submitted.")] = True,
     ship: Ship = True,
     wheel: Wheel = None,
+    date: LogicalDate = None,
+    time_zone: TimeZone = None,
+    grace_seconds: GraceSeconds = GRACE_SECONDS,
     overrides: Overrides = None,
     insecure: Insecure = False,
     as_json: AsJson = False,
@@ -50,13 +55,14 @@ def submit(
     from jobs.ray_jobs import connect, follow  # noqa: PLC0415
     from jobs.submissions import submit_once  # noqa: PLC0415
 
-    loaded = load_job(job, overrides or ())
+    loaded = load_job(job, dated(overrides, date, time_zone))
     refuse_relative_paths(loaded, name=str(job))
     if wheel is not None and not ship:
         raise JobError("--wheel and --no-ship exclude each other: send that wheel's code, or none")
     parcel = Parcel(ship, wheel, modules_beside(loaded, [job.resolve().parent, Path.cwd()]))
     client = connect(address, insecure=insecure)
-    submission = submit_once(client, loaded, ENTRYPOINTS[ship], parcel)
+    line = entrypoint(ship=ship, grace_seconds=grace_seconds)
+    submission = submit_once(client, loaded, line, parcel, grace_seconds=grace_seconds)
     record: dict[str, Any] = {"submission_id": submission.id, "joined": submission.joined, "status": "SUBMITTED"}
     errors.print(f"{'Joined' if submission.joined else 'Submitted'} {submission.id}", markup=False)
     exit_code = int(Exit.DONE)
@@ -67,6 +73,11 @@ def submit(
         exit_code = outcome.exit_code
     give(record, as_json=as_json)
     raise typer.Exit(exit_code)
+
+
+def entrypoint(*, ship: bool = True, grace_seconds: float = GRACE_SECONDS) -> str:
+    """The command line that runs on the cluster."""
+    return f"{COMMANDS[ship]} {GENERATE} --grace-seconds {grace_seconds:g}"
 
 
 def refuse_relative_paths(job: Job, *, name: str) -> None:

@@ -17,7 +17,7 @@ import typer
 import yaml
 from jsonschema import Draft202012Validator
 
-from jobs.submit import GENERATE, refuse_relative_paths
+from jobs.submit import entrypoint, refuse_relative_paths
 from schemas.loading import parse_job
 
 ROOT = Path(__file__).parents[1]
@@ -137,7 +137,7 @@ def command_lines() -> dict[str, list[str]]:
         "compose": list(compose()["services"]["generate"]["command"]),
         "cronjob": list(nightly[0]["args"]),
         "rayjob": shlex.split(documents("rayjob.yaml")["RayJob"]["spec"]["entrypoint"])[1:],
-        "submit": shlex.split(GENERATE),
+        "submit": shlex.split(entrypoint())[3:],
     }
     commented = re.search(r"args: (\[submit.*\])", (DOCKER / "cronjob.yaml").read_text())
     found["cronjob, commented"] = yaml.safe_load(commented[1])

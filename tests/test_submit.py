@@ -33,7 +33,7 @@ from jobs.ray_client import AuthenticationError, Client, RefusedError, Unreachab
 from jobs.ray_jobs import connect, follow
 from jobs.shipping import Parcel
 from jobs.submissions import submit_once
-from jobs.submit import ENTRYPOINTS, refuse_relative_paths
+from jobs.submit import entrypoint, refuse_relative_paths
 from schemas.errors import JobError, RunError
 from schemas.job import Job
 from schemas.loading import load_job, parse_job
@@ -173,6 +173,8 @@ def test_a_running_job_is_joined_and_a_stopped_one_is_no_success(client: Client)
     outcome = follow(client, first.id, show=lambda _: None, poll_s=0.1)
     assert (outcome.status, outcome.exit_code) == ("STOPPED", Exit.STOPPED)
     anew = submit_once(client, job, "true")
+    night = submit_once(client, job.model_copy(update={"logical_date": "2026-11-25"}), "true")
+    assert night.id.startswith("hardset-long-2026-11-25-") and not night.joined
     assert (anew.joined, int(anew.id.rpartition("-")[2])) == (False, int(first.id.rpartition("-")[2]) + 1)
 
 
@@ -212,7 +214,7 @@ def test_the_command_waits_and_returns_what_the_driver_returned(
 ) -> None:
     app = typer.Typer()
     app.command()(submit_verb.submit)
-    monkeypatch.setattr(submit_verb, "ENTRYPOINTS", {True: """echo '{"status": "partial"}'; exit 3"""})
+    monkeypatch.setattr(submit_verb, "entrypoint", lambda **_: """echo '{"status": "partial"}'; exit 3""")
     path = tmp_path / "job.yaml"
     path.write_text(
         "{name: cli, source: {format: digits}, output: {path: /data}, recipes: [{kind: augment, ops: [{name: hflip}]}]}"
@@ -292,7 +294,7 @@ def test_an_unknown_submission_is_a_bad_argument(client: Client) -> None:
 def test_the_real_command_makes_the_dataset_on_the_cluster(client: Client, tmp_path: Path) -> None:
     job = job_of("real", path=str(tmp_path / "out"))
     for shipped in (True, False):
-        submission = submit_once(client, job, ENTRYPOINTS[shipped], Parcel(shipped))
+        submission = submit_once(client, job, entrypoint(ship=shipped), Parcel(shipped))
         outcome = follow(client, submission.id, show=lambda _: None, poll_s=0.1)
         assert outcome.exit_code is Exit.DONE, client.log(submission.id)
         assert outcome.result["totals"]["rows_out"] == 1797
