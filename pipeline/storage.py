@@ -21,6 +21,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from pipeline.stores import LocalStore, MemoryStore, ObjectStore, Store, reason
 from schemas.errors import JobError, RunError
+from schemas.retries import Retries
 
 TEMPORARY = ".hardset-tmp-"
 """Start of the names of unfinished files, which listings leave out."""
@@ -39,10 +40,11 @@ class Folder:
     FileNotFoundError.
     """
 
-    def __init__(self, url: str, **options: Any) -> None:
+    def __init__(self, url: str, *, retries: Retries | None = None, **options: Any) -> None:
         """`url`: any fsspec URL or local path; `options`: as its fsspec filesystem takes them.
 
-        Raises JobError where the URL names no store that is installed.
+        `retries`: of requests to object stores, by default as the environment says. Raises JobError where the URL
+        names no store that is installed.
         """
         self.url = url
         self.name = public_name(url)
@@ -51,7 +53,7 @@ class Folder:
             system, root = fsspec.core.url_to_fs(url, use_listings_cache=False, **options)
         except (ImportError, ValueError) as error:
             raise JobError(f"{self.name}: cannot be opened: {_told(error, url)}") from None
-        self._store = _store(system, str(root))
+        self._store = _store(system, str(root), retries or Retries.from_environment())
 
     def __repr__(self) -> str:
         return f"Folder({self.name!r})"
@@ -86,7 +88,8 @@ class Folder:
     def create(self, path: str, data: bytes) -> bool:
         """Puts a file in place if the name is free: True for the one winner, False where the file is there already.
 
-        Raises RunError where the store has no conditional write.
+        On an object store a file of these very bytes counts as this call's, whose answer may have got lost; so `data`
+        must tell its maker from others, by a token or a time. Raises RunError where the store has no conditional write.
         """
         with self._refusals("create", path):
             return self._store.create(_relative(path), data, _temporary())
@@ -122,8 +125,8 @@ class Folder:
         probe = TEMPORARY + "probe-" + uuid.uuid4().hex
         try:
             with self._store.leaving_nothing(probe):
-                self._store.write(probe, b"hardset", _temporary())
-                taken = self._store.create(probe, b"hardset", _temporary())
+                self._store.write(probe, b"first", _temporary())
+                taken = self._store.create(probe, b"second", _temporary())
         except Exception as error:
             raise JobError(
                 f"output.path: {self.name} cannot be written to: {_told(error, self.url)}; "
@@ -147,12 +150,12 @@ class Folder:
             ) from error
 
 
-def _store(system: Any, root: str) -> Store:
+def _store(system: Any, root: str, retries: Retries) -> Store:
     if isinstance(system, LocalFileSystem):
         return LocalStore(root)
     if isinstance(system, MemoryFileSystem):
-        return MemoryStore(system, root)
-    return ObjectStore(system, root)
+        return MemoryStore(system, root, retries)
+    return ObjectStore(system, root, retries)
 
 
 def _relative(path: str) -> str:

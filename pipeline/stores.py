@@ -1,21 +1,24 @@
 """How bytes reach a disk, memory, or an object store: what `pipeline.storage.Folder` is made of.
 
-Paths are relative to the store's root. Errors are those of the operating system or of the client library.
+Paths are relative to the store's root. Errors are those of the operating system or of the client library. Requests to
+object stores are tried again while their faults pass by themselves (`pipeline.retries`).
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from fsspec.implementations.memory import MemoryFile
 
-_CONFLICT_TRIES = 5
+from pipeline.retries import Answer, patiently
+from schemas.retries import Retries
+
+RESULT = TypeVar("RESULT")
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _MISSING = (FileNotFoundError, NotADirectoryError)
 """Nothing is there; the latter where a part of the path is a file."""
@@ -40,8 +43,11 @@ class Store(Protocol):
 
 def reason(error: BaseException) -> str:
     """Why a store refused, in one line of at most 200 characters."""
-    number = getattr(error, "errno", None)
-    text = os.strerror(number) if number and number != errno.EINVAL else str(error) or type(error).__name__
+    number, code = getattr(error, "errno", None), Answer.of(error).code
+    if code and not code.isdecimal():  # s3fs puts error numbers of its own beside what S3 said
+        text = f"{code}: {getattr(error, 'strerror', None) or error}"
+    else:
+        text = os.strerror(number) if number and number != errno.EINVAL else str(error) or type(error).__name__
     return " ".join(text.split())[:200].rstrip(".")
 
 
@@ -120,42 +126,49 @@ class LocalStore:
 class ObjectStore:
     """A prefix of any fsspec filesystem whose writes are single acts."""
 
-    def __init__(self, system: Any, root: str) -> None:
+    def __init__(self, system: Any, root: str, retries: Retries) -> None:
         self.system = system
         self.root = root.rstrip("/")
+        self.retries = retries
 
     def read(self, path: str) -> bytes:
-        return bytes(self.system.cat_file(self._full(path)))
+        return self._ask("read", lambda: bytes(self.system.cat_file(self._full(path))))
 
     def read_part(self, path: str, start: int, stop: int) -> bytes:
-        return bytes(self.system.cat_file(self._full(path), start=start, end=stop))
+        return self._ask("read", lambda: bytes(self.system.cat_file(self._full(path), start=start, end=stop)))
 
     def write(self, path: str, data: bytes, temporary: str) -> None:
-        self.system.pipe_file(self._full(path), data)
+        self._ask("write", lambda: self.system.pipe_file(self._full(path), data))
 
     def create(self, path: str, data: bytes, temporary: str) -> bool:
-        for attempt in range(_CONFLICT_TRIES):
-            try:
-                self.system.pipe_file(self._full(path), data, mode="create")
-            except NotImplementedError as error:
-                raise OSError(f"{type(self.system).__name__} has no conditional write, which commits need") from error
-            except Exception as error:
-                if _taken(error):
-                    return False
-                if not _conflicting(error) or attempt == _CONFLICT_TRIES - 1:
-                    raise
-                time.sleep(0.05 * 2**attempt)  # S3 answers 409 while another conditional PUT of the name is under way
-            else:
-                return True
-        raise AssertionError("unreachable")
+        try:
+            self._ask("create", lambda: self.system.pipe_file(self._full(path), data, mode="create"))
+        except NotImplementedError as error:
+            raise OSError(f"{type(self.system).__name__} has no conditional write, which commits need") from error
+        except Exception as error:
+            if not _taken(error):
+                raise
+            return self._arrived(path, data)
+        return True
+
+    def _arrived(self, path: str, data: bytes) -> bool:
+        """Whether the file that is in the way is ours: an answer may get lost, and the client sends it once more."""
+        try:
+            return self.read(path) == data
+        except FileNotFoundError:
+            return False
 
     def exists(self, path: str) -> bool:
-        return bool(self.system.exists(self._full(path)))
+        try:  # fsspec's own exists() takes every fault for an absence
+            found = self._ask("look", lambda: self.system.info(self._full(path)))
+        except FileNotFoundError:
+            return False
+        return bool(found["type"] != "directory")
 
     def walk(self, folder: str) -> list[str]:
         self.system.invalidate_cache()
         try:
-            found = self.system.find(self._full(folder))
+            found = self._ask("list", lambda: self.system.find(self._full(folder)))
         except FileNotFoundError:
             return []
         return [self._below(path) for path in found]
@@ -163,14 +176,14 @@ class ObjectStore:
     def folders(self, folder: str) -> list[str]:
         self.system.invalidate_cache()
         try:
-            entries = self.system.ls(self._full(folder), detail=True)
+            entries = self._ask("list", lambda: self.system.ls(self._full(folder), detail=True))
         except FileNotFoundError:
             return []
         return [entry["name"].rstrip("/").rpartition("/")[2] for entry in entries if entry["type"] == "directory"]
 
     def delete(self, path: str) -> None:
         with suppress(FileNotFoundError):
-            self.system.rm_file(self._full(path))
+            self._ask("delete", lambda: self.system.rm_file(self._full(path)))
 
     @contextmanager
     def leaving_nothing(self, path: str) -> Iterator[None]:
@@ -179,6 +192,9 @@ class ObjectStore:
         finally:
             with suppress(Exception):
                 self.delete(path)
+
+    def _ask(self, what: str, act: Callable[[], RESULT]) -> RESULT:
+        return patiently(act, self.retries, what=what)
 
     def _full(self, path: str) -> str:
         return f"{self.root}/{path}" if path else self.root
@@ -254,16 +270,5 @@ def _unless_missing(error: OSError) -> None:
 
 
 def _taken(error: Exception) -> bool:
-    return isinstance(error, FileExistsError) or _code(error) in ("PreconditionFailed", "412")
-
-
-def _conflicting(error: Exception) -> bool:
-    return _code(error) in ("ConditionalRequestConflict", "409")
-
-
-def _code(error: Exception) -> str:
-    """The HTTP or S3 error code behind an error, wherever the client library keeps it."""
-    response = getattr(error.__cause__ or error, "response", None)
-    if isinstance(response, dict):
-        return str(response.get("Error", {}).get("Code", ""))
-    return str(getattr(error, "code", None) or getattr(error, "status", ""))
+    answer = Answer.of(error)
+    return isinstance(error, FileExistsError) or answer.code == "PreconditionFailed" or answer.status == 412

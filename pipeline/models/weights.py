@@ -6,10 +6,10 @@ import hashlib
 import io
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import fsspec
 import safetensors
@@ -17,8 +17,12 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from pipeline.retries import patiently
 from pipeline.storage import public_name
 from schemas.errors import JobError, RunError, UserError
+from schemas.retries import Retries
+
+RESULT = TypeVar("RESULT")
 
 State = Mapping[str, Tensor]
 """Tensors by the name they have in a module's state dict."""
@@ -40,8 +44,8 @@ def weights_sha256(url: str, *, at: str = "model") -> str:
     `at`: the job's key of the model that the weights belong to, which errors name.
     """
     _check_kind(url, at)
-    with _reading(url, at), fsspec.open(url, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with _reading(url, at):
+        return _of_file(url, lambda file: hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def read_weights(url: str, *, at: str = "model") -> tuple[State, str]:
@@ -51,11 +55,21 @@ def read_weights(url: str, *, at: str = "model") -> tuple[State, str]:
     JobError for other kinds, unreadable content, or a missing file; RunError where the storage refuses.
     """
     kind = _check_kind(url, at)
-    with _reading(url, at), fsspec.open(url, "rb") as file:
-        data: bytes = file.read()
+    with _reading(url, at):
+        data = _of_file(url, lambda file: bytes(file.read()))
     name = f"{at}.weights: {public_name(url)}"
     state = _safetensors(data, name) if kind == ".safetensors" else _checkpoint(data, name)
     return state, hashlib.sha256(data).hexdigest()
+
+
+def _of_file(url: str, read: Callable[[Any], RESULT]) -> RESULT:
+    """What `read` makes of the file, opened anew where storage fails in a way that passes."""
+
+    def act() -> RESULT:
+        with fsspec.open(url, "rb") as file:
+            return read(file)
+
+    return patiently(act, Retries.from_environment(), what="read weights")
 
 
 def _check_kind(url: str, at: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import fsspec
 
+from pipeline.retries import PatientFiles
 from pipeline.storage import public_name
 from schemas.errors import JobError, UserError
 
@@ -130,13 +131,14 @@ def redacted(error: Exception) -> str:
 def _opened(url: str, name: str) -> tuple[Any, str]:
     protocol = url.partition("://")[0].split("::")[0] if "://" in url else "file"
     try:
-        return fsspec.core.url_to_fs(url, use_listings_cache=False)  # type: ignore[no-any-return]
+        fs, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
     except ImportError:
         extra = _EXTRAS.get(protocol)
         mend = f"pip install hardset[{extra}]" if extra else f"install the fsspec driver for {protocol}://"
         raise JobError(f"source.path: {name}: the driver for {protocol}:// is not installed; {mend}") from None
     except Exception as error:
         raise JobError(f"source.path: {name} cannot be opened: {redacted(error)}") from error
+    return (fs if _is_local(fs) else PatientFiles(fs)), path
 
 
 def _walk(folder: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +40,27 @@ def s3_bucket() -> Iterator[str]:
     os.environ.update(before)
 
 
+Fault = Callable[[Any, dict[str, Any], Any], Any]
+"""What answers a request in the API's place: it gets the API, the request and how the answer starts (WSGI)."""
+_FAULTS: list[Fault] = []
+
+
+@pytest.fixture
+def s3_faults(s3_bucket: str) -> Iterator[list[Fault]]:
+    """Faults of the next requests to the S3 API, in turn."""
+    _FAULTS.clear()
+    yield _FAULTS
+    _FAULTS.clear()
+
+
 def _one_request_at_a_time(server: Any) -> None:
     """moto looks for the object and then stores it; S3 does both in one act."""
     app, lock = server.app, threading.Lock()
 
     def serial(environ: Any, start_response: Any) -> Any:
         with lock:
+            if _FAULTS:
+                return _FAULTS.pop(0)(app, environ, start_response)
             return list(app(environ, start_response))
 
     server.app = serial
