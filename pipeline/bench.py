@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 
 from pipeline.judge import Judge
 from pipeline.models.loading import VICTIM, LoadedModel, load_model, load_network, transfer_role
+from pipeline.overlap import Stages
 from pipeline.recipes import Setting, build_recipe, recipe_text, variants
 from pipeline.rows import CleanRows, Recipe, Reject
 from pipeline.sources import SourceReader, open_source
@@ -22,12 +23,19 @@ from schemas.records import Plan, Shard, SourceRange
 
 @dataclass(frozen=True)
 class Bench:
-    """The tools of one worker. Each is made when it is first needed, and kept."""
+    """The tools of one worker. Each is made when it is first needed, and kept.
+
+    Threads may share it if they walk through its stages: the source belongs to the stage `read`; models, judges and
+    recipes to `device`, where they are made, and which every shard has gone through before a later stage looks at them.
+    """
 
     job: Job
     plan: Plan
     """Shards and ranges may be left out: only what holds for the whole run is used."""
     device: torch.device
+    threads: int = field(default_factory=torch.get_num_threads)
+    """Of torch's kernels, whose number may have a say in the bits: those of the thread that makes the bench."""
+    stages: Stages = field(default_factory=Stages)
 
     @cached_property
     def source(self) -> SourceReader:
@@ -50,6 +58,11 @@ class Bench:
     def judge(self) -> Judge | None:
         """Gives verdicts; none where the job names no model."""
         return None if self.model is None else self._judge(self.model)
+
+    @property
+    def verify_id(self) -> str | None:
+        """How verdicts are computed; none where the job names no model."""
+        return None if self.judge is None else self.judge.verify_id
 
     @cached_property
     def held_out_models(self) -> dict[str, LoadedModel]:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.answers import Answers, targets_of
 from pipeline.bench import Bench
-from pipeline.judge import Verdict, distances, finite_rows, succeeded, verdict, within_budget
+from pipeline.judge import distances, finite_rows, succeeded, verdict, within_budget
 from pipeline.rows import CleanRows, MadeRows, Pixels
-from pipeline.transfer import Transfer, transfer_of
+from pipeline.transfer import Transfer
 from schemas.digests import image_sha256, row_id
 from schemas.flags import with_flag
 from schemas.records import Shard
@@ -83,8 +84,13 @@ def _model_columns(shard: Shard, bench: Bench, kind: str, count: int) -> Columns
     return {"model_id": [name] * count, "model_sha256": [sha256] * count}
 
 
-def judged_columns(bench: Bench, kind: str, rows: CleanRows, made: MadeRows, stored: Pixels) -> Judged:
-    """Verdicts and distances of the stored pixels; adversarial rows are held against their clean rows."""
+def judged_columns(
+    kind: str, rows: CleanRows, made: MadeRows, stored: Pixels, answers: Answers, verify_id: str | None
+) -> Judged:
+    """Verdicts and distances of the stored pixels; adversarial rows are held against their clean rows.
+
+    `answers`: what the models say of these very pixels; `verify_id`: how the judge asked them.
+    """
     count = len(made)
     columns: Columns = {}
     finite: NDArray[np.bool_] = np.ones(count, bool)
@@ -98,42 +104,30 @@ def judged_columns(bench: Bench, kind: str, rows: CleanRows, made: MadeRows, sto
         columns |= {"linf_levels": levels, "l2": l2, "l1": l1}
         eps = np.asarray(made.columns["eps"], np.float64)
         over = ~within_budget(stored, clean, _NORMS[str(made.columns["norm"][0])], eps)
-    if bench.judge is None:
+    if answers.made is None:
         return Judged(columns, finite, over)
-    logits = bench.judge.logits(stored)
-    finite = finite_rows(logits)
-    found = verdict(logits, labels)
+    finite = finite_rows(answers.made)
+    found = verdict(answers.made, labels)
     columns |= {
         "pred": found.pred,
         "margin": found.margin,
         "confidence": found.confidence,
-        "verify_id": [bench.judge.verify_id] * count,
+        "verify_id": [verify_id] * count,
     }
-    if kind != ADVERSARIAL:
+    if answers.clean is None or answers.transfer is None:
         return Judged(columns, finite, over)
-    before, targets = _clean_verdict(bench, rows, made), _targets(made)
-    transfer = transfer_of(bench.held_out, stored, rows.pixels, parents=made.parents, labels=labels, targets=targets)
+    before, targets = verdict(answers.clean, rows.labels), targets_of(made)
+    clean_pred = before.pred[made.parents]
     columns |= {
-        "clean_pred": before.pred,
-        "clean_margin": before.margin,
-        "success": succeeded(before.pred, found.pred, labels, targets),
-        **transfer.columns(),
+        "clean_pred": clean_pred,
+        "clean_margin": before.margin[made.parents],
+        "success": succeeded(clean_pred, found.pred, labels, targets),
+        **answers.transfer.columns(),
     }
-    if bench.judge.stochastic:
-        again = verdict(bench.judge.logits(stored, seed=1), labels).pred
-        columns["flags"] = with_flag(list(map(str, made.columns["flags"])), "stochastic", again != found.pred)
-    return Judged(columns, finite, over, transfer)
-
-
-def _clean_verdict(bench: Bench, rows: CleanRows, made: MadeRows) -> Verdict:
-    assert bench.judge is not None
-    found = verdict(bench.judge.logits(rows.pixels), rows.labels)
-    return Verdict(found.pred[made.parents], found.margin[made.parents], found.confidence[made.parents])
-
-
-def _targets(made: MadeRows) -> NDArray[np.int64] | None:
-    targets = made.columns.get("target_label")
-    return None if targets is None else np.asarray(targets, np.int64)
+    if answers.again is not None:
+        moody = verdict(answers.again, labels).pred != found.pred
+        columns["flags"] = with_flag(list(map(str, made.columns["flags"])), "stochastic", moody)
+    return Judged(columns, finite, over, answers.transfer)
 
 
 def select(columns: Columns, keep: NDArray[np.bool_]) -> Columns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -10,18 +11,21 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from pipeline.answers import Answers, ask
 from pipeline.bench import Bench
 from pipeline.columns import Columns, judged_columns, provenance_columns, select
 from pipeline.exclusion import BadRow, read_without
 from pipeline.judge import seeded
+from pipeline.overlap import Walk
 from pipeline.recipes import recipe_text
-from pipeline.rows import CleanRows, MadeRows, Reject
+from pipeline.rows import CleanRows, MadeRows, Pixels, Reject
 from pipeline.signals import attacked_rows, signals_of
 from pipeline.sinks.ledger import Ledger
 from pipeline.sinks.parquet import check_file, encode_quarantine, encode_rows
-from pipeline.sinks.png import decode_png, encode_png
+from pipeline.sinks.png import decode_pngs, encode_png
 from schemas.digests import content_sha256, row_seed
 from schemas.errors import RunError
 from schemas.records import Counts, Receipt, Shard, SourceRange
@@ -37,6 +41,24 @@ class MadeShard:
     counts: Counts
 
 
+@dataclass(frozen=True)
+class _Given:
+    """What goes into a shard."""
+
+    clean: CleanRows
+    unread: tuple[Reject, ...]
+    seeds: NDArray[np.int64]
+    """Rows x variants, the root of each made row's randomness."""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the device made of it."""
+
+    made: MadeRows
+    answers: Answers
+
+
 def run_shard(
     shard: Shard,
     rows: SourceRange | None,
@@ -48,41 +70,57 @@ def run_shard(
 ) -> Receipt:
     """Reads, makes, judges and commits one shard. Returns its receipt, or that of an attempt that was first.
 
-    `bad`: rows to leave out; they go to quarantine.
+    `bad`: rows to leave out; they go to quarantine. Threads that share a bench may each run a shard: they take turns
+    at each stage, and the bytes do not depend on how many there are.
     """
-    started = _now()
-    made = make_shard(shard, rows, bench, bad)
-    data = _encode(shard, bench, made.columns)
-    lost = encode_quarantine(quarantine_records(shard, bench, made.rejects)) if made.rejects else None
-    return ledger.commit(
-        shard,
-        data=data,
-        rows=made.counts.rows_out,
-        quarantine=lost,
-        content_sha256=_content(made.columns),
-        counts=made.counts,
-        attempt=attempt,
-        started=started,
-        finished=_now(),
-        host=socket.gethostname(),
-        device=str(bench.device),
-        excluded=tuple(sorted(row.row for row in bad)),
-    )
+    started, walk = _now(), bench.stages.walk()
+    made = make_shard(shard, rows, bench, bad, walk)
+    with walk.stage("encode"):
+        data = _encode(shard, bench, made.columns)
+        lost = encode_quarantine(quarantine_records(shard, bench, made.rejects)) if made.rejects else None
+    with walk.stage("write"):
+        return ledger.commit(
+            shard,
+            data=data,
+            rows=made.counts.rows_out,
+            quarantine=lost,
+            content_sha256=_content(made.columns),
+            counts=made.counts,
+            attempt=attempt,
+            started=started,
+            finished=_now(),
+            host=socket.gethostname(),
+            device=str(bench.device),
+            excluded=tuple(sorted(row.row for row in bad)),
+            process=os.getpid(),
+            seconds=walk.seconds,
+        )
 
 
 def probe_shard(shard: Shard, rows: SourceRange | None, bench: Bench) -> None:
     """Does all that `run_shard` does to a shard or a part of one, and publishes nothing."""
-    _encode(shard, bench, make_shard(shard, rows, bench).columns)
+    walk = bench.stages.walk()
+    made = make_shard(shard, rows, bench, walk=walk)
+    with walk.stage("encode"):
+        _encode(shard, bench, made.columns)
 
 
-def make_shard(shard: Shard, rows: SourceRange | None, bench: Bench, bad: Sequence[BadRow] = ()) -> MadeShard:
-    """Reads, makes and judges one shard without its bad rows; writes nothing."""
+def make_shard(
+    shard: Shard, rows: SourceRange | None, bench: Bench, bad: Sequence[BadRow] = (), walk: Walk | None = None
+) -> MadeShard:
+    """Reads, makes and judges one shard without its bad rows; writes nothing. `walk`: its way through the stages."""
+    walk = walk or bench.stages.walk()
+    with walk.stage("read"):
+        given = _read(shard, rows, bench, bad)
+    with walk.stage("device"):
+        asked = _make(shard, bench, given)
+    with walk.stage("encode"):
+        return _judge(shard, bench, given, asked)
+
+
+def _read(shard: Shard, rows: SourceRange | None, bench: Bench, bad: Sequence[BadRow]) -> _Given:
     clean, unread = read_without(bad, shard, rows, bench) if bad else bench.read(shard, rows)
-    seeds = _seeds(shard, bench, clean)
-    # What a stochastic model draws in the search belongs to the shard; no worker's past may have a say in it.
-    with seeded(bench.device) if bench.job.stochastic else nullcontext():
-        made = bench.recipe(shard.recipe).make(clean, seeds)
-    return _judge(shard, bench, clean, made, seeds, unread)
+    return _Given(clean, tuple(unread), _seeds(shard, bench, clean))
 
 
 def _seeds(shard: Shard, bench: Bench, clean: CleanRows) -> NDArray[np.int64]:
@@ -94,18 +132,28 @@ def _seeds(shard: Shard, bench: Bench, clean: CleanRows) -> NDArray[np.int64]:
     return np.asarray(seeds, np.int64).reshape(len(clean), count)
 
 
-def _judge(
-    shard: Shard, bench: Bench, clean: CleanRows, made: MadeRows, seeds: NDArray[np.int64], unread: Sequence[Reject]
-) -> MadeShard:
+def _make(shard: Shard, bench: Bench, given: _Given) -> _Asked:
+    """All that the device does for a shard."""
+    # OpenMP and MKL keep the number per thread and start a thread with one for each core: with torch 2.13 the first
+    # product of matrices in a thread used them all, although torch.get_num_threads() said 1.
+    torch.set_num_threads(bench.threads)
+    recipe = bench.recipe(shard.recipe)
+    # What a stochastic model draws in the search belongs to the shard; no worker's past may have a say in it.
+    with seeded(bench.device) if bench.job.stochastic else nullcontext():
+        made = recipe.make(given.clean, given.seeds)
+    return _Asked(made, ask(bench, recipe.kind, given.clean, made))
+
+
+def _judge(shard: Shard, bench: Bench, given: _Given, asked: _Asked) -> MadeShard:
     """Judges the pixels decoded from the very bytes that will be stored."""
-    kind = bench.recipe(shard.recipe).kind
+    kind, clean, made = bench.recipe(shard.recipe).kind, given.clean, asked.made
     images = encode_png(made.pixels, bench.job.output.png_level)
-    stored = np.stack([decode_png(image) for image in images]) if images else made.pixels
-    columns = provenance_columns(shard, bench, clean, made, stored, seeds)
+    stored = _stored(images, made.pixels)
+    columns = provenance_columns(shard, bench, clean, made, stored, given.seeds)
     columns["image"] = [
         {"bytes": image, "path": f"{row}.png"} for image, row in zip(images, columns["row_id"], strict=True)
     ]
-    judged = judged_columns(bench, kind, clean, made, stored)
+    judged = judged_columns(kind, clean, made, stored, asked.answers, bench.verify_id)
     if judged.over_budget.any():
         row = columns["row_id"][int(np.flatnonzero(judged.over_budget)[0])]
         raise RunError(f"row {row} left its budget on the 8-bit grid; nothing of its shard is stored")
@@ -114,13 +162,21 @@ def _judge(
     adversarial = kind == ADVERSARIAL and len(made) > 0
     if adversarial and bench.job.output.keep == "success":
         keep &= columns["success"]
-    rejects = (*unread, *made.rejects, *_unjudged(clean, made, judged.finite))
+    rejects = (*given.unread, *made.rejects, *_unjudged(clean, made, judged.finite))
     counts = _counts(shard, bench.variants(shard.recipe), columns, judged.finite, keep, rejects, clean.held_out)
     if adversarial:
         attacked = attacked_rows(columns) & judged.finite
         signals = signals_of(columns, attacked) | (judged.transfer.signals(attacked) if judged.transfer else {})
         counts = counts.model_copy(update={"attacked": int(attacked.sum()), "signals": signals})
     return MadeShard(select(columns, keep), rejects, counts)
+
+
+def _stored(images: Sequence[bytes], judged: Pixels) -> Pixels:
+    """The pixels of the encoded images. The judge saw them before they were encoded: so they must be the same."""
+    stored, whole = decode_pngs(images, judged.shape[1:])
+    if not whole.all() or not np.array_equal(stored, judged):
+        raise RunError("an image does not decode to the pixels that were judged; nothing of its shard is stored")
+    return stored
 
 
 def _unjudged(clean: CleanRows, made: MadeRows, finite: NDArray[np.bool_]) -> list[Reject]:
@@ -193,7 +249,7 @@ def _encode(shard: Shard, bench: Bench, columns: Columns) -> bytes | None:
             bench.recipe_id(shard.recipe): recipe_text(bench.job.recipes[shard.recipe], shard.recipe, bench.plan.models)
         },
         "models": bench.plan.models,
-        "verify_id": bench.judge.verify_id if bench.judge else None,
+        "verify_id": bench.verify_id,
         "content_sha256": _content(columns),
     }
     data = encode_rows(columns, classes=bench.plan.classes, footer=footer)

@@ -125,6 +125,24 @@ class Counts(Spec):
         return Counts(**numbers, signals={k: self.signals.get(k, 0) + other.signals.get(k, 0) for k in names})
 
 
+class StageSeconds(Spec):
+    """What a shard spent in the stages of its worker, in seconds of wall-clock time.
+
+    Each stage holds one shard at a time, so the sum over a worker's shards is the time that the stage was busy.
+    """
+
+    read: float = 0
+    """Reading and decoding the clean rows."""
+    device: float = 0
+    """Making the rows, and the logits of the judge."""
+    encode: float = 0
+    """PNG and Parquet encoding, and reading both back."""
+    write: float = 0
+    """Publishing the files, up to the receipt."""
+    waiting: float = 0
+    """For stages that held another shard."""
+
+
 class Receipt(Spec):
     """Says that a shard is committed. Created once, conditionally: one winner."""
 
@@ -144,6 +162,13 @@ class Receipt(Spec):
     finished: str
     host: str
     device: str
+    process: int = 0
+    """Process id of the worker on its host; 0 where the version of hardset kept none."""
+    seconds: StageSeconds | None = None
+    """None where the version of hardset measured none."""
+    device_batch: int | None = None
+    """Rows of the smallest part that a batch was divided into, because the device's memory did not hold it whole.
+    None: all batches were run whole, as `run.batch` says."""
 
     def output(self, shard: Shard) -> Output:
         """The committed `shard` as a manifest lists it."""

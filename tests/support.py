@@ -7,6 +7,8 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from pipeline.sinks.lineage import Lineage
 from pipeline.storage import Folder
 from schemas.job import Job
 from schemas.loading import parse_job
-from schemas.records import Manifest
+from schemas.records import Manifest, Output, Shard
 
 RECIPES: list[dict[str, Any]] = [
     {"kind": "attack", "name": "pgd", "norm": "linf", "eps": "40/255", "steps": 5},
@@ -61,16 +63,19 @@ def job_of(weights: dict[str, str], out: Path | str, **changes: Any) -> Job:
     return parse_job(document(weights, out, **changes))
 
 
-def make_here(job: Job) -> Manifest:
-    """The whole run in this process, one shard after the other: it spares seconds of starting Ray."""
+def make_here(job: Job, *, depth: int = 1, order: Callable[[Sequence[Shard]], Sequence[Shard]] = tuple) -> Manifest:
+    """The whole run in this process, `depth` shards at once and in any order: it spares seconds of starting Ray."""
     plan, folder = make_plan(job), Folder(job.output.path)
     check_before(job, plan)
     ledger, bench = Ledger(folder, plan.run_id), Bench(job, plan, torch.device("cpu"))
     ledger.write_plan(plan)
-    done = {}
-    for shard in plan.shards:
+
+    def make(shard: Shard) -> Output:
         part = None if shard.range is None else plan.ranges[shard.range]
-        done[shard.key] = run_shard(shard, part, bench, ledger).output(shard)
+        return run_shard(shard, part, bench, ledger).output(shard)
+
+    with ThreadPoolExecutor(depth) as pool:
+        done = {output.key: output for output in pool.map(make, order(plan.shards))}
     manifest = make_manifest(job, plan, done, [], "2026-01-01T00:00:00+00:00")
     with Lineage(folder, plan) as lineage:
         return commit_run(ledger, plan, manifest, lineage)

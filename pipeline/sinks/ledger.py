@@ -17,7 +17,7 @@ from pipeline.sinks.seals import parse_record, read_record, sealed
 from pipeline.storage import Folder
 from schemas.digests import sha256_hex
 from schemas.errors import RunError
-from schemas.records import Counts, DataFile, Manifest, Output, Plan, Receipt, Shard
+from schemas.records import Counts, DataFile, Manifest, Output, Plan, Receipt, Shard, StageSeconds
 
 RUNS = "_hardset/runs"
 
@@ -53,10 +53,14 @@ class Ledger:
         host: str,
         device: str,
         excluded: tuple[int, ...] = (),
+        process: int = 0,
+        device_batch: int | None = None,
+        seconds: Callable[[], StageSeconds | None] = lambda: None,
     ) -> Receipt:
         """Publishes a shard's files and then its receipt. Returns the receipt of the attempt that was first.
 
-        `data`, `quarantine`: Parquet files, None where they would be empty; `rows`: rows of `data`.
+        `data`, `quarantine`: Parquet files, None where they would be empty; `rows`: rows of `data`; `seconds` is asked
+        once the files are published.
         Raises RunError where storage refuses or `data` does not hold `rows` rows; the shard is then not committed.
         """
         if rows != (row_count(data) if data is not None else 0):
@@ -75,11 +79,13 @@ class Ledger:
             finished=finished,
             host=host,
             device=device,
+            process=process,
+            device_batch=device_batch,
         )
         for file, content in ((receipt.data, data), (receipt.quarantine, quarantine)):
             if file is not None and content is not None:
                 self.folder.write(file.path, content)
-        return self._settle(receipt)
+        return self._settle(receipt.model_copy(update={"seconds": seconds()}))
 
     def receipts(self) -> dict[str, Receipt]:
         """All receipts by shard key, from one listing. Raises RunError for one that is broken."""
