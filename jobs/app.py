@@ -11,7 +11,7 @@ from typing import Annotated, cast
 import typer
 
 from jobs.attacks import attacks
-from jobs.console import Exit, errors
+from jobs.console import Exit
 from jobs.demo import demo
 from jobs.diff import diff
 from jobs.explain import explain
@@ -29,6 +29,7 @@ from jobs.stop import stop
 from jobs.submit import submit
 from jobs.train_gan import train_gan
 from jobs.verify import verify
+from jobs.voice import format_of, speaking
 from schemas.errors import UserError
 
 VERBS: tuple[Callable[..., None], ...] = (
@@ -109,7 +110,8 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
 
 
 def _fail(message: str, code: Exit, arguments: list[str]) -> int:
-    errors.print(f"hardset: {message}", markup=False)
+    with speaking(format_of(arguments)) as voice:
+        voice.note(f"hardset: {message}", "stopped" if code is Exit.STOPPED else "failed", exit_code=int(code))
     if "--json" in arguments:
         typer.echo(
             json.dumps(

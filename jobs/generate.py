@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.console import AsJson, Exit, JobFile, Overrides, count, give, say
+from jobs.console import AsJson, Exit, JobFile, Overrides, count, give
 from jobs.dates import LogicalDate, TimeZone, dated
 from jobs.progress import showing
 from jobs.stopping import GRACE_SECONDS, GraceSeconds, stop_on_signal
+from jobs.voice import LogFormat, Logs, speaking
 from pipeline.run import Outcome
 from pipeline.run import generate as run_job
 from pipeline.transfer import transfer_rates
@@ -28,6 +29,7 @@ def generate(
     date: LogicalDate = None,
     time_zone: TimeZone = None,
     grace_seconds: GraceSeconds = GRACE_SECONDS,
+    log_format: Logs = LogFormat.TEXT,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
@@ -37,25 +39,31 @@ def generate(
     output.path. A second start does only what is missing. Returns 0 when all is done, 3 when rows were quarantined or
     shards failed, 4 when stopped.
     """
-    outcome = make(load_job(job, dated(overrides, date, time_zone)), address, grace_seconds)
+    outcome = make(load_job(job, dated(overrides, date, time_zone)), address, grace_seconds, log_format)
     give(summary(outcome), as_json=as_json)
     raise typer.Exit(exit_code(outcome))
 
 
-def make(job: Job, address: str | None = None, grace_seconds: float = GRACE_SECONDS) -> Outcome:
+def make(
+    job: Job,
+    address: str | None = None,
+    grace_seconds: float = GRACE_SECONDS,
+    log_format: LogFormat = LogFormat.TEXT,
+) -> Outcome:
     """Runs the job with progress on the terminal, and says how it ended."""
     told: list[str] = []
+    with speaking(log_format) as voice:
 
-    def warn(text: str) -> None:
-        if text not in told:
-            say(f"Warning: {text}")
-            told.append(text)
+        def warn(text: str) -> None:
+            if text not in told:
+                voice.warn(text)
+                told.append(text)
 
-    with stop_on_signal(grace_seconds) as stop, showing() as show:
-        outcome = run_job(job, address=address, stop=stop, on_progress=show, on_warning=warn)
-    say(sentence(outcome, job.output.path))
-    for warning in outcome.manifest.warnings if outcome.manifest else ():
-        warn(warning)
+        with stop_on_signal(voice, grace_seconds) as stop, showing(voice, log_format) as show:
+            outcome = run_job(job, address=address, stop=stop, on_progress=show, on_warning=warn)
+        voice.say(sentence(outcome, job.output.path), event="ended", status=outcome.status, run_id=outcome.plan.run_id)
+        for warning in outcome.manifest.warnings if outcome.manifest else ():
+            warn(warning)
     return outcome
 
 

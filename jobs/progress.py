@@ -1,4 +1,4 @@
-"""Progress of a run: a live bar on a terminal, plain lines elsewhere."""
+"""Progress of a run: a live bar on a terminal, a line a minute elsewhere, an event a minute in logs for machines."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Protocol
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from jobs.console import console, say
+from jobs.console import console
+from jobs.voice import LogFormat, Voice
 from pipeline.run import Progress
 
-LINE_SECONDS = 30.0
-"""Plain lines come no closer than this, the first and the last aside."""
+LINE_SECONDS = 60.0
+"""Lines and events come no closer than this, the first and the last aside."""
 
 
 class Shows(Protocol):
@@ -24,9 +25,9 @@ class Shows(Protocol):
 
 
 @contextmanager
-def showing() -> Iterator[Shows]:
+def showing(voice: Voice, log_format: LogFormat = LogFormat.TEXT) -> Iterator[Shows]:
     """A callback that shows how far the run is."""
-    if console.is_terminal:
+    if console.is_terminal and log_format is LogFormat.TEXT:
         with Bar(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -37,7 +38,7 @@ def showing() -> Iterator[Shows]:
         ) as bar:
             yield _Live(bar)
     else:
-        yield _Lines()
+        yield _Lines(voice)
 
 
 class _Live:
@@ -51,16 +52,34 @@ class _Live:
 
 
 class _Lines:
-    def __init__(self) -> None:
+    def __init__(self, voice: Voice) -> None:
+        self._voice = voice
         self._started, self._last = time.monotonic(), -LINE_SECONDS
+        self._found: int | None = None
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
+        if self._found is None:
+            self._found = progress.shards_done
         if now - self._last < LINE_SECONDS and progress.shards_done < progress.shards:
             return
         self._last = now
-        figures = _figures(progress, now - self._started)
-        say(f"{progress.shards_done} of {progress.shards} shards  {figures}{_left(progress, now - self._started)}")
+        seconds = now - self._started
+        figures, left = _figures(progress, seconds), _left(progress, self._found, seconds)
+        self._voice.say(
+            f"{progress.shards_done} of {progress.shards} shards  {figures}"
+            + (f"  about {left:,.0f} s left" if left is not None else ""),
+            event="progress",
+            shards_done=progress.shards_done,
+            shards=progress.shards,
+            rows=progress.made.rows_out,
+            rows_per_s=round(progress.made.rows_out / max(seconds, 1e-9), 3),
+            attacked=progress.made.attacked,
+            success=progress.made.success,
+            quarantined=progress.made.quarantined,
+            failed_shards=progress.failures,
+            seconds_left=None if left is None else round(left),
+        )
 
 
 def _figures(progress: Progress, seconds: float) -> str:
@@ -75,9 +94,7 @@ def _figures(progress: Progress, seconds: float) -> str:
     return "  ".join(parts)
 
 
-def _left(progress: Progress, seconds: float) -> str:
-    remaining = progress.shards - progress.shards_done
-    if not remaining or not progress.made.rows_in:
-        return ""
-    per_shard = seconds / max(1, progress.shards_done)
-    return f"  about {per_shard * remaining:,.0f} s left"
+def _left(progress: Progress, found: int, seconds: float) -> float | None:
+    """Seconds until all shards are there; None where nothing says. `found`: shards that were there at the start."""
+    made, left = progress.shards_done - found, progress.shards - progress.shards_done
+    return seconds / made * left if made and left else None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Timer
 from types import FrameType
 from typing import Annotated
 
 import typer
 
-from jobs.console import errors
+from jobs.voice import Voice
 from pipeline.stopping import Stop
 
 GRACE_SECONDS = 30.0
@@ -31,7 +31,7 @@ GraceSeconds = Annotated[
 
 
 @contextmanager
-def stop_on_signal(grace_seconds: float = GRACE_SECONDS) -> Iterator[Stop]:
+def stop_on_signal(voice: Voice, grace_seconds: float = GRACE_SECONDS) -> Iterator[Stop]:
     """A stop that the first signal asks for. Handlers are put back afterwards.
 
     Where something other than a shard takes too long, such as the listing of a source, the block is interrupted a
@@ -47,7 +47,9 @@ def stop_on_signal(grace_seconds: float = GRACE_SECONDS) -> Iterator[Stop]:
         stop.ask(grace_seconds - closing)
         last.start()
         name, seconds = signal.Signals(number).name, f"{grace_seconds - closing:.0f} s"
-        errors.print(f"{name}: finishing the shards in hand, for {seconds} at most; once more ends at once")
+        text = f"{name}: finishing the shards in hand, for {seconds} at most; once more ends at once"
+        with suppress(RuntimeError):  # the signal came in the middle of a write to the same stream
+            voice.note(text, "stopping", signal=name, seconds=grace_seconds - closing)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -9,7 +9,11 @@ import time
 import pytest
 
 from jobs.stopping import stop_on_signal
+from jobs.voice import LogFormat, speaking
 from pipeline.stopping import Stop
+
+with speaking(LogFormat.TEXT) as VOICE:
+    pass
 
 
 def test_a_stop_without_a_deadline_never_expires() -> None:
@@ -29,7 +33,7 @@ def test_what_is_in_hand_has_until_the_deadline() -> None:
 
 def test_the_first_signal_asks_and_the_second_interrupts() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
-    with pytest.raises(KeyboardInterrupt), stop_on_signal() as stop:
+    with pytest.raises(KeyboardInterrupt), stop_on_signal(VOICE) as stop:
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.is_set() and not stop.expired()
         os.kill(os.getpid(), signal.SIGINT)
@@ -39,7 +43,7 @@ def test_the_first_signal_asks_and_the_second_interrupts() -> None:
 
 def test_what_takes_longer_than_the_grace_period_is_interrupted_within_it() -> None:
     started = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), stop_on_signal(1.0) as stop:
+    with pytest.raises(KeyboardInterrupt), stop_on_signal(VOICE, 1.0) as stop:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(0.78)
         assert stop.expired(), "shards in hand get three quarters of a short grace period"
