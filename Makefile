@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: install demo test chaos bench bench-attacks lint clean
+.PHONY: install demo test slow chaos bench bench-attacks lint clean
 
 install: .venv/.core
 
@@ -25,8 +25,13 @@ demo: install
 test: .venv/.dev
 	$(BIN)/pytest -m "not chaos and not slow" --numprocesses 2 --dist loadfile
 
+slow: .venv/.dev
+	$(BIN)/pytest -m slow
+
+# Again with the same faults at the same moments, as far as timing allows: make chaos HARDSET_CHAOS_SEED=...
 chaos: .venv/.dev
-	$(BIN)/pytest -m "chaos or slow"
+	HARDSET_CHAOS_REPORT=docs/benchmarks/chaos.json $(BIN)/pytest tests/chaos -m chaos
+	$(BIN)/python -m tests.chaos.page
 
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks.png_writer

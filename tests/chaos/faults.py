@@ -1,0 +1,59 @@
+"""The table of faults, and what the product promises about each: the suite's specification."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One way in which something breaks."""
+
+    name: str
+    injected: str
+    """How the suite brings it about."""
+    promise: str
+    """What holds afterwards, besides the same bytes."""
+
+
+_AGAIN = "the shard is made again by another worker; the run ends with 0"
+_RIDDEN_OUT = "the request is repeated; the run ends with 0"
+_RESUMED = "whatever it had committed stays; the next start makes the rest and ends with 0"
+
+FAULTS = (
+    Fault("worker killed", "SIGKILL to a ShardActor process", _AGAIN),
+    Fault("out of memory", "SIGKILL from inside the recipe, as the kernel's OOM killer does", _AGAIN),
+    Fault("os._exit", "`os._exit(7)` inside the recipe", _AGAIN),
+    Fault("sys.exit", "`sys.exit(7)` inside the recipe", _AGAIN),
+    Fault("segfault", "a read of address 0 inside the recipe", _AGAIN),
+    Fault("exception", "RuntimeError inside the recipe, once", "the shard is tried again; the run ends with 0"),
+    Fault("node killed", "SIGKILL to a raylet with its workers; another node joins", _AGAIN),
+    Fault(
+        "node frozen",
+        "SIGSTOP to a raylet and its workers until they were replaced, then SIGCONT, workers first",
+        "the replacement makes the shard; what the zombie still commits changes nothing",
+    ),
+    Fault("driver killed", "SIGKILL to the driver between two commits", _RESUMED),
+    Fault("driver killed at the end", "SIGKILL to the driver once all shards are committed", _RESUMED),
+    Fault("driver asked to stop", "SIGTERM to the driver", f"it ends with 4; {_RESUMED}"),
+    Fault(
+        "driver frozen",
+        "SIGSTOP to the driver past its lease, SIGCONT once another start has taken over",
+        "the other start ends with 0; the frozen one ends with 1, having written no manifest",
+    ),
+    Fault("two drivers", "a second start while the first is at work", "it ends with 1 and says who holds the lease"),
+    Fault(
+        "write cut at byte k", "RLIMIT_FSIZE of k bytes on a worker: the kernel refuses the rest of the file", _AGAIN
+    ),
+    Fault("disk full", "a file system with no byte left", f"the start ends with 1 and says so; {_RESUMED}"),
+    Fault("request cut at byte k", "the connection to S3 is reset after k bytes of a request", _RIDDEN_OUT),
+    Fault("answer cut at byte k", "the connection to S3 is reset after k bytes of an answer", _RIDDEN_OUT),
+    Fault("answer lost", "S3 does what was asked, then resets the connection without an answer", _RIDDEN_OUT),
+    Fault("throttled", "503 SlowDown instead of an answer", _RIDDEN_OUT),
+    Fault("server error", "500 InternalError instead of an answer", _RIDDEN_OUT),
+    Fault("slow store", "an answer of S3 that takes half a second longer", "the run ends with 0"),
+    Fault("store gone", "S3 refuses connections until the driver gives up", f"it ends with 1; {_RESUMED}"),
+    Fault("corrupt image", "one source image in 5,000 is truncated", "its row is in quarantine; the run ends with 3"),
+)
+
+NAMES = frozenset(fault.name for fault in FAULTS)

@@ -1,0 +1,79 @@
+"""Writes docs/faults.md from the report of the last run of the suite: python -m tests.chaos.page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.faults import FAULTS
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+INTRODUCTION = """# Faults
+
+What `make chaos` breaks while datasets are made, and what must be true afterwards. It runs real processes of the
+command line, a real Ray cluster of several raylets on one machine, and a real S3 API (moto's server behind a proxy that
+fails on demand). Victims and moments are drawn from a seed that is printed; `HARDSET_CHAOS_SEED` sets it. A shorter
+suite runs with all other tests. This page is written by `python -m tests.chaos.page` from `docs/benchmarks/chaos.json`.
+
+After each dataset's faults it is finished, by the run itself or by one more start, and then
+
+* its data and quarantine files are those of an undisturbed run, name for name and SHA-256 for SHA-256,
+* quarantine holds exactly the rows that cannot be made,
+* every exit code told the truth, and no start ended in a traceback,
+* `hardset verify` finds nothing.
+"""
+
+COMPARISON = """## What others test
+
+Read in datatrove 0.10.0, img2dataset 1.47.0, NeMo Curator 1.3.0, cosmos-xenna 0.5.9 and Ray Data 2.58; none of them
+compares the bytes of its output after a fault.
+
+| | how faults are tested | an input that kills its worker |
+|---|---|---|
+| hardset | the table above: processes killed and frozen, bytes compared | the one row is in quarantine, its neighbours are delivered |
+| datatrove | exceptions, with `ray.get` patched; no process is killed | the whole rank fails |
+| img2dataset | not | the error is printed, the row is missing |
+| NeMo Curator | a stage returns `FailedTask`; no process is killed | the source file stays open and runs again next time |
+| cosmos-xenna | one test with a real segfault, unit tests of the bookkeeping | dropped after 3 retries, with the innocent tasks in flight |
+| Ray Data | release tests that kill raylets, workers and EC2 machines | its whole block is dropped and only logged; `sys.exit` [hangs the run](https://github.com/ray-project/ray/issues/62746) |
+"""  # noqa: E501  rows of a table
+
+
+def page(report: dict[str, Any]) -> str:
+    """The page for a report."""
+    struck = report["faults"]
+    trials = report["trials"]
+    same = sum(trial["unharmed"] for trial in trials)
+    machine = f"{report['machine']['cores']} cores, Python {report['machine']['python']}"
+    lines = [
+        INTRODUCTION,
+        "## The last run",
+        "",
+        f"**{report['total']} faults in {len(trials)} datasets, {same} of which had the bytes of an undisturbed run**; "
+        f"{report['seconds']:.0f} s on {machine}, seed `{report['seed']}`.",
+        "",
+        "| fault | how it is injected | what is promised | struck |",
+        "|---|---|---|--:|",
+        *(f"| {f.name} | {f.injected} | {f.promise} | {struck.get(f.name, 0)} |" for f in FAULTS),
+        "",
+        "| dataset | faults | starts | exit codes | files | same bytes | seconds |",
+        "|---|--:|--:|---|--:|---|--:|",
+        *(_row(trial) for trial in trials),
+        "",
+        COMPARISON,
+    ]
+    return "\n".join(lines)
+
+
+def _row(trial: dict[str, Any]) -> str:
+    name, codes = trial["name"].replace("_", " "), ", ".join(map(str, trial["exit_codes"]))
+    same = "yes" if trial["unharmed"] else "**no**"
+    faults = sum(trial["faults"].values())
+    return f"| {name} | {faults} | {trial['starts']} | {codes} | {trial['files']} | {same} | {trial['seconds']:.0f} |"
+
+
+if __name__ == "__main__":
+    report = json.loads((DOCS / "benchmarks" / "chaos.json").read_text(encoding="utf-8"))
+    (DOCS / "faults.md").write_text(page(report), encoding="utf-8")

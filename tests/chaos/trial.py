@@ -1,0 +1,129 @@
+"""One dataset that is made under torment, and what must be true of it in the end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.storage import Folder
+from tests.chaos.drivers import Driver
+from tests.chaos.monkeys import Scene
+from tests.chaos.moody import PACE
+from tests.chaos.nodes import Nodes
+from tests.chaos.report import Report, Trouble
+from tests.support import hardset
+
+Digests = dict[str, str]
+
+
+@dataclass
+class Trial:
+    """A job, the faults it met, and its starts."""
+
+    name: str
+    document: dict[str, Any]
+    """The job file's content."""
+    undisturbed: Digests
+    """What the data files must be in the end."""
+    home: Path
+    """Where tokens for the network lie."""
+    folder: Path
+    """Where job files and what drivers say lie."""
+    nodes: Nodes | None
+    report: Report
+    look: Folder
+    """The output, by a way that no fault lies on."""
+    random: random.Random = field(default_factory=random.Random)
+    trouble: Trouble = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.random = self.report.random(self.name)
+        self.trouble = self.report.trial(self.name)
+        print(f"HARDSET_CHAOS_SEED={self.report.seed}")  # pytest shows it where the trial fails
+
+    def start(self) -> Driver:
+        """Starts `hardset generate`."""
+        self.trouble.starts += 1
+        says = self.folder / f"start{self.trouble.starts}"
+        return Driver(self.job, self.nodes.address if self.nodes else None, says)
+
+    @property
+    def job(self) -> Path:
+        """The job file."""
+        job = self.folder / "job.yaml"
+        job.write_text(yaml.safe_dump(self.document))
+        return job
+
+    @contextmanager
+    def running(self, *, pace: float = 0.02) -> Iterator[Scene]:
+        """A start, each of whose passes takes `pace` seconds longer; it is killed if it still runs in the end."""
+        (self.home / PACE).write_text(str(pace))
+        driver, began = self.start(), time.monotonic()
+        try:
+            yield Scene(driver, self.nodes, self.home, self.committed, self.random, self.trouble.note)
+        finally:
+            (self.home / PACE).unlink(missing_ok=True)
+            if driver.running():
+                driver.kill()
+            self.trouble.seconds += time.monotonic() - began
+
+    def end(self, driver: Driver, *, code: int = 0) -> dict[str, Any]:
+        """Waits for a start's end, holds it to an exit code, and returns what it answered."""
+        found = driver.end()
+        self.trouble.exit_codes.append(found)
+        assert found == code, driver.said()
+        assert "Traceback" not in driver.said()
+        answer = driver.answer()
+        assert not answer or answer["exit_code"] == found
+        return answer
+
+    def resume(self, *, code: int = 0) -> dict[str, Any]:
+        """Starts once more, undisturbed, to the end."""
+        with self.running(pace=0) as scene:
+            return self.end(scene.driver, code=code)
+
+    def committed(self) -> int:
+        """How many shards have a receipt."""
+        return len([path for path in self.look.list("_hardset/runs/") if "/receipts/" in path])
+
+    def manifest(self) -> dict[str, Any] | None:
+        """The run's manifest, if it is there."""
+        found = [path for path in self.look.list("_hardset/runs/") if path.endswith("/manifest.json")]
+        return dict(json.loads(self.look.read(found[0]))) if found else None
+
+    def digests(self) -> Digests:
+        """SHA-256 of every data and quarantine file."""
+        return digests(self.look)
+
+    def is_as_undisturbed(self) -> bool:
+        """The promise: the files of an undisturbed run to the byte, a manifest, and an audit that finds nothing."""
+        found = self.digests()
+        assert found == self.undisturbed
+        manifest = self.manifest()
+        assert manifest is not None
+        assert (manifest["status"], manifest["failures"]) == ("complete", [])
+        audit = hardset("verify", self.document["output"]["path"])
+        assert audit.returncode == 0, audit.stdout + audit.stderr
+        self.trouble.files = len(found)
+        self.trouble.unharmed = True
+        return True
+
+
+TrialOf = Callable[..., Trial]
+
+
+def digests(folder: Folder) -> Digests:
+    """SHA-256 of every data and quarantine file of a dataset."""
+    paths = [*folder.list("data/"), *folder.list("quarantine/")]
+    return {
+        path: hashlib.sha256(content).hexdigest() for path, content in zip(paths, folder.read_many(paths), strict=True)
+    }
