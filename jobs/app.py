@@ -15,6 +15,7 @@ from jobs.console import Exit
 from jobs.demo import demo
 from jobs.diff import diff
 from jobs.explain import explain
+from jobs.gc import gc
 from jobs.generate import generate
 from jobs.init import init
 from jobs.logs import logs
@@ -51,6 +52,7 @@ VERBS: tuple[Callable[..., None], ...] = (
     show,
     diff,
     publish,
+    gc,
 )
 
 # Typer carries a click of its own since 0.20; its usage errors are the base of BadParameter.

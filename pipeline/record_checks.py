@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.sinks.ledger import RUNS, Ledger, manifests, run_ids
+from pipeline.gc import orphans
+from pipeline.sinks.ledger import RUNS, Ledger
 from pipeline.sinks.statement import statement_faults, statement_path
 from pipeline.storage import Folder
 from schemas.digests import digest, plan_digest, recipe_id, run_id
@@ -103,11 +104,8 @@ def _of_output(output: Output) -> tuple[object, ...]:
 
 
 def _unlisted(folder: Folder, manifest: Manifest) -> Iterator[_Fault]:
-    """Data files that no finished run lists, those of runs at work aside."""
-    finished = manifests(folder)
-    outputs = [output for other in finished for output in other.outputs]
-    listed = {file.path for output in outputs for file in (output.data, output.quarantine) if file is not None}
-    at_work = {run[:8] for run in set(run_ids(folder)) - {other.run_id for other in finished}}
-    for path in (*folder.list("data/"), *folder.list("quarantine/")):
-        if path not in listed and path.split("/")[1][:8] not in at_work:
-            yield path, "no record lists this file"
+    """Files that nothing needs; `hardset gc` removes the same."""
+    try:
+        yield from ((orphan.path, orphan.why) for orphan in orphans(folder))
+    except RunError as error:
+        yield RUNS, f"which files no record lists cannot be told: {error}"

@@ -107,6 +107,20 @@ class Folder:
             found = self._store.walk(prefix.rpartition("/")[0])
             return sorted(path for path in found if path.startswith(prefix) and not _hidden(path))
 
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """Bytes of every file that `list` gives, in its order."""
+        with self._refusals("list", prefix):
+            if prefix:
+                _relative(prefix)
+            found = self._store.sizes(prefix.rpartition("/")[0])
+            return {path: found[path] for path in sorted(found) if path.startswith(prefix) and not _hidden(path)}
+
+    def leftovers(self, seconds: float) -> dict[str, int]:
+        """Bytes of unfinished files that nobody has written to for that long; `list` leaves them out."""
+        with self._refusals("list", "unfinished files"):
+            found = {path: size for path, size in self._store.sizes("").items() if _hidden(path)}
+            return {path: size for path, size in sorted(found.items()) if self._store.age(path) >= seconds}
+
     def folders(self, path: str = "") -> Names:
         """Sorted names of the folders directly inside `path`."""
         with self._refusals("list", path):
@@ -116,6 +130,11 @@ class Folder:
         """Removes a file; a missing one is no error."""
         with self._refusals("delete", path):
             self._store.delete(_relative(path))
+
+    def remove_empty(self, path: str) -> None:
+        """Removes the folders at and below `path` that hold nothing, where a store has folders."""
+        with self._refusals("delete", path):
+            self._store.remove_empty(_relative(path))
 
     def check_writable(self) -> None:
         """Proves by trial that files can be written and conditionally created here; leaves nothing behind.

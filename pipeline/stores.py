@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -34,8 +35,14 @@ class Store(Protocol):
     def create(self, path: str, data: bytes, temporary: str) -> bool: ...
     def exists(self, path: str) -> bool: ...
     def walk(self, folder: str) -> list[str]: ...
+    def sizes(self, folder: str) -> dict[str, int]: ...
+    def age(self, path: str) -> float:
+        """Seconds since the file was written; 0 where the store does not say, or there is no file."""
+        ...
+
     def folders(self, folder: str) -> list[str]: ...
     def delete(self, path: str) -> None: ...
+    def remove_empty(self, folder: str) -> None: ...
     def leaving_nothing(self, path: str) -> AbstractContextManager[None]:
         """Removes the file and the folders that were made for it."""
         ...
@@ -100,6 +107,19 @@ class LocalStore:
             found += [(below / name).as_posix() for name in names]
         return found
 
+    def sizes(self, folder: str) -> dict[str, int]:
+        found = {}
+        for path in self.walk(folder):
+            with suppress(*_MISSING):  # gone since it was listed
+                found[path] = (self.root / path).stat().st_size
+        return found
+
+    def age(self, path: str) -> float:
+        try:
+            return time.time() - (self.root / path).stat().st_mtime
+        except _MISSING:
+            return 0.0
+
     def folders(self, folder: str) -> list[str]:
         try:
             return [entry.name for entry in (self.root / folder).iterdir() if entry.is_dir()]
@@ -109,6 +129,11 @@ class LocalStore:
     def delete(self, path: str) -> None:
         with suppress(*_MISSING):
             (self.root / path).unlink()
+
+    def remove_empty(self, folder: str) -> None:
+        for place, _, _ in os.walk(self.root / folder, topdown=False):
+            with suppress(OSError):  # it holds something
+                Path(place).rmdir()
 
     @contextmanager
     def leaving_nothing(self, path: str) -> Iterator[None]:
@@ -166,12 +191,22 @@ class ObjectStore:
         return bool(found["type"] != "directory")
 
     def walk(self, folder: str) -> list[str]:
+        return list(self.sizes(folder))
+
+    def sizes(self, folder: str) -> dict[str, int]:
         self.system.invalidate_cache()
         try:
-            found = self._ask("list", lambda: self.system.find(self._full(folder)))
+            found = self._ask("list", lambda: self.system.find(self._full(folder), detail=True))
         except FileNotFoundError:
-            return []
-        return [self._below(path) for path in found]
+            return {}
+        return {self._below(path): int(entry.get("size") or 0) for path, entry in found.items()}
+
+    def age(self, path: str) -> float:
+        try:
+            written = self._ask("look", lambda: self.system.modified(self._full(path)))
+        except (FileNotFoundError, NotImplementedError):
+            return 0.0
+        return time.time() - float(written.timestamp())
 
     def folders(self, folder: str) -> list[str]:
         self.system.invalidate_cache()
@@ -184,6 +219,9 @@ class ObjectStore:
     def delete(self, path: str) -> None:
         with suppress(FileNotFoundError):
             self._ask("delete", lambda: self.system.rm_file(self._full(path)))
+
+    def remove_empty(self, folder: str) -> None:
+        """Nothing: a prefix without objects is not there."""
 
     @contextmanager
     def leaving_nothing(self, path: str) -> Iterator[None]:

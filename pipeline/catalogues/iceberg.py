@@ -19,12 +19,15 @@ from pipeline.catalogues.publication import (
     refusals,
 )
 from pipeline.storage import Folder, public_name
+from schemas.digests import canonical_json, sha256_hex
 from schemas.errors import JobError, RunError
 from schemas.records import Manifest
 from schemas.rows import arrow_schema
 
 HOME = "_hardset/iceberg"
 """Where metadata, and the catalogue where none is named, lie in the dataset folder."""
+NOTES = f"{HOME}/published/"
+"""One JSON file for each table that the folder's rows were published to, wherever its metadata lie."""
 TABLE = "hardset.rows"
 """Namespace and name of the table where none is given."""
 
@@ -68,6 +71,7 @@ def publish_iceberg(folder: Folder, manifest: Manifest, target: Target | None = 
         if held:
             return Publication(shown, str(held[-1].snapshot_id), 0, 0, False)
         added, removed = _commit(table, folder, manifest)
+        _note(folder, shown, table.metadata_location)
         return Publication(shown, str(table.current_snapshot().snapshot_id), added, removed, True)
 
 
@@ -146,6 +150,12 @@ def _commit(table: Any, folder: Folder, manifest: Manifest) -> tuple[int, int]:
             for path in removed:
                 snapshot.delete_data_file(present[path])
     return len(added), len(removed)
+
+
+def _note(folder: Folder, table: str, metadata: str) -> None:
+    """Leaves word of the table in the folder, so that files that it lists are known to be in use."""
+    record = canonical_json({"metadata": metadata, "table": table})
+    folder.write(f"{NOTES}{sha256_hex(table)[:12]}.json", record.encode() + b"\n")
 
 
 def _url(folder: Folder) -> str:

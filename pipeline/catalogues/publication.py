@@ -78,11 +78,11 @@ def load(module: str, *, extra: str) -> Any:
 
 
 @contextmanager
-def refusals(table: str) -> Iterator[None]:
-    """Turns what a catalogue's library raises into a RunError of one sentence."""
+def refusals(table: str, act: str = "be published to") -> Iterator[None]:
+    """Turns what a catalogue's library raises into a RunError of one sentence: that `table` cannot `act`."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        raise RunError(f"{public_name(table)}: cannot be published to: {reason(error)}") from error
+        raise RunError(f"{public_name(table)}: cannot {act}: {reason(error)}") from error
