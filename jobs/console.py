@@ -43,6 +43,10 @@ Submitted = Annotated[
     ),
 ]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Use a job API that asks for no token.")]
+RunId = Annotated[
+    str | None,
+    typer.Option("--run", metavar="RUN_ID", help="A finished run by its id or how it starts. Unset: the newest."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Leaves one JSON object as the last line of stdout.")]
 
 # Without a terminal nobody is helped by lines broken at 80 columns, least of all grep.

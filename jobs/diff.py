@@ -12,7 +12,7 @@ from rich.text import Text
 
 from jobs.console import AsJson, console, count, give, say
 from pipeline.difference import STATES, Difference, Figures, compare
-from pipeline.replay import newest_manifest
+from pipeline.replay import chosen_manifest
 from pipeline.reporting.wording import class_name, percent, public_text
 from pipeline.storage import Folder
 from schemas.records import Manifest
@@ -29,16 +29,21 @@ _SAID = {
 def diff(
     out_a: Annotated[str, typer.Argument(metavar="OUT_A", help="A dataset folder.", show_default=False)],
     out_b: Annotated[str, typer.Argument(metavar="OUT_B", help="The one to hold against it.", show_default=False)],
+    run_a: Annotated[
+        str | None,
+        typer.Option(metavar="RUN_ID", help="A finished run of OUT_A, as for --run elsewhere. Unset: the newest."),
+    ] = None,
+    run_b: Annotated[str | None, typer.Option(metavar="RUN_ID", help="The same of OUT_B.")] = None,
     examples: Annotated[int, typer.Option(min=0, help="Rows to name of each kind of change.")] = 3,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the newest runs in OUT_A and OUT_B: rows by row_id and pixels; success and accuracy by recipe.
+    """Compare a run in OUT_A to one in OUT_B, by default the newest: rows by id and pixels, success and accuracy.
 
     Reads columns of both, never images; writes nothing. Needs DuckDB (`pip install 'hardset[inspect]'`). Returns 0
     whether or not they differ, and says which.
     """
     folders = {"A": Folder(out_a), "B": Folder(out_b)}
-    runs = {side: newest_manifest(folder) for side, folder in folders.items()}
+    runs = {"A": chosen_manifest(folders["A"], run_a), "B": chosen_manifest(folders["B"], run_b)}
     found = compare((folders["A"], runs["A"]), (folders["B"], runs["B"]), examples=examples)
     for side, folder in folders.items():
         say(f"{side}: {folder.name}, run {runs[side].run_id[:8]}, {count(runs[side].totals.rows_out, 'row')}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.console import AsJson, Exit, OutputFolder, count, give, say
+from jobs.console import AsJson, Exit, OutputFolder, RunId, count, give, say
 from pipeline.replay import replay as make_again
 from pipeline.storage import Folder
 
@@ -15,13 +15,14 @@ from pipeline.storage import Folder
 def replay(
     out: OutputFolder,
     row_id: Annotated[str, typer.Argument(metavar="ROW_ID", help="Value of the row_id column.", show_default=False)],
+    run: RunId = None,
     as_json: AsJson = False,
 ) -> None:
     """Make row ROW_ID of OUT again from its provenance, and compare it bit for bit.
 
     Reads the dataset, the source and the weights; writes nothing. Returns 0 when the pixels are the same, else 1.
     """
-    done = make_again(Folder(out), row_id)
+    done = make_again(Folder(out), row_id, run)
     if done.equal:
         say(f"{row_id}: the same, bit for bit ({done.op}, shard {done.shard})")
     else:

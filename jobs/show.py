@@ -9,10 +9,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from jobs.console import AsJson, OutputFolder, console, count, give, say
+from jobs.console import AsJson, OutputFolder, RunId, console, count, give, say
 from jobs.report import write_file
 from pipeline.query import NAMES, Found, examples, find
-from pipeline.replay import newest_manifest
+from pipeline.replay import chosen_manifest
 from pipeline.reporting.clean import clean_pixels
 from pipeline.reporting.picture import rows_png
 from pipeline.reporting.wording import class_name, eps_of_row, number, public_text
@@ -44,9 +44,10 @@ def show(
     png: Annotated[
         str | None, typer.Option(metavar="FILE", help="Also writes the images of the shown rows as one PNG.")
     ] = None,
+    run: RunId = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show rows of the newest run in OUT: those that meet a condition, and with --png their images.
+    """Show rows of a run in OUT, by default the newest: those that meet a condition, and with --png their images.
 
     Reads the columns that are asked for, and for the picture the shown rows and their source. Needs DuckDB
     (`pip install 'hardset[inspect]'`). Returns 0, also where no row meets the condition.
@@ -55,7 +56,7 @@ def show(
         raise JobError(f"--limit: is {limit:,}; a picture (--png) holds {PICTURED} rows at most")
     chosen = _chosen(columns)
     folder = Folder(out)
-    manifest = newest_manifest(folder)
+    manifest = chosen_manifest(folder, run)
     fetched = list(dict.fromkeys(("row_id", "norm", *chosen)))
     found = find(folder, manifest, where=where, limit=limit, columns=fetched)
     if found.rows:

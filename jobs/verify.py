@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.console import AsJson, Exit, OutputFolder, count, give, say
+from jobs.console import AsJson, Exit, OutputFolder, RunId, count, give, say
 from pipeline.storage import Folder
 from pipeline.verify import Findings
 from pipeline.verify import verify as audit
@@ -22,14 +22,15 @@ def verify(
         str | None,
         typer.Option(metavar="SOURCE", help="Decode every source row at SOURCE again and compare source_sha256."),
     ] = None,
+    run: RunId = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check the newest run in OUT: records, digests, page checksums, schema, images, budgets and verdicts.
+    """Check a run in OUT, by default the newest: records, digests, page checksums, schema, images, budgets, verdicts.
 
     Reads the dataset, and for rows judged again the source and the weights; writes nothing. Returns 0 when nothing is
     wrong and 1 with every fault named.
     """
-    findings = audit(Folder(out), sample=None if every else sample, against=against)
+    findings = audit(Folder(out), sample=None if every else sample, against=against, run=run)
     report(findings)
     give(
         {"status": "failed" if findings.faults else "verified", "files": findings.files, "rows": findings.rows}

@@ -15,7 +15,7 @@ from pipeline.devices import driver_device
 from pipeline.exclusion import BadRow
 from pipeline.recipes import CODE_VERSIONS
 from pipeline.shard import make_shard
-from pipeline.sinks.ledger import Ledger, latest_manifest
+from pipeline.sinks.ledger import Ledger, latest_manifest, manifests
 from pipeline.sinks.png import decode_png
 from pipeline.storage import Folder
 from schemas.digests import image_sha256
@@ -40,13 +40,13 @@ class Replayed:
     op: str
 
 
-def replay(folder: Folder, row_id: str) -> Replayed:
-    """Makes the shard of a stored row again and compares the row.
+def replay(folder: Folder, row_id: str, run: str | None = None) -> Replayed:
+    """Makes the shard of a stored row again and compares the row. `run`: start of its run's id; None: the newest.
 
     Raises JobError where the row is unknown or the source cannot be read, RunError where source, weights or the
     recipe's code changed.
     """
-    manifest = newest_manifest(folder)
+    manifest = chosen_manifest(folder, run)
     output, row = find_row(folder, manifest, row_id)
     _check_code(manifest, row)
     plan = plan_of(folder, output.run_id)
@@ -109,6 +109,21 @@ def newest_manifest(folder: Folder) -> Manifest:
     return manifest
 
 
+def chosen_manifest(folder: Folder, run: str | None) -> Manifest:
+    """The manifest of the finished run whose id starts with `run`; of the newest where `run` is None.
+
+    Raises JobError where there is no such run, or more than one.
+    """
+    if run is None:
+        return newest_manifest(folder)
+    found = [manifest for manifest in manifests(folder) if manifest.run_id.startswith(run)] if run else []
+    if len(found) != 1:
+        every = ", ".join(manifest.run_id[:8] for manifest in manifests(folder)) or "none"
+        what = f"{len(found)} finished runs start with it" if found else "no finished run has that id"
+        raise JobError(f"--run: {run!r}: {what} in {folder.name}; there are {every}")
+    return found[0]
+
+
 def plan_of(folder: Folder, run_id: str) -> Plan:
     """The plan of a run. Raises RunError where it is gone."""
     plan = Ledger(folder, run_id).plan()
@@ -128,4 +143,6 @@ def find_row(folder: Folder, manifest: Manifest, row_id: str) -> tuple[Output, d
             if row_id in ids:
                 at = ids.index(row_id)
                 return output, file.read_row_group(group).slice(at, 1).to_pylist()[0]
-    raise JobError(f"{row_id}: no such row in the newest run of {folder.name}; row ids are in the row_id column")
+    raise JobError(
+        f"{row_id}: no such row in run {manifest.run_id[:8]} of {folder.name}; row ids are in the row_id column"
+    )

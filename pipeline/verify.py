@@ -17,7 +17,7 @@ from pipeline.bench import Bench
 from pipeline.devices import driver_device
 from pipeline.judge import distances, succeeded, verdict, within_budget
 from pipeline.record_checks import record_faults
-from pipeline.replay import newest_manifest, plan_of
+from pipeline.replay import chosen_manifest, plan_of
 from pipeline.row_checks import Expected, Fault, row_faults
 from pipeline.signals import signal_faults
 from pipeline.sinks.parquet import read_footer
@@ -51,13 +51,15 @@ class Findings:
         self.faults.append(f"{where}: {what}")
 
 
-def verify(folder: Folder, *, sample: int | None = 1000, against: str | None = None) -> Findings:
-    """Audits the newest run in `folder`.
+def verify(
+    folder: Folder, *, sample: int | None = 1000, against: str | None = None, run: str | None = None
+) -> Findings:
+    """Audits the run in `folder` whose id starts with `run`, by default the newest.
 
     `sample`: rows to judge again; None for all, 0 for none. `against`: where the source lies now, to hold all rows
-    against it. Raises JobError where there is no finished run, RunError where its manifest cannot be believed.
+    against it. Raises JobError where there is no such run, RunError where its manifest cannot be believed.
     """
-    manifest, findings = newest_manifest(folder), Findings()
+    manifest, findings = chosen_manifest(folder, run), Findings()
     for where, what in record_faults(folder, manifest):
         findings.add(where, what)
     seen, benches = _Seen(folder), _Benches(folder, against)
