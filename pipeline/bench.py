@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from pipeline.divider import Divider
 from pipeline.judge import Judge
 from pipeline.models.loading import VICTIM, LoadedModel, load_model, load_network, transfer_role
 from pipeline.overlap import Stages
@@ -36,6 +37,8 @@ class Bench:
     threads: int = field(default_factory=torch.get_num_threads)
     """Of torch's kernels, whose number may have a say in the bits: those of the thread that makes the bench."""
     stages: Stages = field(default_factory=Stages)
+    divider: Divider = field(default_factory=Divider)
+    """Runs batches that the device's memory does not hold; belongs to the stage `device`."""
 
     @cached_property
     def source(self) -> SourceReader:
@@ -57,7 +60,7 @@ class Bench:
     @cached_property
     def judge(self) -> Judge | None:
         """Gives verdicts; none where the job names no model."""
-        return None if self.model is None else self._judge(self.model)
+        return None if self.model is None else self._judge(self.model, "the judge")
 
     @property
     def verify_id(self) -> str | None:
@@ -85,10 +88,17 @@ class Bench:
     @cached_property
     def held_out(self) -> dict[str, Judge]:
         """Verdicts of the held-out models, in the mode of the judge's own."""
-        return {name: self._judge(model) for name, model in self.held_out_models.items()}
+        return {name: self._judge(model, f"held-out model {name}") for name, model in self.held_out_models.items()}
 
-    def _judge(self, model: LoadedModel) -> Judge:
-        return Judge(module=model.module, batch=self.job.run.batch, device=self.device, stochastic=self.job.stochastic)
+    def _judge(self, model: LoadedModel, name: str) -> Judge:
+        return Judge(
+            module=model.module,
+            batch=self.job.run.batch,
+            device=self.device,
+            stochastic=self.job.stochastic,
+            name=name,
+            divider=self.divider,
+        )
 
     def _as_planned(self, model: LoadedModel, network: Network, role: str) -> None:
         if model.sha256 != self.plan.models[role]:
@@ -109,6 +119,7 @@ class Bench:
                 device=self.device,
                 victim=self.model,
                 generator_sha256=self.plan.models.get(f"generator:{position}", ""),
+                divider=self.divider,
             )
             self._recipes[position] = build_recipe(self.job.recipes[position], setting)
         return self._recipes[position]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pipeline.divider import Divider
 from pipeline.rows import Pixels
 from schemas.quantities import whole_levels, whole_squares
 
@@ -35,6 +36,10 @@ class Judge:
     stochastic: bool = False
     """The model draws from torch's generators: each row is judged alone and from the same seed, so that its verdict
     depends on no other row and can be had again."""
+    name: str = "the judge"
+    """What errors call it."""
+    divider: Divider = field(default_factory=Divider)
+    """Runs a batch in parts where memory does not hold it; they may round otherwise, which `verify_id` does not say."""
 
     @property
     def verify_id(self) -> str:
@@ -56,13 +61,19 @@ class Judge:
     def _forward(self, pixels: Pixels) -> Tensor:
         lacking = self.batch - len(pixels)
         full = np.concatenate((pixels, np.repeat(pixels[-1:], lacking, axis=0))) if lacking else pixels
-        logits: Tensor = self.module(as_images(full, self.device))
-        return logits.float()
+        return self._asked(as_images(full, self.device))
 
     def _alone(self, row: Pixels, seed: int) -> Tensor:
         with seeded(self.device, seed):
-            logits: Tensor = self.module(as_images(row, self.device))
-        return logits.float()
+            return self._asked(as_images(row, self.device))
+
+    def _asked(self, images: Tensor) -> Tensor:
+        def work(rows: slice) -> tuple[Tensor]:
+            logits: Tensor = self.module(images[rows])
+            return (logits.float(),)
+
+        (logits,) = self.divider.run(self.name, len(images), work)
+        return logits
 
 
 @contextmanager

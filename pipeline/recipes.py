@@ -10,6 +10,7 @@ import torch
 
 from pipeline.attacks.recipe import AttackRecipe
 from pipeline.augment.recipe import AugmentRecipe
+from pipeline.divider import Divider
 from pipeline.gans.recipe import SampleRecipe
 from pipeline.generators import load_generator
 from pipeline.models.loading import LoadedModel
@@ -36,6 +37,8 @@ class Setting:
     """The classifier under attack."""
     generator_sha256: str
     """Digest that the plan holds for the recipe's generator; empty where it has none."""
+    divider: Divider
+    """Runs batches that the device's memory does not hold."""
 
 
 def _attack(spec: Attack, at: Setting) -> Recipe:
@@ -50,6 +53,7 @@ def _attack(spec: Attack, at: Setting) -> Recipe:
         compile=at.run.compile,
         parts=at.victim.parts,
         device=at.device,
+        divider=at.divider,
     )
 
 
@@ -61,7 +65,7 @@ def _sample(spec: Sample, at: Setting) -> Recipe:
     generator = load_generator(spec.generator.weights, device=at.device)
     if generator.sha256 != at.generator_sha256:
         raise RunError(f"{public_name(spec.generator.weights)}: changed since the run was planned; start it again")
-    return SampleRecipe(generator, classes=at.classes, batch=at.run.batch, device=at.device)
+    return SampleRecipe(generator, classes=at.classes, batch=at.run.batch, device=at.device, divider=at.divider)
 
 
 _BUILDERS: dict[str, Callable[[Any, Setting], Recipe]] = {"attack": _attack, "augment": _augment, "sample": _sample}

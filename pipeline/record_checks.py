@@ -96,11 +96,13 @@ def _receipt_faults(folder: Folder, manifest: Manifest) -> Iterator[_Fault]:
 
 
 def _of_receipt(receipt: Receipt) -> tuple[object, ...]:
-    return (receipt.run_id, receipt.data, receipt.content_sha256, receipt.quarantine, receipt.counts, receipt.excluded)
+    output = (receipt.run_id, receipt.data, receipt.content_sha256, receipt.quarantine, receipt.counts)
+    return (*output, receipt.excluded, receipt.device_batch)
 
 
 def _of_output(output: Output) -> tuple[object, ...]:
-    return (output.run_id, output.data, output.content_sha256, output.quarantine, output.counts, output.excluded)
+    receipt = (output.run_id, output.data, output.content_sha256, output.quarantine, output.counts)
+    return (*receipt, output.excluded, output.device_batch)
 
 
 def _unlisted(folder: Folder, manifest: Manifest) -> Iterator[_Fault]:

@@ -39,6 +39,8 @@ class MadeShard:
     columns: Columns
     rejects: tuple[Reject, ...]
     counts: Counts
+    device_batch: int | None = None
+    """As in the receipt."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class _Asked:
 
     made: MadeRows
     answers: Answers
+    device_batch: int | None
+    """Rows of the smallest part that a batch was run in; None: all were run whole."""
 
 
 def run_shard(
@@ -93,6 +97,7 @@ def run_shard(
             device=str(bench.device),
             excluded=tuple(sorted(row.row for row in bad)),
             process=os.getpid(),
+            device_batch=made.device_batch,
             seconds=walk.seconds,
         )
 
@@ -141,7 +146,8 @@ def _make(shard: Shard, bench: Bench, given: _Given) -> _Asked:
     # What a stochastic model draws in the search belongs to the shard; no worker's past may have a say in it.
     with seeded(bench.device) if bench.job.stochastic else nullcontext():
         made = recipe.make(given.clean, given.seeds)
-    return _Asked(made, ask(bench, recipe.kind, given.clean, made))
+    answers = ask(bench, recipe.kind, given.clean, made)
+    return _Asked(made, answers, bench.divider.smallest_part())
 
 
 def _judge(shard: Shard, bench: Bench, given: _Given, asked: _Asked) -> MadeShard:
@@ -168,7 +174,7 @@ def _judge(shard: Shard, bench: Bench, given: _Given, asked: _Asked) -> MadeShar
         attacked = attacked_rows(columns) & judged.finite
         signals = signals_of(columns, attacked) | (judged.transfer.signals(attacked) if judged.transfer else {})
         counts = counts.model_copy(update={"attacked": int(attacked.sum()), "signals": signals})
-    return MadeShard(select(columns, keep), rejects, counts)
+    return MadeShard(select(columns, keep), rejects, counts, asked.device_batch)
 
 
 def _stored(images: Sequence[bytes], judged: Pixels) -> Pixels:

@@ -117,15 +117,29 @@ def _json_object(text: str) -> dict[str, Any] | None:
 
 def run_warnings(recipes: Sequence[Mapping[str, Any]], parts: Iterable[Output]) -> tuple[str, ...]:
     """The warnings of a whole run. `recipes`: as the plan's job lists them; `parts`: its committed shards."""
+    committed = list(parts)
     counts: defaultdict[int, Counts] = defaultdict(Counts)
-    for part in parts:
+    for part in committed:
         counts[part.recipe] += part.counts
-    return tuple(
+    found = [
         f"Recipe {position + 1} ({recipe['name']}, {recipe['norm']}): {text}"
         for position, recipe in enumerate(recipes)
         if recipe["kind"] == "attack"
         for text in warnings_of(counts[position], recipe)
-    )
+    ]
+    return (*found, *_divided(committed))
+
+
+def _divided(parts: Sequence[Output]) -> Iterator[str]:
+    """Shards whose batches the device's memory did not hold."""
+    sizes = [part.device_batch for part in parts if part.device_batch is not None]
+    if sizes:
+        yield (
+            f"The device's memory did not hold a whole batch in {len(sizes):,} of {len(parts):,} shards, which were "
+            f"made in parts of as few as {min(sizes):,} rows; these may be rounded otherwise than whole batches, so a "
+            "device with more memory may give other bytes; set run.batch to what fits, which makes all shards anew, "
+            "or leave the device to hardset alone"
+        )
 
 
 def warnings_of(counts: Counts, recipe: Mapping[str, Any]) -> list[str]:

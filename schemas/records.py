@@ -183,6 +183,7 @@ class Receipt(Spec):
             quarantine=self.quarantine,
             counts=self.counts,
             excluded=self.excluded,
+            device_batch=self.device_batch,
         )
 
 
@@ -210,6 +211,8 @@ class Output(Spec):
     counts: Counts
     excluded: tuple[int, ...] = ()
     """Rows left out because whoever makes them fails, counted as the shard counts."""
+    device_batch: int | None = None
+    """As in the receipt: smaller than `run.batch` where the device's memory did not hold a whole batch."""
 
 
 class Manifest(Spec):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from pipeline.attacks.schedules import Start
 from pipeline.attacks.search import Effort, Outcome, Rows, Search
 from pipeline.attacks.slots import SPENT, Slots
 from pipeline.attacks.verdicts import Verdicts
+from pipeline.divider import Divider
 from pipeline.judge import seeded
 from pipeline.models.modes import frozen
 
@@ -43,6 +44,8 @@ class Engine:
     device: torch.device
     networks: tuple[Network, ...] = ()
     """The model as the search runs it, its parts where losses are averaged over them; empty: the model itself."""
+    divider: Divider = field(default_factory=Divider)
+    """Runs a batch in parts where memory does not hold it."""
 
     @property
     def exact(self) -> bool:
@@ -67,8 +70,17 @@ class Engine:
     def _fixed_shape(self, images: Tensor) -> Tensor:
         count = images.shape[0]
         index = torch.arange(self.batch, device=images.device).clamp_(max=count - 1)
-        logits: Tensor = self.model(images.index_select(0, index))
-        return logits.float()[:count]
+        return self.asked(images.index_select(0, index))[:count]
+
+    def asked(self, images: Tensor) -> Tensor:
+        """float32 logits of a batch, by the model that gives the verdicts."""
+
+        def work(rows: slice) -> tuple[Tensor]:
+            logits: Tensor = self.model(images[rows])
+            return (logits.float(),)
+
+        (logits,) = self.divider.run("the verdict on the search", len(images), work)
+        return logits
 
 
 class _Run:
@@ -78,8 +90,8 @@ class _Run:
         self.engine, self.search, self.rows = engine, search, rows
         self.stop = search.after_success is not None
         scores: tuple[Scores, ...] = tuple(network.forward for network in engine.networks) or (engine.model,)
-        self.passes = Passes(search, scores, engine.exact, rows.mask is not None)
-        self.verdicts = Verdicts(self.passes, engine.model, engine.batch)
+        self.passes = Passes(search, scores, engine.exact, rows.mask is not None, engine.divider)
+        self.verdicts = Verdicts(self.passes, engine.asked, engine.batch)
         orders = search.restarts * rows.targets.shape[1]
         searched = np.flatnonzero(rows.budget > 0)
         self.ledger = Ledger(searched, len(rows), orders, stop_at_success=self.stop, follows=rows.follows)

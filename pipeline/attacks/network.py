@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.attacks.folding import fold_batch_norms
+from pipeline.divider import is_out_of_memory
 
 Forward = Callable[[Tensor], Tensor]
 
@@ -141,6 +142,7 @@ class _Trial:
         images = images.contiguous(memory_format=_layout(images))
         if self._forward is None:
             self._forward = self._settled(_noise_like(images))
+            self._ways = []
         return self._forward(images).float()
 
     def _settled(self, images: Tensor) -> Forward:
@@ -148,7 +150,6 @@ class _Trial:
         devices = [self._device] if self._device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             way = self._first(images)
-            self._ways = []
             self.note = way.note
             if not self._compiled:
                 return way.forward
@@ -158,6 +159,8 @@ class _Trial:
                 with torch.no_grad():  # compiled for itself: the last iterate, and square's, are scored so
                     compiled(images)
             except Exception as error:  # whatever the compiler and its C++ toolchain raise
+                if is_out_of_memory(error):
+                    raise
                 warnings.warn(
                     f"compile: torch.compile fails on this model ({_reason(error)}), so the search runs uncompiled; "
                     "set compile: false, or install what the message names",
@@ -180,6 +183,8 @@ class _Trial:
                     break
                 fault = fault or "its logits differ"
             except Exception as error:  # whatever a user's module raises in another precision
+                if is_out_of_memory(error):
+                    raise  # says nothing of the way; it is tried again with fewer images
                 fault = fault or _reason(error)
         else:
             way = self._ways[-1]

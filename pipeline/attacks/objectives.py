@@ -31,6 +31,10 @@ class Goal:
     share: Tensor
     """Steps done over all steps, float32 (N,)."""
 
+    def part(self, rows: slice) -> Goal:
+        """That of some of the rows."""
+        return Goal(self.labels[rows], self.targets[rows], self.order[rows], self.share[rows])
+
 
 Objective = Callable[[Tensor, Goal], Tensor]
 """(logits (N, K), goal) -> loss (N,)."""

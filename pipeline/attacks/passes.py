@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from pipeline.attacks.schedules import Pass
 from pipeline.attacks.search import Search
 from pipeline.attacks.slots import FALLEN, RUNNING, SPENT, SUSPECT, Slots
 from pipeline.attacks.transforms import Draws, smoothed
+from pipeline.divider import Divider
 
 Scores = Callable[[Tensor], Tensor]
 """Float32 images (S, C, H, W) in [0, 1] to float32 logits (S, K), differentiable to the images."""
@@ -44,6 +45,8 @@ class Passes:
     """Whether the networks give the very logits of the verdict."""
     masked: bool
     """Whether some values may not change."""
+    divider: Divider = field(default_factory=Divider)
+    """Runs a batch in parts where memory does not hold it."""
 
     @property
     def suspects(self) -> bool:
@@ -135,18 +138,36 @@ class Passes:
 
     def scored(self, point: Tensor, goal: Goal) -> Answer:
         """What the networks say of images, without a gradient."""
-        answers = [network(point) for network in self.networks]
-        losses = [self.search.objective(logits, goal) for logits in answers]
-        return Answer(_mean(answers), _mean(losses), point.new_empty(0), queries=1)
+
+        def work(rows: slice) -> tuple[Tensor, Tensor]:
+            answers = [network(point[rows]) for network in self.networks]
+            return _mean(answers), _mean([self.search.objective(logits, goal.part(rows)) for logits in answers])
+
+        logits, losses = self.divider.run("the search", len(point), work)
+        return Answer(logits, losses, point.new_empty(0), queries=1)
 
     def _ascended(self, point: Tensor, goal: Goal, slots: Slots) -> Answer:
+        draws = Draws(slots.seeds, slots.order, slots.step)
+
+        def work(rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+            return self._climbed(point[rows], goal.part(rows), draws.part(rows))
+
+        logits, losses, gradient = self.divider.run("the gradient", len(point), work)
+        gradient = torch.nan_to_num_(gradient, nan=0.0)
+        if self.search.smoothing:
+            gradient = smoothed(gradient, self.search.smoothing)
+        if self.masked:
+            gradient = gradient * slots.mask
+        return Answer(logits, losses, gradient)
+
+    def _climbed(self, point: Tensor, goal: Goal, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits, losses and the losses' gradient, each the mean over all that the networks are shown of an image."""
         search, answers, losses, gradients = self.search, [], [], []
         for copy in range(search.views):
             image = point.detach().requires_grad_(True)
             with torch.enable_grad():
                 shown = image
                 for transform in search.transforms:
-                    draws = Draws(slots.seeds, slots.order, slots.step)
                     shown = transform.apply(shown, draws, copy)
                 scores = [network(shown) for network in self.networks]
                 loss = _mean([search.objective(logits, goal) for logits in scores])
@@ -154,12 +175,7 @@ class Passes:
             answers.append(_mean([logits.detach() for logits in scores]))
             losses.append(loss.detach())
             gradients.append(gradient)
-        gradient = torch.nan_to_num_(_mean(gradients), nan=0.0)
-        if search.smoothing:
-            gradient = smoothed(gradient, search.smoothing)
-        if self.masked:
-            gradient = gradient * slots.mask
-        return Answer(_mean(answers), _mean(losses), gradient)
+        return _mean(answers), _mean(losses), _mean(gradients)
 
     # Keeping
 

@@ -20,6 +20,7 @@ from pipeline.attacks.program import Ended, run_program
 from pipeline.attacks.regions import region_masks, unchanged_outside
 from pipeline.attacks.search import Rows
 from pipeline.attacks.stages import stages_of
+from pipeline.divider import Divider
 from pipeline.rows import CleanRows, ColumnValues, MadeRows, Pixels, Reject, RowError
 from schemas.flags import flags_column
 from schemas.recipes import Attack
@@ -57,12 +58,13 @@ class AttackRecipe:
         compile: bool = False,
         parts: tuple[nn.Module, ...] = (),
         device: torch.device,
+        divider: Divider | None = None,
     ) -> None:
         """`spec`: resolved. `module`: images in [0, 1], NCHW, to logits; frozen, in eval mode, on `device`.
 
         `batch`: rows in one forward pass; shorter calls are padded to it, so a row's bytes depend on the shape alone.
-        `parts`: members of an ensemble whose losses are averaged; empty: the loss of `module`. Raises JobError where
-        the job's own objective cannot be used.
+        `parts`: members of an ensemble whose losses are averaged; empty: the loss of `module`. `divider`: what runs a
+        batch that memory does not hold. Raises JobError where the job's own objective cannot be used.
         """
         self.op = f"{spec.name}_{spec.norm}"
         self.variants = spec.variants
@@ -74,7 +76,7 @@ class AttackRecipe:
             search_network(part, precision=precision, compile=compile, device=device) for part in parts or (module,)
         ]
         plain = not parts and networks[0].exact
-        self._engine = Engine(module, batch, device, () if plain else tuple(networks))
+        self._engine = Engine(module, batch, device, () if plain else tuple(networks), divider or Divider())
 
     def make(self, rows: CleanRows, seeds: NDArray[np.int64]) -> MadeRows:
         """The made rows, in the order (parent, variant), and the columns that `MadeRows` names.

@@ -29,6 +29,10 @@ class Draws:
     step: Tensor
     """Steps done, int32 (N,)."""
 
+    def part(self, rows: slice) -> Draws:
+        """Those of some of the rows."""
+        return Draws(self.seeds[rows], self.order[rows], self.step[rows])
+
 
 class InputTransform(Protocol):
     """A change of the images that the model is shown."""

@@ -7,18 +7,18 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.attacks.ledger import Item
 from pipeline.attacks.objectives import reached
-from pipeline.attacks.passes import Answer, Passes
+from pipeline.attacks.passes import Answer, Passes, Scores
 from pipeline.attacks.slots import FALLEN, MOVED, REACHED, RUNNING, SPENT, SUSPECT, Slots
 
 
 class Verdicts:
     """Items that wait until a whole batch of them can be judged."""
 
-    def __init__(self, passes: Passes, model: nn.Module, batch: int) -> None:
+    def __init__(self, passes: Passes, model: Scores, batch: int) -> None:
         self._passes, self._model, self._batch = passes, model, batch
         self._held: list[tuple[list[Item], Slots]] = []
         self.spent = 0
@@ -91,8 +91,7 @@ class Verdicts:
 
     def _logits(self, point: Tensor) -> Tensor:
         self.spent += 1
-        logits: Tensor = self._model(point).float()
-        return logits
+        return self._model(point)
 
     def _reached(self, logits: Tensor, full: Slots) -> Tensor:
         return reached(logits, full.labels, full.targets, targeted=self._passes.search.targeted)

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline import rng
+from pipeline.divider import Divider
 from pipeline.gans.generator import Generator, check_fit
 from pipeline.rows import CleanRows, MadeRows, Pixels
 from schemas.records import Image
@@ -35,11 +36,16 @@ class SampleRecipe:
         device: torch.device,
         image: Image | None = None,
         key: str = "generator.weights",
+        divider: Divider | None = None,
     ) -> None:
-        """`image`: shape of the job's rows, if it must fit. Raises JobError, naming `key`, where the job does not."""
+        """`image`: shape of the job's rows, if it must fit. `divider`: what runs a batch that memory does not hold.
+
+        Raises JobError, naming `key`, where the generator does not fit the job.
+        """
         check_fit(generator.card, classes=classes, image=image, key=key)
         self._net = copy.deepcopy(generator.net).to(device).eval()
         self._card, self._batch, self._device = generator.card, batch, device
+        self._divider = divider or Divider()
 
     def make(self, rows: CleanRows, seeds: NDArray[np.int64]) -> MadeRows:
         """One row for each of `rows.labels`; `rows.pixels` is not looked at."""
@@ -58,7 +64,9 @@ class SampleRecipe:
         classes = torch.from_numpy(labels[fill]).to(self._device)
         latents = rng.normal(keys, rng.Draw.LATENT, (self._card.latent,))
         with torch.no_grad():
-            images = self._net(latents, classes)
+            (images,) = self._divider.run(
+                "the generator", self._batch, lambda rows: (self._net(latents[rows], classes[rows]),)
+            )
         levels = (images.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
         pixels: Pixels = levels[: len(labels)].contiguous().cpu().numpy()
         return pixels
