@@ -113,9 +113,14 @@ def test_the_rayjob_keeps_actors_off_the_head_and_costs_nothing_when_idle() -> N
 
 def test_compose_opens_nothing_to_the_network_and_wants_a_token() -> None:
     services = compose()["services"]
-    assert [p for s in services.values() for p in s.get("ports", ())] == ["127.0.0.1:8265:8265"]
+    ports = {name: port for name, s in services.items() for port in s.get("ports", ())}
+    assert ports == {"head": "127.0.0.1:8265:8265"} | {
+        name: f"127.0.0.1:{port}:{port}" for name, port in (("prometheus", 9090), ("grafana", 3000))
+    }
     assert services["worker"]["deploy"]["replicas"] == 2
-    for service in services.values():
+    assert [name for name, s in services.items() if s.get("profiles") == ["metrics"]] == ["prometheus", "grafana"]
+    for name in ("head", "worker", "generate"):
+        service = services[name]
         assert service["environment"]["RAY_AUTH_MODE"] == "token"
         assert service["environment"]["RAY_AUTH_TOKEN"].startswith("${RAY_AUTH_TOKEN:?")
 
