@@ -27,7 +27,7 @@ class RunEvents:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._begun = time.monotonic()
-        self._rows = 0
+        self._made = Counts()
 
     def started(self, missing: int) -> None:
         """Work begins on the shards that are missing."""
@@ -44,21 +44,21 @@ class RunEvents:
             return
         counts = result.counts
         seconds = (datetime.fromisoformat(result.finished) - datetime.fromisoformat(result.started)).total_seconds()
-        self._rows += counts.rows_out
+        self._made += counts
         rates = {
             "seconds": round(seconds, 3),
             "rows_per_s": round(counts.rows_out / max(seconds, 1e-3), 3),
-            "run_rows_per_s": round(self._rows / max(time.monotonic() - self._begun, 1e-3), 3),
+            "run_rows_per_s": round(self._made.rows_out / max(time.monotonic() - self._begun, 1e-3), 3),
         }
         text = f"shard {result.index} committed: {counts.rows_out} rows in {seconds:.1f} s"
         attempt = {"attempt": result.attempt, "host": result.host}
         self._tell(logging.INFO, "shard_committed", text, **shard, **_numbers(counts), **rates, **attempt)
 
-    def finished(self, status: str, made: Counts) -> None:
-        """This start of the run has ended."""
-        seconds = time.monotonic() - self._begun
-        text = f"run {self._plan.run_id}: {status}, {made.rows_out} rows in {seconds:.1f} s"
-        self._tell(logging.INFO, "run_ended", text, status=status, **_numbers(made), seconds=round(seconds, 3))
+    def finished(self, left: int) -> None:
+        """No more shards come: all have ended, or the run was stopped or broke with `left` of them missing."""
+        seconds, made = time.monotonic() - self._begun, self._made
+        text = f"run {self._plan.run_id}: {made.rows_out} rows in {seconds:.1f} s, {left} shards left"
+        self._tell(logging.INFO, "work_ended", text, **_numbers(made), shards_left=left, seconds=round(seconds, 3))
 
     def _tell(self, level: int, event: str, text: str, **fields: Any) -> None:
         tell(level, event, text, run_id=self._plan.run_id, job=self._plan.job["name"], **fields)

@@ -56,7 +56,9 @@ METRICS = {
         Metric("hardset_stage_seconds", "counter", "Seconds that actors spent in a stage", ("stage",)),
         Metric("hardset_shard_seconds", "histogram", "Seconds from a shard's start to its receipt", ("recipe",)),
         Metric("hardset_planned_shards", "gauge", "Shards of the run"),
-        Metric("hardset_queued_shards", "gauge", "Shards: waiting, in_hand of actors, or done", ("queue",)),
+        Metric(
+            "hardset_queued_shards", "gauge", "Shards by where they are: waiting, in_hand of actors, done", ("queue",)
+        ),
         Metric("hardset_actors", "gauge", "Actors: live, or asked for and not there yet", ("state",)),
         Metric("hardset_last_shard_time", "gauge", "Unix time at which the last shard ended"),
     )

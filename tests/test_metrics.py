@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import promql_parser
 import pytest
 import yaml
 
-from pipeline.metrics import METRICS, RUN_TAGS, Metric, RunMetrics, recipe_label
+from pipeline.metrics import METRICS, RUN_TAGS, Metric, Record, RunMetrics, recipe_label
 from pipeline.sinks.ledger import Ledger
 from pipeline.storage import Folder
 from schemas.records import Failure, Shard, StageSeconds
@@ -33,10 +35,11 @@ class Recorder:
         self.values[key] = value if metric.kind == "gauge" else self.values[key] + value
 
 
-def recorded(tmp_path: Path) -> dict[tuple[str, str], float]:
+def recorded(tmp_path: Path, record: Record | None = None) -> dict[tuple[str, str], float]:
+    """What three shards and a look at the queues leave, in a recorder that is given or a new one."""
     shards: tuple[Shard, ...] = (shard_of(0), shard_of(1), shard_of(2, recipe=1))
-    record = Recorder()
-    metrics, ledger = RunMetrics(plan_of(shards), record), Ledger(Folder(str(tmp_path)), RUN)
+    kept = Recorder()
+    metrics, ledger = RunMetrics(plan_of(shards), record or kept), Ledger(Folder(str(tmp_path)), RUN)
     seconds = StageSeconds(read=1, device=2.5, encode=0.5)
     for shard, changes in ((shards[0], {"lost": 1, "attempt": 3}), (shards[2], {})):
         receipt = commit_shard(ledger, shard, **changes)
@@ -44,7 +47,7 @@ def recorded(tmp_path: Path) -> dict[tuple[str, str], float]:
     metrics.ended(Failure(index=1, key=shards[1].key, attempts=2, error="boom"))
     metrics.queues(waiting=4, in_hand=2)
     metrics.actors(live=2)
-    return dict(record.values)
+    return dict(kept.values)
 
 
 def test_every_end_of_a_shard_is_counted_once_and_where_it_belongs(tmp_path: Path) -> None:
@@ -150,3 +153,51 @@ def test_prometheus_scrapes_what_the_services_of_compose_export() -> None:
         assert f"--metrics-export-port={found['port']}" in services[name]["command"]
     mounted = [volume.split(":")[0] for name in ("prometheus", "grafana") for volume in services[name]["volumes"]]
     assert all((DOCKER / file).is_file() for file in mounted)
+
+
+CLUSTER = """
+import json, sys, time, urllib.request
+import ray
+from pathlib import Path
+from tests.test_metrics import recorded
+
+ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="error", object_store_memory=80_000_000)
+from pipeline.metrics import METRICS, _through_ray
+recorded(Path(sys.argv[1]), _through_ray())
+node = ray.nodes()[0]
+url = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
+text, deadline = "", time.monotonic() + 60
+while time.monotonic() < deadline and not all(metric.exported in text for metric in METRICS.values()):
+    time.sleep(1)
+    text = urllib.request.urlopen(url, timeout=5).read().decode()
+ray.shutdown()
+print(text)
+"""
+
+
+@pytest.mark.slow
+def test_prometheus_sees_every_metric_of_a_real_ray_without_a_dashboard(tmp_path: Path) -> None:
+    from prometheus_client.parser import text_string_to_metric_families
+
+    command = [sys.executable, "-c", CLUSTER, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False, cwd=DOCKER.parent)
+    assert done.returncode == 0, done.stderr
+    samples = [s for family in text_string_to_metric_families(done.stdout) for s in family.samples]
+    ours = [sample for sample in samples if sample.name.startswith("ray_hardset_")]
+    assert {sample.name for sample in ours} == exported_labels().keys()
+    for sample in ours:
+        assert exported_labels()[sample.name] <= sample.labels.keys()
+        assert (sample.labels["job_name"], sample.labels["run"]) == ("nightly", RUN[:8])
+    expected = recorded(tmp_path / "again")
+    for metric in METRICS.values():
+        found = {
+            " ".join(sample.labels[tag] for tag in metric.tags): sample.value
+            for sample in ours
+            if sample.name == metric.exported + ("_count" if metric.kind == "histogram" else "")
+        }
+        # Of a histogram Ray's agent keeps the buckets alone: its sum is made of their middles, its count is true.
+        assert found == {
+            tags: 1 if metric.kind == "histogram" else value
+            for (name, tags), value in expected.items()
+            if name == metric.name
+        }

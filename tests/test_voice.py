@@ -110,16 +110,17 @@ def test_every_shard_is_an_event_with_its_run_rows_and_rates(tmp_path: Path) -> 
         events.started(2)
         events.ended(commit_shard(Ledger(Folder(str(tmp_path)), RUN), shard_of(0), lost=1, attempt=2))
         events.ended(Failure(index=1, key="k", attempts=3, error="boom"))
-        events.finished("incomplete", Counts(rows_out=2))
+        events.finished(0)
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
     told = [record.__dict__["fields"] for record in records]
-    assert [fields["event"] for fields in told] == ["run_started", "shard_committed", "shard_failed", "run_ended"]
+    assert [fields["event"] for fields in told] == ["run_started", "shard_committed", "shard_failed", "work_ended"]
     assert {(fields["run_id"], fields["job"]) for fields in told} == {(RUN, "nightly")}
     shard = told[1]
     assert (shard["shard"], shard["rows"], shard["quarantined"], shard["attempt"]) == (0, 2, 1, 2)
     assert (shard["seconds"], shard["rows_per_s"]) == (1.0, 2.0)
+    assert (told[3]["rows"], told[3]["shards_left"]) == (2, 0)
     assert records[2].levelno == logging.ERROR and told[2]["error"] == "boom"
 
 

@@ -13,6 +13,7 @@ import ray
 from pipeline.cluster import Dispatcher, Setup, connect
 from pipeline.run.clock import now
 from pipeline.run.commit import commit_run, make_manifest
+from pipeline.run.observation import observed
 from pipeline.run.preflight import check_before
 from pipeline.run.state import State, look
 from pipeline.sinks.emission import emitting
@@ -97,7 +98,7 @@ def _work_off(
             head = plan.model_copy(update={"shards": (), "ranges": ()})
             dispatcher = Dispatcher(Setup(job, head, tuple(sys.path)), plan.ranges, stop)
             on_progress(Progress(len(done), len(plan.shards), made, 0))
-            for result in dispatcher.run(missing):
+            for result in observed(dispatcher.run(missing), plan, len(missing)):
                 if not lease.held():
                     raise RunError(f"{state.folder.name}: another run took the output over; this one has stopped")
                 if isinstance(result, Receipt):
