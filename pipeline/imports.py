@@ -31,6 +31,6 @@ def by_path(path: str) -> Any:
     return found
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """The message of an error in one line of at most 160 characters."""
     return " ".join(str(error).split())[:160]

@@ -109,11 +109,29 @@ class Output(Spec):
     """Licence of the dataset for its card, such as cc-by-4.0; those of source and models carry over. Unset: unknown."""
 
 
+class Actors(Spec):
+    """How many Ray actors a run uses, as the cluster grows and shrinks."""
+
+    min: Annotated[int, Field(ge=1)] = 1
+    """Without so many the run does not go on after `start_minutes`; later it goes on with fewer."""
+    max: Annotated[int, Field(ge=1)]
+    """As many are asked for, if there are shards for them; an autoscaler may bring nodes for them at any time."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Actors:
+        if self.min > self.max:
+            raise ValueError(f"min: got {self.min}; wants at most max, which is {self.max}")
+        return self
+
+
 class Run(Spec):
     """How the work is spread; `batch`, `precision` and `compile` also fix the bytes of the result."""
 
-    actors: Annotated[int, Field(ge=1)] = 2
-    """Ray actors."""
+    actors: Annotated[int, Field(ge=1)] | Actors = 2
+    """Ray actors: a number, or {min, max}. The run starts with those there is room for and takes in the others as they
+    come; a number is the most, and 1 the least."""
+    shards_per_actor: Annotated[int, Field(ge=1, le=16)] = 2
+    """Shards in an actor's hands at once: while one is on the device, others are read, encoded and written."""
     cpus_per_actor: Annotated[int, Field(ge=1)] = 1
     """CPU cores, and torch threads, of each actor."""
     gpus_per_actor: Annotated[float, Field(ge=0)] = 0
@@ -126,7 +144,23 @@ class Run(Spec):
     """Compile the model for the search (torch.compile): a start of a minute or so, then faster steps. Where it cannot
     be compiled, the search goes on without, and the run says so."""
     max_attempts: Annotated[int, Field(ge=1)] = 3
-    """Tries per shard before it counts as failed."""
+    """Tries per shard, crashes of its worker among them, before it is searched for the rows it fails of. Preemption and
+    lost nodes cost no try."""
+    start_minutes: Annotated[float, Field(gt=0)] = 30
+    """Minutes to wait for workers, and for the nodes that an autoscaler brings, before the run ends with an error."""
+    shard_minutes: Annotated[float, Field(gt=0)] | None = None
+    """Minutes without an answer after which a shard is abandoned and made elsewhere. Unset: ten times the median of the
+    shards so far, or three times the slowest if that is more, and at least 10; 240 until a shard is done."""
+
+    @property
+    def least_actors(self) -> int:
+        """Actors without which the run does not start."""
+        return self.actors.min if isinstance(self.actors, Actors) else 1
+
+    @property
+    def most_actors(self) -> int:
+        """Actors that are asked for."""
+        return self.actors.max if isinstance(self.actors, Actors) else self.actors
 
 
 class Job(Spec):

@@ -10,7 +10,7 @@ from typing import Literal
 
 import ray
 
-from pipeline.cluster import Dispatcher, Setup, connect
+from pipeline.cluster import Dispatcher, RayBackend, Setup, connect
 from pipeline.run.clock import now
 from pipeline.run.commit import commit_run, make_manifest
 from pipeline.run.observation import observed
@@ -75,7 +75,7 @@ def generate(
         hold_lease(state.folder, state.plan.run_id) as lease,
         Lineage(state.folder, state.plan, send) as lineage,
     ):
-        return _work_off(job, state, address, stop, on_progress, lease, lineage)
+        return _work_off(job, state, address, stop, on_progress, on_warning, lease, lineage)
 
 
 def _work_off(
@@ -84,6 +84,7 @@ def _work_off(
     address: str | None,
     stop: Event,
     on_progress: Callable[[Progress], None],
+    on_warning: Callable[[str], None],
     lease: Lease,
     lineage: Lineage,
 ) -> Outcome:
@@ -96,7 +97,8 @@ def _work_off(
         connect(job, address)
         try:
             head = plan.model_copy(update={"shards": (), "ranges": ()})
-            dispatcher = Dispatcher(Setup(job, head, tuple(sys.path)), plan.ranges, stop)
+            backend = RayBackend(Setup(job, head, tuple(sys.path)))
+            dispatcher = Dispatcher(job.run, plan.ranges, stop, backend, tell=on_warning)
             on_progress(Progress(len(done), len(plan.shards), made, 0))
             for result in observed(dispatcher.run(missing), plan, len(missing)):
                 if not lease.held():

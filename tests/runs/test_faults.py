@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
-from tests.support import RECIPES, digests, document, hardset, job_of
+from tests.support import RECIPES, digests, hardset, job_of
 
 WriteJob = Callable[..., Path]
 
@@ -73,26 +74,27 @@ def test_a_second_run_at_the_same_time_is_told_who_is_at_work(started) -> None: 
     assert "Traceback" not in done.stderr
 
 
-def test_a_shard_that_always_fails_is_reported_and_the_rest_is_there(
+def test_a_row_that_always_fails_goes_to_quarantine_and_its_neighbours_are_there(
     weights: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A model that refuses one clean row: the shard of each attack that holds it fails, and no other."""
+    """A model that refuses one clean row: each attack loses that row, and no other."""
     from pipeline.run import generate
 
     module = tmp_path / "moody.py"
     module.write_text(MOODY)
     monkeypatch.syspath_prepend(str(tmp_path))
     model = {"factory": "moody:moody_cnn", "weights": weights["victim"], "classes": 10}
-    from schemas.loading import parse_job
-
-    job = parse_job(document(weights, tmp_path / "out", model=model, run={"actors": 2, "batch": 64, "max_attempts": 2}))
+    job = job_of(weights, tmp_path / "out", model=model, run={"actors": 2, "batch": 64, "max_attempts": 2})
     outcome = generate(job)
-    assert outcome.status == "incomplete"
+    assert outcome.status == "complete"
     assert outcome.manifest is not None
-    assert [failure.index for failure in outcome.manifest.failures] == [2, 5]
-    assert all(failure.attempts == 2 for failure in outcome.manifest.failures)
-    assert "moody" in outcome.manifest.failures[0].error
-    assert outcome.manifest.totals.rows_out == 2 * 200 + 600
+    assert outcome.manifest.totals.rows_out == 2 * 299 + 600
+    assert outcome.manifest.totals.quarantined == 2
+    lost = pq.ParquetDataset(sorted((tmp_path / "out" / "quarantine").glob("*.parquet"))).read().to_pylist()
+    assert {(row["source_key"], row["stage"], row["error_class"]) for row in lost} == {
+        ("digits#250", "make", "RuntimeError")
+    }
+    assert "moody" in lost[0]["message"]
 
 
 MOODY = """

@@ -1,0 +1,192 @@
+"""A simulated cluster in virtual time, behind which the very dispatcher of a run works: no Ray, no rows, no waiting.
+
+An actor takes a slot of a node that has one free, needs `start_seconds` to come up, and makes its orders one after the
+other. Nodes come and go at given times; one that goes takes its actors along. What an order takes and what comes of it
+are functions that the caller gives.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+from pipeline.cluster.backend import Event
+from pipeline.cluster.messages import Died, Order, Passed, Ready, Result
+from schemas.records import Counts, Receipt, Shard
+
+_RECEIPT = Receipt(
+    run_id="simulated",
+    index=0,
+    key="",
+    data=None,
+    content_sha256="",
+    quarantine=None,
+    counts=Counts(),
+    attempt=1,
+    started="",
+    finished="",
+    host="",
+    device="simulated",
+)
+
+
+def shards(number: int, rows: int = 100) -> list[Shard]:
+    """Shards of samples, which need no source."""
+    return [
+        Shard(index=i, key=f"{i:064x}", recipe=0, range=None, split="train", start=i * rows, stop=(i + 1) * rows)
+        for i in range(number)
+    ]
+
+
+def made(order: Order) -> Result:
+    """What comes of an order that goes well."""
+    if order.probe:
+        return Passed()
+    excluded = tuple(bad.row for bad in order.bad)
+    changes = {"index": order.shard.index, "key": order.shard.key, "attempt": order.attempt, "excluded": excluded}
+    return _RECEIPT.model_copy(update=changes)
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """Slots for actors that come (or go, if negative) at a time."""
+
+    at: float
+    slots: int
+
+
+@dataclass
+class _Actor:
+    started: bool = False
+    """Whether it has a slot."""
+    orders: deque[tuple[int, Order]] = field(default_factory=deque)
+
+
+@dataclass
+class SimulatedCluster:
+    """A backend whose clock is moved by its events alone."""
+
+    nodes: Sequence[Nodes]
+    seconds: Callable[[Order], float | None]
+    """How long an order takes; None: for ever."""
+    outcome: Callable[[Order], Result] = made
+    """What comes of it; `Died` takes the actor along."""
+    start_seconds: float = 0.0
+    start_outcome: Callable[[int], Result] = lambda _: Ready()
+    """What comes of the start of an actor, by its number."""
+    busy_seconds: float = 0.0
+    """Of all actors, in orders that came to an end."""
+    peak_in_hand: int = 0
+    """Most orders that one actor ever had."""
+    _clock: float = 0.0
+    _free: int = 0
+    _actors: dict[int, _Actor] = field(default_factory=dict)
+    _pending: deque[int] = field(default_factory=deque)
+    _agenda: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
+    _heard: list[Event] = field(default_factory=list)
+    _numbers: count[int] = field(default_factory=count)
+
+    def __post_init__(self) -> None:
+        for change in self.nodes:
+            self._at(change.at, lambda slots=change.slots: self._resize(slots))  # type: ignore[misc]
+
+    def start(self) -> int:
+        """Asks for an actor; it waits for a slot."""
+        number = next(self._numbers)
+        self._actors[number] = _Actor()
+        self._pending.append(number)
+        self._place()
+        return number
+
+    def send(self, actor: int, order: Order) -> int:
+        """Puts an order into an actor's hands."""
+        ticket, orders = next(self._numbers), self._actors[actor].orders
+        orders.append((ticket, order))
+        self.peak_in_hand = max(self.peak_in_hand, len(orders))
+        if len(orders) == 1:
+            self._begin(actor)
+        return ticket
+
+    def wait(self, seconds: float) -> list[Event]:
+        """Moves the clock to the next moment at which something is heard, or by `seconds`."""
+        until = self._clock + seconds
+        while not self._heard and self._agenda and self._agenda[0][0] <= until:
+            self._clock = self._agenda[0][0]
+            while self._agenda and self._agenda[0][0] <= self._clock:
+                heapq.heappop(self._agenda)[2]()
+        if not self._heard:
+            self._clock = until
+        heard, self._heard = self._heard, []
+        return heard
+
+    def kill(self, actor: int) -> None:
+        """Ends an actor; its slot is free at once."""
+        gone = self._actors.pop(actor, None)
+        if gone is None:
+            return
+        if gone.started:
+            self._free += 1
+            self._place()
+        else:
+            self._pending.remove(actor)
+
+    def now(self) -> float:
+        """Virtual seconds."""
+        return self._clock
+
+    def shortage(self) -> str:
+        """What the cluster has."""
+        return f"the cluster has {self._free} free slots"
+
+    def _at(self, moment: float, action: Callable[[], None]) -> None:
+        heapq.heappush(self._agenda, (moment, next(self._numbers), action))
+
+    def _resize(self, slots: int) -> None:
+        self._free += slots
+        for number in [n for n, actor in self._actors.items() if actor.started]:
+            if self._free >= 0:
+                break
+            self._end(number, Died("its node went away", node_lost=True))
+        self._place()
+
+    def _place(self) -> None:
+        while self._free > 0 and self._pending:
+            number = self._pending.popleft()
+            self._free -= 1
+            self._actors[number].started = True
+            self._at(self._clock + self.start_seconds, lambda number=number: self._up(number))  # type: ignore[misc]
+
+    def _up(self, number: int) -> None:
+        if number in self._actors:
+            self._heard.append(Event(number, None, self.start_outcome(number)))
+
+    def _begin(self, number: int) -> None:
+        ticket, order = self._actors[number].orders[0]
+        seconds = self.seconds(order)
+        if seconds is not None:
+            self._at(self._clock + seconds, lambda: self._finish(number, ticket, order, seconds))
+
+    def _finish(self, number: int, ticket: int, order: Order, seconds: float) -> None:
+        actor = self._actors.get(number)
+        if actor is None or not actor.orders or actor.orders[0][0] != ticket:
+            return
+        self.busy_seconds += seconds
+        result = self.outcome(order)
+        if isinstance(result, Died):
+            self._end(number, result)
+            return
+        actor.orders.popleft()
+        self._heard.append(Event(number, ticket, result))
+        if actor.orders:
+            self._begin(number)
+
+    def _end(self, number: int, death: Died) -> None:
+        """An actor dies by itself, and all its orders with it."""
+        actor = self._actors.pop(number)
+        self._free += 1
+        tickets = [ticket for ticket, _ in actor.orders] or [None]
+        self._heard += [Event(number, ticket, death) for ticket in tickets]
+        self._place()

@@ -1,0 +1,78 @@
+"""The Ray actor that makes shards, and what it is built from."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+
+import torch
+
+from pipeline.bench import Bench
+from pipeline.cluster.messages import Order, Passed, Raised, Ready
+from pipeline.imports import one_line
+from pipeline.shard import probe_shard, run_shard
+from pipeline.sinks.ledger import Ledger
+from pipeline.storage import Folder
+from schemas.errors import UserError
+from schemas.job import Job
+from schemas.records import Plan, Receipt
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What every actor is built from: a few kilobytes, so that a replacement can always be started."""
+
+    job: Job
+    plan: Plan
+    """Without shards and ranges."""
+    import_path: tuple[str, ...] = ()
+    """Where the driver finds modules, such as a model factory beside the job file."""
+
+
+class ShardActor:
+    """Makes shards in a process of its own, up to `run.shards_per_actor` at once, each in a thread of its own.
+
+    No method raises: exceptions are told in words, because not every exception survives the way to another process,
+    and because SystemExit would end this one.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._bench: Bench
+        self._ledger: Ledger
+
+    def prepare(self) -> Ready | Raised:
+        """Builds all that shards need, so that what cannot work is told before any shard is tried."""
+        job, plan = self._setup.job, self._setup.plan
+        try:
+            sys.path.extend(place for place in self._setup.import_path if place not in sys.path)
+            torch.set_num_threads(job.run.cpus_per_actor)
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may not be deterministic
+            device = torch.device("cuda" if job.run.gpus_per_actor > 0 else "cpu")
+            self._bench = Bench(job, plan, device)
+            self._ledger = Ledger(Folder(job.output.path), plan.run_id)
+            for position in range(len(job.recipes)):
+                self._bench.recipe(position)
+        except BaseException as error:
+            return _told(error)
+        return Ready()
+
+    def make(self, order: Order) -> Receipt | Passed | Raised:
+        """Makes one shard and commits it, or tries a part of one."""
+        try:
+            if order.probe:
+                probe_shard(order.shard, order.rows, self._bench)
+                return Passed()
+            return run_shard(order.shard, order.rows, self._bench, self._ledger, attempt=order.attempt, bad=order.bad)
+        except BaseException as error:
+            return _told(error)
+
+
+def _told(error: BaseException) -> Raised:
+    text = one_line(error) or "no message"
+    if isinstance(error, SystemExit):
+        text = f"sys.exit({error.code!r}) was called"
+    # After a failed kernel every call of CUDA fails in this process; out of memory is not of that kind.
+    broken = isinstance(error, torch.AcceleratorError) and not isinstance(error, torch.OutOfMemoryError)
+    return Raised(type(error).__name__, text, error if isinstance(error, UserError) else None, broken)

@@ -1,0 +1,46 @@
+"""What the dispatcher needs of whatever runs its actors: Ray, or a simulation of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline.cluster.messages import Order, Result
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something an actor answered, or that became of it."""
+
+    actor: int
+    ticket: int | None
+    """Of the order that this is about; None: of the actor's start."""
+    result: Result
+
+
+class Backend(Protocol):
+    """Starts and stops actors and carries orders to them. Actors and orders are known by numbers, never used twice."""
+
+    def start(self) -> int:
+        """Asks for an actor. An event with its `Ready` follows once there is room for it and it has built its tools."""
+        ...
+
+    def send(self, actor: int, order: Order) -> int:
+        """Hands an order to a live actor and returns its ticket. One event follows, unless the actor is killed."""
+        ...
+
+    def wait(self, seconds: float) -> list[Event]:
+        """All that has happened, waiting up to `seconds` for the first of it."""
+        ...
+
+    def kill(self, actor: int) -> None:
+        """Ends an actor, or takes back the request for it. Nothing is heard of it any more."""
+        ...
+
+    def now(self) -> float:
+        """Seconds on a clock that never goes back."""
+        ...
+
+    def shortage(self) -> str:
+        """What an actor asks for and what the cluster has, as a clause: where no actor comes, this is why."""
+        ...

@@ -1,0 +1,59 @@
+"""Joining a Ray cluster, or starting one inside this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+import torch
+
+from schemas.errors import JobError
+from schemas.job import Job
+
+
+def connect(job: Job, address: str | None) -> None:
+    """Joins the Ray cluster at `address`, or starts one inside this process's machine.
+
+    Raises JobError where the cluster cannot be reached, or this machine can never give an actor what it asks for.
+    """
+    with _own_signal_handlers():
+        if address is None:
+            _start_embedded(job)
+            return
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level="error")
+        except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+            raise JobError(f"--address {address}: no Ray cluster answers there ({error})") from None
+
+
+@contextmanager
+def _own_signal_handlers() -> Iterator[None]:
+    """Puts the caller's handlers back: Ray 2.60 installs one of its own for SIGTERM, which aborts the process."""
+    numbers = (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _start_embedded(job: Job) -> None:
+    run = job.run
+    # Logical CPUs only: more actors than cores share them, as the job asked.
+    cpus = max(os.cpu_count() or 1, run.most_actors * run.cpus_per_actor)
+    if run.gpus_per_actor > 0 and not torch.cuda.is_available():
+        raise JobError("run.gpus_per_actor: this machine has no GPU that torch can use; set 0, or give --address")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    ray.init(
+        num_cpus=cpus,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="error",
+        object_store_memory=200 * 1024**2,  # bytes; specs and receipts only, rows never enter it
+    )

@@ -1,0 +1,48 @@
+"""How long a shard may take before it counts as stuck."""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from dataclasses import dataclass, field
+
+from pipeline.cluster.work import Work
+
+FIRST_SECONDS = 4 * 3600.0
+"""Until a shard is done nobody knows how long one takes."""
+LEAST_SECONDS = 600.0
+TIMES_MEDIAN, TIMES_SLOWEST = 10, 3
+_REMEMBERED = 101
+"""Shards that the median is of: the last ones."""
+_LEAST_PROBE_SECONDS = 60.0
+_MOST_DOUBLINGS = 6
+
+
+@dataclass
+class Deadlines:
+    """Learns from the shards that are done. All times in seconds, from handing a shard out to hearing of it."""
+
+    fixed: float | None = None
+    """Deadline that the job sets; None: ten times the median so far, three times the slowest, at least ten minutes."""
+    _last: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    _slowest: float = 0.0
+
+    def learn(self, seconds: float) -> None:
+        """A shard took this long."""
+        self._last.append(seconds)
+        self._slowest = max(self._slowest, seconds)
+
+    def whole(self) -> float:
+        """Of a whole shard that was never overdue."""
+        if self.fixed is not None:
+            return self.fixed
+        if not self._last:
+            return FIRST_SECONDS
+        return max(LEAST_SECONDS, TIMES_MEDIAN * statistics.median(self._last), TIMES_SLOWEST * self._slowest)
+
+    def of(self, work: Work, whole: float) -> float:
+        """Of this work, where a whole shard has `whole`: a probe has its share, and a shard twice as long each time."""
+        if work.search is not None:
+            start, stop = work.span
+            return max(min(whole, _LEAST_PROBE_SECONDS), whole * (stop - start) / work.shard.rows)
+        return whole * float(2 ** min(work.overdue, _MOST_DOUBLINGS))

@@ -1,0 +1,218 @@
+"""The dispatcher: hands the shards of one run to actors, and yields each as it ends.
+
+What becomes of a shard that failed is decided in `work`, how many actors there are in `fleet`, who gets the next shard
+in `loads`; here the events of the backend become those questions. What is kept does not grow with the number of shards.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from threading import Event as Flag
+
+from pipeline.cluster.backend import Backend, Event
+from pipeline.cluster.deadlines import Deadlines
+from pipeline.cluster.fleet import Fleet
+from pipeline.cluster.loads import Loads
+from pipeline.cluster.messages import Died, Order, Passed, Raised, Ready
+from pipeline.cluster.tally import Tally
+from pipeline.cluster.work import Fault, Rules, Work, after_fault, after_pass
+from pipeline.exclusion import part_of
+from schemas.job import Run
+from schemas.records import Failure, Receipt, Shard, SourceRange
+
+POLL_SECONDS = 0.5
+"""How often a request to stop, and deadlines, are looked at."""
+MOST_GIVEN_UP = 8
+"""Shards given up after which none is searched for bad rows any more, as then it is not the rows. Before any shard was
+made, one is enough."""
+
+
+@dataclass(frozen=True)
+class _InHand:
+    """What an actor has in hand."""
+
+    work: Work
+    since: float
+
+
+class Dispatcher:
+    """Feeds the shards of one run to the actors of a backend."""
+
+    def __init__(
+        self,
+        run: Run,
+        ranges: Sequence[SourceRange],
+        stop: Flag,
+        backend: Backend,
+        *,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`tell` is given, in a sentence, what someone who watches should know."""
+        self._run, self._ranges, self._stop, self._backend, self._tell = run, ranges, stop, backend, tell
+        self._loads = Loads(run.shards_per_actor)
+        self._fleet = Fleet(run, backend, tell, self._loads)
+        self._deadlines = Deadlines(None if run.shard_minutes is None else 60 * run.shard_minutes)
+        self._fresh: Iterator[Shard] = iter(())
+        self._fresh_left = 0
+        self._again: deque[Work] = deque()
+        self._suspects: deque[Work] = deque()
+        self._hands: dict[int, dict[int, _InHand]] = {}
+        """By actor and ticket."""
+        self._in_hand = 0
+        self._given_up, self._made_any = 0, False
+        self._checked = backend.now()
+        self._tally = Tally()
+
+    def run(self, shards: Sequence[Shard]) -> Iterator[Receipt | Failure]:
+        """Makes `shards` in plan order. Ends early, with the shards in hand finished, once `stop` is set.
+
+        Raises the UserError that an actor met where trying again cannot help, RunError where there are no actors.
+        """
+        self._fresh, self._fresh_left = iter(shards), len(shards)
+        try:
+            while self._in_hand or (self._waiting and not self._stop.is_set()):
+                self._fleet.resize(self._in_hand + (0 if self._stop.is_set() else self._waiting))
+                self._feed()
+                for event in sorted(self._backend.wait(POLL_SECONDS), key=_deaths_last):
+                    yield from self._take(event)
+                if self._backend.now() - self._checked >= POLL_SECONDS:
+                    self._checked = self._backend.now()
+                    self._fleet.check()
+                    yield from self._abandon_overdue()
+        finally:
+            self._fleet.disband()
+
+    def tally(self) -> Tally:
+        """How things stand, and what has happened so far."""
+        return replace(
+            self._tally,
+            actors=len(self._loads),
+            actors_starting=self._fleet.starting,
+            shards_in_hand=self._in_hand,
+            shards_waiting=self._waiting,
+        )
+
+    @property
+    def _waiting(self) -> int:
+        return self._fresh_left + len(self._again) + len(self._suspects)
+
+    def _feed(self) -> None:
+        """Hands out what waits: suspects to actors with nothing in hand, the rest wherever there is room."""
+        while not self._stop.is_set():
+            if self._suspects and (actor := self._loads.for_suspect()) is not None:
+                self._hand_out(actor, self._suspects.popleft())
+                continue
+            if not self._suspects:
+                self._loads.reserved = None
+            ordinary = self._fresh_left + len(self._again)
+            if not ordinary or (actor := self._loads.for_ordinary(ordinary)) is None:
+                return
+            self._hand_out(actor, self._again.popleft() if self._again else self._first_try())
+
+    def _first_try(self) -> Work:
+        self._fresh_left -= 1
+        return Work(next(self._fresh))
+
+    def _hand_out(self, actor: int, work: Work) -> None:
+        shard = work.shard
+        rows = None if shard.range is None else self._ranges[shard.range]
+        probe = work.search is not None
+        if probe:
+            shard, rows = part_of(shard, rows, *work.span)
+            self._tally.probes += 1
+        else:
+            work = replace(work, tries=work.tries + 1)
+        ticket = self._backend.send(actor, Order(shard, rows, max(1, work.tries), work.bad, probe))
+        self._hands.setdefault(actor, {})[ticket] = _InHand(work, self._backend.now())
+        self._loads.change(actor, 1)
+        self._in_hand += 1
+
+    def _take(self, event: Event) -> Iterator[Receipt | Failure]:
+        """Goes on from what was heard of an actor."""
+        actor, result = event.actor, event.result
+        if event.ticket is None:
+            if isinstance(result, Ready):
+                self._fleet.admit(actor)
+            elif isinstance(result, Raised | Died):
+                self._fleet.failed_to_start(actor, result)
+        elif event.ticket not in self._hands.get(actor, {}):
+            return  # of an actor that was given up
+        elif isinstance(result, Died):
+            yield from self._lose(actor, _fault_of(result))
+        elif isinstance(result, Raised) and result.broken:
+            yield from self._lose(actor, Fault("died", result.error_class, result.message))
+        else:
+            yield from self._settle(self._put_down(actor, event.ticket), result)
+
+    def _settle(self, done: _InHand, result: Ready | Receipt | Passed | Raised) -> Iterator[Receipt | Failure]:
+        if isinstance(result, Raised):
+            yield from self._charge(done.work, Fault("raised", result.error_class, result.message, result.error))
+            return
+        self._fleet.count_success()
+        if isinstance(result, Receipt):
+            self._made_any = True
+            self._deadlines.learn(self._backend.now() - done.since)
+            yield result
+        else:
+            self._suspects.appendleft(after_pass(done.work))
+
+    def _put_down(self, actor: int, ticket: int) -> _InHand:
+        self._loads.change(actor, -1)
+        self._in_hand -= 1
+        return self._hands[actor].pop(ticket)
+
+    def _lose(self, actor: int, fault: Fault, overdue: Sequence[int] = ()) -> Iterator[Receipt | Failure]:
+        """The actor is gone, and all that it had in hand is to be made elsewhere.
+
+        `overdue`: tickets that `fault` is about; where empty, it is about all.
+        """
+        lost = self._hands.pop(actor)
+        self._in_hand -= len(lost)
+        self._fleet.remove(actor)
+        self._tally.deaths += fault.kind == "died"
+        self._tally.abandoned += fault.kind == "stuck"
+        self._tally.nodes_lost += fault.kind == "node lost"
+        if fault.kind != "node lost" and not any(held.work.search for held in lost.values()):
+            self._fleet.count_death(str(fault))
+        for ticket, held in reversed(lost.items()):
+            of_this = not overdue or ticket in overdue
+            yield from self._charge(held.work, fault if of_this else replace(fault, kind="died"), company=len(lost) - 1)
+
+    def _charge(self, work: Work, fault: Fault, *, company: int = 0) -> Iterator[Failure]:
+        """Puts the shard back in line, in front, or gives it up."""
+        few = self._given_up < (MOST_GIVEN_UP if self._made_any else 1)
+        rules = Rules(self._run.max_attempts, search=few)
+        self._tally.retries += work.search is None
+        after = after_fault(work, fault, rules, company=company)
+        if isinstance(after, Failure):
+            self._given_up += 1
+            yield after
+            return
+        if len(after.bad) > len(work.bad):
+            self._tally.bad_rows += 1
+            bad = after.bad[-1]
+            self._tell(f"shard {work.shard.index}: row {bad.row} goes to quarantine ({bad.error_class}: {bad.message})")
+        (self._suspects if after.suspect else self._again).appendleft(after)
+
+    def _abandon_overdue(self) -> Iterator[Receipt | Failure]:
+        now, whole = self._backend.now(), self._deadlines.whole()
+        for actor, hands in list(self._hands.items()):
+            overdue = [t for t, held in hands.items() if now - held.since > self._deadlines.of(held.work, whole)]
+            if overdue:
+                minutes = (now - hands[overdue[0]].since) / 60
+                self._tell(f"a worker gave no answer for {minutes:.0f} minutes; its work goes to another")
+                fault = Fault("stuck", "WorkerStuck", f"gave no answer for {minutes:.1f} minutes")
+                yield from self._lose(actor, fault, overdue)
+
+
+def _deaths_last(event: Event) -> bool:
+    """What an actor finished before it died counts as finished."""
+    return isinstance(event.result, Died)
+
+
+def _fault_of(died: Died) -> Fault:
+    return Fault(
+        "node lost" if died.node_lost else "died", "NodeLost" if died.node_lost else "WorkerDied", died.message
+    )

@@ -1,0 +1,56 @@
+"""What the dispatcher sends to an actor, and what it hears from one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.exclusion import BadRow
+from schemas.errors import UserError
+from schemas.records import Receipt, Shard, SourceRange
+
+
+@dataclass(frozen=True)
+class Order:
+    """A shard to make, or a part of one to try."""
+
+    shard: Shard
+    rows: SourceRange | None
+    attempt: int
+    bad: tuple[BadRow, ...] = ()
+    """Rows to leave out."""
+    probe: bool = False
+    """Try it, and publish nothing."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The actor has built all that it needs."""
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A probe went well."""
+
+
+@dataclass(frozen=True)
+class Raised:
+    """An exception ended the work; the actor lives on."""
+
+    error_class: str
+    message: str
+    error: UserError | None = None
+    """The exception itself where it is meant for the user. Others may not survive the way to the driver."""
+    broken: bool = False
+    """The process can make nothing any more: a failed kernel leaves CUDA unusable."""
+
+
+@dataclass(frozen=True)
+class Died:
+    """The actor's process is gone, and with it all that it had in hand."""
+
+    message: str
+    node_lost: bool = False
+    """Its node went away under it (preempted, drained, unreachable): no shard can be blamed."""
+
+
+Result = Ready | Receipt | Passed | Raised | Died

@@ -1,0 +1,114 @@
+"""The dispatcher's actors as Ray Core actors.
+
+Results come by callback, not by `ray.wait` over all that is in hand, whose cost grows with the number of actors. A
+replacement is a new actor and not a restart, so it may start on any node.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future
+from itertools import count
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import ray
+from ray.exceptions import ActorUnavailableError, NodeDiedError, RayActorError, RayTaskError
+
+from pipeline.cluster.actors import Setup, ShardActor
+from pipeline.cluster.backend import Event
+from pipeline.cluster.messages import Died, Order, Raised, Result
+from pipeline.imports import one_line
+from schemas.job import Run
+
+_NODE_LOST = ("its node has died", "node died", "was terminated", "was preempted")
+"""Ray 2.60 tells a lost node from a lost process in the message only, unless the autoscaler drained it."""
+
+
+class RayBackend:
+    """Actors on the Ray cluster that this process is connected to."""
+
+    def __init__(self, setup: Setup) -> None:
+        run = setup.job.run
+        self._run = run
+        # Kept alive here: an actor whose constructor's arguments have left the object store cannot be started.
+        self._setup = ray.put(setup)
+        self._kind: Any = ray.remote(
+            num_cpus=run.cpus_per_actor,
+            num_gpus=run.gpus_per_actor,
+            max_restarts=0,
+            max_concurrency=run.shards_per_actor,
+        )(ShardActor)
+        self._numbers = count()
+        self._actors: dict[int, Any] = {}
+        self._heard: SimpleQueue[tuple[int, int | None, Future[Result]]] = SimpleQueue()
+
+    def start(self) -> int:
+        """Asks Ray for an actor; see `Backend`."""
+        number, actor = next(self._numbers), self._kind.remote(self._setup)
+        self._actors[number] = actor
+        self._listen(number, None, actor.prepare.remote())
+        return number
+
+    def send(self, actor: int, order: Order) -> int:
+        """Calls an actor; see `Backend`."""
+        ticket = next(self._numbers)
+        self._listen(actor, ticket, self._actors[actor].make.remote(order))
+        return ticket
+
+    def wait(self, seconds: float) -> list[Event]:
+        """What Ray's callbacks have brought; see `Backend`."""
+        events: list[Event] = []
+        try:
+            events.append(_event(*self._heard.get(timeout=seconds)))
+            while True:
+                events.append(_event(*self._heard.get_nowait()))
+        except Empty:
+            return events
+
+    def kill(self, actor: int) -> None:
+        """Kills an actor. One that does not answer is ended by its raylet seconds later (measured: 5 s, stopped)."""
+        ray.kill(self._actors.pop(actor), no_restart=True)
+
+    def now(self) -> float:
+        """Seconds on the monotonic clock."""
+        return time.monotonic()
+
+    def shortage(self) -> str:
+        """What an actor asks for and what the cluster has."""
+        there = ray.cluster_resources()
+        nodes = sum(node["Alive"] for node in ray.nodes())
+        return f"{_asked(self._run)}; the cluster has {_amounts(there)} on {nodes} node{'s' * (nodes != 1)}"
+
+    def _listen(self, actor: int, ticket: int | None, answer: Any) -> None:
+        answer.future().add_done_callback(lambda future: self._heard.put((actor, ticket, future)))
+
+
+def _asked(run: Run) -> str:
+    return f"each asks for {_amounts({'CPU': run.cpus_per_actor, 'GPU': run.gpus_per_actor})}"
+
+
+def _amounts(resources: dict[str, float]) -> str:
+    cpus, gpus = resources.get("CPU", 0), resources.get("GPU", 0)
+    return f"{cpus:g} CPU{'s' * (cpus != 1)} and {gpus:g} GPU{'s' * (gpus != 1)}"
+
+
+def _event(actor: int, ticket: int | None, future: Future[Result]) -> Event:
+    error = future.exception()
+    return Event(actor, ticket, future.result() if error is None else _result_of(error))
+
+
+def _result_of(error: BaseException) -> Result:
+    """What an exception of Ray's stands for."""
+    if isinstance(error, RayTaskError):  # an answer that could not be sent, as the actor itself raises nothing
+        return Raised(type(error.cause or error).__name__, one_line(error.cause or error))
+    text = str(error)
+    lost = isinstance(error, NodeDiedError | ActorUnavailableError) or any(words in text for words in _NODE_LOST)
+    return Died(_reason(text), node_lost=lost or (isinstance(error, RayActorError) and error.preempted))
+
+
+def _reason(text: str) -> str:
+    """The telling part of Ray's page of possible causes."""
+    detail = text.partition("Worker exit detail: ")[2] or text.strip().splitlines()[-1]
+    first = " ".join(detail.split()).partition(". Some common causes")[0]
+    return f"the worker that made it died: {first[:140].rstrip('.')}"

@@ -1,0 +1,130 @@
+"""A shard on its way: what it has cost so far, and what becomes of it when something goes wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from pipeline.cluster.search import Search
+from pipeline.exclusion import BadRow
+from schemas.errors import JobError, UserError
+from schemas.records import Failure, Shard
+
+MAX_BAD_ROWS = 8
+"""Rows that a shard may lose to quarantine because whoever makes them fails; a shard with more counts as failed."""
+MAX_SEARCHES_IN_VAIN = 4
+"""Searches of one shard that may end without a row that fails by itself: a death by chance leads one astray, and the
+next goes on behind the rows that it cleared."""
+MAX_NODES_LOST = 50
+"""Nodes that may go away under a shard before it is asked whether it takes them down."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a try came to nothing."""
+
+    kind: Literal["raised", "died", "stuck", "node lost"]
+    error_class: str
+    """As quarantine shows it."""
+    message: str
+    error: UserError | None = None
+
+    def __str__(self) -> str:
+        return f"{self.error_class}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How much patience a run has with its shards."""
+
+    max_attempts: int
+    search: bool = True
+    """Whether shards that fail every time are searched for bad rows."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A shard that waits or runs."""
+
+    shard: Shard
+    tries: int = 0
+    """Times it was handed out, probes aside."""
+    attempts: int = 0
+    """Failed tries that are charged to it, probes aside."""
+    refusals: int = 0
+    """Tries that ended in a RunError: storage or the run is at fault, and no row."""
+    alone: bool = False
+    """It may kill its worker, so it is made in an actor that has nothing else in hand."""
+    nodes_lost: int = 0
+    overdue: int = 0
+    """Times it was abandoned for want of an answer, probes aside; each doubles its deadline."""
+    bad: tuple[BadRow, ...] = ()
+    """Rows found so far, in order."""
+    cleared: int | None = None
+    """The rows before this one are cleared or bad; None: nothing is known yet."""
+    search: Search | None = None
+    """The search at hand."""
+    searches_in_vain: int = 0
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it needs an actor to itself."""
+        return self.alone or self.search is not None
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """The rows that are made next: start, and one past the last."""
+        return self.search.span if self.search else (self.shard.start, self.shard.stop)
+
+
+def after_pass(work: Work) -> Work:
+    """What is next once a probe went well: its next probe, or the shard itself."""
+    if work.search is None:
+        return work
+    search = work.search.passed()
+    if search is not None:
+        return replace(work, search=search)
+    return replace(work, search=None, cleared=work.search.span[1], searches_in_vain=work.searches_in_vain + 1)
+
+
+def after_fault(work: Work, fault: Fault, rules: Rules, *, company: int = 0) -> Work | Failure:
+    """What becomes of a shard whose try came to nothing: it is made or probed again, or given up.
+
+    `company`: shards that the actor had in hand besides it. Raises the UserError of a fault that no further try mends.
+    """
+    if fault.error is not None:
+        work = replace(work, refusals=work.refusals + 1)
+        if isinstance(fault.error, JobError) or work.refusals >= rules.max_attempts:
+            raise fault.error
+        return work
+    if fault.kind == "node lost" and work.nodes_lost < MAX_NODES_LOST:
+        return replace(work, nodes_lost=work.nodes_lost + 1)
+    if fault.kind == "stuck" and work.search is None:
+        work = replace(work, overdue=work.overdue + 1)
+    if fault.kind != "raised":
+        work = replace(work, alone=True)
+        if company:
+            return work
+    if work.search is not None and rules.search:
+        return _after_failed_probe(work, work.search.failed(), fault)
+    work = replace(work, search=None, attempts=work.attempts + (work.search is None))
+    return work if work.attempts < rules.max_attempts else _searched_or_given_up(work, fault, rules)
+
+
+def _after_failed_probe(work: Work, search: Search, fault: Fault) -> Work:
+    if search.found is None:
+        return replace(work, search=search)
+    bad = BadRow(row=search.found, error_class=fault.error_class, message=fault.message[:200])
+    return replace(work, search=None, bad=(*work.bad, bad), cleared=bad.row + 1)
+
+
+def _searched_or_given_up(work: Work, fault: Fault, rules: Rules) -> Work | Failure:
+    low = work.shard.start if work.cleared is None else work.cleared
+    why = ""
+    if len(work.bad) >= MAX_BAD_ROWS:
+        why = f"; more than {MAX_BAD_ROWS} of its rows fail"
+    elif work.searches_in_vain >= MAX_SEARCHES_IN_VAIN or low >= work.shard.stop:
+        why = "; no row of it fails by itself"
+    elif rules.search:
+        return replace(work, search=Search(low, work.shard.stop))
+    return Failure(index=work.shard.index, key=work.shard.key, attempts=work.attempts, error=f"{fault}{why}"[:500])
