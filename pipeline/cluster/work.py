@@ -51,6 +51,8 @@ class Work:
     """Times it was handed out, probes aside."""
     attempts: int = 0
     """Failed tries that are charged to it, probes aside."""
+    patience_spent: int = 0
+    """Those since the last search in vain."""
     refusals: int = 0
     """Tries that ended in a RunError: storage or the run is at fault, and no row."""
     alone: bool = False
@@ -84,7 +86,13 @@ def after_pass(work: Work) -> Work:
     search = work.search.passed()
     if search is not None:
         return replace(work, search=search)
-    return replace(work, search=None, cleared=work.search.span[1], searches_in_vain=work.searches_in_vain + 1)
+    return replace(
+        work,
+        search=None,
+        cleared=work.search.span[1],
+        searches_in_vain=work.searches_in_vain + 1,
+        patience_spent=0,
+    )
 
 
 def after_fault(work: Work, fault: Fault, rules: Rules, *, company: int = 0) -> Work | Failure:
@@ -107,8 +115,9 @@ def after_fault(work: Work, fault: Fault, rules: Rules, *, company: int = 0) -> 
             return work
     if work.search is not None and rules.search:
         return _after_failed_probe(work, work.search.failed(), fault)
-    work = replace(work, search=None, attempts=work.attempts + (work.search is None))
-    return work if work.attempts < rules.max_attempts else _searched_or_given_up(work, fault, rules)
+    charged = work.search is None
+    work = replace(work, search=None, attempts=work.attempts + charged, patience_spent=work.patience_spent + charged)
+    return work if work.patience_spent < rules.max_attempts else _searched_or_given_up(work, fault, rules)
 
 
 def _after_failed_probe(work: Work, search: Search, fault: Fault) -> Work:
