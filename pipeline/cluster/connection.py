@@ -12,17 +12,17 @@ import ray
 import torch
 
 from schemas.errors import JobError
-from schemas.job import Job
+from schemas.job import Run
 
 
-def connect(job: Job, address: str | None) -> None:
+def connect(run: Run, address: str | None) -> None:
     """Joins the Ray cluster at `address`, or starts one inside this process's machine.
 
     Raises JobError where the cluster cannot be reached, or this machine can never give an actor what it asks for.
     """
     with _own_signal_handlers():
         if address is None:
-            _start_embedded(job)
+            _start_embedded(run)
             return
         try:
             ray.init(address=address, log_to_driver=False, logging_level="error")
@@ -42,8 +42,7 @@ def _own_signal_handlers() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _start_embedded(job: Job) -> None:
-    run = job.run
+def _start_embedded(run: Run) -> None:
     # Logical CPUs only: more actors than cores share them, as the job asked.
     cpus = max(os.cpu_count() or 1, run.most_actors * run.cpus_per_actor)
     if run.gpus_per_actor > 0 and not torch.cuda.is_available():
@@ -51,6 +50,7 @@ def _start_embedded(job: Job) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     ray.init(
+        address="local",  # else Ray joins a cluster that RAY_ADDRESS names or that runs on this machine
         num_cpus=cpus,
         include_dashboard=False,
         log_to_driver=False,

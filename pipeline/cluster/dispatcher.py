@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from threading import Event as Flag
 
 from pipeline.cluster.backend import Backend, Event
 from pipeline.cluster.deadlines import Deadlines
@@ -19,6 +18,7 @@ from pipeline.cluster.messages import Died, Order, Passed, Raised, Ready
 from pipeline.cluster.tally import Tally
 from pipeline.cluster.work import Fault, Rules, Work, after_fault, after_pass
 from pipeline.exclusion import part_of
+from pipeline.stopping import Stop
 from schemas.job import Run
 from schemas.records import Failure, Receipt, Shard, SourceRange
 
@@ -44,7 +44,7 @@ class Dispatcher:
         self,
         run: Run,
         ranges: Sequence[SourceRange],
-        stop: Flag,
+        stop: Stop,
         backend: Backend,
         *,
         tell: Callable[[str], None] = lambda _: None,
@@ -66,13 +66,14 @@ class Dispatcher:
         self._tally = Tally()
 
     def run(self, shards: Sequence[Shard]) -> Iterator[Receipt | Failure]:
-        """Makes `shards` in plan order. Ends early, with the shards in hand finished, once `stop` is set.
+        """Makes `shards` in plan order. Once `stop` is set it ends early: the shards in hand are finished, or dropped
+        when their time has expired.
 
         Raises the UserError that an actor met where trying again cannot help, RunError where there are no actors.
         """
         self._fresh, self._fresh_left = iter(shards), len(shards)
         try:
-            while self._in_hand or (self._waiting and not self._stop.is_set()):
+            while not self._stop.expired() and (self._in_hand or (self._waiting and not self._stop.is_set())):
                 self._fleet.resize(self._in_hand + (0 if self._stop.is_set() else self._waiting))
                 self._feed()
                 for event in sorted(self._backend.wait(POLL_SECONDS), key=_deaths_last):

@@ -21,7 +21,7 @@ from pipeline.cluster.messages import Died, Order, Raised, Result
 from pipeline.imports import one_line
 from schemas.job import Run
 
-_NODE_LOST = ("its node has died", "node died", "was terminated", "was preempted")
+_NODE_LOST = "its node has died"
 """Ray 2.60 tells a lost node from a lost process in the message only, unless the autoscaler drained it."""
 
 
@@ -41,7 +41,7 @@ class RayBackend:
         )(ShardActor)
         self._numbers = count()
         self._actors: dict[int, Any] = {}
-        self._heard: SimpleQueue[tuple[int, int | None, Future[Result]]] = SimpleQueue()
+        self._heard: SimpleQueue[tuple[int, int | None, Future[Any]]] = SimpleQueue()
 
     def start(self) -> int:
         """Asks Ray for an actor; see `Backend`."""
@@ -60,9 +60,9 @@ class RayBackend:
         """What Ray's callbacks have brought; see `Backend`."""
         events: list[Event] = []
         try:
-            events.append(_event(*self._heard.get(timeout=seconds)))
+            self._add(events, *self._heard.get(timeout=seconds))
             while True:
-                events.append(_event(*self._heard.get_nowait()))
+                self._add(events, *self._heard.get_nowait())
         except Empty:
             return events
 
@@ -83,6 +83,14 @@ class RayBackend:
     def _listen(self, actor: int, ticket: int | None, answer: Any) -> None:
         answer.future().add_done_callback(lambda future: self._heard.put((actor, ticket, future)))
 
+    def _add(self, events: list[Event], actor: int, ticket: int | None, future: Future[Any]) -> None:
+        error = future.exception()
+        if isinstance(error, ActorUnavailableError) and actor in self._actors:
+            # The connection broke, and Ray does not know why yet. A second call ends with the reason.
+            self._listen(actor, ticket, self._actors[actor].__ray_ready__.remote())
+            return
+        events.append(Event(actor, ticket, _answered(future.result()) if error is None else _result_of(error)))
+
 
 def _asked(run: Run) -> str:
     return f"each asks for {_amounts({'CPU': run.cpus_per_actor, 'GPU': run.gpus_per_actor})}"
@@ -93,9 +101,11 @@ def _amounts(resources: dict[str, float]) -> str:
     return f"{cpus:g} CPU{'s' * (cpus != 1)} and {gpus:g} GPU{'s' * (gpus != 1)}"
 
 
-def _event(actor: int, ticket: int | None, future: Future[Result]) -> Event:
-    error = future.exception()
-    return Event(actor, ticket, future.result() if error is None else _result_of(error))
+def _answered(answer: Any) -> Result:
+    if answer is True:  # of the second call: the actor lives, and what it said meanwhile is lost
+        return Died("contact with it was lost", node_lost=True)
+    result: Result = answer
+    return result
 
 
 def _result_of(error: BaseException) -> Result:
@@ -103,7 +113,7 @@ def _result_of(error: BaseException) -> Result:
     if isinstance(error, RayTaskError):  # an answer that could not be sent, as the actor itself raises nothing
         return Raised(type(error.cause or error).__name__, one_line(error.cause or error))
     text = str(error)
-    lost = isinstance(error, NodeDiedError | ActorUnavailableError) or any(words in text for words in _NODE_LOST)
+    lost = isinstance(error, NodeDiedError | ActorUnavailableError) or _NODE_LOST in text
     return Died(_reason(text), node_lost=lost or (isinstance(error, RayActorError) and error.preempted))
 
 

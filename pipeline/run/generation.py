@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Event
 from typing import Literal
 
 import ray
@@ -20,6 +19,7 @@ from pipeline.sinks.emission import emitting
 from pipeline.sinks.lease import Lease, hold_lease
 from pipeline.sinks.ledger import Ledger
 from pipeline.sinks.lineage import Lineage
+from pipeline.stopping import Stop
 from schemas.errors import RunError
 from schemas.job import Job
 from schemas.job_warnings import job_warnings
@@ -54,7 +54,7 @@ def generate(
     job: Job,
     *,
     address: str | None = None,
-    stop: Event | None = None,
+    stop: Stop | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
     on_warning: Callable[[str], None] = lambda _: None,
 ) -> Outcome:
@@ -63,7 +63,7 @@ def generate(
     `on_warning` is told, before anything runs, what will hardly work. Raises JobError for what is wrong with the job,
     RunError for what storage or workers cannot do.
     """
-    stop = stop or Event()
+    stop = stop or Stop()
     state = look(job)
     if state.complete:
         return Outcome("nothing to do", state.plan, Counts(), 0, state.manifest)
@@ -82,7 +82,7 @@ def _work_off(
     job: Job,
     state: State,
     address: str | None,
-    stop: Event,
+    stop: Stop,
     on_progress: Callable[[Progress], None],
     on_warning: Callable[[str], None],
     lease: Lease,
@@ -94,7 +94,7 @@ def _work_off(
     started, made, shards_made = now(), Counts(), 0
     missing = [shard for shard in plan.shards if shard.key not in done]
     if missing:
-        connect(job, address)
+        connect(job.run, address)
         try:
             head = plan.model_copy(update={"shards": (), "ranges": ()})
             backend = RayBackend(Setup(job, head, tuple(sys.path)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from threading import Event
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from benchmarks.simulation import Nodes, SimulatedCluster, made, shards
 from pipeline.cluster import Dispatcher
 from pipeline.cluster.messages import Died, Order, Raised, Ready, Result
 from pipeline.cluster.work import MAX_BAD_ROWS
+from pipeline.stopping import Stop
 from schemas.errors import JobError, RunError
 from schemas.job import Run
 from schemas.records import Failure, Receipt, Shard
@@ -34,7 +34,7 @@ def ended(dispatcher: Dispatcher, work: list[Shard]) -> dict[int, Receipt | Fail
 
 def dispatch(cluster: SimulatedCluster, number: int = 20, **run: Any) -> dict[int, Receipt | Failure]:
     """Runs shards on a cluster; all of them end."""
-    results = ended(Dispatcher(Run.model_validate(run), (), Event(), cluster), shards(number, ROWS))
+    results = ended(Dispatcher(Run.model_validate(run), (), Stop(), cluster), shards(number, ROWS))
     assert sorted(results) == list(range(number))
     return results
 
@@ -81,7 +81,7 @@ def test_a_shard_that_fails_as_a_whole_only_is_given_up_and_says_so() -> None:
 
 def test_when_nothing_can_be_made_the_search_for_rows_ends_soon() -> None:
     cluster = SimulatedCluster(FOREVER, lambda _: 1.0, lambda _: Raised("TypeError", "a bug"))
-    dispatcher = Dispatcher(Run(actors=4), (), Event(), cluster)
+    dispatcher = Dispatcher(Run(actors=4), (), Stop(), cluster)
     results = ended(dispatcher, shards(200, ROWS))
     assert all(isinstance(result, Failure) for result in results.values())
     assert dispatcher.tally().probes < 1000
@@ -155,7 +155,7 @@ def test_at_the_end_nothing_waits_behind_a_long_shard() -> None:
 def test_no_actor_ever_is_an_error_that_says_what_is_missing() -> None:
     said: list[str] = []
     run = Run(actors=2, start_minutes=5)
-    dispatcher = Dispatcher(run, (), Event(), SimulatedCluster([], lambda _: 1.0), tell=said.append)
+    dispatcher = Dispatcher(run, (), Stop(), SimulatedCluster([], lambda _: 1.0), tell=said.append)
     with pytest.raises(RunError, match=r"no worker in 5 minutes: the cluster has 0 free slots; add nodes, or change"):
         list(dispatcher.run(shards(3)))
     assert said == ["waiting for workers: the cluster has 0 free slots"]
@@ -165,7 +165,7 @@ def test_fewer_actors_than_the_job_calls_for_is_an_error_too() -> None:
     cluster = SimulatedCluster([Nodes(0, 1)], lambda _: 1000.0)
     run = Run.model_validate({"actors": {"min": 2, "max": 4}, "start_minutes": 5})
     with pytest.raises(RunError, match="1 of 2 workers in 5 minutes"):
-        list(Dispatcher(run, (), Event(), cluster).run(shards(3)))
+        list(Dispatcher(run, (), Stop(), cluster).run(shards(3)))
 
 
 def test_what_an_actor_meets_while_it_starts_is_told_at_once() -> None:
@@ -201,7 +201,7 @@ def test_a_stuck_shard_is_made_elsewhere() -> None:
         return None if order.shard.index == 7 and tries[7] == 1 else 60.0
 
     cluster = SimulatedCluster(FOREVER, seconds)
-    dispatcher = Dispatcher(Run(actors=4), (), Event(), cluster)
+    dispatcher = Dispatcher(Run(actors=4), (), Stop(), cluster)
     results = ended(dispatcher, shards(20, ROWS))
     assert all(isinstance(result, Receipt) for result in results.values())
     assert dispatcher.tally().abandoned == 1
@@ -223,7 +223,7 @@ def test_a_slow_shard_is_given_more_time_at_each_try() -> None:
 
 
 def test_a_request_to_stop_lets_the_shards_in_hand_finish() -> None:
-    stop = Event()
+    stop = Stop()
     cluster = SimulatedCluster(FOREVER, lambda _: 10.0)
     dispatcher = Dispatcher(Run(actors=4, shards_per_actor=2), (), stop, cluster)
     done = []
@@ -232,6 +232,14 @@ def test_a_request_to_stop_lets_the_shards_in_hand_finish() -> None:
         stop.set()
     assert 4 <= len(done) <= 12
     assert dispatcher.tally().shards_in_hand == 0
+
+
+def test_shards_in_hand_are_dropped_once_their_time_is_over() -> None:
+    stop = Stop()
+    dispatcher = Dispatcher(Run(actors=4), (), stop, SimulatedCluster(FOREVER, lambda _: 10.0))
+    for _ in dispatcher.run(shards(100)):
+        stop.ask(0)
+    assert dispatcher.tally().shards_in_hand > 0
 
 
 @settings(max_examples=60, deadline=None)
@@ -259,7 +267,7 @@ def test_every_shard_ends_once_in_any_weather(data: st.DataObject) -> None:
     cluster = SimulatedCluster([*nodes, Nodes(400, 1)], lambda _: 5 * chance.random(), outcome, start_seconds=3)
     depth, most = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 6))
     run = Run(actors=most, shards_per_actor=depth)
-    results = ended(Dispatcher(run, (), Event(), cluster), shards(number, ROWS))
+    results = ended(Dispatcher(run, (), Stop(), cluster), shards(number, ROWS))
     assert sorted(results) == list(range(number))
     assert all(isinstance(result, Receipt) for result in results.values())
     assert cluster.peak_in_hand <= depth
