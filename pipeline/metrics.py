@@ -17,12 +17,15 @@ from typing import Any, Literal
 
 import ray
 
+from pipeline.cluster.tally import Tally
 from schemas.records import Failure, Plan, Receipt
 from schemas.rows import ADVERSARIAL, AUGMENTED, GENERATED
 
 RUN_TAGS = ("job_name", "run")
 """The job's name, and the first eight digits of the run id."""
 _KINDS = {"attack": ADVERSARIAL, "augment": AUGMENTED, "sample": GENERATED}
+_LOSSES = {"died": "deaths", "node_lost": "nodes_lost", "overdue": "abandoned"}
+"""What actors were lost by, and where the tally counts it."""
 _SHARD_SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
 _log = logging.getLogger(__name__)
 
@@ -52,7 +55,10 @@ METRICS = {
         Metric("hardset_attacked_rows", "counter", "Rows that success is counted over", ("recipe",)),
         Metric("hardset_fooled_rows", "counter", "Attacked rows that fool the model as stored", ("recipe",)),
         Metric("hardset_shards", "counter", "Shards that ended: committed or failed", ("recipe", "outcome")),
-        Metric("hardset_retries", "counter", "Attempts beyond a shard's first", ("recipe",)),
+        Metric("hardset_retries", "counter", "Attempts at shards that came to nothing, whoever was to blame"),
+        Metric(
+            "hardset_lost_actors", "counter", "Actors that died, went with their node, or were overdue", ("reason",)
+        ),
         Metric("hardset_stage_seconds", "counter", "Seconds that actors spent in a stage", ("stage",)),
         Metric("hardset_shard_seconds", "histogram", "Seconds from a shard's start to its receipt", ("recipe",)),
         Metric("hardset_planned_shards", "gauge", "Shards of the run"),
@@ -70,8 +76,10 @@ Record = Callable[[Metric, float, dict[str, str]], None]
 class RunMetrics:
     """The metrics of one run. Where there is no Ray, or its metrics fail, nothing happens; no run fails by them."""
 
-    def __init__(self, plan: Plan, record: Record | None = None) -> None:
+    def __init__(self, plan: Plan, record: Record | None = None, *, done: int = 0) -> None:
+        """`done`: shards that were there before."""
         self._record = record or _through_ray()
+        self._done, self._seen = done, Tally()
         self._tags = {"job_name": str(plan.job["name"]), "run": plan.run_id[:8]}
         self._recipes = [recipe_label(position, recipe) for position, recipe in enumerate(plan.job["recipes"])]
         self._kinds = [_KINDS[recipe["kind"]] for recipe in plan.job["recipes"]]
@@ -82,22 +90,23 @@ class RunMetrics:
         """Counts a shard that was committed or given up."""
         position = self._shards[result.index].recipe
         recipe, committed = self._recipes[position], isinstance(result, Receipt)
-        attempts = result.attempt if isinstance(result, Receipt) else result.attempts
         self._tell("hardset_shards", 1, recipe=recipe, outcome="committed" if committed else "failed")
-        self._tell("hardset_retries", attempts - 1, recipe=recipe)
         if isinstance(result, Receipt):
+            self._done += 1
             self._count_rows(result, recipe, self._kinds[position])
             self._time(result, recipe)
 
-    def queues(self, **shards: int) -> None:
-        """Tells how many shards are in each queue."""
-        for queue, depth in shards.items():
+    def stand(self, tally: Tally) -> None:
+        """Tells how queues and actors stand, and what was lost since the last time."""
+        queues = {"waiting": tally.shards_waiting, "in_hand": tally.shards_in_hand, "done": self._done}
+        for queue, depth in queues.items():
             self._tell("hardset_queued_shards", depth, queue=queue)
-
-    def actors(self, **actors: int) -> None:
-        """Tells how many actors are in each state."""
-        for state, number in actors.items():
-            self._tell("hardset_actors", number, state=state)
+        self._tell("hardset_actors", tally.actors, state="live")
+        self._tell("hardset_actors", tally.actors_starting, state="asked_for")
+        seen, self._seen = self._seen, tally
+        self._tell("hardset_retries", tally.retries - seen.retries)
+        for reason, attribute in _LOSSES.items():
+            self._tell("hardset_lost_actors", getattr(tally, attribute) - getattr(seen, attribute), reason=reason)
 
     def _count_rows(self, receipt: Receipt, recipe: str, kind: str) -> None:
         counts = receipt.counts

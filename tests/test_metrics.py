@@ -13,6 +13,7 @@ import promql_parser
 import pytest
 import yaml
 
+from pipeline.cluster import Tally
 from pipeline.metrics import METRICS, RUN_TAGS, Metric, Record, RunMetrics, recipe_label
 from pipeline.sinks.ledger import Ledger
 from pipeline.storage import Folder
@@ -39,14 +40,14 @@ def recorded(tmp_path: Path, record: Record | None = None) -> dict[tuple[str, st
     """What three shards and a look at the queues leave, in a recorder that is given or a new one."""
     shards: tuple[Shard, ...] = (shard_of(0), shard_of(1), shard_of(2, recipe=1))
     kept = Recorder()
-    metrics, ledger = RunMetrics(plan_of(shards), record or kept), Ledger(Folder(str(tmp_path)), RUN)
+    metrics, ledger = RunMetrics(plan_of(shards), record or kept, done=10), Ledger(Folder(str(tmp_path)), RUN)
     seconds = StageSeconds(read=1, device=2.5, encode=0.5)
     for shard, changes in ((shards[0], {"lost": 1, "attempt": 3}), (shards[2], {})):
         receipt = commit_shard(ledger, shard, **changes)
         metrics.ended(receipt.model_copy(update={"seconds": seconds}))
     metrics.ended(Failure(index=1, key=shards[1].key, attempts=2, error="boom"))
-    metrics.queues(waiting=4, in_hand=2)
-    metrics.actors(live=2)
+    metrics.stand(Tally(actors=2, shards_in_hand=2, shards_waiting=5, retries=1))
+    metrics.stand(Tally(2, 1, shards_in_hand=2, shards_waiting=4, retries=3, deaths=1, nodes_lost=1, abandoned=1))
     return dict(kept.values)
 
 
@@ -64,7 +65,8 @@ def test_every_end_of_a_shard_is_counted_once_and_where_it_belongs(tmp_path: Pat
         ("hardset_shards", "0 pgd linf committed"): 1,
         ("hardset_shards", "0 pgd linf failed"): 1,
         ("hardset_shards", "1 augment committed"): 1,
-        ("hardset_retries", "0 pgd linf"): 3,
+        ("hardset_retries", ""): 3,
+        **{("hardset_lost_actors", reason): 1 for reason in ("died", "node_lost", "overdue")},
         ("hardset_stage_seconds", "read"): 2,
         ("hardset_stage_seconds", "device"): 5,
         ("hardset_stage_seconds", "encode"): 1,
@@ -72,7 +74,9 @@ def test_every_end_of_a_shard_is_counted_once_and_where_it_belongs(tmp_path: Pat
         ("hardset_shard_seconds", "1 augment"): 1,
         ("hardset_queued_shards", "waiting"): 4,
         ("hardset_queued_shards", "in_hand"): 2,
+        ("hardset_queued_shards", "done"): 12,
         ("hardset_actors", "live"): 2,
+        ("hardset_actors", "asked_for"): 1,
         ("hardset_last_shard_time", ""): 1767225601,
     }
 
@@ -80,7 +84,7 @@ def test_every_end_of_a_shard_is_counted_once_and_where_it_belongs(tmp_path: Pat
 def test_every_metric_is_recorded_and_no_label_grows_with_the_run(tmp_path: Path) -> None:
     assert {name for name, _ in recorded(tmp_path)} == set(METRICS)
     labels = {tag for metric in METRICS.values() for tag in metric.tags}
-    assert labels == {"recipe", "kind", "outcome", "stage", "queue", "state"}
+    assert labels == {"recipe", "kind", "outcome", "stage", "queue", "state", "reason"}
 
 
 def test_without_ray_nothing_happens_and_a_broken_ray_ends_no_run(
@@ -162,6 +166,7 @@ from pathlib import Path
 from tests.test_metrics import recorded
 
 ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="error", object_store_memory=80_000_000)
+from pipeline.cluster import Tally
 from pipeline.metrics import METRICS, _through_ray
 recorded(Path(sys.argv[1]), _through_ray())
 node = ray.nodes()[0]

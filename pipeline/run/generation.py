@@ -100,7 +100,7 @@ def _work_off(
             backend = RayBackend(Setup(job, head, tuple(sys.path)))
             dispatcher = Dispatcher(job.run, plan.ranges, stop, backend, tell=on_warning)
             on_progress(Progress(len(done), len(plan.shards), made, 0))
-            for result in observed(dispatcher.run(missing), plan, len(missing)):
+            for result in observed(dispatcher.run(missing), plan, len(missing), dispatcher.tally):
                 if not lease.held():
                     raise RunError(f"{state.folder.name}: another run took the output over; this one has stopped")
                 if isinstance(result, Receipt):

@@ -1,26 +1,56 @@
-"""Logs and metrics see every shard of a run as it ends."""
+"""Logs and metrics see every shard of a run as it ends, and how queues and actors stand in between."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
 
+from pipeline.cluster import Tally
 from pipeline.events import RunEvents
 from pipeline.metrics import RunMetrics
 from schemas.records import Failure, Plan, Receipt
 
+LOOK_SECONDS = 5.0
+"""Between two looks at queues and actors; Ray's agent takes new figures every 10 s (Ray 2.60)."""
 
-def observed(results: Iterable[Receipt | Failure], plan: Plan, missing: int) -> Iterator[Receipt | Failure]:
-    """`results` as they come, each told to logs and metrics first. `missing`: shards that this start is to make."""
-    events, metrics = RunEvents(plan), RunMetrics(plan)
+
+def observed(
+    results: Iterable[Receipt | Failure], plan: Plan, missing: int, tally: Callable[[], Tally]
+) -> Iterator[Receipt | Failure]:
+    """`results` as they come, each told to logs and metrics first.
+
+    `missing`: shards that this start is to make; `tally`: how things stand, asked from another thread.
+    """
+    events, metrics = RunEvents(plan), RunMetrics(plan, done=len(plan.shards) - missing)
     events.started(missing)
-    done, left = len(plan.shards) - missing, missing
-    metrics.queues(done=done, waiting=left)
+    with _looking(lambda: metrics.stand(tally())):
+        try:
+            for result in results:
+                missing -= 1
+                events.ended(result)
+                metrics.ended(result)
+                yield result
+        finally:
+            events.finished(missing)
+
+
+@contextmanager
+def _looking(look: Callable[[], None]) -> Iterator[None]:
+    """Looks now, every `LOOK_SECONDS` while the block runs, and once more at its end."""
+    over = Event()
+
+    def run() -> None:
+        while True:
+            look()
+            if over.wait(LOOK_SECONDS):
+                return
+
+    thread = Thread(target=run, name="metrics", daemon=True)
+    thread.start()
     try:
-        for result in results:
-            events.ended(result)
-            metrics.ended(result)
-            done, left = done + isinstance(result, Receipt), left - 1
-            metrics.queues(done=done, waiting=left)
-            yield result
+        yield
     finally:
-        events.finished(left)
+        over.set()
+        thread.join(LOOK_SECONDS)
+        look()
