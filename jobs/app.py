@@ -14,6 +14,7 @@ from jobs.attacks import attacks
 from jobs.console import Exit
 from jobs.demo import demo
 from jobs.diff import diff
+from jobs.evaluate import evaluate
 from jobs.explain import explain
 from jobs.gc import gc
 from jobs.generate import generate
@@ -48,6 +49,7 @@ VERBS: tuple[Callable[..., None], ...] = (
     replay,
     explain,
     train_gan,
+    evaluate,
     report,
     show,
     diff,

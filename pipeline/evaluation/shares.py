@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,13 @@ def _stats() -> Any:
     except ImportError:
         raise missing("scipy") from None
     return stats
+
+
+def check_installed() -> None:
+    """Raises JobError where a package of the extra is missing, so that it is missed before hours are spent."""
+    for module, package in (("scipy", "scipy"), ("sklearn", "scikit-learn")):
+        if find_spec(module) is None:
+            raise missing(package)
 
 
 def missing(package: str) -> JobError:

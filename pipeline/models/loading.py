@@ -52,16 +52,16 @@ class LoadedModel:
         return tuple(member.module for member in self.members) if self.combine == "loss" else ()
 
 
-def load_model(spec: job.Model, *, channels: int, device: torch.device) -> LoadedModel:
-    """The job's model on `device`, for rows of `channels` channels.
+def load_model(spec: job.Model, *, channels: int, device: torch.device, at: str = "model") -> LoadedModel:
+    """The job's model on `device`, for rows of `channels` channels. `at`: its key in the job, which errors name.
 
     Raises JobError: factory or weights cannot be used, they do not fit each other or the rows, or hold NaN. Raises
     RunError where the storage of the weights refuses.
     """
     networks = spec.networks()
     members = tuple(
-        load_network(network, at=at, classes=spec.classes, channels=channels, device=device)
-        for at, network in networks.items()
+        load_network(network, at=_below(at, key), classes=spec.classes, channels=channels, device=device)
+        for key, network in networks.items()
     )
     if len(members) == 1:
         return members[0]
@@ -72,6 +72,7 @@ def load_model(spec: job.Model, *, channels: int, device: torch.device) -> Loade
         model_id=f"mean_{spec.combine}({names})@{sha256[:12]}",
         sha256=sha256,
         classes=spec.classes,
+        at=at,
         members=members,
         combine=spec.combine,
     )
@@ -94,12 +95,17 @@ def load_network(spec: job.Network, *, at: str, classes: int, channels: int, dev
     return LoadedModel(module, f"{spec.factory}@{sha256[:12]}", sha256, classes, at)
 
 
-def model_digests(spec: job.Model) -> dict[str, str]:
-    """SHA-256 by role: of the model under attack, and of the members where it is an ensemble.
+def _below(at: str, key: str) -> str:
+    """The key of a network in the job, where its model has the key `at` and not `model`."""
+    return at + key.removeprefix("model")
+
+
+def model_digests(spec: job.Model, *, at: str = "model") -> dict[str, str]:
+    """SHA-256 by role: of the model under attack, and of the members where it is an ensemble. `at`: its key.
 
     Raises JobError as `network_sha256` does.
     """
-    members = [network_sha256(network, at=at) for at, network in spec.networks().items()]
+    members = [network_sha256(network, at=_below(at, key)) for key, network in spec.networks().items()]
     if len(members) == 1:
         return {VICTIM: members[0]}
     named = {f"{VICTIM}:{position}": sha256 for position, sha256 in enumerate(members)}

@@ -1,0 +1,222 @@
+"""The verdicts of an evaluation's parts put together: arrays over all rows, model by model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipeline.evaluation.measure import budgets, evaluated
+from pipeline.evaluation.parts import PartStore, Stored
+from pipeline.evaluation.plan import EvaluationPlan, Part
+from pipeline.evaluation.workbench import CLEAN
+from pipeline.judge import Classes, Floats, Mask
+from pipeline.rows import CleanRows
+from pipeline.sources import open_source
+from schemas.digests import digest
+from schemas.errors import RunError
+from schemas.evaluation import EvaluationJob
+from schemas.recipes import Attack
+
+
+@dataclass(frozen=True)
+class SourceRows:
+    """The rows that were evaluated, N in all; no pixels."""
+
+    labels: Classes
+    keys: tuple[str, ...]
+    indices: NDArray[np.int64]
+    sha256: tuple[str, ...]
+    splits: tuple[str, ...]
+    counts: tuple[int, ...]
+    """Rows by source range."""
+    lost: int
+    """Rows that could not be read."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def digest(self) -> str:
+        """Over keys and pixels."""
+        return digest(list(zip(self.keys, self.sha256, strict=True)))
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """One attack on one model, at E budgets."""
+
+    label: str
+    attack: Attack
+    """Resolved."""
+    norm: str
+    threat: int
+    """Position of the threat's budget among `eps`."""
+    pred: Classes
+    """(E, N), as all that follow."""
+    margin: Floats
+    confidence: Floats
+    float_pred: Classes
+    gradients: NDArray[np.int32]
+    queries: NDArray[np.int32]
+    flags: NDArray[np.object_]
+    seconds: float
+
+    @property
+    def eps(self) -> tuple[str, ...]:
+        """The budgets as exact fractions, ascending."""
+        eps = self.attack.eps if isinstance(self.attack.eps, tuple) else (self.attack.eps,)
+        return tuple(map(str, eps))
+
+
+@dataclass(frozen=True)
+class Found:
+    """All verdicts of one model."""
+
+    labels: Classes
+    pred: Classes
+    """On the rows as they are (N,)."""
+    margin: Floats
+    attacks: tuple[Attacked, ...]
+    conditions: Mapping[tuple[str, int], Classes]
+    """Predictions (N,) by condition and level."""
+    shards: Mapping[str, tuple[int, int]]
+    """(right, of) by dataset."""
+    transfer: Mapping[tuple[int, int], Classes]
+    """Predictions (N,) by (source model, attack)."""
+
+    @property
+    def right(self) -> Mask:
+        """Rows that the model has right before any attack (N,)."""
+        right: Mask = self.pred == self.labels
+        return right
+
+    def robust(self, attacked: Attacked) -> Mask:
+        """Rows (E, N) that it has right before and after an attack."""
+        robust: Mask = self.right & (attacked.pred == self.labels)
+        return robust
+
+
+def source_rows(job: EvaluationJob, plan: EvaluationPlan) -> SourceRows:
+    """Reads the source again: labels, keys and digests of the rows."""
+    parts = [(item.split, *_read(job, plan, number)) for number, item in enumerate(plan.ranges)]
+    return SourceRows(
+        labels=np.concatenate([rows.labels for _, rows, _ in parts]),
+        keys=tuple(key for _, rows, _ in parts for key in rows.keys),
+        indices=np.concatenate([rows.indices for _, rows, _ in parts]),
+        sha256=tuple(one for _, rows, _ in parts for one in rows.sha256),
+        splits=tuple(split for split, rows, _ in parts for _ in range(len(rows))),
+        counts=tuple(len(rows) for _, rows, _ in parts),
+        lost=sum(lost for _, _, lost in parts),
+    )
+
+
+def clean_rows(job: EvaluationJob, plan: EvaluationPlan) -> Iterator[CleanRows]:
+    """The rows with their pixels, range by range."""
+    return (_read(job, plan, number)[0] for number in range(len(plan.ranges)))
+
+
+def _read(job: EvaluationJob, plan: EvaluationPlan, number: int) -> tuple[CleanRows, int]:
+    rows, rejects = open_source(job.source).read(plan.ranges[number], plan.image, job.classes)
+    return rows, len(rejects)
+
+
+def gather(job: EvaluationJob, plan: EvaluationPlan, rows: SourceRows, store: PartStore) -> tuple[Found, ...]:
+    """The verdicts of every model, in the job's order. Raises RunError where a part is damaged."""
+    return tuple(_Gathering(job, plan, rows, store, model).found() for model in range(len(job.models)))
+
+
+@dataclass(frozen=True)
+class _Gathering:
+    job: EvaluationJob
+    plan: EvaluationPlan
+    rows: SourceRows
+    store: PartStore
+    model: int
+
+    def found(self) -> Found:
+        mine = [part for part in self.plan.parts if part.model == self.model]
+        conditions = self._conditions([part for part in mine if part.kind == "conditions"])
+        clean = conditions.pop((CLEAN, 0))
+        transfers: dict[tuple[int, int], list[Part]] = {}
+        for part in mine:
+            if part.kind == "transfer":
+                transfers.setdefault((part.source, part.attack), []).append(part)
+        return Found(
+            labels=self.rows.labels,
+            pred=clean[0],
+            margin=clean[1],
+            attacks=tuple(
+                self._attacked(number, [p for p in mine if p.kind == "attack" and p.attack == number])
+                for number in range(len(self.job.attacks))
+            ),
+            conditions={condition: pred for condition, (pred, _) in conditions.items()},
+            shards={part.dataset: self._shards(part) for part in mine if part.kind == "shards"},
+            transfer={made: self._transfer(parts) for made, parts in transfers.items()},
+        )
+
+    def _stored(self, parts: list[Part], columns: list[str]) -> list[Stored]:
+        """The parts of all ranges that have rows, each with as many lines for a level as its range has rows."""
+        found = []
+        for part in sorted(parts, key=lambda part: part.range):
+            count = self.rows.counts[part.range]
+            stored = self.store.read(part.key, columns if count else [])
+            if count and (len(stored.table) % count or not len(stored.table)):
+                raise RunError(
+                    f"{self.store.folder.name}: the source gives {count} rows where it gave others when part "
+                    f"{part.key[:12]} was made; start again with another output.path"
+                )
+            found.append(stored)
+        return found
+
+    def _conditions(self, parts: list[Part]) -> dict[tuple[str, int], tuple[Classes, Floats]]:
+        columns = ["condition", "level", "pred", "margin"]
+        tables = [stored.table for stored in self._stored(parts, columns) if len(stored.table)]
+        whole = pa.concat_tables(tables)
+        names, levels = np.asarray(whole["condition"].to_pylist(), object), whole["level"].to_numpy()
+        pred, margin = whole["pred"].to_numpy(), whole["margin"].to_numpy()
+        found = {}
+        for name, level in dict.fromkeys(zip(names.tolist(), levels.tolist(), strict=True)):
+            here = (names == name) & (levels == level)
+            found[name, int(level)] = pred[here], margin[here]
+        return found
+
+    def _attacked(self, number: int, parts: list[Part]) -> Attacked:
+        attack = evaluated(self.job.attacks[number], self.job.classes)
+        names = ["pred", "margin", "confidence", "float_pred", "gradients", "queries", "flags"]
+        stored = [one for one in self._stored(parts, names) if len(one.table)]
+        variants = attack.variants
+
+        def column(name: str) -> NDArray[np.generic]:
+            values = [one.table[name].to_numpy().reshape(variants, -1) for one in stored]
+            return np.concatenate(values, axis=1)
+
+        eps = budgets(attack)
+        return Attacked(
+            label=self.job.labels[number],
+            attack=attack,
+            norm=attack.norm,
+            threat=eps.index(float(self.job.threat_of(self.job.attacks[number]).eps)),
+            pred=column("pred").astype(np.int64),
+            margin=column("margin").astype(np.float32),
+            confidence=column("confidence").astype(np.float32),
+            float_pred=column("float_pred").astype(np.int64),
+            gradients=column("gradients").astype(np.int32),
+            queries=column("queries").astype(np.int32),
+            flags=column("flags").astype(object),
+            seconds=sum(one.seconds for one in stored),
+        )
+
+    def _transfer(self, parts: list[Part]) -> Classes:
+        stored = self._stored(parts, ["pred"])
+        pred: Classes = np.concatenate([one.table["pred"].to_numpy() for one in stored if len(one.table)])
+        return pred
+
+    def _shards(self, part: Part) -> tuple[int, int]:
+        table = self.store.read(part.key).table
+        if not len(table):
+            return 0, 0
+        return int((table["pred"].to_numpy() == table["label"].to_numpy()).sum()), len(table)

@@ -1,0 +1,53 @@
+"""How alike the perturbations of an attack are: mean cosine similarities, summed up without holding all rows."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.judge import Classes
+from pipeline.rows import Pixels
+from schemas.evaluation_record import Likeness
+
+_MOST_SUMS = 2**26
+"""Values of the sums by class, 512 MiB; with more classes or pixels only the overall figure is worked out."""
+
+
+class Similarity:
+    """Cosine similarities of perturbations that come in batches.
+
+    Of n unit vectors with the sum s, the mean over pairs is (|s|^2 - n) / (n (n - 1)): so a sum is all that is kept.
+    """
+
+    def __init__(self, classes: int, values: int) -> None:
+        """`values`: of one image."""
+        self._overall = np.zeros(values)
+        self._by_class = np.zeros((classes, values)) if classes * values <= _MOST_SUMS else None
+        self._rows = np.zeros(classes, np.int64)
+
+    def add(self, clean: Pixels, made: Pixels, labels: Classes) -> None:
+        """Takes in rows, uint8 (N, H, W, C); those that were not moved are passed over."""
+        change = made.astype(np.float64).reshape(len(made), -1) - clean.reshape(len(clean), -1)
+        length = np.linalg.norm(change, axis=1)
+        moved = length > 0
+        unit = change[moved] / length[moved, None]
+        self._overall += unit.sum(axis=0)
+        np.add.at(self._rows, labels[moved], 1)
+        if self._by_class is not None:
+            for label in np.unique(labels[moved]):
+                self._by_class[label] += unit[labels[moved] == label].sum(axis=0)
+
+    def figures(self, attack: str) -> Likeness:
+        """The record's piece."""
+        total = int(self._rows.sum())
+        within = None
+        pairs = self._rows >= 2
+        if self._by_class is not None and pairs.any():
+            means = [_mean(total_, int(n)) for total_, n in zip(self._by_class[pairs], self._rows[pairs], strict=True)]
+            within = float(np.average(means, weights=self._rows[pairs]))
+        overall = _mean(self._overall, total) if total >= 2 else None
+        return Likeness(attack=attack, within_class=within, overall=overall, rows=total)
+
+
+def _mean(total: NDArray[np.float64], rows: int) -> float:
+    return float((total @ total - rows) / (rows * (rows - 1)))

@@ -1,0 +1,80 @@
+"""Parts on disk: one Parquet file each, named by the part's key, so that a second start finds what is there."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.evaluation.plan import Part
+from pipeline.rows import Pixels
+from pipeline.storage import Folder
+from schemas.errors import RunError
+
+PARTS = "_hardset/evaluation/parts"
+_KEY, _LOST, _SECONDS = b"hardset.part", b"hardset.lost", b"hardset.seconds"
+
+
+def part_table(part: Part, table: pa.Table, *, lost: int = 0, seconds: float = 0.0) -> pa.Table:
+    """The table with what concerns the whole part in its metadata. `lost`: rows that could not be read."""
+    metadata = {_KEY: part.key.encode(), _LOST: str(lost).encode(), _SECONDS: f"{seconds:.3f}".encode()}
+    return table.replace_schema_metadata(metadata)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A part that was made."""
+
+    table: pa.Table
+    lost: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PartStore:
+    """The parts of the evaluations of a folder."""
+
+    folder: Folder
+
+    def keys(self) -> set[str]:
+        """Keys of the parts that are there."""
+        return {path.rpartition("/")[2].removesuffix(".parquet") for path in self.folder.list(f"{PARTS}/")}
+
+    def write(self, part: Part, table: pa.Table) -> None:
+        """Puts a part in place, whole or not at all; written twice, it holds the same."""
+        sink = io.BytesIO()
+        pq.write_table(table, sink, compression="zstd", write_page_checksum=True, write_statistics=False)
+        self.folder.write(_path(part.key), sink.getvalue())
+
+    def read(self, key: str, columns: list[str] | None = None) -> Stored:
+        """A part, or some of its columns. Raises RunError where it is damaged."""
+        try:
+            data = self.folder.read(_path(key))
+            table = pq.read_table(io.BytesIO(data), columns=columns, page_checksum_verification=True)
+            return _stored(table, key)
+        except (FileNotFoundError, pa.ArrowException, OSError, ValueError, KeyError) as error:
+            reason = "is missing" if isinstance(error, FileNotFoundError) else " ".join(str(error).split())[:160]
+            raise RunError(
+                f"{self.folder.name}: {_path(key)} cannot be used ({reason}); remove it and start again, then it is "
+                "made anew"
+            ) from error
+
+    def pixels(self, key: str, shape: tuple[int, ...]) -> Pixels:
+        """The attacked rows of an attack's part at the threat's budget, uint8 of `shape` (N, H, W, C)."""
+        table = self.read(key, ["pixels"] if shape[0] else []).table
+        kept = table.column("pixels").drop_null().to_pylist() if shape[0] else []
+        return np.frombuffer(b"".join(kept), np.uint8).reshape(shape)
+
+
+def _stored(table: pa.Table, key: str) -> Stored:
+    metadata = table.schema.metadata or {}
+    if metadata.get(_KEY) != key.encode():
+        raise ValueError("it holds another part")
+    return Stored(table, int(metadata[_LOST]), float(metadata[_SECONDS]))
+
+
+def _path(key: str) -> str:
+    return f"{PARTS}/{key}.parquet"

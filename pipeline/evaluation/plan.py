@@ -1,0 +1,144 @@
+"""From an evaluation's job to its parts, each under a key that hashes all that determines what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipeline.attacks.regions import check_region
+from pipeline.evaluation.measure import evaluated
+from pipeline.evaluation.training_data import dataset_digest
+from pipeline.models.loading import VICTIM, model_digests
+from pipeline.sources import SourceReader, open_source
+from pipeline.storage import public_name
+from schemas.digests import digest, run_id
+from schemas.errors import JobError
+from schemas.evaluation import EvaluationJob
+from schemas.records import Image, SourceRange
+
+CODE_VERSION = 1
+"""Raised when the code starts to find other figures from the same settings; part of every key."""
+_OUTSIDE: Any = {"name", "weights", "hardened_from", "last_of", "trained_on"}
+"""Settings of a model that do not change its answers; the digest of the weights stands for the file."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The unit of work and of resuming."""
+
+    key: str
+    """64 hex digits."""
+    kind: Literal["conditions", "attack", "transfer", "shards"]
+    model: int
+    """Position of the model that is asked."""
+    range: int = 0
+    """Position of the source range."""
+    attack: int = 0
+    source: int = 0
+    """Of a transfer, the model that the rows were made on."""
+    needs: str = ""
+    """Key of the part whose rows it reads."""
+    dataset: str = ""
+    """Of shards, the dataset folder."""
+
+
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """All parts of an evaluation, and what they were worked out from."""
+
+    evaluation_id: str
+    classes: tuple[str, ...]
+    image: Image
+    models: tuple[str, ...]
+    """SHA-256 of each model's weights."""
+    ranges: tuple[SourceRange, ...]
+    parts: tuple[Part, ...]
+
+
+def make_plan(job: EvaluationJob) -> EvaluationPlan:
+    """The parts of `job`. Reads listings, row counts and digests; writes nothing.
+
+    Raises JobError where source, weights, training datasets or class counts cannot be used.
+    """
+    source = open_source(job.source)
+    image, classes = source.probe(), _classes(job, source)
+    for position, attack in enumerate(job.attacks):
+        try:
+            if attack.region is not None:
+                check_region(attack.region, (image.height, image.width))
+        except ValueError as error:
+            raise JobError(f"attacks.{position}.region: a {error}; make it smaller or move it") from None
+    ranges = tuple(source.plan(job.output.part_rows))
+    if not ranges:
+        raise JobError(f"source: {source.name} has no rows")
+    models = tuple(
+        model_digests(model.model(job.classes), at=f"models.{position}")[VICTIM]
+        for position, model in enumerate(job.models)
+    )
+    fixed = {
+        "version": CODE_VERSION,
+        "seed": job.seed,
+        "source": source.name,
+        "reading": job.source.model_dump(mode="json", exclude={"path", "splits", "limit"}),
+        "image": image.model_dump(),
+        "classes": job.classes,
+        "batch": job.run.batch,
+        "stochastic": job.stochastic,
+    }
+    parts = tuple(_parts(job, ranges, models, fixed))
+    named = [[model.name, model.hardened_from, model.last_of] for model in job.models]
+    identity = digest([job.name, named, job.labels, [part.key for part in parts]])
+    return EvaluationPlan(run_id(identity), classes, image, models, ranges, parts)
+
+
+def public_job(job: EvaluationJob) -> dict[str, Any]:
+    """The resolved job without user names, passwords or query strings in its URLs."""
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: clean(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [clean(item) for item in value]
+        return public_name(value) if isinstance(value, str) else value
+
+    cleaned: dict[str, Any] = clean(job.model_dump(mode="json"))
+    return cleaned
+
+
+def _classes(job: EvaluationJob, source: SourceReader) -> tuple[str, ...]:
+    names = source.class_names()
+    if names is None:
+        return tuple(str(number) for number in range(job.classes))
+    if len(names) != job.classes:
+        raise JobError(f"classes: got {job.classes}, but {source.name} has {len(names)} classes; they must be the same")
+    return names
+
+
+def _parts(
+    job: EvaluationJob, ranges: tuple[SourceRange, ...], models: tuple[str, ...], fixed: dict[str, Any]
+) -> Iterator[Part]:
+    asked = [
+        digest([model.model_dump(mode="json", exclude=_OUTSIDE), sha256])
+        for model, sha256 in zip(job.models, models, strict=True)
+    ]
+    rows = [item.model_dump() for item in ranges]
+    conditions = [job.corruptions, job.severities, job.shifts]
+    search = [job.run.precision, job.run.compile]
+    attacks = [evaluated(attack, job.classes).model_dump(mode="json") for attack in job.attacks]
+    made: dict[tuple[int, int, int], str] = {}
+    for model, answer in enumerate(asked):
+        for number, item in enumerate(rows):
+            key = digest([fixed, "conditions", answer, item, conditions])
+            yield Part(key, "conditions", model, number)
+        for attack, text in enumerate(attacks):
+            for number, item in enumerate(rows):
+                key = made[model, attack, number] = digest([fixed, "attack", answer, item, text, search])
+                yield Part(key, "attack", model, number, attack)
+        for dataset in job.models[model].trained_on:
+            yield Part(digest([fixed, "shards", answer, dataset_digest(dataset)]), "shards", model, dataset=dataset)
+    for (source, attack, number), needed in made.items():
+        for target, answer in enumerate(asked):
+            if target != source:
+                key = digest([fixed, "transfer", answer, needed])
+                yield Part(key, "transfer", target, number, attack, source, needed)

@@ -1,0 +1,128 @@
+"""A whole evaluation: plan, check, work off what is missing, put the figures together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from threading import Event
+from typing import Literal
+
+import torch
+
+from pipeline.evaluation.found import SourceRows, gather, source_rows
+from pipeline.evaluation.parts import PartStore
+from pipeline.evaluation.plan import EvaluationPlan, Part, make_plan
+from pipeline.evaluation.shares import check_installed
+from pipeline.evaluation.summary import make_record, rows_file
+from pipeline.evaluation.training_data import training_parents
+from pipeline.evaluation.warnings import check_leaks
+from pipeline.evaluation.work import work_here, work_on_ray
+from pipeline.evaluation.workbench import Workbench
+from pipeline.models.preflight import check_gradient, check_model
+from pipeline.sinks.seals import read_record, sealed
+from pipeline.storage import Folder
+from schemas.attacks import ATTACK_FACTS
+from schemas.errors import JobError
+from schemas.evaluation import EvaluationJob
+from schemas.evaluation_record import Evaluation
+
+RECORD, ROWS = "evaluation.json", "evaluation.parquet"
+_PROBE_ROWS = 16
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an evaluation is."""
+
+    done: int
+    parts: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a start of an evaluation ended."""
+
+    status: Literal["complete", "stopped", "nothing to do"]
+    made: int
+    """Parts that this start made."""
+    parts: int
+    record: Evaluation | None
+    """None where it was stopped."""
+
+
+def evaluate(
+    job: EvaluationJob,
+    *,
+    address: str | None = None,
+    stop: Event | None = None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_warning: Callable[[str], None] = lambda _: None,
+) -> Outcome:
+    """Works off the parts of `job` that its output lacks, and writes evaluation.json and evaluation.parquet.
+
+    One actor without an address works in this process; else Ray does. Raises JobError for what is wrong with the job,
+    leaks among it, before anything runs; RunError for what storage or workers cannot do.
+    """
+    check_installed()
+    stop = stop or Event()
+    plan, store = make_plan(job), PartStore(Folder(job.output.path))
+    before = read_record(store.folder, RECORD, Evaluation)
+    if before is not None and before.evaluation_id == plan.evaluation_id and store.folder.exists(ROWS):
+        return Outcome("nothing to do", 0, len(plan.parts), before)
+    store.folder.check_writable()
+    device = torch.device("cuda" if job.run.gpus_per_actor > 0 and torch.cuda.is_available() else "cpu")
+    bench = Workbench(job, plan, device, store)
+    rows = source_rows(job, plan)
+    _check_before(bench, rows, on_warning)
+    started, present = _now(), store.keys()
+    missing = [part for part in _distinct(plan) if part.key not in present]
+    made, of = 0, len(plan.parts)
+    on_progress(Progress(of - len(missing), of))
+    here = address is None and job.run.actors == 1
+    for _ in work_here(bench, missing, stop) if here else work_on_ray(job, plan, missing, stop, address):
+        made += 1
+        on_progress(Progress(of - len(missing) + made, of))
+    if made < len(missing):
+        return Outcome("stopped", made, of, None)
+    found = gather(job, plan, rows, store)
+    record = make_record(job, plan, rows, found, store, started=started, finished=_now())
+    store.folder.write(ROWS, rows_file(job, rows, found))
+    store.folder.write(RECORD, sealed(record))
+    return Outcome("complete", made, of, record)
+
+
+def read_evaluation(folder: Folder) -> Evaluation | None:
+    """The record of the evaluation in a folder; None where there is none. Raises RunError where it was changed."""
+    return read_record(folder, RECORD, Evaluation)
+
+
+def _distinct(plan: EvaluationPlan) -> list[Part]:
+    """Two models with the same weights and settings share their parts."""
+    return list({part.key: part for part in plan.parts}.values())
+
+
+def _check_before(bench: Workbench, rows: SourceRows, on_warning: Callable[[str], None]) -> None:
+    """Tries all models on a few rows, and looks for leaks, so that a fault costs seconds and not hours."""
+    job = bench.job
+    if not len(rows):
+        raise JobError(f"source: none of the {rows.lost:,} rows of {bench.source.name} can be read")
+    evaluated = dict(zip(rows.sha256, rows.keys, strict=True))
+    datasets = {dataset for model in job.models for dataset in model.trained_on}
+    check_leaks(evaluated, ((Folder(dataset).name, training_parents(dataset)) for dataset in sorted(datasets)))
+    first = next(number for number, count in enumerate(rows.counts) if count)
+    probe = bench.rows(first)[0].pixels[:_PROBE_ROWS]
+    for position in range(len(job.models)):
+        model = bench.model(position)
+        check_model(model, probe, bench.device, stochastic=job.stochastic)
+        if any(ATTACK_FACTS[attack.name].gradient for attack in job.attacks):
+            for text in check_gradient(model, probe, bench.device):
+                on_warning(text)
+    if rows.lost:
+        on_warning(
+            f"{rows.lost:,} rows of the source cannot be read and are in no figure; `hardset generate` names them"
+        )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,111 @@
+"""The datasets that a model was trained on: their adversarial rows, and the rows they were made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipeline.judge import Classes
+from pipeline.reporting.scan import UnreadableFileError, batches, rows_at
+from pipeline.rows import Pixels
+from pipeline.sinks.ledger import manifests
+from pipeline.sinks.png import decode_png
+from pipeline.storage import Folder
+from schemas.digests import digest
+from schemas.errors import JobError
+from schemas.records import DataFile, Image, Manifest
+from schemas.rows import ADVERSARIAL
+
+TRAINING_SPLIT = "train"
+MOST_SHARD_ROWS = 2000
+"""Adversarial rows that a model is asked about, spread evenly: 2,000 give an interval of 2 points either way."""
+
+
+def dataset_digest(url: str) -> str:
+    """Digest of the rows of a dataset's finished runs. Raises JobError where there is none."""
+    return digest([manifest.content_sha256 for manifest in _manifests(url)])
+
+
+def training_parents(url: str) -> dict[str, str]:
+    """SHA-256 of the clean rows that a dataset's training rows were made from, and a source key of each."""
+    found: dict[str, str] = {}
+    for folder, file in _training_files(url):
+        for batch in _read(folder, file, ["source_sha256", "source_key"]):
+            columns = batch.to_pydict()
+            found.update(zip(columns["source_sha256"], columns["source_key"], strict=True))
+    found.pop(None, None)  # type: ignore[call-overload]  # of generated rows, which have no parent
+    return found
+
+
+def shard_rows(url: str, image: Image) -> tuple[Pixels, Classes]:
+    """Adversarial training rows of a dataset, uint8 (N, H, W, C), and their labels; at most `MOST_SHARD_ROWS`.
+
+    Raises JobError where their shape is not that of the evaluated rows.
+    """
+    shape = (image.height, image.width, image.channels)
+    places = [
+        (folder, file, batch_start + int(at))
+        for folder, file in _training_files(url)
+        for batch_start, kinds in _kinds(folder, file)
+        for at in np.flatnonzero(kinds == ADVERSARIAL)
+    ]
+    chosen = np.unique(np.linspace(0, len(places) - 1, min(MOST_SHARD_ROWS, len(places))).round().astype(int))
+    by_file: dict[tuple[int, str], tuple[Folder, DataFile, list[int]]] = {}
+    for number in chosen.tolist():
+        folder, file, at = places[number]
+        by_file.setdefault((id(folder), file.path), (folder, file, []))[2].append(at)
+    images, labels = [], []
+    for folder, file, positions in by_file.values():
+        for _, row in sorted(_rows_at(folder, file, positions).items()):
+            images.append(decode_png(row["image"]["bytes"]))
+            labels.append(row["label"])
+    if images and images[0].shape != shape:
+        told = " x ".join(map(str, images[0].shape))
+        raise JobError(
+            f"trained_on: the rows of {Folder(url).name} are {told} (height, width, channels), and those of the source "
+            f"are {' x '.join(map(str, shape))}; set source.size and source.channels to what the model was trained on"
+        )
+    return np.stack(images) if images else np.zeros((0, *shape), np.uint8), np.asarray(labels, np.int64)
+
+
+def _manifests(url: str) -> list[Manifest]:
+    folder = Folder(url)
+    found = manifests(folder)
+    if not found:
+        raise JobError(f"trained_on: {folder.name} holds no finished run; name a folder that `hardset generate` wrote")
+    return found
+
+
+def _training_files(url: str) -> Iterator[tuple[Folder, DataFile]]:
+    folder, seen = Folder(url), set[str]()
+    for manifest in _manifests(url):
+        for output in manifest.outputs:
+            if output.data is not None and output.split == TRAINING_SPLIT and output.data.path not in seen:
+                seen.add(output.data.path)
+                yield folder, output.data
+
+
+def _kinds(folder: Folder, file: DataFile) -> Iterator[tuple[int, NDArray[np.object_]]]:
+    start = 0
+    for batch in _read(folder, file, ["kind"]):
+        yield start, np.asarray(batch.column(0).to_pylist(), object)
+        start += batch.num_rows
+
+
+def _read(folder: Folder, file: DataFile, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    try:
+        for batch in batches(folder, file, columns):
+            yield batch.columns
+    except UnreadableFileError as error:
+        raise JobError(f"trained_on: {folder.name}: {error}; `hardset verify` tells more") from None
+
+
+def _rows_at(folder: Folder, file: DataFile, positions: list[int]) -> dict[int, dict[str, Any]]:
+    try:
+        return rows_at(folder, file, positions)
+    except UnreadableFileError as error:
+        raise JobError(f"trained_on: {folder.name}: {error}; `hardset verify` tells more") from None

@@ -1,0 +1,147 @@
+"""Working parts off: in this process, or by a few Ray actors that each hold their models."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from threading import Event
+from typing import Any
+
+import ray
+import torch
+from ray.exceptions import RayActorError, RayTaskError
+
+from pipeline.cluster import connect
+from pipeline.evaluation.parts import PartStore
+from pipeline.evaluation.plan import EvaluationPlan, Part
+from pipeline.evaluation.workbench import Workbench
+from pipeline.storage import Folder
+from schemas.errors import RunError, UserError
+from schemas.evaluation import EvaluationJob
+
+_POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What every actor is built from."""
+
+    job: EvaluationJob
+    plan: EvaluationPlan
+    """Without parts."""
+    import_path: tuple[str, ...]
+    """Where the driver finds modules, such as a model factory beside the job file."""
+
+
+class EvaluationActor:
+    """Makes parts in a process of its own, and puts them down."""
+
+    def __init__(self, setup: Setup) -> None:
+        sys.path.extend(place for place in setup.import_path if place not in sys.path)
+        torch.set_num_threads(setup.job.run.cpus_per_actor)
+        device = torch.device("cuda" if setup.job.run.gpus_per_actor > 0 else "cpu")
+        self._bench = Workbench(setup.job, setup.plan, device, PartStore(Folder(setup.job.output.path)))
+
+    def make(self, part: Part) -> None:
+        """Makes a part and stores it."""
+        self._bench.store.write(part, self._bench.make(part))
+
+
+def work_here(bench: Workbench, parts: Sequence[Part], stop: Event) -> Iterator[Part]:
+    """Makes the parts one after the other, and yields each once it is stored. Ends early once `stop` is set."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(bench.job.run.cpus_per_actor)  # as an actor would
+    try:
+        for part in in_order(parts):
+            if stop.is_set():
+                return
+            bench.store.write(part, bench.make(part))
+            yield part
+    finally:
+        torch.set_num_threads(threads)
+
+
+def work_on_ray(
+    job: EvaluationJob, plan: EvaluationPlan, parts: Sequence[Part], stop: Event, address: str | None
+) -> Iterator[Part]:
+    """The same by `run.actors` actors. A part whose actor died is tried again, `run.max_attempts` times in all.
+
+    Raises JobError where there is no such cluster, RunError where a part is given up, and what an actor raises for the
+    user.
+    """
+    connect(job, address)  # type: ignore[arg-type]  # it looks at the run section alone
+    try:
+        setup = Setup(job, replace(plan, parts=()), tuple(sys.path))
+        present = {part.key for part in plan.parts} - {part.key for part in parts}
+        yield from Pool(setup, ray.put(setup), stop, present).run(in_order(parts))
+    finally:
+        ray.shutdown()
+
+
+def in_order(parts: Sequence[Part]) -> list[Part]:
+    """Parts that others need come before those."""
+    return sorted(parts, key=lambda part: part.kind == "transfer")
+
+
+class Pool:
+    """A few actors, each with one part in hand."""
+
+    def __init__(self, setup: Setup, reference: Any, stop: Event, present: set[str]) -> None:
+        """`present`: keys of parts that are stored already."""
+        self._setup, self._reference, self._stop, self._present = setup, reference, stop, present
+        self._idle: list[Any] = []
+        self._running: dict[Any, tuple[Any, Part]] = {}
+        self._attempts: dict[str, int] = {}
+
+    def run(self, parts: Sequence[Part]) -> Iterator[Part]:
+        """Makes all parts, which lie in an order in which what is needed comes first."""
+        waiting = deque(parts)
+        self._idle = [self._actor() for _ in range(min(self._setup.job.run.actors, len(waiting)))]
+        try:
+            while (waiting and not self._stop.is_set()) or self._running:
+                self._feed(waiting)
+                finished, _ = ray.wait(list(self._running), num_returns=1, timeout=_POLL_SECONDS)
+                for task in finished:
+                    yield from self._collect(task, waiting)
+        finally:
+            for actor in [*self._idle, *(actor for actor, _ in self._running.values())]:
+                ray.kill(actor, no_restart=True)
+
+    def _actor(self) -> Any:
+        run = self._setup.job.run
+        kind = ray.remote(num_cpus=run.cpus_per_actor, num_gpus=run.gpus_per_actor, max_restarts=0)(EvaluationActor)
+        return kind.remote(self._reference)
+
+    def _feed(self, waiting: deque[Part]) -> None:
+        while waiting and self._idle and not self._stop.is_set():
+            if waiting[0].needs and waiting[0].needs not in self._present:
+                return  # its rows are still being made
+            part, actor = waiting.popleft(), self._idle.pop()
+            self._running[actor.make.remote(part)] = (actor, part)
+
+    def _collect(self, task: Any, waiting: deque[Part]) -> Iterator[Part]:
+        actor, part = self._running.pop(task)
+        try:
+            ray.get(task)
+        except RayTaskError as error:
+            self._idle.append(actor)
+            self._charge(part, waiting, error.cause)
+        except RayActorError as error:
+            self._idle.append(self._actor())
+            self._charge(part, waiting, getattr(error, "cause", None) or error)
+        else:
+            self._idle.append(actor)
+            self._present.add(part.key)
+            yield part
+
+    def _charge(self, part: Part, waiting: deque[Part], error: BaseException) -> None:
+        if isinstance(error, UserError):
+            raise error
+        tries = self._attempts[part.key] = self._attempts.get(part.key, 0) + 1
+        if tries >= self._setup.job.run.max_attempts:
+            told = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            name = self._setup.job.models[part.model].name
+            raise RunError(f"{name}: a part ({part.kind}) was given up after {tries} attempts; the last said: {told}")
+        waiting.appendleft(part)

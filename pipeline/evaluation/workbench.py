@@ -1,0 +1,203 @@
+"""What a worker of an evaluation needs, built once, and the parts it makes: tables of verdicts, one line per row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from pipeline.evaluation.conditions import SHIFT, corrupted, shifted
+from pipeline.evaluation.measure import Measurement, Settings, judged, measure
+from pipeline.evaluation.parts import PartStore, part_table
+from pipeline.evaluation.plan import EvaluationPlan, Part
+from pipeline.evaluation.training_data import shard_rows
+from pipeline.judge import Verdict
+from pipeline.models.loading import LoadedModel, load_model
+from pipeline.rows import CleanRows, Pixels
+from pipeline.sources import SourceReader, open_source
+from pipeline.storage import public_name
+from schemas.digests import row_seed
+from schemas.errors import RunError
+from schemas.evaluation import EvaluationJob
+
+CLEAN = "clean"
+"""Condition of the rows as they are."""
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """The tools of one worker. Models are loaded when they are first needed, and kept."""
+
+    job: EvaluationJob
+    plan: EvaluationPlan
+    """Parts may be left out."""
+    device: torch.device
+    store: PartStore
+
+    @cached_property
+    def source(self) -> SourceReader:
+        """Reads clean rows."""
+        return open_source(self.job.source)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """How every measurement runs."""
+        run = self.job.run
+        return Settings(
+            device=self.device,
+            batch=run.batch,
+            precision=run.precision,
+            compile=run.compile,
+            seed=self.job.seed,
+            stochastic=self.job.stochastic,
+        )
+
+    @cached_property
+    def _models(self) -> dict[int, LoadedModel]:
+        return {}
+
+    def model(self, position: int) -> LoadedModel:
+        """A model of the job. Raises RunError where its weights are not those of the plan."""
+        if position not in self._models:
+            spec = self.job.models[position]
+            model = load_model(
+                spec.model(self.job.classes),
+                channels=self.plan.image.channels,
+                device=self.device,
+                at=f"models.{position}",
+            )
+            if model.sha256 != self.plan.models[position]:
+                name = public_name(spec.weights or spec.factory)
+                raise RunError(f"{name}: changed since the evaluation was planned; start it again")
+            self._models[position] = model
+        return self._models[position]
+
+    @cached_property
+    def _last(self) -> dict[int, tuple[CleanRows, int]]:
+        return {}
+
+    def rows(self, position: int) -> tuple[CleanRows, int]:
+        """The rows of a source range, and how many of it could not be read. The last one is kept."""
+        if position not in self._last:
+            self._last.clear()
+            rows, rejects = self.source.read(self.plan.ranges[position], self.plan.image, self.job.classes)
+            self._last[position] = rows, len(rejects)
+        return self._last[position]
+
+    def make(self, part: Part) -> pa.Table:
+        """The part's table; of which columns, the functions of `pipeline.evaluation.parts` tell."""
+        if part.kind == "conditions":
+            return self._conditions(part)
+        if part.kind == "attack":
+            return self._attack(part)
+        return self._transfer(part) if part.kind == "transfer" else self._shards(part)
+
+    def _judged(self, position: int, pixels: Pixels, labels: NDArray[np.int64]) -> Verdict:
+        return judged(self.model(position).module, pixels, labels, self.settings)
+
+    def _conditions(self, part: Part) -> pa.Table:
+        """Columns condition, level, row, pred and margin; rows as they are come first."""
+        rows, lost = self.rows(part.range)
+        seeds = self._seeds(rows)
+        tables = [_verdicts(CLEAN, 0, self._judged(part.model, rows.pixels, rows.labels))]
+        for name in self.job.corruptions:
+            for severity in self.job.severities:
+                pixels = corrupted(rows.pixels, seeds, name, severity)
+                tables.append(_verdicts(name, severity, self._judged(part.model, pixels, rows.labels)))
+        for most in self.job.shifts:
+            tables.append(_verdicts(SHIFT, most, self._worst_shift(part.model, rows, most)))
+        return part_table(part, pa.concat_tables(tables), lost=lost)
+
+    def _seeds(self, rows: CleanRows) -> NDArray[np.int64]:
+        seeds = [
+            row_seed(run_seed=self.job.seed, recipe="evaluate/corruption", source_key=key, variant=0)
+            for key in rows.keys
+        ]
+        return np.asarray(seeds, np.int64)
+
+    def _worst_shift(self, position: int, rows: CleanRows, most: int) -> Verdict:
+        """The verdict with the smallest margin over the row as it is and all its shifts."""
+        worst = self._judged(position, rows.pixels, rows.labels)
+        for pixels in shifted(rows.pixels, most):
+            found = self._judged(position, pixels, rows.labels)
+            less = ~(found.margin >= worst.margin)
+            worst = _chosen(less, found, worst)
+        return worst
+
+    def _attack(self, part: Part) -> pa.Table:
+        """Columns level (of the budgets), row, verdicts and costs, and `pixels` at the threat's budget."""
+        rows, lost = self.rows(part.range)
+        attack, model = self.job.attacks[part.attack], self.model(part.model)
+        if not len(rows):
+            return part_table(part, pa.table({}), lost=lost)
+        found = measure(
+            model.module,
+            rows.pixels,
+            rows.labels,
+            rows.keys,
+            attack,
+            self.settings,
+            classes=self.job.classes,
+            parts=model.parts,
+        )
+        threat = float(self.job.threat_of(attack).eps)
+        kept = int(np.flatnonzero(found.eps == threat)[0])
+        tables = [_attacked(found, level, with_pixels=level == kept) for level in range(len(found.eps))]
+        return part_table(part, pa.concat_tables(tables), lost=lost, seconds=found.seconds)
+
+    def _transfer(self, part: Part) -> pa.Table:
+        """Columns row, pred and margin: what the model makes of the rows that were made on another."""
+        rows, lost = self.rows(part.range)
+        pixels = self.store.pixels(part.needs, rows.pixels.shape)
+        return part_table(part, _verdicts("", 0, self._judged(part.model, pixels, rows.labels)), lost=lost)
+
+    def _shards(self, part: Part) -> pa.Table:
+        """Columns row, pred, margin and label, of the training rows of a dataset."""
+        pixels, labels = shard_rows(part.dataset, self.plan.image)
+        if not len(labels):
+            return part_table(part, pa.table({}))
+        table = _verdicts("", 0, self._judged(part.model, pixels, labels))
+        return part_table(part, table.append_column("label", pa.array(labels)))
+
+
+def _chosen(where: NDArray[np.bool_], new: Verdict, old: Verdict) -> Verdict:
+    return Verdict(
+        pred=np.where(where, new.pred, old.pred),
+        margin=np.where(where, new.margin, old.margin),
+        confidence=np.where(where, new.confidence, old.confidence),
+    )
+
+
+def _verdicts(condition: str, level: int, verdict: Verdict) -> pa.Table:
+    count = len(verdict.pred)
+    return pa.table(
+        {
+            "condition": pa.array([condition] * count, pa.string()),
+            "level": pa.array(np.full(count, level, np.int32)),
+            "row": pa.array(np.arange(count, dtype=np.int32)),
+            "pred": pa.array(verdict.pred),
+            "margin": pa.array(verdict.margin),
+        }
+    )
+
+
+def _attacked(found: Measurement, level: int, *, with_pixels: bool) -> pa.Table:
+    count = len(found)
+    pixels = [row.tobytes() for row in found.pixels[level]] if with_pixels else [None] * count
+    columns: dict[str, pa.Array] = {
+        "level": pa.array(np.full(count, level, np.int32)),
+        "row": pa.array(np.arange(count, dtype=np.int32)),
+        "pred": pa.array(found.attacked.pred[level]),
+        "margin": pa.array(found.attacked.margin[level]),
+        "confidence": pa.array(found.attacked.confidence[level]),
+        "float_pred": pa.array(found.float_pred[level]),
+        "gradients": pa.array(found.gradients[level]),
+        "queries": pa.array(found.queries[level]),
+        "flags": pa.array(found.flags[level], pa.string()),
+        "pixels": pa.array(pixels, pa.binary()),
+    }
+    return pa.table(dict(columns))
