@@ -10,7 +10,8 @@ import typer
 
 from jobs.console import AsJson, Exit, JobFile, Overrides, console, count, give, say
 from jobs.generate import Address
-from jobs.stopping import stop_on_signal
+from jobs.stopping import GRACE_SECONDS, GraceSeconds, stop_on_signal
+from jobs.voice import LogFormat, Logs, speaking
 from pipeline.evaluation.gates import failures, parse_gates, regressions
 from pipeline.evaluation.run import RECORD, Outcome, Progress, read_evaluation
 from pipeline.evaluation.run import evaluate as run_evaluation
@@ -50,6 +51,8 @@ def evaluate(
     fail_under: FailUnder = None,
     against: Against = None,
     tolerance: Tolerance = 0.01,
+    grace_seconds: GraceSeconds = GRACE_SECONDS,
+    log_format: Logs = LogFormat.TEXT,
     as_json: AsJson = False,
 ) -> None:
     """Measure the models of JOB: clean and robust accuracy by fresh attacks, transfer, corruptions, shifts.
@@ -61,7 +64,7 @@ def evaluate(
     declared = load_evaluation(job, overrides or [])
     gates = parse_gates(fail_under or [], gate_names(declared))
     baseline = None if against is None else read_baseline(against)
-    outcome = make(declared, address)
+    outcome = make(declared, address, grace_seconds, log_format)
     if outcome.record is None:
         give({"status": "stopped", "exit_code": int(Exit.STOPPED)}, as_json=as_json)
         raise typer.Exit(Exit.STOPPED)
@@ -76,33 +79,39 @@ def evaluate(
     raise typer.Exit(code)
 
 
-def make(job: EvaluationJob, address: str | None = None) -> Outcome:
+def make(
+    job: EvaluationJob,
+    address: str | None = None,
+    grace_seconds: float = GRACE_SECONDS,
+    log_format: LogFormat = LogFormat.TEXT,
+) -> Outcome:
     """Runs the evaluation with progress on the terminal, and tells the figures and warnings."""
-    with stop_on_signal() as stop, console.status("evaluate: planning") as shown:
+    with speaking(log_format) as voice:
+        with stop_on_signal(voice, grace_seconds) as stop, console.status("evaluate: planning") as shown:
 
-        def show(progress: Progress) -> None:
-            shown.update(f"evaluate: {progress.done:,} of {count(progress.parts, 'part')}")
+            def show(progress: Progress) -> None:
+                shown.update(f"evaluate: {progress.done:,} of {count(progress.parts, 'part')}")
 
-        def warn(text: str) -> None:
-            say(f"Warning: {text}")
-
-        outcome = run_evaluation(job, address=address, stop=stop, on_progress=show, on_warning=warn)
-    if outcome.record is None:
-        say(f"Stopped: {outcome.made:,} of {count(outcome.parts, 'part')} made; start the same command again to go on")
-        return outcome
-    for model in outcome.record.models:
-        say(summary_line(outcome.record, model))
-    for finding in outcome.record.warnings:
-        say(f"Warning: {finding.model}: {finding.text}")
-    say(f"{sentence(outcome)}; `hardset report {public_name(job.output.path)}` shows it")
+            outcome = run_evaluation(job, address=address, stop=stop, on_progress=show, on_warning=voice.warn)
+        if outcome.record is not None:
+            for model in outcome.record.models:
+                figures = gate_figures(model)
+                voice.say(summary_line(outcome.record, model), event="figures", model=model.name, **figures)
+            for finding in outcome.record.warnings:
+                voice.warn(f"{finding.model}: {finding.text}", kind=finding.kind, model=finding.model)
+        voice.say(sentence(outcome, public_name(job.output.path)), event="ended", status=outcome.status)
     return outcome
 
 
-def sentence(outcome: Outcome) -> str:
+def sentence(outcome: Outcome, path: str) -> str:
     """How the evaluation ended, in one line."""
+    if outcome.record is None:
+        return (
+            f"Stopped: {outcome.made:,} of {count(outcome.parts, 'part')} made; start the same command again to go on"
+        )
     if outcome.status == "nothing to do":
-        return f"Nothing to do: all {count(outcome.parts, 'part')} are there"
-    return f"Done: {count(outcome.made, 'part')} made of {outcome.parts:,}"
+        return f"Nothing to do: all {count(outcome.parts, 'part')} are in {path}"
+    return f"Done: {count(outcome.made, 'part')} made of {outcome.parts:,}; `hardset report {path}` shows them"
 
 
 def gate_names(job: EvaluationJob) -> tuple[str, ...]:

@@ -124,6 +124,13 @@ class EvaluationRun(Run):
     actors: Annotated[int, Field(ge=1)] = 1
     """Ray actors. 1 without --address works in the command's own process, without Ray."""
 
+    @model_validator(mode="after")
+    def _taken(self) -> EvaluationRun:
+        for key in ("shards_per_actor", "start_minutes", "shard_minutes"):
+            if key in self.model_fields_set:
+                raise ValueError(f"{key}: an evaluation has parts and no shards; remove it")
+        return self
+
 
 class EvaluationJob(Spec):
     """One job file of `hardset evaluate`."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from threading import Event
 from typing import Literal
 
 import torch
@@ -21,6 +20,7 @@ from pipeline.evaluation.work import work_here, work_on_ray
 from pipeline.evaluation.workbench import Workbench
 from pipeline.models.preflight import check_gradient, check_model
 from pipeline.sinks.seals import read_record, sealed
+from pipeline.stopping import Stop
 from pipeline.storage import Folder
 from schemas.attacks import ATTACK_FACTS
 from schemas.errors import JobError
@@ -55,7 +55,7 @@ def evaluate(
     job: EvaluationJob,
     *,
     address: str | None = None,
-    stop: Event | None = None,
+    stop: Stop | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
     on_warning: Callable[[str], None] = lambda _: None,
 ) -> Outcome:
@@ -65,7 +65,7 @@ def evaluate(
     leaks among it, before anything runs; RunError for what storage or workers cannot do.
     """
     check_installed()
-    stop = stop or Event()
+    stop = stop or Stop()
     plan, store = make_plan(job), PartStore(Folder(job.output.path))
     before = read_record(store.folder, RECORD, Evaluation)
     if before is not None and before.evaluation_id == plan.evaluation_id and store.folder.exists(ROWS):

@@ -6,7 +6,6 @@ import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from threading import Event
 from typing import Any
 
 import ray
@@ -17,6 +16,7 @@ from pipeline.cluster import connect
 from pipeline.evaluation.parts import PartStore
 from pipeline.evaluation.plan import EvaluationPlan, Part
 from pipeline.evaluation.workbench import Workbench
+from pipeline.stopping import Stop
 from pipeline.storage import Folder
 from schemas.errors import RunError, UserError
 from schemas.evaluation import EvaluationJob
@@ -49,7 +49,7 @@ class EvaluationActor:
         self._bench.store.write(part, self._bench.make(part))
 
 
-def work_here(bench: Workbench, parts: Sequence[Part], stop: Event) -> Iterator[Part]:
+def work_here(bench: Workbench, parts: Sequence[Part], stop: Stop) -> Iterator[Part]:
     """Makes the parts one after the other, and yields each once it is stored. Ends early once `stop` is set."""
     threads = torch.get_num_threads()
     torch.set_num_threads(bench.job.run.cpus_per_actor)  # as an actor would
@@ -64,14 +64,14 @@ def work_here(bench: Workbench, parts: Sequence[Part], stop: Event) -> Iterator[
 
 
 def work_on_ray(
-    job: EvaluationJob, plan: EvaluationPlan, parts: Sequence[Part], stop: Event, address: str | None
+    job: EvaluationJob, plan: EvaluationPlan, parts: Sequence[Part], stop: Stop, address: str | None
 ) -> Iterator[Part]:
     """The same by `run.actors` actors. A part whose actor died is tried again, `run.max_attempts` times in all.
 
     Raises JobError where there is no such cluster, RunError where a part is given up, and what an actor raises for the
     user.
     """
-    connect(job, address)  # type: ignore[arg-type]  # it looks at the run section alone
+    connect(job.run, address)
     try:
         setup = Setup(job, replace(plan, parts=()), tuple(sys.path))
         present = {part.key for part in plan.parts} - {part.key for part in parts}
@@ -88,7 +88,7 @@ def in_order(parts: Sequence[Part]) -> list[Part]:
 class Pool:
     """A few actors, each with one part in hand."""
 
-    def __init__(self, setup: Setup, reference: Any, stop: Event, present: set[str]) -> None:
+    def __init__(self, setup: Setup, reference: Any, stop: Stop, present: set[str]) -> None:
         """`present`: keys of parts that are stored already."""
         self._setup, self._reference, self._stop, self._present = setup, reference, stop, present
         self._idle: list[Any] = []
@@ -98,9 +98,11 @@ class Pool:
     def run(self, parts: Sequence[Part]) -> Iterator[Part]:
         """Makes all parts, which lie in an order in which what is needed comes first."""
         waiting = deque(parts)
-        self._idle = [self._actor() for _ in range(min(self._setup.job.run.actors, len(waiting)))]
+        self._idle = [self._actor() for _ in range(min(self._setup.job.run.most_actors, len(waiting)))]
         try:
             while (waiting and not self._stop.is_set()) or self._running:
+                if self._stop.expired():
+                    return
                 self._feed(waiting)
                 finished, _ = ray.wait(list(self._running), num_returns=1, timeout=_POLL_SECONDS)
                 for task in finished:
