@@ -13,6 +13,7 @@ from jobs.stopping import GRACE_SECONDS, GraceSeconds, stop_on_signal
 from jobs.voice import LogFormat, Logs, speaking
 from pipeline.run import Outcome
 from pipeline.run import generate as run_job
+from pipeline.throughput import bound_sentence, throughput_record
 from pipeline.transfer import transfer_rates
 from schemas.job import Job
 from schemas.loading import load_job
@@ -62,6 +63,8 @@ def make(
         with stop_on_signal(voice, grace_seconds) as stop, showing(voice, log_format) as show:
             outcome = run_job(job, address=address, stop=stop, on_progress=show, on_warning=warn)
         voice.say(sentence(outcome, job.output.path), event="ended", status=outcome.status, run_id=outcome.plan.run_id)
+        if outcome.throughput is not None:
+            voice.say(bound_sentence(outcome.throughput), event="throughput", bound=outcome.throughput.bound)
         for warning in outcome.manifest.warnings if outcome.manifest else ():
             warn(warning)
     return outcome
@@ -102,6 +105,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "made": outcome.made.model_dump(),
         "totals": totals.model_dump(),
         "transfer": {n: {"fooled": f, "of": of} for n, (f, of) in transfer_rates(totals.signals).items()},
+        "throughput": throughput_record(outcome.throughput),
         "exit_code": int(exit_code(outcome)),
     }
 

@@ -15,6 +15,7 @@ from jobs.console import AsJson, Insecure, Overrides, console, count, give, say
 from jobs.dates import LogicalDate, TimeZone, dated
 from pipeline.run.status import ABANDONED, AT_WORK, RunState, run_states
 from pipeline.storage import Folder
+from pipeline.throughput import bound_sentence
 from schemas.errors import JobError
 
 WATCH_S = 5.0
@@ -106,6 +107,8 @@ def _explain(runs: Sequence[RunState], now: datetime) -> None:
     for run in runs:
         if run.state in (AT_WORK, ABANDONED) or run.failed_shards:
             say(_sentence(run, now))
+        if run.throughput is not None:
+            say(f"Run {run.run_id[:8]}: {bound_sentence(run.throughput)}")
         for warning in run.warnings:
             say(f"Warning: run {run.run_id[:8]}: {warning}")
 

@@ -143,6 +143,43 @@ class StageSeconds(Spec):
     """For stages that held another shard."""
 
 
+class Busy(Spec):
+    """Share of a stretch of time, 0 to 1, that each stage held a shard."""
+
+    read: float
+    device: float
+    encode: float
+    write: float
+
+
+class ActorThroughput(Spec):
+    """What one actor did between its first shard and its last."""
+
+    actor: str
+    """Host and process id."""
+    shards: int
+    rows: int
+    """Rows stored."""
+    seconds: float
+    busy: Busy
+
+
+class Throughput(Spec):
+    """How fast shards were made, and what their actors spent the time with."""
+
+    rows: int
+    """Rows stored."""
+    seconds: float
+    """From the start of the first shard to the end of the last, over all actors."""
+    rows_per_s: float
+    busy: Busy
+    """Mean over the actors, each weighed by its seconds."""
+    bound: Literal["source", "device", "sink", "nothing"]
+    """What the actors spent most of the time with: reading, the device, or encoding and writing, whichever of the two
+    took longer. nothing: no stage was busy half of the time, as where there are hardly more shards than actors."""
+    actors: tuple[ActorThroughput, ...]
+
+
 class Receipt(Spec):
     """Says that a shard is committed. Created once, conditionally: one winner."""
 
@@ -243,5 +280,8 @@ class Manifest(Spec):
     """Versions of Python and of the libraries that touch the rows."""
     warnings: tuple[str, ...] = ()
     """What casts doubt on the attacks of the run, such as masked gradients, one sentence each with the remedy."""
+    throughput: Throughput | None = None
+    """Of the start that finished the run; None where it had no shard to make, or the version of hardset measured
+    nothing."""
     statement_sha256: str | None = None
     """Digest of statement.intoto.json; None where no rows came out, or the version of hardset wrote none."""

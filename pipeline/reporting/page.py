@@ -25,6 +25,7 @@ from pipeline.reporting.sections import (
     warnings,
 )
 from pipeline.reporting.statistics import gather
+from pipeline.reporting.throughput import throughput
 from pipeline.reporting.transfer import transfer
 from pipeline.storage import Folder
 from schemas.records import Manifest
@@ -39,6 +40,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("margins", "Margins", margins),
     Section("norms", "Size of the changes", norms),
     Section("losses", "Rows that are missing", losses),
+    Section("throughput", "Throughput", throughput),
     Section("provenance", "Provenance", provenance),
 )
 

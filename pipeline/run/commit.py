@@ -15,7 +15,7 @@ from pipeline.sinks.statement import write_statement
 from schemas.digests import digest, recipe_id
 from schemas.job import Job
 from schemas.job_warnings import job_warnings
-from schemas.records import Counts, Failure, Manifest, Output, Plan
+from schemas.records import Counts, Failure, Manifest, Output, Plan, Throughput
 from schemas.rows import schema_sha256
 
 
@@ -29,7 +29,14 @@ def commit_run(ledger: Ledger, plan: Plan, manifest: Manifest, lineage: Lineage)
     return manifest
 
 
-def make_manifest(job: Job, plan: Plan, done: dict[str, Output], failures: Sequence[Failure], started: str) -> Manifest:
+def make_manifest(
+    job: Job,
+    plan: Plan,
+    done: dict[str, Output],
+    failures: Sequence[Failure],
+    started: str,
+    throughput: Throughput | None = None,
+) -> Manifest:
     """The record of the run from its committed shards."""
     outputs = tuple(
         done[shard.key].model_copy(update={"index": shard.index, "recipe": shard.recipe})
@@ -56,4 +63,5 @@ def make_manifest(job: Job, plan: Plan, done: dict[str, Output], failures: Seque
         finished=now(),
         environment=versions(),
         warnings=(*job_warnings(job), *run_warnings(plan.job["recipes"], outputs)),
+        throughput=throughput,
     )

@@ -20,10 +20,11 @@ from pipeline.sinks.lease import Lease, hold_lease
 from pipeline.sinks.ledger import Ledger
 from pipeline.sinks.lineage import Lineage
 from pipeline.stopping import Stop
+from pipeline.throughput import Meter
 from schemas.errors import RunError
 from schemas.job import Job
 from schemas.job_warnings import job_warnings
-from schemas.records import Counts, Failure, Manifest, Plan, Receipt
+from schemas.records import Counts, Failure, Manifest, Plan, Receipt, Throughput
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Outcome:
     shards_made: int
     manifest: Manifest | None
     """None where the run was stopped."""
+    throughput: Throughput | None = None
+    """Of what this start has made; None where it made nothing."""
 
 
 def generate(
@@ -91,7 +94,7 @@ def _work_off(
     plan, done, failures = state.plan, dict(state.done), list[Failure]()
     ledger = Ledger(state.folder, plan.run_id)
     ledger.write_plan(plan)
-    started, made, shards_made = now(), Counts(), 0
+    started, made, shards_made, meter = now(), Counts(), 0, Meter()
     missing = [shard for shard in plan.shards if shard.key not in done]
     if missing:
         connect(job.run, address)
@@ -106,6 +109,7 @@ def _work_off(
                 if isinstance(result, Receipt):
                     done[result.key] = result.output(plan.shards[result.index])
                     made, shards_made = made + result.counts, shards_made + 1
+                    meter.add(result)
                 else:
                     failures.append(result)
                 on_progress(
@@ -114,7 +118,7 @@ def _work_off(
         finally:
             ray.shutdown()
     if len(done) < len(plan.shards) - len(failures):
-        return Outcome("stopped", plan, made, shards_made, None)
-    manifest = make_manifest(job, plan, done, failures, started)
+        return Outcome("stopped", plan, made, shards_made, None, meter.throughput())
+    manifest = make_manifest(job, plan, done, failures, started, meter.throughput())
     manifest = commit_run(ledger, plan, manifest, lineage)
-    return Outcome(manifest.status, plan, made, shards_made, manifest)
+    return Outcome(manifest.status, plan, made, shards_made, manifest, manifest.throughput)

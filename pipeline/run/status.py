@@ -11,7 +11,8 @@ from pipeline.signals import run_warnings
 from pipeline.sinks.lease import Holder, current_holder
 from pipeline.sinks.ledger import Ledger, manifests, run_ids
 from pipeline.storage import Folder
-from schemas.records import Counts, Manifest, Output, Plan, Receipt
+from pipeline.throughput import Meter, throughput_record
+from schemas.records import Counts, Manifest, Output, Plan, Receipt, Throughput
 
 WINDOW_S = 600.0
 """Rates are taken over this last stretch: long enough for slow shards, short enough to follow a cluster that grows."""
@@ -43,6 +44,8 @@ class RunState:
     """Rows stored per second lately; None while nobody works or nothing was committed yet."""
     seconds_left: float | None
     """Until the last shard, at the present rate."""
+    throughput: Throughput | None = None
+    """How busy the actors' stages were: of the run so far, or as the manifest tells it."""
 
     def record(self, now: datetime) -> dict[str, Any]:
         """The same for machines."""
@@ -63,6 +66,7 @@ class RunState:
             "rows_per_s": round(self.rows_per_s, 3) if self.rows_per_s is not None else None,
             "seconds_left": round(self.seconds_left) if self.seconds_left is not None else None,
             "warnings": list(self.warnings),
+            "throughput": throughput_record(self.throughput),
         }
 
 
@@ -98,6 +102,7 @@ def _ended(run_id: str, plan: Plan | None, manifest: Manifest) -> RunState:
         holder=None,
         rows_per_s=None,
         seconds_left=None,
+        throughput=manifest.throughput,
     )
 
 
@@ -126,6 +131,7 @@ def _unfinished(
         holder=holder,
         rows_per_s=rows_per_s,
         seconds_left=left / rows_in_per_s if left is not None and rows_in_per_s else None,
+        throughput=Meter(receipts.values()).throughput(),
     )
 
 

@@ -1,0 +1,47 @@
+"""The throughput section of a report: how fast the run was, and what its actors spent the time with."""
+
+from __future__ import annotations
+
+from pipeline.reporting.charts import bar
+from pipeline.reporting.markup import Child, Markup, element, join
+from pipeline.reporting.sections import Content
+from pipeline.reporting.tables import Column, aside, table
+from pipeline.reporting.wording import number, percent
+from pipeline.throughput import bound_sentence
+from schemas.records import Busy
+
+_STAGES = {"read": "Source: read", "device": "Device", "encode": "Sink: encode", "write": "Sink: write"}
+_MOST_ACTORS = 20
+
+
+def throughput(content: Content) -> Markup | None:
+    """What bound the run, and how busy each stage was; None where the run measured nothing."""
+    found = content.statistics.manifest.throughput
+    if found is None:
+        return None
+    everyone = f"All {number(len(found.actors))}" if len(found.actors) > 1 else "The only one"
+    rows: list[list[Child]] = [[everyone, number(found.rows), f"{found.rows_per_s:,.1f}", *_shares(found.busy)]]
+    few = found.actors if 1 < len(found.actors) <= _MOST_ACTORS else ()
+    rows += [
+        [actor.actor, number(actor.rows), f"{actor.rows / max(actor.seconds, 1e-3):,.1f}", *_shares(actor.busy)]
+        for actor in few
+    ]
+    columns = (
+        Column("Actor"),
+        Column("Rows", figures=True),
+        Column("Rows/s", figures=True),
+        *(Column(name, figures=True) for name in _STAGES.values()),
+    )
+    note = (
+        "The share of the time between an actor's first and last shard that each of its stages held one. Stages of "
+        "several shards overlap, so that the shares may add up to more than 100 %; what bound the run is near 100 %."
+    )
+    return join(
+        element("p", bound_sentence(found)),
+        table("How busy the actors' stages were", columns, rows),
+        element("p", note, class_="soft"),
+    )
+
+
+def _shares(busy: Busy) -> list[Child]:
+    return [aside(percent(share), bar(share)) for share in busy.model_dump().values()]
