@@ -110,17 +110,23 @@ def trial(
     report: Report,
     tmp_path: Path,
 ) -> TrialOf:
-    """Makes the trial of a test: over `rows` source rows, on `nodes` or Ray of its own, on a disk or in a `store`."""
+    """Makes the trial of a test: over `rows` source rows, on `nodes` or Ray of its own, in the folder `out` or in a
+    `store`."""
 
     def make(
-        *, rows: int = 900, actors: int = 4, nodes: Nodes | None = None, store: FaultyStore | None = None
+        *,
+        rows: int = 900,
+        actors: int = 4,
+        nodes: Nodes | None = None,
+        store: FaultyStore | None = None,
+        out: Path = tmp_path / "out",
     ) -> Trial:
         name = request.node.name.removeprefix("test_")
-        out = str(tmp_path / "out") if store is None else f"s3://chaos/{name}"
-        look = Folder(out)
+        place = str(out) if store is None else f"s3://chaos/{name}"
+        look = Folder(place)
         if store is not None:
-            look = Folder(out, client_kwargs={"endpoint_url": "http://{}:{}".format(*store.upstream)})
-        job = fodder(weights, home, out, rows)
+            look = Folder(place, client_kwargs={"endpoint_url": "http://{}:{}".format(*store.upstream)})
+        job = fodder(weights, home, place, rows)
         job["run"]["actors"] = actors
         return Trial(name, job, undisturbed(rows), home, tmp_path, nodes, report, look)
 

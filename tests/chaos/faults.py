@@ -21,6 +21,11 @@ _RIDDEN_OUT = "the request is repeated; the run ends with 0"
 _RESUMED = "whatever it had committed stays; the next start makes the rest and ends with 0"
 
 FAULTS = (
+    Fault(
+        "worker frozen",
+        "SIGSTOP to a ShardActor process, SIGCONT if it is still there once its shard was made elsewhere",
+        "the shard is abandoned after its deadline and made again; what the zombie still commits changes nothing",
+    ),
     Fault("worker killed", "SIGKILL to a ShardActor process", _AGAIN),
     Fault("out of memory", "SIGKILL from inside the recipe, as the kernel's OOM killer does", _AGAIN),
     Fault("os._exit", "`os._exit(7)` inside the recipe", _AGAIN),
@@ -54,6 +59,11 @@ FAULTS = (
     Fault("slow store", "an answer of S3 that takes half a second longer", "the run ends with 0"),
     Fault("store gone", "S3 refuses connections until the driver gives up", f"it ends with 1; {_RESUMED}"),
     Fault("corrupt image", "one source image in 5,000 is truncated", "its row is in quarantine; the run ends with 3"),
+    Fault(
+        "lethal image",
+        "SIGKILL inside the recipe whenever a worker meets one source image in 5,000",
+        "that row, found by halves, is in quarantine and every neighbour delivered; the run ends with 3",
+    ),
 )
 
 NAMES = frozenset(fault.name for fault in FAULTS)

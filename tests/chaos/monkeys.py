@@ -15,7 +15,7 @@ from typing import Any
 from tests.chaos.drivers import Driver
 from tests.chaos.moody import WAYS, leave_token, struck
 from tests.chaos.nodes import Nodes, raylet_of
-from tests.chaos.processes import PATIENCE, eventually, send, shard_actors
+from tests.chaos.processes import eventually, send, shard_actors
 
 
 @dataclass
@@ -29,6 +29,8 @@ class Scene:
     """Where tokens for the network lie."""
     committed: Callable[[], int]
     """How many shards have a receipt."""
+    tried_again: Callable[[], int]
+    """How many of them took more than one attempt."""
     random: Random
     note: Callable[[str], None]
     """Takes the name of a fault that struck."""
@@ -65,6 +67,18 @@ def torment(scene: Scene, monkeys: Sequence[str], *, times: int, apart: int = 3)
 def _kill_worker(scene: Scene) -> bool:
     workers = scene.workers()
     return bool(workers) and send(scene.random.choice(workers), signal.SIGKILL)
+
+
+def _freeze_worker(scene: Scene) -> bool:
+    """It wakes once another has been started in its place, if the dispatcher has not killed it by then."""
+    workers = scene.workers()
+    if not workers:
+        return False
+    zombie, seen = scene.random.choice(workers), set(workers)
+    send(zombie, signal.SIGSTOP)
+    eventually(lambda: set(scene.workers()) - seen or not scene.driver.running(), "a worker in place of the frozen one")
+    send(zombie, signal.SIGCONT)
+    return True
 
 
 def _strike_inside(scene: Scene, *, fault: str) -> bool:
@@ -108,24 +122,25 @@ def _some_busy_node(scene: Scene) -> Any:
 
 
 def _cut_write(scene: Scene) -> bool:
-    """A worker's files end at byte k until a shard has failed of it: up to 4 kB, less than any data file."""
+    """Files of a worker end at byte k, in less than the shortest data file has, until a shard had to be tried again."""
     workers = scene.workers()
     if not workers:
         return False
-    worker, seen = scene.random.choice(workers), scene.committed()
+    worker, seen, again = scene.random.choice(workers), scene.committed(), scene.tried_again()
     try:
         resource.prlimit(worker, resource.RLIMIT_FSIZE, (scene.random.randrange(4096), resource.RLIM_INFINITY))
-        end = time.monotonic() + PATIENCE
-        while scene.committed() < seen + 2 and scene.driver.running() and time.monotonic() < end:
-            time.sleep(0.02)
+        eventually(lambda: scene.committed() >= seen + 2 or not scene.driver.running(), "commits of the others")
         resource.prlimit(worker, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     except ProcessLookupError:
         return False
-    return True
+    end = seen + 20
+    eventually(lambda: scene.tried_again() > again or scene.committed() >= end, "the shard whose write was cut")
+    return scene.tried_again() > again
 
 
 MONKEYS: dict[str, Monkey] = {
     "worker killed": _kill_worker,
+    "worker frozen": _freeze_worker,
     "node killed": _kill_node,
     "node frozen": _freeze_node,
     "write cut at byte k": _cut_write,

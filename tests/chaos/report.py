@@ -32,11 +32,11 @@ class Trouble:
     """Whether all of them had the bytes of the undisturbed run."""
     seconds: float = 0.0
 
-    def note(self, fault: str) -> None:
+    def note(self, fault: str, times: int = 1) -> None:
         """Counts a fault that struck."""
         assert fault in NAMES, fault
         with _LOCK:
-            self.faults[fault] = self.faults.get(fault, 0) + 1
+            self.faults[fault] = self.faults.get(fault, 0) + times
 
 
 _LOCK = Lock()

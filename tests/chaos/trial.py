@@ -69,7 +69,15 @@ class Trial:
         (self.home / PACE).write_text(str(pace))
         driver, began = self.start(), time.monotonic()
         try:
-            yield Scene(driver, self.nodes, self.home, self.committed, self.random, self.trouble.note)
+            yield Scene(
+                driver=driver,
+                nodes=self.nodes,
+                home=self.home,
+                committed=self.committed,
+                tried_again=self.tried_again,
+                random=self.random,
+                note=self.trouble.note,
+            )
         finally:
             (self.home / PACE).unlink(missing_ok=True)
             if driver.running():
@@ -93,7 +101,14 @@ class Trial:
 
     def committed(self) -> int:
         """How many shards have a receipt."""
-        return len([path for path in self.look.list("_hardset/runs/") if "/receipts/" in path])
+        return len(self._receipts())
+
+    def tried_again(self) -> int:
+        """How many of them took more than one attempt."""
+        return sum(json.loads(content)["attempt"] > 1 for content in self.look.read_many(self._receipts()))
+
+    def _receipts(self) -> list[str]:
+        return [path for path in self.look.list("_hardset/runs/") if "/receipts/" in path]
 
     def manifest(self) -> dict[str, Any] | None:
         """The run's manifest, if it is there."""
@@ -104,9 +119,12 @@ class Trial:
         """SHA-256 of every data and quarantine file."""
         return digests(self.look)
 
-    def is_as_undisturbed(self) -> bool:
-        """The promise: the files of an undisturbed run to the byte, a manifest, and an audit that finds nothing."""
-        found = self.digests()
+    def is_as_undisturbed(self, *, but: Callable[[str], bool] = lambda _: False) -> bool:
+        """The promise: the files of an undisturbed run to the byte, a manifest, and an audit that finds nothing.
+
+        `but`: files that the test looks at for itself.
+        """
+        found = {path: digest for path, digest in self.digests().items() if not but(path)}
         assert found == self.undisturbed
         manifest = self.manifest()
         assert manifest is not None
