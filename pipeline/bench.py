@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -21,13 +24,16 @@ from schemas.errors import RunError
 from schemas.job import Job, Network
 from schemas.records import Plan, Shard, SourceRange
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Bench:
     """The tools of one worker. Each is made when it is first needed, and kept.
 
     Threads may share it if they walk through its stages: the source belongs to the stage `read`; models, judges and
-    recipes to `device`, where they are made, and which every shard has gone through before a later stage looks at them.
+    recipes to `device`, which every shard has gone through before a later stage looks at them.
     """
 
     job: Job
@@ -39,6 +45,20 @@ class Bench:
     stages: Stages = field(default_factory=Stages)
     divider: Divider = field(default_factory=Divider)
     """Runs batches that the device's memory does not hold; belongs to the stage `device`."""
+
+    def on_device(self, work: Callable[P, T], *arguments: P.args, **settings: P.kwargs) -> T:
+        """What `work` gives, done in the one thread that uses the device. For the stage `device`.
+
+        CUDA graphs of torch.compile belong to the thread that captured them and fail, or answer wrongly, in another
+        (https://github.com/pytorch/pytorch/issues/123177), and cuBLAS and cuDNN keep a workspace for each thread.
+        """
+        return self._device_thread.submit(work, *arguments, **settings).result()
+
+    @cached_property
+    def _device_thread(self) -> ThreadPoolExecutor:
+        # OpenMP and MKL keep the number per thread and start a thread with one for each core: with torch 2.13 the
+        # first product of matrices in a thread used them all, although torch.get_num_threads() said 1.
+        return ThreadPoolExecutor(1, "device", initializer=torch.set_num_threads, initargs=(self.threads,))
 
     @cached_property
     def source(self) -> SourceReader:

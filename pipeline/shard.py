@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from pipeline.answers import Answers, ask
@@ -118,7 +117,7 @@ def make_shard(
     with walk.stage("read"):
         given = _read(shard, rows, bench, bad)
     with walk.stage("device"):
-        asked = _make(shard, bench, given)
+        asked = bench.on_device(_make, shard, bench, given)
     with walk.stage("encode"):
         return _judge(shard, bench, given, asked)
 
@@ -139,9 +138,6 @@ def _seeds(shard: Shard, bench: Bench, clean: CleanRows) -> NDArray[np.int64]:
 
 def _make(shard: Shard, bench: Bench, given: _Given) -> _Asked:
     """All that the device does for a shard."""
-    # OpenMP and MKL keep the number per thread and start a thread with one for each core: with torch 2.13 the first
-    # product of matrices in a thread used them all, although torch.get_num_threads() said 1.
-    torch.set_num_threads(bench.threads)
     recipe = bench.recipe(shard.recipe)
     # What a stochastic model draws in the search belongs to the shard; no worker's past may have a say in it.
     with seeded(bench.device) if bench.job.stochastic else nullcontext():

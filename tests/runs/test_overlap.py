@@ -56,10 +56,10 @@ def test_bytes_do_not_depend_on_how_many_shards_are_in_hand(
     assert made[0] == made[1]
 
 
-def test_every_thread_computes_with_the_number_of_threads_of_the_bench(weights: dict[str, str], tmp_path: Path) -> None:
-    """In OpenMP and MKL the number belongs to the thread, so whoever enters the device has to set it."""
-    job = job_of(weights, tmp_path, source=SMALL)
-    plan, seen = make_plan(job), []
+def test_one_thread_uses_the_device_with_the_bench_s_number_of_threads(weights: dict[str, str], tmp_path: Path) -> None:
+    """CUDA graphs belong to a thread, and so does the number of threads in OpenMP and MKL."""
+    job = job_of(weights, tmp_path, source=SMALL, output={"path": str(tmp_path), "shard_rows": 40})
+    plan, seen = make_plan(job), set()
     bench = Bench(job, plan, torch.device("cpu"), threads=1)
     recipe = bench.recipe(0)
 
@@ -67,17 +67,18 @@ def test_every_thread_computes_with_the_number_of_threads_of_the_bench(weights: 
         kind, op, variants = recipe.kind, recipe.op, recipe.variants
 
         def make(self, rows: Any, seeds: Any) -> MadeRows:
-            seen.append(torch.get_num_threads())
+            seen.add((threading.get_ident(), torch.get_num_threads()))
             return recipe.make(rows, seeds)
 
     bench._recipes[0] = Watched()
     torch.set_num_threads(2)
     try:
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(make_shard, plan.shards[0], plan.ranges[0], bench).result()
+        with ThreadPoolExecutor(3) as pool:
+            made = [pool.submit(make_shard, plan.shards[0], plan.ranges[0], bench) for _ in range(3)]
+        assert all(future.result().counts.rows_out == 40 for future in made)
     finally:
         torch.set_num_threads(1)
-    assert seen == [1]
+    assert [threads for _, threads in seen] == [1]
 
 
 # Stages.
