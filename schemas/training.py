@@ -59,10 +59,7 @@ class Train(Spec):
     """Attack on every batch of an on-the-fly method: fgsm, bim, pgd or mi_fgsm, one start. Unset: norm and eps of the
     job's first attack recipe, in its steps of pgd or 10, or in one of fgsm from a random start for fgsm_rs."""
     beta: Annotated[float, Field(ge=0)] | None = None
-    """Weight of the robust term of trades and mart, and of `consistency`. Unset: 6 for trades, 5 for mart."""
-    consistency: bool = False
-    """shards: the loss is that of trades on pairs of a clean row and the adversarial row made from it, rather than
-    cross-entropy. Rows of `newest` and `older` bring their parents along."""
+    """Weight of the robust term of trades and mart. Unset: 6 for trades, 5 for mart."""
     mix: Mix = Mix()
     """What a batch of the method shards holds."""
     data: tuple[str, ...] = ()
@@ -107,12 +104,8 @@ class Train(Spec):
     def _sound(self) -> Train:
         if self.attack is not None:
             self._check_attack(self.attack)
-        if self.beta is not None and self.method not in ("trades", "mart") and not self.consistency:
-            raise ValueError(f"beta: {self.method} has no robust term; wants trades, mart, or consistency: true")
-        if self.consistency and self.method != "shards":
-            raise ValueError(f"consistency: belongs to the method shards; {self.method} has a loss of its own")
-        if self.mix.augmented + self.mix.generated + self.mix.clean == 1 and self.method == "shards":
-            raise ValueError("mix: has no adversarial rows; set newest, or use method: standard")
+        if self.beta is not None and self.method not in ("trades", "mart"):
+            raise ValueError(f"beta: {self.method} has no robust term; remove it, or use trades or mart")
         return self
 
     def _check_attack(self, attack: Attack) -> None:

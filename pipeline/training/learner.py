@@ -156,49 +156,38 @@ class Learner:
 
     def _batch(self, rows: TrainingRows, number: int) -> tuple[Batch, int]:
         """This worker's share of a batch, attacked where the method says so, and the gradients that took."""
-        pixels, clean, labels, seeds, is_clean = self._share(rows, number)
+        pixels, labels, seeds, clean = self._share(rows, number)
         seeds = _seeds_of_step(seeds, number)
-        images = self._images(pixels)
-        if self._augment is not None and is_clean.any():
-            index = torch.from_numpy(np.flatnonzero(is_clean)).to(self.device)
-            images = images.index_copy(0, index, self._augment(images[index], seeds[index]))
+        images = pixels.to(torch.float32).div_(255)
+        if self._augment is not None and len(clean):
+            images = images.index_copy(0, clean, self._augment(images[clean], seeds[clean]))
         if self._method.attack == "none" or self._attack is None:
-            parents = images if clean is None else self._images(clean)
-            return Batch(self._laid(parents), self._laid(images), labels), 0
+            images = self._laid(images)
+            return Batch(images, images, labels), 0
         levels = pixels if self._augment is None else images.mul(255).round_().to(torch.uint8)
         adversarial = self._attack.images(
             self.module, self._ask, levels, labels, seeds, diverging=self._method.attack == "answer"
         )
         return Batch(self._laid(images), self._laid(adversarial), labels), self._attack.steps * len(labels)
 
-    def _share(self, rows: TrainingRows, number: int) -> tuple[Tensor, Tensor | None, Tensor, Tensor, np.ndarray]:
-        picks = rows.picks(number)
-        kinds = np.concatenate([np.full(len(pick.rows), at) for at, pick in enumerate(picks)])
-        index = np.concatenate([pick.rows for pick in picks])
-        mine = np.arange(len(index)) % self.team.size == self.team.rank
-        pixels, parents, labels, seeds, clean = [], [], [], [], []
-        for at, pick in enumerate(picks):
-            part, chosen = rows.parts[pick.kind], index[mine & (kinds == at)]
-            own = part.pixels[chosen]
-            pixels.append(own)
-            labels.append(part.labels[chosen])
-            seeds.append(part.seeds[chosen])
-            clean.append(np.full(len(chosen), pick.kind == CLEAN))
-            parents.append(_parents(rows, pick.kind, chosen, own) if self.settings.consistency else own)
-        both = np.concatenate(parents) if self.settings.consistency else None
+    def _share(self, rows: TrainingRows, number: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """uint8 images (N, C, H, W), labels, seeds, and which rows are clean ones, int64; every team.size-th row."""
+        pixels, labels, seeds, clean, start = [], [], [], [], 0
+        for pick in rows.picks(number):
+            place = np.arange(start, start + len(pick.rows))
+            part, mine = rows.parts[pick.kind], pick.rows[place % self.team.size == self.team.rank]
+            pixels.append(part.pixels[mine])
+            labels.append(part.labels[mine])
+            seeds.append(part.seeds[mine])
+            clean.append(np.full(len(mine), pick.kind == CLEAN))
+            start += len(pick.rows)
+        levels = torch.from_numpy(np.concatenate(pixels)).to(self.device).permute(0, 3, 1, 2).contiguous()
         return (
-            self._tensor(np.concatenate(pixels)),
-            None if both is None else self._tensor(both),
+            levels,
             torch.from_numpy(np.concatenate(labels)).to(self.device),
             torch.from_numpy(np.concatenate(seeds)).to(self.device),
-            np.concatenate(clean),
+            torch.from_numpy(np.flatnonzero(np.concatenate(clean))).to(self.device),
         )
-
-    def _tensor(self, pixels: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).permute(0, 3, 1, 2).contiguous()
-
-    def _images(self, pixels: Tensor) -> Tensor:
-        return pixels.to(torch.float32).div_(255)
 
     def _laid(self, images: Tensor) -> Tensor:
         return images.contiguous(memory_format=self._layout)
@@ -217,15 +206,6 @@ class Learner:
     def _check(self, loss: Tensor) -> None:
         if not bool(loss.isfinite()):
             raise RunError(f"train: the loss is not finite at step {self.step}; lower train.rate, or set train.clip")
-
-
-def _parents(rows: TrainingRows, kind: str, chosen: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """Clean parents of rows; the rows themselves where there is none."""
-    parents = rows.parts[kind].parents
-    if parents is None:
-        return own
-    at = parents[chosen]
-    return np.where((at >= 0)[:, None, None, None], rows.parts[CLEAN].pixels[at.clip(min=0)], own)
 
 
 def _seeds_of_step(seeds: Tensor, step: int) -> Tensor:

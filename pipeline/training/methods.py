@@ -19,9 +19,9 @@ class Batch:
     """N rows of one step, on the device."""
 
     clean: Tensor
-    """Float32 (N, C, H, W) in [0, 1]; of stored adversarial rows their clean parents."""
+    """As they are in the source or in shards, float32 (N, C, H, W) in [0, 1]."""
     adversarial: Tensor
-    """The same rows attacked; the clean ones where a row is not."""
+    """The same rows attacked; the same object where the method attacks none."""
     labels: Tensor
     """int64 (N,)."""
 
@@ -39,7 +39,7 @@ class Method:
     """On every batch: none; away from the label; away from the model's own answer on the clean row."""
 
 
-def _on_clean(ask: Scores, batch: Batch, settings: Train) -> tuple[Tensor, Tensor]:
+def _as_they_are(ask: Scores, batch: Batch, settings: Train) -> tuple[Tensor, Tensor]:
     logits = ask(batch.clean)
     return losses.cross_entropy(logits, batch.labels, settings.label_smoothing), logits
 
@@ -61,14 +61,10 @@ def _mart(ask: Scores, batch: Batch, settings: Train) -> tuple[Tensor, Tensor]:
     return losses.mart(clean, adversarial, batch.labels, beta, smoothing), adversarial
 
 
-def _on_stored(ask: Scores, batch: Batch, settings: Train) -> tuple[Tensor, Tensor]:
-    return (_trades if settings.consistency else _on_adversarial)(ask, batch, settings)
-
-
 METHODS: Mapping[TrainingMethod, Method] = MappingProxyType(
     {
-        "standard": Method(_on_clean),
-        "shards": Method(_on_stored),
+        "standard": Method(_as_they_are),
+        "shards": Method(_as_they_are),
         "fgsm_rs": Method(_on_adversarial, attack="label"),
         "pgd_at": Method(_on_adversarial, attack="label"),
         "trades": Method(_trades, attack="answer"),

@@ -24,8 +24,6 @@ class Part:
     labels: NDArray[np.int64]
     seeds: NDArray[np.int64]
     """Root of each row's randomness, from its key."""
-    parents: Indices | None = None
-    """Position of each row's clean row in the part `clean`, -1 where it is not there. None: no row has one."""
 
     def __len__(self) -> int:
         return len(self.labels)
