@@ -18,6 +18,7 @@ from jobs.evaluate import evaluate
 from jobs.explain import explain
 from jobs.gc import gc
 from jobs.generate import generate
+from jobs.harden import harden
 from jobs.init import init
 from jobs.logs import logs
 from jobs.plan import plan
@@ -49,6 +50,7 @@ VERBS: tuple[Callable[..., None], ...] = (
     replay,
     explain,
     train_gan,
+    harden,
     evaluate,
     report,
     show,

@@ -11,8 +11,10 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from schemas.base import Spec
 from schemas.dates import Day, with_date
 from schemas.digests import canonical_json
+from schemas.hardening import Harden
 from schemas.recipes import Attack, Recipe
 from schemas.sources import Source
+from schemas.training import Train
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", examples=["digits-nightly"])]
 
@@ -186,6 +188,10 @@ class Job(Spec):
     """What is written, and where."""
     run: Run = Run()
     """How the work is spread."""
+    train: Train | None = None
+    """How `hardset harden` trains the model; generate leaves it alone."""
+    harden: Harden | None = None
+    """Rounds of `hardset harden`; generate leaves it alone."""
 
     @model_validator(mode="before")
     @classmethod

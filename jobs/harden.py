@@ -1,0 +1,132 @@
+"""`hardset harden`: rounds of generate, train and measure, and a gate at their end."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from jobs.console import AsJson, Exit, JobFile, Overrides, count, give, say
+from jobs.generate import Address
+from jobs.stopping import stop_on_signal
+from pipeline.evaluation.gates import Gate, failures, parse_gates, regressions
+from pipeline.hardening.loop import Outcome
+from pipeline.hardening.loop import harden as run_loop
+from pipeline.hardening.promotion import KNOWN, baseline, promote
+from pipeline.storage import public_name
+from schemas.hardening_record import Figures, Hardening, Round, Start
+from schemas.job import Job
+from schemas.loading import load_job
+
+FailUnder = Annotated[
+    list[str] | None,
+    typer.Option(help="Least of a figure of the hardened model, such as robust=0.45 or clean=90%; else exit 1."),
+]
+Against = Annotated[
+    str | None,
+    typer.Option(
+        help="An earlier output folder or record; a figure that fell by more than --tolerance ends in exit 1."
+    ),
+]
+Tolerance = Annotated[
+    float, typer.Option(help="Points in [0, 1] that a figure may fall below --against.", min=0, max=1)
+]
+
+
+def harden(
+    job: JobFile,
+    fail_under: FailUnder = None,
+    against: Against = None,
+    tolerance: Tolerance = 0.01,
+    address: Address = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Harden the model of JOB in rounds: generate rows against it, train on them, measure it by fresh attacks.
+
+    Reads source and weights; writes the rows of every round, a record and weights per round, and the hardened weights,
+    below output.path. A second start goes on at the round where the first stopped. Returns 0 when the model passed, 1
+    when a gate failed (its weights are then not promoted), 4 when stopped.
+    """
+    gates = parse_gates(fail_under or [], KNOWN)
+    before = None if against is None else baseline(against)
+    loaded = load_job(job, overrides or [])
+    outcome = run(loaded, address)
+    result = finish(loaded, outcome, gates, before, tolerance)
+    give(result, as_json=as_json)
+    raise typer.Exit(result["exit_code"])
+
+
+def run(job: Job, address: str | None) -> Outcome:
+    """Runs the loop, with a line for each round."""
+    told: list[str] = []
+
+    def warn(text: str) -> None:
+        if text not in told:
+            say(f"Warning: {text}")
+            told.append(text)
+
+    with stop_on_signal() as stop:
+        return run_loop(job, address=address, stop=stop, on_round=show_round, on_warning=warn)
+
+
+def finish(
+    job: Job, outcome: Outcome, gates: tuple[Gate, ...], before: dict[str, float] | None, tolerance: float
+) -> dict[str, Any]:
+    """Says how the loop ended, holds it against its gates and promotes its weights; the answer for machines."""
+    record = outcome.record
+    if record is None:
+        say(f"Stopped after {count(outcome.rounds_made, 'round')}; start the same command again to go on")
+        return {"status": "stopped", "loop_id": outcome.home.loop_id, "exit_code": int(Exit.STOPPED)}
+    say(sentence(record))
+    for warning in record.warnings:
+        say(f"Warning: {warning}")
+    figures = record.after.shares()
+    faults = failures(figures, gates) + (regressions(figures, before, tolerance) if before is not None else [])
+    for fault in faults:
+        say(f"FAILED: {fault}")
+    weights = None
+    if not faults:
+        weights = public_name(promote(job, outcome.home, record))
+        say(f"Weights: {weights}")
+    return {
+        "status": outcome.status,
+        "loop_id": record.loop_id,
+        "rounds": record.rounds,
+        "ended_by": record.ended_by,
+        "best": record.best,
+        "judged_on": record.judged_on,
+        "before": record.before.shares(),
+        "after": figures,
+        "gradients": record.gradients,
+        "weights": weights,
+        "sha256": record.weights.sha256,
+        "failed": faults,
+        "warnings": list(record.warnings),
+        "exit_code": int(Exit.FAILED if faults else Exit.DONE),
+    }
+
+
+def show_round(one: Start | Round, rounds: int) -> None:
+    """A line on a round that is over."""
+    told = _figures(one.validation)
+    if isinstance(one, Start):
+        say(f"start: {told} (validation)")
+        return
+    shard = f", {one.shard.value:.1%} of its own shard" if one.shard else ""
+    cost = f"{one.training_gradients:,} gradients, {one.seconds:.0f} s"
+    say(f"round {one.number} of {rounds}: {told}{shard}; loss {one.loss:.3f}, {cost}")
+
+
+def sentence(record: Hardening) -> str:
+    """How the loop ended, in one line."""
+    after = {"rounds": "", "gradients": " (budget of gradients)", "rows": " (budget of rows)"}
+    ended = after.get(record.ended_by, " (budget of minutes)")
+    return (
+        f"Done after {count(record.rounds, 'round')}{ended}: round {record.best} is the best; "
+        f"{_figures(record.after)}, before {_figures(record.before)} ({record.judged_on})"
+    )
+
+
+def _figures(figures: Figures) -> str:
+    return f"robust {figures.robust.value:.1%}, clean {figures.clean.value:.1%}"

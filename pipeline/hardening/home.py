@@ -1,0 +1,98 @@
+"""Where a loop keeps its records, weights and state: a folder below the output, each record sealed and written last."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from pipeline.sinks.seals import read_record, sealed
+from pipeline.storage import Folder
+from pipeline.training.learner import State
+from schemas.digests import sha256_hex
+from schemas.errors import RunError
+from schemas.hardening_record import Hardening, Round, Start, StoredWeights
+
+LOOPS = "_hardset/hardening"
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder of one loop in a dataset folder."""
+
+    folder: Folder
+    loop_id: str
+
+    @property
+    def path(self) -> str:
+        """Relative to the dataset folder."""
+        return f"{LOOPS}/{self.loop_id}"
+
+    def url(self, path: str) -> str:
+        """Of a file in the dataset folder."""
+        return f"{self.folder.url.rstrip('/')}/{path}"
+
+    def start(self) -> Start | None:
+        """What the loop started from; None before it has."""
+        return read_record(self.folder, f"{self.path}/start.json", Start)
+
+    def rounds(self) -> list[Round]:
+        """The rounds that are done, in order."""
+        found: list[Round] = []
+        while (record := read_record(self.folder, self._round(len(found) + 1), Round)) is not None:
+            found.append(record)
+        return found
+
+    def hardening(self) -> Hardening | None:
+        """The record of the whole; None while it is not finished."""
+        return read_record(self.folder, f"{self.path}/hardening.json", Hardening)
+
+    def keep(self, record: Start | Round | Hardening) -> None:
+        """Puts a record down; whatever it names is there already."""
+        path = {Start: f"{self.path}/start.json", Hardening: f"{self.path}/hardening.json"}.get(type(record))
+        self.folder.write(path or self._round(record.number), sealed(record))  # type: ignore[union-attr]
+
+    def keep_weights(self, number: int, weights: Mapping[str, Tensor]) -> StoredWeights:
+        """Writes the weights of a round; 0 is the start."""
+        return self._write(f"{self.path}/round-{number:03d}.safetensors", safetensors.torch.save(dict(weights)))
+
+    def keep_state(self, number: int, state: State) -> StoredWeights:
+        """Writes what the next round goes on from."""
+        file = io.BytesIO()
+        torch.save(state, file)
+        return self._write(f"{self.path}/state-{number:03d}.pt", file.getvalue())
+
+    def state(self, stored: StoredWeights) -> State:
+        """Reads it back. Raises RunError where it is gone or was changed."""
+        try:
+            data = self.folder.read(stored.path)
+        except FileNotFoundError:
+            raise RunError(
+                f"{self.folder.name}: {stored.path} is gone, so the loop cannot go on; start it anew"
+            ) from None
+        if sha256_hex(data) != stored.sha256:
+            raise RunError(f"{self.folder.name}: {stored.path} was changed since it was written; start the loop anew")
+        found: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        return found
+
+    def forget_state(self, stored: StoredWeights) -> None:
+        """Removes the state of a round after which another is recorded."""
+        self.folder.delete(stored.path)
+
+    def _round(self, number: int) -> str:
+        return f"{self.path}/round-{number:03d}.json"
+
+    def _write(self, path: str, data: bytes) -> StoredWeights:
+        self.folder.write(path, data)
+        return StoredWeights(path=path, sha256=sha256_hex(data))
+
+
+def loops(folder: Folder) -> list[Hardening]:
+    """The finished loops of a dataset folder, the newest last."""
+    found = [Home(folder, loop).hardening() for loop in folder.folders(LOOPS)]
+    return sorted((one for one in found if one is not None), key=lambda one: (one.finished, one.loop_id))

@@ -1,0 +1,236 @@
+"""The loop: what it starts from, its rounds, and what came of it. A second start goes on where the first stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event
+from typing import Literal
+
+from pipeline.devices import driver_device
+from pipeline.hardening.figures import figures, measuring_attacks
+from pipeline.hardening.home import Home
+from pipeline.hardening.rounds import Loop, Maker, run_round
+from pipeline.hardening.signals import loop_warnings
+from pipeline.models.loading import load_network, model_digests
+from pipeline.plan import public_job
+from pipeline.run import Outcome as Generated
+from pipeline.run import generate
+from pipeline.run.clock import now
+from pipeline.sinks.environment import versions
+from pipeline.sinks.lease import hold_lease
+from pipeline.sources import open_source
+from pipeline.storage import Folder
+from pipeline.training.inner import inner_attack
+from pipeline.training.loop import weights_of
+from pipeline.training.splits import Splits, read_splits
+from schemas.digests import digest, run_id
+from schemas.errors import JobError, RunError
+from schemas.hardening import Harden
+from schemas.hardening_record import Figures, Hardening, Round, Start
+from schemas.job import Job
+from schemas.training import ON_THE_FLY, Train
+
+EndedBy = Literal["rounds", "gradients", "rows", "minutes"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a start of a loop ended."""
+
+    status: Literal["complete", "stopped", "nothing to do"]
+    home: Home
+    rounds_made: int
+    """By this start."""
+    record: Hardening | None
+    """None where it was stopped."""
+
+
+def harden(
+    job: Job,
+    *,
+    address: str | None = None,
+    stop: Event | None = None,
+    make: Maker | None = None,
+    on_round: Callable[[Start | Round, int], None] = lambda *_: None,
+    on_warning: Callable[[str], None] = lambda _: None,
+) -> Outcome:
+    """Hardens the model of `job` in the rounds that its output lacks.
+
+    `make` makes the dataset of a round, by default the same run as `hardset generate`. `on_round` hears what the loop
+    starts from and each round that is over, with the number of rounds there will be. Raises JobError for what is wrong
+    with the job, before anything is made; RunError for what storage, workers or the training cannot do.
+    """
+    stop = stop or Event()
+    settings, train = _checked(job)
+    splits = read_splits(job, settings.validation)
+    home = Home(Folder(job.output.path), loop_id(job, splits))
+    record = home.hardening()
+    if record is not None:
+        return Outcome("nothing to do", home, 0, record)
+    for warning in _before(settings, train, splits):
+        on_warning(warning)
+    home.folder.check_writable()
+
+    def made(part: Job) -> Generated:
+        return generate(part, address=address, stop=stop, on_warning=on_warning)
+
+    with hold_lease(Folder(home.url(home.path)), home.loop_id) as lease:
+        loop = Loop(job, settings, train, splits, home, driver_device(job), make or made, address)
+        start, rounds = _start(loop), home.rounds()
+        on_round(start, settings.rounds)
+        for done in rounds:
+            on_round(done, settings.rounds)
+        already = len(rounds)
+        ended_by = spent(settings, start, rounds)
+        while ended_by is None:
+            if stop.is_set():
+                return Outcome("stopped", home, len(rounds) - already, None)
+            if not lease.held():
+                raise RunError(f"{home.folder.name}: another process took this loop over; this one has stopped")
+            found = run_round(loop, start, rounds)
+            if found is None:
+                return Outcome("stopped", home, len(rounds) - already, None)
+            rounds.append(found)
+            on_round(found, settings.rounds)
+            ended_by = spent(settings, start, rounds)
+        return Outcome("complete", home, len(rounds) - already, _finish(loop, start, rounds, ended_by))
+
+
+def loop_id(job: Job, splits: Splits) -> str:
+    """UUID of the loop, from all that determines its figures. Budgets, actors and paths of weights have no say."""
+    assert job.model is not None and job.harden is not None and job.train is not None
+    told = {
+        "name": job.name,
+        "seed": job.seed,
+        "source": job.source.model_dump(mode="json", exclude={"path", "splits"}),
+        "rows": [digest(sorted(rows.sha256)) for rows in (splits.train, splits.validation)],
+        "model": job.model.model_dump(mode="json", exclude={"weights"}),
+        "weights": model_digests(job.model),
+        "recipes": [recipe.model_dump(mode="json") for recipe in job.recipes],
+        "train": job.train.model_dump(mode="json", exclude={"workers", "compile"}),
+        "harden": job.harden.model_dump(mode="json", exclude={"budget", "weights"}),
+        "batch": job.run.batch,
+    }
+    return run_id(digest(told))
+
+
+def _checked(job: Job) -> tuple[Harden, Train]:
+    if job.harden is None:
+        raise JobError("harden: missing; add the section, such as harden: {rounds: 8, validation: {fraction: 0.1}}")
+    if job.model is None:
+        raise JobError("model: missing; name the classifier that is to be hardened")
+    if job.model.members:
+        raise JobError("model.members: one network is hardened at a time; remove them")
+    train = job.train or Train()
+    if train.method == "shards" and not job.attacks:
+        raise JobError("recipes: none attacks the model, so there are no rows to harden it with; add an attack recipe")
+    measuring_attacks(job)
+    if train.method in ON_THE_FLY:
+        inner_attack(job, train, job.model.classes)
+    open_source(job.source)
+    return job.harden, train
+
+
+def _before(settings: Harden, train: Train, splits: Splits) -> list[str]:
+    found = []
+    if train.method == "shards" and settings.rounds < 4:
+        found.append(
+            f"harden.rounds: {settings.rounds} harden little: a model learns to know the rows of one round, and falls "
+            "to a fresh attack as before; 8 or more are advised"
+        )
+    if splits.twins:
+        found.append(f"source: {splits.twins} training rows are left out, since validation or test holds their pixels")
+    if len(splits.validation) < 100:
+        found.append(
+            f"harden.validation: {len(splits.validation)} rows choose the round, which is a coarse measure; hold out "
+            "more"
+        )
+    return found
+
+
+def _start(loop: Loop) -> Start:
+    """What the loop starts from, measured once."""
+    record = loop.home.start()
+    if record is not None:
+        return record
+    job = loop.job
+    assert job.model is not None
+    model = load_network(
+        job.model, at="model", classes=job.model.classes, channels=loop.splits.image.channels, device=loop.device
+    )
+    start = Start(
+        loop_id=loop.home.loop_id,
+        weights=loop.home.keep_weights(0, weights_of(model.module)),
+        validation=figures(model.module, loop.splits.validation, measuring_attacks(job), job, loop.device),
+    )
+    loop.home.keep(start)
+    return start
+
+
+def spent(settings: Harden, start: Start, rounds: list[Round]) -> EndedBy | None:
+    """What ends the loop before another round; a round that would go beyond a budget is not begun."""
+    if len(rounds) >= settings.rounds:
+        return "rounds"
+    budget = settings.budget
+    last = rounds[-1] if rounds else None
+    spent: dict[EndedBy, tuple[float | None, float, float]] = {
+        "gradients": (
+            budget.gradients,
+            total_gradients(start, rounds),
+            last.training_gradients + last.validation.gradients if last else 0,
+        ),
+        "rows": (budget.rows, sum(one.rows_made for one in rounds), last.rows_made if last else 0),
+        "minutes": (budget.minutes, sum(one.seconds for one in rounds) / 60, last.seconds / 60 if last else 0),
+    }
+    for name, (limit, so_far, more) in spent.items():
+        if limit is not None and so_far + more > limit:
+            return name
+    return None
+
+
+def total_gradients(start: Start, rounds: list[Round]) -> int:
+    """Attack gradients so far, of training and of measuring."""
+    return start.validation.gradients + sum(one.training_gradients + one.validation.gradients for one in rounds)
+
+
+def best_round(start: Start, rounds: list[Round]) -> Start | Round:
+    """The most robust on validation rows; of equals the one with more clean rows right, then the earlier one."""
+    found: list[Start | Round] = [start, *rounds]
+    return max(found, key=lambda one: (one.validation.robust.rows, one.validation.clean.rows))
+
+
+def _finish(loop: Loop, start: Start, rounds: list[Round], ended_by: EndedBy) -> Hardening:
+    """Judges the best round and the start on the test split where there is one, and puts the last record down."""
+    best = best_round(start, rounds)
+    rows, name = loop.splits.test, "test"
+    if rows is None or not len(rows):
+        rows, name = loop.splits.validation, "validation"
+
+    def judged(one: Start | Round) -> Figures:
+        if name == "validation":
+            return one.validation
+        return figures(loop.load(one.weights).module, rows, measuring_attacks(loop.job), loop.job, loop.device)
+
+    before = judged(start)
+    after = before if best is start else judged(best)
+    spent = 0 if name == "validation" else before.gradients + (0 if best is start else after.gradients)
+    record = Hardening(
+        loop_id=loop.home.loop_id,
+        job=public_job(loop.job),
+        ended_by=ended_by,
+        rounds=len(rounds),
+        best=best.number if isinstance(best, Round) else 0,
+        last=len(rounds),
+        weights=best.weights,
+        start=start.weights,
+        before=before,
+        after=after,
+        judged_on=name,
+        gradients=total_gradients(start, rounds) + spent,
+        warnings=loop_warnings(start, rounds, best),
+        environment=versions(),
+        finished=now(),
+    )
+    loop.home.keep(record)
+    return record

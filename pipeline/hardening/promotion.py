@@ -1,0 +1,55 @@
+"""What a loop is held against, and where its weights go once it has passed."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from pipeline.hardening.home import Home, loops
+from pipeline.sinks.seals import parse_record
+from pipeline.storage import Folder, public_name
+from schemas.errors import JobError, UserError
+from schemas.evaluation_record import Evaluation
+from schemas.hardening_record import Hardening
+from schemas.job import Job
+
+KNOWN = ("robust", "clean")
+"""Figures that gates may ask for."""
+
+
+def promote(job: Job, home: Home, record: Hardening) -> str:
+    """Copies the best weights to `harden.weights`, or to models/<job name>.safetensors in the output; their URL."""
+    data = home.folder.read(record.weights.path)
+    wanted = job.harden.weights if job.harden else None
+    if wanted is None:
+        path = f"models/{job.name}.safetensors"
+        home.folder.write(path, data)
+        return home.url(path)
+    parent, _, name = wanted.rpartition("/")
+    Folder(parent or ".").write(name, data)
+    return wanted
+
+
+def baseline(place: str) -> dict[str, float]:
+    """Clean and robust accuracy of an earlier loop or evaluation: a dataset folder, whose newest loop counts, or the
+    JSON file of either. Raises JobError where there is no such record.
+    """
+    if not place.endswith(".json"):
+        found = loops(Folder(place))
+        if not found:
+            raise JobError(f"--against {public_name(place)}: holds no finished loop; name one, or a JSON record")
+        return found[-1].after.shares()
+    parent, _, name = place.rpartition("/")
+    folder = Folder(parent or ".")
+    try:
+        content = folder.read(name)
+    except FileNotFoundError:
+        raise JobError(f"--against {public_name(place)}: no such file; check the path") from None
+    try:
+        return parse_record(folder, name, content, Hardening).after.shares()
+    except UserError:
+        pass
+    try:
+        first = parse_record(folder, name, content, Evaluation).models[0]
+    except (UserError, ValidationError, IndexError):
+        raise JobError(f"--against {public_name(place)}: is no record of harden or evaluate; name one") from None
+    return {"clean": first.clean.value, "robust": first.robust.value}

@@ -1,0 +1,144 @@
+"""One round: rows made against the last weights, training on them, a measurement, and the record of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from pipeline.hardening.figures import accuracy, figures, measuring_attacks
+from pipeline.hardening.home import Home
+from pipeline.hardening.rows import training_rows
+from pipeline.models.loading import LoadedModel, load_network
+from pipeline.run import Outcome as Generated
+from pipeline.run.clock import now
+from pipeline.training.inner import inner_attack
+from pipeline.training.loop import Course, Trained, train
+from pipeline.training.rows import TrainingRows
+from pipeline.training.shards import attack_gradients
+from pipeline.training.splits import Splits
+from schemas.errors import RunError
+from schemas.hardening import Harden
+from schemas.hardening_record import Round, Score, Start, StoredWeights
+from schemas.job import Job
+from schemas.recipes import Attack
+from schemas.training import ON_THE_FLY, Train
+
+Maker = Callable[[Job], Generated]
+"""Makes the dataset of a job."""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What all rounds of a loop share."""
+
+    job: Job
+    settings: Harden
+    train: Train
+    splits: Splits
+    home: Home
+    device: torch.device
+    make: Maker
+    address: str | None
+    """Of the Ray cluster that trains, where workers do."""
+
+    def load(self, weights: StoredWeights) -> LoadedModel:
+        """The model with the weights of a round. Raises JobError where they do not fit it."""
+        model = self.model_with(weights)
+        assert model.model is not None
+        return load_network(
+            model.model,
+            at="model",
+            classes=model.model.classes,
+            channels=self.splits.image.channels,
+            device=self.device,
+        )
+
+    def model_with(self, weights: StoredWeights) -> Job:
+        """The job with its model at those weights."""
+        assert self.job.model is not None
+        model = self.job.model.model_copy(update={"weights": self.home.url(weights.path)})
+        return self.job.model_copy(update={"model": model})
+
+
+def round_job(loop: Loop, weights: StoredWeights, number: int) -> Job:
+    """What generate makes in a round: the job's recipes on the training rows, against the weights of the last round.
+
+    Only attacks depend on them, so that other recipes make their rows in the first round alone.
+    """
+    job = loop.model_with(weights)
+    recipes = tuple(r for r in job.recipes if number == 1 or isinstance(r, Attack))
+    return job.model_copy(update={"source": loop.splits.source, "recipes": recipes, "train": None, "harden": None})
+
+
+def run_round(loop: Loop, start: Start, rounds: Sequence[Round]) -> Round | None:
+    """Makes the next round and records it; None where making rows was stopped.
+
+    Raises RunError where shards failed or the training came to nothing.
+    """
+    began, started, number = time.monotonic(), now(), len(rounds) + 1
+    before = rounds[-1].weights if rounds else start.weights
+    runs, rows_made, attacked = [one.run_id for one in rounds if one.run_id], 0, 0
+    if loop.train.method == "shards":
+        made = loop.make(round_job(loop, before, number))
+        if made.manifest is None:
+            return None
+        if made.manifest.failures:
+            raise RunError(f"round {number}: shard failed: {made.manifest.failures[0].error}; start it again")
+        runs.append(made.plan.run_id)
+        rows_made, attacked = made.manifest.totals.rows_out, attack_gradients(loop.home.folder, made.manifest)
+    rows = training_rows(loop.job, loop.train, loop.splits, runs, number)
+    trained = _train(loop, start, rounds, rows)
+    weights = loop.home.keep_weights(number, trained.weights)
+    state = loop.home.keep_state(number, trained.state)
+    model = loop.load(weights)
+    earlier = sum(one.training_gradients for one in rounds) if loop.train.method in ON_THE_FLY else 0
+    record = Round(
+        loop_id=loop.home.loop_id,
+        number=number,
+        model_sha256=before.sha256,
+        run_id=runs[-1] if loop.train.method == "shards" else None,
+        rows={kind: len(part) for kind, part in rows.parts.items()},
+        weights=weights,
+        state=state,
+        epochs=int(trained.state["epoch"]),
+        loss=trained.last.loss if trained.last else 0.0,
+        training_accuracy=trained.last.accuracy if trained.last else 0.0,
+        validation=figures(model.module, loop.splits.validation, measuring_attacks(loop.job), loop.job, loop.device),
+        shard=_on_shard(loop, model, rows),
+        training_gradients=attacked + trained.gradients - earlier,
+        rows_made=rows_made,
+        seconds=time.monotonic() - began,
+        started=started,
+        finished=now(),
+    )
+    loop.home.keep(record)
+    if rounds:
+        loop.home.forget_state(rounds[-1].state)
+    return record
+
+
+def _train(loop: Loop, start: Start, rounds: Sequence[Round], rows: TrainingRows) -> Trained:
+    settings, job = loop.train, loop.job
+    assert job.model is not None
+    on_the_fly = settings.method in ON_THE_FLY
+    course = Course(
+        settings=settings,
+        attack=inner_attack(job, settings, job.model.classes) if on_the_fly else None,
+        seed=job.seed,
+        epochs=settings.epochs * loop.settings.rounds,
+        stop=settings.epochs * (len(rounds) + 1),
+    )
+    state = loop.home.state(rounds[-1].state) if rounds else None
+    first = 0 if settings.method != "shards" else settings.epochs * len(rounds)
+    model = loop.load(start.weights)
+    return train(model.module, rows, course, device=loop.device, state=state, first_epoch=first)
+
+
+def _on_shard(loop: Loop, model: LoadedModel, rows: TrainingRows) -> Score | None:
+    newest = rows.parts.get("newest")
+    if newest is None:
+        return None
+    return accuracy(model.module, newest.pixels, newest.labels, loop.job, loop.device)

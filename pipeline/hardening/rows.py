@@ -1,0 +1,68 @@
+"""From splits and shards to what a round trains on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from pipeline.rows import CleanRows
+from pipeline.storage import Folder
+from pipeline.training.rows import CLEAN, Part, TrainingRows
+from pipeline.training.shards import MadeRowsRead, read_made_rows
+from pipeline.training.splits import Splits
+from schemas.digests import row_seed
+from schemas.job import Job
+from schemas.rows import ADVERSARIAL, AUGMENTED, GENERATED
+from schemas.training import Train
+
+
+def clean_part(rows: CleanRows, seed: int) -> Part:
+    """Clean rows, whose randomness comes from their keys."""
+    seeds = [row_seed(run_seed=seed, recipe="train", source_key=key, variant=0) for key in rows.keys]
+    return Part(rows.pixels, rows.labels, np.asarray(seeds, np.int64))
+
+
+def training_rows(job: Job, settings: Train, splits: Splits, runs: Sequence[str], number: int) -> TrainingRows:
+    """What round `number` trains on. `runs`: the runs of all rounds so far, this one's last; empty for other methods.
+
+    Raises JobError where rows do not fit the model or stem from rows that judge it.
+    """
+    parts = {CLEAN: clean_part(splits.train, job.seed)}
+    if settings.method != "shards":
+        return TrainingRows(parts, settings.batch, _seed(job.seed, 0))
+    out = Folder(job.output.path)
+    newest = _read(out, splits, frozenset(runs[-1:]))
+    others = [_read(out, splits, frozenset(runs[:-1]))] if runs[:-1] else []
+    others += [_read(Folder(url), splits, None) for url in settings.data]
+    everything = [newest, *others]
+    parts |= {
+        kind: part
+        for kind, part in {
+            "newest": _part([newest], ADVERSARIAL),
+            "older": _part(others, ADVERSARIAL),
+            "augmented": _part(everything, AUGMENTED),
+            "generated": _part(everything, GENERATED),
+        }.items()
+        if part is not None
+    }
+    return TrainingRows(parts, settings.batch, _seed(job.seed, number), settings.mix.shares())
+
+
+def _read(folder: Folder, splits: Splits, runs: frozenset[str] | None) -> Mapping[str, MadeRowsRead]:
+    return read_made_rows(folder, classes=splits.classes, image=splits.image, forbidden=splits.forbidden, runs=runs)
+
+
+def _part(made: Sequence[Mapping[str, MadeRowsRead]], kind: str) -> Part | None:
+    found = [rows[kind] for rows in made if kind in rows]
+    if not found:
+        return None
+    return Part(
+        np.concatenate([rows.pixels for rows in found]),
+        np.concatenate([rows.labels for rows in found]),
+        np.concatenate([rows.seeds for rows in found]),
+    )
+
+
+def _seed(seed: int, number: int) -> int:
+    return int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0])
