@@ -6,9 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.console import AsJson, Exit, JobFile, Overrides, count, give, say
+from jobs.console import AsJson, Exit, JobFile, Overrides, count, give
+from jobs.dates import LogicalDate, TimeZone, dated
 from jobs.generate import Address
-from jobs.stopping import stop_on_signal
+from jobs.stopping import GRACE_SECONDS, GraceSeconds, stop_on_signal
+from jobs.voice import LogFormat, Logs, Voice, speaking
 from pipeline.evaluation.gates import Gate, failures, parse_gates, regressions
 from pipeline.hardening.loop import Outcome
 from pipeline.hardening.loop import harden as run_loop
@@ -39,6 +41,10 @@ def harden(
     against: Against = None,
     tolerance: Tolerance = 0.01,
     address: Address = None,
+    date: LogicalDate = None,
+    time_zone: TimeZone = None,
+    grace_seconds: GraceSeconds = GRACE_SECONDS,
+    log_format: Logs = LogFormat.TEXT,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
@@ -50,45 +56,55 @@ def harden(
     """
     gates = parse_gates(fail_under or [], KNOWN)
     before = None if against is None else baseline(against)
-    loaded = load_job(job, overrides or [])
-    outcome = run(loaded, address)
-    result = finish(loaded, outcome, gates, before, tolerance)
+    loaded = load_job(job, dated(overrides, date, time_zone))
+    with speaking(log_format) as voice:
+        outcome = run(loaded, address, voice, grace_seconds)
+        result = finish(loaded, outcome, voice, gates, before, tolerance)
     give(result, as_json=as_json)
     raise typer.Exit(result["exit_code"])
 
 
-def run(job: Job, address: str | None) -> Outcome:
+def run(job: Job, address: str | None, voice: Voice, grace_seconds: float) -> Outcome:
     """Runs the loop, with a line for each round."""
     told: list[str] = []
 
     def warn(text: str) -> None:
         if text not in told:
-            say(f"Warning: {text}")
+            voice.warn(text)
             told.append(text)
 
-    with stop_on_signal() as stop:
-        return run_loop(job, address=address, stop=stop, on_round=show_round, on_warning=warn)
+    def show(one: Start | Round, rounds: int) -> None:
+        voice.say(line_of(one, rounds), event="round", round=getattr(one, "number", 0), **one.validation.shares())
+
+    with stop_on_signal(voice, grace_seconds) as stop:
+        return run_loop(job, address=address, stop=stop, on_round=show, on_warning=warn)
 
 
 def finish(
-    job: Job, outcome: Outcome, gates: tuple[Gate, ...], before: dict[str, float] | None, tolerance: float
+    job: Job,
+    outcome: Outcome,
+    voice: Voice,
+    gates: tuple[Gate, ...],
+    before: dict[str, float] | None,
+    tolerance: float,
 ) -> dict[str, Any]:
     """Says how the loop ended, holds it against its gates and promotes its weights; the answer for machines."""
     record = outcome.record
     if record is None:
-        say(f"Stopped after {count(outcome.rounds_made, 'round')}; start the same command again to go on")
+        made = count(outcome.rounds_made, "round")
+        voice.say(f"Stopped after {made}; start the same command again to go on", event="ended", status="stopped")
         return {"status": "stopped", "loop_id": outcome.home.loop_id, "exit_code": int(Exit.STOPPED)}
-    say(sentence(record))
+    voice.say(sentence(record), event="ended", status=outcome.status, loop_id=record.loop_id)
     for warning in record.warnings:
-        say(f"Warning: {warning}")
+        voice.warn(warning)
     figures = record.after.shares()
     faults = failures(figures, gates) + (regressions(figures, before, tolerance) if before is not None else [])
     for fault in faults:
-        say(f"FAILED: {fault}")
+        voice.say(f"FAILED: {fault}", event="gate_failed")
     weights = None
     if not faults:
         weights = public_name(promote(job, outcome.home, record))
-        say(f"Weights: {weights}")
+        voice.say(f"Weights: {weights}", event="promoted", weights=weights)
     return {
         "status": outcome.status,
         "loop_id": record.loop_id,
@@ -107,15 +123,14 @@ def finish(
     }
 
 
-def show_round(one: Start | Round, rounds: int) -> None:
-    """A line on a round that is over."""
+def line_of(one: Start | Round, rounds: int) -> str:
+    """What a round came to."""
     told = _figures(one.validation)
     if isinstance(one, Start):
-        say(f"start: {told} (validation)")
-        return
+        return f"start: {told} (validation)"
     shard = f", {one.shard.value:.1%} of its own shard" if one.shard else ""
     cost = f"{one.training_gradients:,} gradients, {one.seconds:.0f} s"
-    say(f"round {one.number} of {rounds}: {told}{shard}; loss {one.loss:.3f}, {cost}")
+    return f"round {one.number} of {rounds}: {told}{shard}; loss {one.loss:.3f}, {cost}"
 
 
 def sentence(record: Hardening) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Event
 from typing import Literal
 
 from pipeline.devices import driver_device
@@ -20,6 +19,7 @@ from pipeline.run.clock import now
 from pipeline.sinks.environment import versions
 from pipeline.sinks.lease import hold_lease
 from pipeline.sources import open_source
+from pipeline.stopping import Stop
 from pipeline.storage import Folder
 from pipeline.training.inner import inner_attack
 from pipeline.training.loop import weights_of
@@ -50,7 +50,7 @@ def harden(
     job: Job,
     *,
     address: str | None = None,
-    stop: Event | None = None,
+    stop: Stop | None = None,
     make: Maker | None = None,
     on_round: Callable[[Start | Round, int], None] = lambda *_: None,
     on_warning: Callable[[str], None] = lambda _: None,
@@ -61,7 +61,7 @@ def harden(
     starts from and each round that is over, with the number of rounds there will be. Raises JobError for what is wrong
     with the job, before anything is made; RunError for what storage, workers or the training cannot do.
     """
-    stop = stop or Event()
+    stop = stop or Stop()
     settings, train = _checked(job)
     splits = read_splits(job, settings.validation)
     home = Home(Folder(job.output.path), loop_id(job, splits))

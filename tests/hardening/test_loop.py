@@ -6,7 +6,6 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pyarrow.dataset as ds
@@ -17,6 +16,7 @@ from pipeline.hardening.loop import Outcome, spent
 from pipeline.hardening.rows import training_rows
 from pipeline.sinks.ledger import Ledger
 from pipeline.sources.hold_out import held_out
+from pipeline.stopping import Stop
 from pipeline.storage import Folder
 from pipeline.training.splits import read_splits
 from pipeline.verify import verify
@@ -101,7 +101,7 @@ def test_a_second_start_has_nothing_to_do(finished):
 def test_an_interrupted_loop_goes_on_and_ends_with_the_same_weights(finished, weights, tmp_path):
     out = tmp_path / "out"
     job = loop_job(weights, out)
-    stop = Event()
+    stop = Stop()
     stopped = harden_here(job, stop=stop, on_round=lambda one, _: stop.set() if isinstance(one, Round) else None)
     assert (stopped.status, stopped.rounds_made, stopped.record) == ("stopped", 1, None)
     whole = harden_here(job)
