@@ -66,7 +66,7 @@ app = typer.Typer(
     name="hardset",
     help="Make hardened image training sets: adversarial, GAN-sampled and augmented rows as Parquet.",
     epilog="Exit codes: 0 done or nothing to do, 1 failed, 2 bad job file or arguments, "
-    "3 finished with quarantined rows or failed shards, 4 stopped.",
+    "3 finished with quarantined rows or failed shards, 4 stopped, 5 another run holds the output.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -115,13 +115,12 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
     return int(result) if isinstance(result, int) else 0
 
 
+_STATUS = {Exit.STOPPED: "stopped", Exit.HELD: "held"}
+
+
 def _fail(message: str, code: Exit, arguments: list[str]) -> int:
     with speaking(format_of(arguments)) as voice:
         voice.note(f"hardset: {message}", "stopped" if code is Exit.STOPPED else "failed", exit_code=int(code))
     if "--json" in arguments:
-        typer.echo(
-            json.dumps(
-                {"status": "stopped" if code is Exit.STOPPED else "failed", "error": message, "exit_code": int(code)}
-            )
-        )
+        typer.echo(json.dumps({"status": _STATUS.get(code, "failed"), "error": message, "exit_code": int(code)}))
     return int(code)

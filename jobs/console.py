@@ -24,7 +24,9 @@ class Exit(IntEnum):
     PARTIAL = 3
     """Finished, with quarantined rows or failed shards."""
     STOPPED = 4
-    """Stopped by a signal; start again to go on."""
+    """Stopped by a signal or at the end of its budget; start again to go on."""
+    HELD = 5
+    """Another run holds the output, or has taken it over: that one is doing the work."""
 
 
 JobFile = Annotated[Path, typer.Argument(metavar="JOB", help="The job file (YAML).", show_default=False)]

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
 from jobs.console import AsJson, Exit, JobFile, Overrides, count, give
 from jobs.dates import LogicalDate, TimeZone, dated
+from jobs.limits import IfHeld, MaxMinutes, MaxRows, WhenHeld
 from jobs.progress import showing
 from jobs.stopping import GRACE_SECONDS, GraceSeconds, stop_on_signal
 from jobs.voice import LogFormat, Logs, speaking
-from pipeline.run import Outcome
+from pipeline.run import NO_BUDGET, Budget, Outcome
 from pipeline.run import generate as run_job
 from pipeline.throughput import bound_sentence, throughput_record
 from pipeline.transfer import transfer_rates
+from schemas.errors import HeldError
 from schemas.job import Job
 from schemas.loading import load_job
+from schemas.records import Plan
 
 Address = Annotated[
     str | None,
@@ -31,6 +35,9 @@ def generate(
     time_zone: TimeZone = None,
     grace_seconds: GraceSeconds = GRACE_SECONDS,
     log_format: Logs = LogFormat.TEXT,
+    max_rows: MaxRows = None,
+    max_minutes: MaxMinutes = None,
+    if_held: WhenHeld = IfHeld.FAIL,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
@@ -38,9 +45,18 @@ def generate(
 
     Reads the source and the weights that JOB names; writes shards, quarantine, manifest and dataset card below
     output.path. A second start does only what is missing. Returns 0 when all is done, 3 when rows were quarantined or
-    shards failed, 4 when stopped.
+    shards failed, 4 when stopped, 5 when another run holds the output.
     """
-    outcome = make(load_job(job, dated(overrides, date, time_zone)), address, grace_seconds, log_format)
+    loaded, budget = load_job(job, dated(overrides, date, time_zone)), Budget(max_rows, max_minutes)
+    try:
+        outcome = make(loaded, address, grace_seconds, log_format, budget=budget, wait=if_held is IfHeld.WAIT)
+    except HeldError as error:
+        if if_held is not IfHeld.SKIP:
+            raise
+        with speaking(log_format) as voice:
+            voice.say(f"Skipped: {error}", event="skipped")
+        give({"status": "held", "error": str(error), "exit_code": int(Exit.DONE)}, as_json=as_json)
+        raise typer.Exit(Exit.DONE) from None
     give(summary(outcome), as_json=as_json)
     raise typer.Exit(exit_code(outcome))
 
@@ -50,8 +66,11 @@ def make(
     address: str | None = None,
     grace_seconds: float = GRACE_SECONDS,
     log_format: LogFormat = LogFormat.TEXT,
+    *,
+    budget: Budget = NO_BUDGET,
+    wait: bool = False,
 ) -> Outcome:
-    """Runs the job with progress on the terminal, and says how it ended."""
+    """Runs the job with progress on the terminal, and says how it ended; see `pipeline.run.generate`."""
     told: list[str] = []
     with speaking(log_format) as voice:
 
@@ -61,7 +80,9 @@ def make(
                 told.append(text)
 
         with stop_on_signal(voice, grace_seconds) as stop, showing(voice, log_format) as show:
-            outcome = run_job(job, address=address, stop=stop, on_progress=show, on_warning=warn)
+            outcome = run_job(
+                job, address=address, stop=stop, budget=budget, wait=wait, on_progress=show, on_warning=warn
+            )
         voice.say(sentence(outcome, job.output.path), event="ended", status=outcome.status, run_id=outcome.plan.run_id)
         if outcome.throughput is not None:
             voice.say(bound_sentence(outcome.throughput), event="throughput", bound=outcome.throughput.bound)
@@ -77,7 +98,7 @@ def sentence(outcome: Outcome, path: str) -> str:
         return f"Nothing to do: all {count(shards, 'shard')} of this run are in {path}"
     made = f"{count(outcome.shards_made, 'shard')}, {count(outcome.made.rows_out, 'row')} made"
     if outcome.manifest is None:
-        return f"Stopped: {made}; start the same command again to go on"
+        return _stopped(outcome, made)
     totals = outcome.manifest.totals
     text = f"Done: {made}; {path} holds {count(totals.rows_out, 'row')}"
     if totals.attacked:
@@ -92,12 +113,24 @@ def sentence(outcome: Outcome, path: str) -> str:
     return text
 
 
+def _stopped(outcome: Outcome, made: str) -> str:
+    """How a run was stopped, and what is left of it."""
+    cause = {"max_rows": " by --max-rows", "max_minutes": " by --max-minutes"}.get(outcome.stopped_by or "", "")
+    text = f"Stopped{cause}: {made}"
+    if outcome.left is not None:
+        text += f"; {count(outcome.left.shards, 'shard')} with {count(outcome.left.rows, 'row')} are left"
+        if outcome.left.minutes is not None:
+            text += f", about {outcome.left.minutes:,.1f} minutes of work"
+    return text + "; start the same command again to go on"
+
+
 def summary(outcome: Outcome) -> dict[str, Any]:
     """The same for machines."""
     totals = outcome.manifest.totals if outcome.manifest else outcome.made
     return {
         "status": outcome.status,
         "run_id": outcome.plan.run_id,
+        "logical_date": outcome.plan.logical_date,
         "shards": len(outcome.plan.shards),
         "shards_made": outcome.shards_made,
         "failures": [f.model_dump() for f in outcome.manifest.failures] if outcome.manifest else [],
@@ -106,8 +139,16 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "totals": totals.model_dump(),
         "transfer": {n: {"fooled": f, "of": of} for n, (f, of) in transfer_rates(totals.signals).items()},
         "throughput": throughput_record(outcome.throughput),
+        "changes": changes(outcome.plan),
+        "stopped_by": outcome.stopped_by,
+        "left": asdict(outcome.left) if outcome.left else None,
         "exit_code": int(exit_code(outcome)),
     }
+
+
+def changes(plan: Plan) -> dict[str, Any] | None:
+    """What changed in the source since the newest earlier run; at most 100 names of a kind, and how many there are."""
+    return plan.changes.model_dump(mode="json") if plan.changes else None
 
 
 def exit_code(outcome: Outcome) -> Exit:

@@ -6,6 +6,8 @@ from rich.table import Table
 
 from jobs.console import AsJson, JobFile, Overrides, console, count, give, say
 from jobs.dates import LogicalDate, TimeZone, dated
+from jobs.generate import changes
+from pipeline.changes import change_warnings
 from pipeline.recipes import variants
 from pipeline.run import look
 from schemas.job_warnings import job_warnings
@@ -41,9 +43,13 @@ def plan(
     kind = "grey" if image.channels == 1 else "RGB"
     classes = count(len(state.plan.classes), "class", "classes")
     say(f"Run {state.plan.run_id}: {classes}, rows of {image.width} x {image.height} pixels, {kind}.")
-    warnings = job_warnings(declared)
+    warnings = (*change_warnings(declared.source, state.plan.changes), *job_warnings(declared))
     for warning in warnings:
         say(f"Warning: {warning}")
+    told = state.plan.changes
+    if told is not None and any(told.counts.values()):
+        kinds = ", ".join(f"{number:,} {kind}" for kind, number in told.counts.items() if number)
+        say(f"Source files since run {told.since}: {kinds}.")
     total = count(len(state.plan.shards), "shard")
     if done == len(state.plan.shards):
         say(f"All {total} are done; nothing is left to make.")
@@ -55,6 +61,8 @@ def plan(
             "shards": len(state.plan.shards),
             "done": done,
             "recipes": recipes,
+            "logical_date": state.plan.logical_date,
+            "changes": changes(state.plan),
             "warnings": list(warnings),
         },
         as_json=as_json,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.attacks.regions import check_region
+from pipeline.changes import POLICIES, Earlier, comparable, compare, merged
 from pipeline.generators import generator_digest
 from pipeline.models.loading import VICTIM, model_digests, network_sha256, transfer_role
 from pipeline.recipes import recipe_text
@@ -21,23 +22,29 @@ from schemas.sources import ImageSource
 
 _MODEL_PATHS: Any = {"weights": True, "members": {"__all__": {"weights"}}}
 """What does not fix bytes: the digests of the weights do."""
+_FIXES_ROWS = {"split", "file", "start", "stop", "digest", "members", "label"}
+"""What of a range has a say in the bytes of its shards."""
 SAMPLE_SPLIT = "train"
 """Generated rows have no parent whose split they could inherit."""
 
 
-def make_plan(job: Job) -> Plan:
-    """All shards of `job`. Reads listings, row counts and digests; writes nothing.
+def make_plan(job: Job, earlier: Earlier | None = None) -> Plan:
+    """All shards of `job`. Reads listings, row counts and digests; writes nothing but the cache of digests.
 
-    Raises JobError where the source, the weights or the class count cannot be used.
+    `earlier`: the newest finished run of the job, whose shards of files that changed or vanished are in the plan too
+    where the job keeps them. Raises JobError where the source, the weights or the class count cannot be used.
     """
     source = open_source(job.source)
     image, classes = source.probe(), _classes(job, source)
     _check_regions(job, image)
     _check_crops(job, image)
     models = _models(job, len(classes), image)
-    ranges = tuple(source.plan(job.output.shard_rows))
     fixed = _determinants(job, source.name, image, classes)
-    shards = tuple(_shards(job, ranges, models, len(classes), fixed))
+    commons = [_common(job, position, models, fixed) for position in range(len(job.recipes))]
+    kept = earlier.available if earlier is not None else frozenset()
+    now, same = source.plan(job.output.shard_rows), comparable(job, earlier)
+    ranges = tuple(now if same is None else _with_kept(job, source, same, now, commons))
+    shards = tuple(_shards(job, ranges, commons, len(classes), kept))
     return Plan(
         contract=CONTRACT_VERSION,
         run_id=run_id(plan_digest(job.name, (shard.key for shard in shards), job.logical_date)),
@@ -48,6 +55,7 @@ def make_plan(job: Job) -> Plan:
         models=models,
         ranges=ranges,
         shards=shards,
+        changes=None if same is None else compare(same, now),
     )
 
 
@@ -133,16 +141,39 @@ def _determinants(job: Job, source: str, image: Image, classes: tuple[str, ...])
 
 def _not_reading(source: ImageSource) -> set[str]:
     """What of a source section leaves the bytes of a range alone. A hold-out that is unset keeps the keys of before."""
-    return {"path", "splits", "limit"} | ({"hold_out"} if source.hold_out is None else set())
+    return {"path", "splits", "limit", *POLICIES} | ({"hold_out"} if source.hold_out is None else set())
+
+
+def _common(job: Job, position: int, models: Mapping[str, str], fixed: Mapping[str, Any]) -> str:
+    """Digest of what fixes the bytes of all shards of a recipe."""
+    recipe = job.recipes[position]
+    text = recipe_text(recipe, position, models)
+    return digest({**fixed, "recipe": text, "victim": models.get(VICTIM), **_transfer(job, recipe, models)})
+
+
+def _key(common: str, part: SourceRange) -> str:
+    return digest([common, part.model_dump(include=_FIXES_ROWS)])
+
+
+def _with_kept(
+    job: Job, source: SourceReader, earlier: Earlier, ranges: Sequence[SourceRange], commons: Sequence[str]
+) -> Iterator[SourceRange]:
+    """`ranges` of the source as it is, and those of the earlier run that the job keeps and that have a shard."""
+    found = merged(job.source, earlier, ranges, job.output.shard_rows)
+    fixed = iter(source.fixed([part for part in found if not part.digest]))
+    for part in found:
+        if not part.kept:
+            yield part if part.digest else next(fixed)
+        elif any(_key(common, part) in earlier.available for common in commons):
+            yield part
 
 
 def _shards(
-    job: Job, ranges: tuple[SourceRange, ...], models: Mapping[str, str], classes: int, fixed: Mapping[str, Any]
+    job: Job, ranges: tuple[SourceRange, ...], commons: Sequence[str], classes: int, kept: Collection[str]
 ) -> Iterator[Shard]:
+    """`kept`: keys that shards of kept ranges must have, as nothing can be made of those."""
     index = 0
-    for position, recipe in enumerate(job.recipes):
-        text = recipe_text(recipe, position, models)
-        common = digest({**fixed, "recipe": text, "victim": models.get(VICTIM), **_transfer(job, recipe, models)})
+    for position, (recipe, common) in enumerate(zip(job.recipes, commons, strict=True)):
         if isinstance(recipe, Sample):
             places: list[tuple[int | None, str, int, int]] = [
                 (None, SAMPLE_SPLIT, start, stop)
@@ -151,8 +182,10 @@ def _shards(
         else:
             places = [(number, item.split, item.start, item.stop) for number, item in enumerate(ranges)]
         for number, split, start, stop in places:
-            work = ranges[number].model_dump() if number is not None else {"samples": [start, stop]}
-            key = digest([common, work])
+            part = None if number is None else ranges[number]
+            key = digest([common, {"samples": [start, stop]}]) if part is None else _key(common, part)
+            if part is not None and part.kept and key not in kept:
+                continue
             yield Shard(index=index, key=key, recipe=position, range=number, split=split, start=start, stop=stop)
             index += 1
 

@@ -31,7 +31,7 @@ def source_faults(folder: Folder, manifest: Manifest, source: str) -> Iterator[t
     ranges = {(run, shard.key): shard.range for run, plan in plans.items() for shard in plan.shards}
     for output in manifest.outputs:
         number = ranges.get((output.run_id, output.key))
-        if output.data is not None and number is not None:
+        if output.data is not None and number is not None and not output.kept:
             parts[output.run_id, number].append(output)
     readings = {run: _Reading(plan, source) for run, plan in plans.items()}
     for (run, number), outputs in parts.items():

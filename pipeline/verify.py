@@ -235,8 +235,8 @@ def _told(error: Exception) -> str:
 
 
 def _judge_again(benches: _Benches, output: Output, table: pa.Table, findings: Findings) -> None:
-    """Judges the rows of `table` again, which lie in the file of `output`."""
-    if not table.num_rows or table["kind"][0].as_py() != ADVERSARIAL:
+    """Judges the rows of `table` again, of the file of `output`; not those whose source is known to be gone."""
+    if output.kept or not table.num_rows or table["kind"][0].as_py() != ADVERSARIAL:
         return
     assert output.data is not None
     bench = benches.of(output.run_id)

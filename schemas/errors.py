@@ -15,3 +15,9 @@ class JobError(UserError, ValueError):
 
 class RunError(UserError):
     """The work itself could not be done: storage refused, another run holds the output, a check failed."""
+
+
+class HeldError(RunError):
+    """Another run holds the output, or has taken it over."""
+
+    exit_code = 5

@@ -26,6 +26,10 @@ class SourceRange(Spec):
     """Names relative to `file` of the files of the range, where each file is one row."""
     label: int | None = None
     """Class of every row of the range, where it is the folder's and not the row's."""
+    member_digests: tuple[str, ...] = ()
+    """Start of each member's own digest, to tell which of them changed; `digest` covers them all."""
+    kept: bool = False
+    """Not in the source any more as it says: its shards stay listed, and can be read no more."""
 
     @property
     def rows(self) -> int:
@@ -65,6 +69,19 @@ class Shard(Spec):
         return self.stop - self.start
 
 
+class Changes(Spec):
+    """Source files that are not those the newest earlier run of the same job lists, by relative name."""
+
+    since: str
+    """Run id of the earlier run."""
+    new: tuple[str, ...] = ()
+    """At most the first 100, as of the others; `counts` has them all."""
+    changed: tuple[str, ...] = ()
+    """Files of which the bytes changed."""
+    vanished: tuple[str, ...] = ()
+    counts: dict[Literal["new", "changed", "vanished"], int]
+
+
 class Plan(Spec):
     """All shards of a run, and what they were worked out from."""
 
@@ -82,6 +99,12 @@ class Plan(Spec):
     models (`transfer:<name>`) and of generators (`generator:<recipe position>`)."""
     ranges: tuple[SourceRange, ...]
     shards: tuple[Shard, ...]
+    changes: Changes | None = None
+    """What has changed in the source since the newest earlier run; None where there is none to compare with."""
+
+    def is_kept(self, shard: Shard) -> bool:
+        """Whether the source of a shard changed or vanished since it was made, and the job keeps it listed."""
+        return shard.range is not None and self.ranges[shard.range].kept
 
 
 class DataFile(Spec):
@@ -250,6 +273,8 @@ class Output(Spec):
     """Rows left out because whoever makes them fails, counted as the shard counts."""
     device_batch: int | None = None
     """As in the receipt: smaller than `run.batch` where the device's memory did not hold a whole batch."""
+    kept: bool = False
+    """Its source rows changed or vanished since, and the job keeps them listed."""
 
 
 class Manifest(Spec):
@@ -285,3 +310,59 @@ class Manifest(Spec):
     nothing."""
     statement_sha256: str | None = None
     """Digest of statement.intoto.json; None where no rows came out, or the version of hardset wrote none."""
+    lease: int = 0
+    """Number of the lease under which it was written. Of two manifests the one with the higher number is newer,
+    whatever the clocks say and whichever was written later; 0 where the version of hardset told none."""
+    changes: Changes | None = None
+    """Those of the plan."""
+
+
+class Summary(Spec):
+    """What a finished run came to, in a few hundred bytes. Written before the manifest, which has the say."""
+
+    run_id: str
+    job: str
+    """Name of the job."""
+    logical_date: str | None
+    status: Literal["complete", "incomplete"]
+    lease: int
+    started: str
+    finished: str
+    shards: int
+    """Planned."""
+    made: int
+    """Shards that this run made, in whichever start."""
+    taken_over: int
+    """Shards that earlier runs had made."""
+    kept: int
+    """Of those, shards of source files that changed or vanished since."""
+    failures: int
+    """Shards that were given up."""
+    totals: Counts
+    changes: Changes | None
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Summary:
+        """The summary of a manifest."""
+        made = sum(output.run_id == manifest.run_id for output in manifest.outputs)
+        return cls(
+            run_id=manifest.run_id,
+            job=manifest.job["name"],
+            logical_date=manifest.logical_date,
+            status=manifest.status,
+            lease=manifest.lease,
+            started=manifest.started,
+            finished=manifest.finished,
+            shards=len(manifest.outputs) + len(manifest.failures),
+            made=made,
+            taken_over=len(manifest.outputs) - made,
+            kept=sum(output.kept for output in manifest.outputs),
+            failures=len(manifest.failures),
+            totals=manifest.totals,
+            changes=manifest.changes,
+        )
+
+    @property
+    def age(self) -> tuple[int, str, str]:
+        """Sorts runs, newest last."""
+        return self.lease, self.finished, self.run_id

@@ -47,7 +47,21 @@ class DigitsSource(ImageSource):
     format: Literal["digits"] = "digits"
 
 
-class ParquetSource(ImageSource):
+class StoredSource(ImageSource):
+    """What every source of files can be told.
+
+    Files are held against the newest earlier run of the same job in the output, where that read the same source.
+    """
+
+    changed: Literal["remake", "keep", "fail"] = "remake"
+    """Files of which the bytes changed. remake: their rows are made anew; keep: the earlier rows stay listed, though
+    their source is gone; fail: generate refuses to go on."""
+    vanished: Literal["drop", "keep", "fail"] = "drop"
+    """Files that are gone. drop: the new manifest lists their rows no more; keep: it goes on listing them; fail:
+    generate refuses to go on."""
+
+
+class ParquetSource(StoredSource):
     """Parquet files in the Hugging Face image layout: `struct{bytes, path}` and an integer label."""
 
     format: Literal["parquet"] = "parquet"
@@ -59,7 +73,7 @@ class ParquetSource(ImageSource):
     """Name of the label column."""
 
 
-class ImageFolderSource(ImageSource):
+class ImageFolderSource(StoredSource):
     """One folder per class; classes are numbered in the sorted order of their names."""
 
     format: Literal["imagefolder"] = "imagefolder"
@@ -67,7 +81,7 @@ class ImageFolderSource(ImageSource):
     """Folder that holds the class folders, or split folders that do; any fsspec URL."""
 
 
-class NpzSource(ImageSource):
+class NpzSource(StoredSource):
     """Arrays in .npz files: uint8 images, N x H x W or N x H x W x C, and integer labels."""
 
     format: Literal["npz"] = "npz"

@@ -20,11 +20,17 @@ from schemas.rows import schema_sha256
 
 
 def commit_run(ledger: Ledger, plan: Plan, manifest: Manifest, lineage: Lineage) -> Manifest:
-    """Writes what others read of the run, then its manifest, which is returned as it was written."""
+    """Writes what others read of the run, then its manifest, which is returned as it was written.
+
+    Each only while the ledger's fence lets it.
+    """
     folder = ledger.folder
+    ledger.fence()
     write_card(folder, manifest)  # first: a start that finds the manifest writes nothing any more
+    ledger.fence()
     manifest = write_statement(folder, plan, manifest)
     ledger.write_manifest(manifest)
+    ledger.fence()
     lineage.finish(manifest)
     return manifest
 
@@ -39,7 +45,13 @@ def make_manifest(
 ) -> Manifest:
     """The record of the run from its committed shards."""
     outputs = tuple(
-        done[shard.key].model_copy(update={"index": shard.index, "recipe": shard.recipe})
+        done[shard.key].model_copy(
+            update={
+                "index": shard.index,
+                "recipe": shard.recipe,
+                "kept": plan.is_kept(shard),
+            }
+        )
         for shard in plan.shards
         if shard.key in done
     )
@@ -62,6 +74,7 @@ def make_manifest(
         started=started,
         finished=now(),
         environment=versions(),
+        changes=plan.changes,
         warnings=(*job_warnings(job), *run_warnings(plan.job["recipes"], outputs)),
         throughput=throughput,
     )

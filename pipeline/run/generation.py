@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import sys
+import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
 
-import ray
-
-from pipeline.cluster import Dispatcher, RayBackend, Setup, connect
+from pipeline.changes import change_warnings, check_changes
+from pipeline.recipes import variants
+from pipeline.run.budget import NO_BUDGET, Budget, Left, Limit, Reason
 from pipeline.run.clock import now
 from pipeline.run.commit import commit_run, make_manifest
-from pipeline.run.observation import observed
 from pipeline.run.preflight import check_before
 from pipeline.run.state import State, look
+from pipeline.run.work import Made, results
 from pipeline.sinks.emission import emitting
-from pipeline.sinks.lease import Lease, hold_lease
+from pipeline.sinks.lease import Lease, Turn, hold_lease, refuse_held
 from pipeline.sinks.ledger import Ledger
 from pipeline.sinks.lineage import Lineage
 from pipeline.stopping import Stop
-from pipeline.throughput import Meter
-from schemas.errors import RunError
+from schemas.errors import HeldError
 from schemas.job import Job
 from schemas.job_warnings import job_warnings
-from schemas.records import Counts, Failure, Manifest, Plan, Receipt, Throughput
+from schemas.records import Counts, Manifest, Plan, Shard, Throughput
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,10 @@ class Outcome:
     """None where the run was stopped."""
     throughput: Throughput | None = None
     """Of what this start has made; None where it made nothing."""
+    stopped_by: Reason | None = None
+    """Why it was stopped, where it was."""
+    left: Left | None = None
+    """What the next start has to do, where it was stopped."""
 
 
 def generate(
@@ -58,67 +62,101 @@ def generate(
     *,
     address: str | None = None,
     stop: Stop | None = None,
+    budget: Budget = NO_BUDGET,
+    wait: bool = False,
     on_progress: Callable[[Progress], None] = lambda _: None,
     on_warning: Callable[[str], None] = lambda _: None,
 ) -> Outcome:
-    """Makes all shards of `job` that its output lacks, and commits the run.
+    """Makes all shards of `job` that its output lacks, as far as `budget` goes, and commits the run.
 
-    `on_warning` is told, before anything runs, what will hardly work. Raises JobError for what is wrong with the job,
-    RunError for what storage or workers cannot do.
+    `wait`: where another run holds the output, wait for its end. `on_warning` is told, before anything runs, what will
+    hardly work. Raises JobError for what is wrong with the job, RunError for what storage or workers cannot do, and of
+    those HeldError where another run holds the output or takes it over.
     """
-    stop = stop or Stop()
-    state = look(job)
+    limit = Limit(budget, stop or Stop())
+    state, turn = look(job), Turn(wait, limit)
     if state.complete:
-        return Outcome("nothing to do", state.plan, Counts(), 0, state.manifest)
+        return _nothing(state)
+    check_changes(job.source, state.plan.changes)
+    limit.admitted(state.missing, lambda shard: _rows_out(job, shard))
     state.folder.check_writable()
-    for warning in (*job_warnings(job), *check_before(job, state.plan)):
-        on_warning(warning)
-    with (
-        emitting(on_warning) as send,
-        hold_lease(state.folder, state.plan.run_id) as lease,
-        Lineage(state.folder, state.plan, send) as lineage,
-    ):
-        return _work_off(job, state, address, stop, on_progress, on_warning, lease, lineage)
+    try:
+        turn.take(state.folder, lambda: refuse_held(state.folder))  # before the model is tried, which takes seconds
+        for warning in (*change_warnings(job.source, state.plan.changes), *job_warnings(job)):
+            on_warning(warning)
+        for warning in check_before(job, state.plan) if state.missing else ():
+            on_warning(warning)
+        with (
+            emitting(on_warning) as send,
+            hold_lease(state.folder, state.plan.run_id, above=state.lease, turn=turn) as lease,
+        ):
+            if lease.number > state.lease + 1:  # others have been at work since the look
+                state = look(job)
+                if state.complete:
+                    return _nothing(state)
+            with Lineage(state.folder, state.plan, send) as lineage:
+                return _work_off(job, state, address, limit, on_progress, on_warning, lease, lineage)
+    except HeldError:
+        if not (wait and limit.is_set()):
+            raise
+        return _stopped(job, state, limit, Made(), 0)
 
 
 def _work_off(
     job: Job,
     state: State,
     address: str | None,
-    stop: Stop,
+    limit: Limit,
     on_progress: Callable[[Progress], None],
     on_warning: Callable[[str], None],
     lease: Lease,
     lineage: Lineage,
 ) -> Outcome:
-    plan, done, failures = state.plan, dict(state.done), list[Failure]()
-    ledger = Ledger(state.folder, plan.run_id)
+    plan, made, started, began = state.plan, Made(), now(), time.monotonic()
+    admitted = limit.admitted(state.missing, lambda shard: _rows_out(job, shard))
+    ledger = Ledger(state.folder, plan.run_id, fence=lease.check)
     ledger.write_plan(plan)
-    started, made, shards_made, meter = now(), Counts(), 0, Meter()
-    missing = [shard for shard in plan.shards if shard.key not in done]
-    if missing:
-        connect(job.run, address)
-        try:
-            head = plan.model_copy(update={"shards": (), "ranges": ()})
-            backend = RayBackend(Setup(job, head, tuple(sys.path)))
-            dispatcher = Dispatcher(job.run, plan.ranges, stop, backend, tell=on_warning)
-            on_progress(Progress(len(done), len(plan.shards), made, 0))
-            for result in observed(dispatcher.run(missing), plan, len(missing), dispatcher.tally):
-                if not lease.held():
-                    raise RunError(f"{state.folder.name}: another run took the output over; this one has stopped")
-                if isinstance(result, Receipt):
-                    done[result.key] = result.output(plan.shards[result.index])
-                    made, shards_made = made + result.counts, shards_made + 1
-                    meter.add(result)
-                else:
-                    failures.append(result)
-                on_progress(
-                    Progress(len(plan.shards) - len(missing) + shards_made, len(plan.shards), made, len(failures))
-                )
-        finally:
-            ray.shutdown()
-    if len(done) < len(plan.shards) - len(failures):
-        return Outcome("stopped", plan, made, shards_made, None, meter.throughput())
-    manifest = make_manifest(job, plan, done, failures, started, meter.throughput())
+
+    def tell() -> None:
+        on_progress(Progress(len(state.done) + len(made.outputs), len(plan.shards), made.counts, len(made.failures)))
+
+    with closing(results(job, plan, admitted, address=address, stop=limit, tell=on_warning, on_start=tell)) as ended:
+        for result in ended:
+            if not lease.held():
+                lease.check()
+            limit.note(result)
+            made.add(result, plan)
+            tell()
+    if len(made.settled) < len(state.missing):
+        return _stopped(job, state, limit, made, time.monotonic() - began)
+    manifest = make_manifest(job, plan, {**state.done, **made.outputs}, made.failures, started, made.meter.throughput())
+    manifest = manifest.model_copy(update={"lease": lease.number})
     manifest = commit_run(ledger, plan, manifest, lineage)
-    return Outcome(manifest.status, plan, made, shards_made, manifest, manifest.throughput)
+    return Outcome(manifest.status, plan, made.counts, len(made.outputs), manifest, manifest.throughput)
+
+
+def _nothing(state: State) -> Outcome:
+    return Outcome("nothing to do", state.plan, Counts(), 0, state.earlier)
+
+
+def _stopped(job: Job, state: State, limit: Limit, made: Made, seconds: float) -> Outcome:
+    settled = made.settled
+    shards = [shard for shard in state.missing if shard.key not in settled]
+    rows = sum(_rows_out(job, shard) for shard in shards)
+    pace = made.counts.expected / seconds if seconds else 0
+    left = Left(len(shards), rows, round(rows / pace / 60, 1) if pace else None)
+    return Outcome(
+        "stopped",
+        state.plan,
+        made.counts,
+        len(made.outputs),
+        None,
+        made.meter.throughput(),
+        stopped_by=limit.reason,
+        left=left,
+    )
+
+
+def _rows_out(job: Job, shard: Shard) -> int:
+    """Rows that should come out of a shard."""
+    return shard.rows * variants(job.recipes[shard.recipe])

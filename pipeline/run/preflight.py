@@ -25,7 +25,7 @@ def check_before(job: Job, plan: Plan) -> tuple[str, ...]:
     """
     bench = Bench(job, plan, driver_device(job))
     warnings: tuple[str, ...] = ()
-    if bench.model is not None and plan.ranges:
+    if bench.model is not None and any(not part.kept for part in plan.ranges):
         pixels = _probe(bench)
         for model in (bench.model, *bench.held_out_models.values()):
             check_model(model, pixels, bench.device, stochastic=job.stochastic)
@@ -41,7 +41,7 @@ def check_before(job: Job, plan: Plan) -> tuple[str, ...]:
 def _probe(bench: Bench) -> Pixels:
     """The first rows of the source that can be read, or blank ones."""
     plan = bench.plan
-    first = plan.ranges[0]
+    first = next(part for part in plan.ranges if not part.kept)
     few = narrowed(first, first.start, min(first.stop, first.start + PREFLIGHT_ROWS))
     rows, _ = bench.source.read(few, plan.image, len(plan.classes))
     shape = (2, plan.image.height, plan.image.width, plan.image.channels)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
+from pipeline.changes import Earlier
 from pipeline.plan import make_plan
-from pipeline.sinks.ledger import Ledger, manifests
+from pipeline.sinks.lease import newest_number
+from pipeline.sinks.ledger import Ledger, find_receipts, newest_first, summaries
 from pipeline.storage import Folder
 from schemas.job import Job
-from schemas.records import Manifest, Output, Plan
+from schemas.records import Manifest, Output, Plan, Shard
 
 
 @dataclass(frozen=True)
@@ -17,36 +21,61 @@ class State:
 
     plan: Plan
     folder: Folder
-    done: dict[str, Output]
-    """By shard key."""
-    manifest: Manifest | None
+    done: Mapping[str, Output]
+    """Shards of the plan that are committed, by key, whichever run made them."""
+    earlier: Manifest | None
+    """The newest manifest of a run of the same job."""
+    lease: int
+    """The highest number of a lease that the output told of before anything else was read."""
+
+    @cached_property
+    def missing(self) -> tuple[Shard, ...]:
+        """Shards of the plan that nobody has committed, in its order."""
+        return tuple(shard for shard in self.plan.shards if shard.key not in self.done)
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is left to do."""
-        return (
-            self.manifest is not None
-            and self.manifest.status == "complete"
-            and all(shard.key in self.done for shard in self.plan.shards)
-        )
+        """Whether nothing is left to do: all shards are there, and the newest manifest lists them as the plan does."""
+        if self.earlier is None or self.earlier.run_id != self.plan.run_id or self.missing:
+            return False
+        kept = {output.key for output in self.earlier.outputs if output.kept}
+        planned = {shard.key for shard in self.plan.shards if self.plan.is_kept(shard)}
+        return self.earlier.status == "complete" and kept == planned
 
 
 def look(job: Job) -> State:
-    """The plan of `job` and what its output holds of it; writes nothing."""
-    plan, folder = make_plan(job), Folder(job.output.path)
-    ledger = Ledger(folder, plan.run_id)
-    present = set(folder.list("data")) | set(folder.list("quarantine"))
-    done = {
-        output.key: output
-        for manifest in manifests(folder)
-        for output in manifest.outputs
-        if _files_exist(output, present)
-    }
-    for key, receipt in ledger.receipts().items():
-        output = receipt.output(plan.shards[receipt.index])
+    """The plan of `job` and what its output holds of it; writes nothing.
+
+    Reads the newest manifest of the job alone. Shards that it does not list are looked for among the receipts of all
+    runs, those that never finished too.
+    """
+    folder = Folder(job.output.path)
+    lease = newest_number(folder)
+    ended = summaries(folder)
+    lease = max((lease, *(summary.lease for summary in ended)))
+    manifest = next(newest_first(folder, [summary for summary in ended if summary.job == job.name]), None)
+    present = {*folder.list("data/"), *folder.list("quarantine/")}
+    listed = manifest.outputs if manifest is not None else ()
+    there = {output.key: output for output in listed if _files_exist(output, present)}
+    earlier = _earlier(folder, manifest, frozenset(there))
+    plan = make_plan(job, earlier)
+    return State(plan, folder, _committed(folder, plan, there, present), manifest, lease)
+
+
+def _earlier(folder: Folder, manifest: Manifest | None, available: frozenset[str]) -> Earlier | None:
+    plan = None if manifest is None else Ledger(folder, manifest.run_id).plan()
+    return None if manifest is None or plan is None else Earlier(manifest, plan, available)
+
+
+def _committed(folder: Folder, plan: Plan, there: Mapping[str, Output], present: set[str]) -> dict[str, Output]:
+    shards = {shard.key: shard for shard in plan.shards}
+    done = {key: output for key, output in there.items() if key in shards}
+    missing = shards.keys() - done.keys()
+    for receipt in find_receipts(folder, missing) if missing else ():
+        output = receipt.output(shards[receipt.key])
         if _files_exist(output, present):
-            done[key] = output
-    return State(plan, folder, done, ledger.manifest())
+            done[receipt.key] = output
+    return done
 
 
 def _files_exist(output: Output, present: set[str]) -> bool:

@@ -104,7 +104,8 @@ def _source(plan: Plan, statistics: bool) -> dict[str, Any]:
         {"name": image, "type": "image", "ordinal_position": 1},
         {"name": label, "type": "integer", "ordinal_position": 2},
     ]
-    read = sorted({(item.file, item.start, item.stop, item.digest) for item in plan.ranges})
+    ranges = [item for item in plan.ranges if not item.kept]
+    read = sorted({(item.file, item.start, item.stop, item.digest) for item in ranges})
     found: dict[str, Any] = {
         **dataset,
         "facets": {
@@ -114,8 +115,8 @@ def _source(plan: Plan, statistics: bool) -> dict[str, Any]:
         },
     }
     if statistics:
-        files = {f"{item.file}/{name}" for item in plan.ranges for name in item.members or ("",)}
-        rows = sum(item.rows for item in plan.ranges)
+        files = {f"{item.file}/{name}" for item in ranges for name in item.members or ("",)}
+        rows = sum(item.rows for item in ranges)
         found["inputFacets"] = {"inputStatistics": facet("inputStatistics", rowCount=rows, fileCount=len(files))}
     return found
 

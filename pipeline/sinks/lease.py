@@ -1,8 +1,9 @@
 """One run at a time per output: a lease in the dataset folder, renewed while its holder lives.
 
 Leases are numbered files, `_hardset/lease/<number>.json`. A lease is taken by creating the next number conditionally,
-so of several that find an old one abandoned one wins; the highest number counts. Commits are safe without it: it only
-keeps two runs from doing the same work.
+so of several that find an old one abandoned one wins; the highest number counts. The number fences: whoever holds a
+lower one may not put a record over another or remove a file, and of two manifests that of the higher number is newer.
+Shards are safe without it: their receipts have one winner.
 """
 
 from __future__ import annotations
@@ -12,21 +13,31 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from pydantic import ValidationError
 
 from pipeline.storage import Folder
 from schemas.base import Spec
-from schemas.errors import RunError
+from schemas.errors import HeldError, RunError
 
 LEASE_SECONDS = 30.0
 """How long a lease lasts without renewal."""
+WATCH_SECONDS = 1.0
+"""How often a run that waits looks whether the output is free."""
 _HOME = "_hardset/lease"
+Taken = TypeVar("Taken")
+
+
+class Flag(Protocol):
+    """What can be asked to stop, as `threading.Event`."""
+
+    def is_set(self) -> bool: ...
 
 
 class Holder(Spec):
@@ -53,6 +64,7 @@ class Lease:
 
     folder: Folder
     number: int
+    """Fencing token: of all leases that this folder ever had, higher is later."""
     holder: Holder
     seconds: float = LEASE_SECONDS
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -66,17 +78,28 @@ class Lease:
     def renew(self) -> None:
         """Renews the lease, or notices that another run holds it."""
         started = time.monotonic()
-        if _newest(self.folder) != self.number:
+        if newest_number(self.folder) != self.number:
             self._lost.set()
             return
         renewed = self.holder.model_copy(update={"renewed": time.time()})
         self.folder.write(_path(self.number), _bytes(renewed))
         self._renewed = started
 
+    def check(self) -> None:
+        """Asks the store whether the output is still this run's alone, and renews the lease.
+
+        A lease that ran out while the store could not be reached, and that nobody took, is held again. Raises
+        HeldError where another run took it, RunError where the store does not answer.
+        """
+        if not self._lost.is_set():
+            self.renew()
+        if self._lost.is_set():
+            raise HeldError(f"{self.folder.name}: another run has taken this output over; this one has stopped")
+
     def release(self) -> None:
         """Gives the lease back, so that the next run starts at once."""
         self._stop.set()
-        if not self._lost.is_set() and _newest(self.folder) == self.number:
+        if not self._lost.is_set() and newest_number(self.folder) == self.number:
             self.folder.write(_path(self.number), _bytes(self.holder.model_copy(update={"released": True})))
         self._lost.set()
 
@@ -88,13 +111,16 @@ class Lease:
 
 
 @contextmanager
-def hold_lease(folder: Folder, run_id: str, *, seconds: float = LEASE_SECONDS) -> Iterator[Lease]:
-    """Holds the lease of a dataset folder.
+def hold_lease(
+    folder: Folder, run_id: str, *, above: int = 0, turn: Turn | None = None, seconds: float = LEASE_SECONDS
+) -> Iterator[Lease]:
+    """Holds the lease of a dataset folder, once it is free; see `Turn` for how long that is waited for.
 
-    Raises RunError, which says who holds it since when, where another run does. One whose holder is a dead process of
-    this machine is taken over at once, any other after `seconds` without renewal.
+    `above`: the highest number that any record tells of, for a folder that has lost its leases. Raises HeldError, which
+    says who holds it since when, where another run does. One whose holder is a dead process of this machine is taken
+    over at once, any other after `seconds` without renewal.
     """
-    lease = acquire(folder, run_id, seconds=seconds)
+    lease = (turn or Turn()).take(folder, lambda: acquire(folder, run_id, above=above, seconds=seconds), seconds)
     thread = threading.Thread(target=lease.beat, name="lease", daemon=True)
     thread.start()
     try:
@@ -106,34 +132,80 @@ def hold_lease(folder: Folder, run_id: str, *, seconds: float = LEASE_SECONDS) -
             lease.release()
 
 
-def acquire(folder: Folder, run_id: str, *, seconds: float = LEASE_SECONDS) -> Lease:
-    """Takes the lease without renewing it; see `hold_lease`."""
+@dataclass(frozen=True)
+class Turn:
+    """How a run waits for an output that another holds.
+
+    A holder on another machine may have died a moment ago: it is watched for the time in which it must renew its lease,
+    and where it does not, until the lease runs out. One that lives is waited for only where `wait` says so.
+    """
+
+    wait: bool = False
+    stop: Flag | None = None
+    """Ends the waiting."""
+
+    def take(self, folder: Folder, attempt: Callable[[], Taken], seconds: float = LEASE_SECONDS) -> Taken:
+        """What `attempt` gives once it raises no HeldError. Raises HeldError where another run keeps the output."""
+        watched: tuple[str, float] | None = None
+        began = time.monotonic()
+        while True:
+            try:
+                return attempt()
+            except HeldError:
+                if self.stop is not None and self.stop.is_set():
+                    raise
+                holder = current_holder(folder, seconds=seconds)
+                if holder is None:
+                    continue
+                watched = watched or (holder.token, holder.renewed)
+                renewed = watched != (holder.token, holder.renewed)
+                if not self.wait and (renewed or _lives_here(holder) or time.monotonic() - began > 2 * seconds):
+                    raise
+            time.sleep(min(WATCH_SECONDS, seconds / 10))
+
+
+def acquire(folder: Folder, run_id: str, *, above: int = 0, seconds: float = LEASE_SECONDS) -> Lease:
+    """Takes the lease without waiting and without renewing it; see `hold_lease`."""
     while True:
-        newest = _newest(folder)
+        newest = max(newest_number(folder), above)
         holder = _holder(folder, newest)
         if holder is not None and _holds(holder, seconds):
-            raise RunError(_refusal(folder, holder))
+            raise HeldError(_refusal(folder, holder))
         lease = Lease(folder, newest + 1, _this_process(run_id), seconds)
         if not folder.create(_path(lease.number), _bytes(lease.holder)) and not _is_ours(lease):
             continue
-        if _newest(folder) == lease.number:
+        if newest_number(folder) == lease.number:
             _forget_before(folder, lease.number)
             return lease
         folder.delete(_path(lease.number))
 
 
+def refuse_held(folder: Folder, *, seconds: float = LEASE_SECONDS) -> None:
+    """Raises HeldError where a run holds the folder now."""
+    holder = current_holder(folder, seconds=seconds)
+    if holder is not None:
+        raise HeldError(_refusal(folder, holder))
+
+
 def current_holder(folder: Folder, *, seconds: float = LEASE_SECONDS) -> Holder | None:
     """Who holds the folder now; None where nobody does."""
-    holder = _holder(folder, _newest(folder))
+    holder = _holder(folder, newest_number(folder))
     return holder if holder is not None and _holds(holder, seconds) else None
 
 
 def _holds(holder: Holder, seconds: float) -> bool:
-    if holder.released:
-        return False
-    if holder.machine and holder.machine == _machine() and _process_start(holder.pid) != holder.process_start:
+    if holder.released or (_is_of_here(holder) and not _lives_here(holder)):
         return False
     return time.time() - holder.renewed < seconds
+
+
+def _is_of_here(holder: Holder) -> bool:
+    return bool(holder.machine) and holder.machine == _machine()
+
+
+def _lives_here(holder: Holder) -> bool:
+    """Whether the holder is a process of this machine that lives."""
+    return _is_of_here(holder) and _process_start(holder.pid) == holder.process_start
 
 
 def _refusal(folder: Folder, holder: Holder) -> str:
@@ -175,8 +247,8 @@ def _process_start(pid: int) -> str | None:
     return None if fields[0] in "ZX" else fields[19]
 
 
-def _newest(folder: Folder) -> int:
-    """The highest number; 0 where there never was a lease."""
+def newest_number(folder: Folder) -> int:
+    """Number of the newest lease, held or not; 0 where there never was one."""
     names = [path.rpartition("/")[2].removesuffix(".json") for path in folder.list(f"{_HOME}/")]
     return max((int(name) for name in names if name.isdecimal()), default=0)
 

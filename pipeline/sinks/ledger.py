@@ -9,29 +9,37 @@ Each record is sealed (`pipeline.sinks.seals`), so that one changed since is not
 
 from __future__ import annotations
 
+import bisect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 
+from pipeline.parallel import in_parallel
 from pipeline.sinks.parquet import row_count
 from pipeline.sinks.seals import parse_record, read_record, sealed
 from pipeline.storage import Folder
 from schemas.digests import sha256_hex
 from schemas.errors import RunError
-from schemas.records import Counts, DataFile, Manifest, Output, Plan, Receipt, Shard, StageSeconds
+from schemas.records import Counts, DataFile, Manifest, Output, Plan, Receipt, Shard, StageSeconds, Summary
 
 RUNS = "_hardset/runs"
+_KEY_DIGITS = 12
+_RECEIPT = re.compile(rf"/receipts/\d+-([0-9a-f]{{{_KEY_DIGITS}}})\.json\Z")
 
 
 class Ledger:
     """The records of one run, in `_hardset/runs/<run id>/` of a dataset folder."""
 
-    def __init__(self, folder: Folder, run_id: str) -> None:
+    def __init__(self, folder: Folder, run_id: str, fence: Callable[[], None] = lambda: None) -> None:
+        """`fence`: asked before a record is put over another or a file is removed; raises where this is not allowed."""
         self.folder = folder
         self.run_id = run_id
+        self.fence = fence
         self._home = f"{RUNS}/{run_id}"
 
     def write_plan(self, plan: Plan) -> None:
         """Puts the plan down, over that of an earlier start of the same run."""
+        self.fence()
         self.folder.write(f"{self._home}/plan.json", sealed(plan))
 
     def plan(self) -> Plan | None:
@@ -97,9 +105,24 @@ class Ledger:
         return {receipt.key: receipt for receipt in found}
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Commits the run: removes files that no record lists, then puts the manifest down."""
+        """Commits the run: removes files that no record lists, then puts summary and manifest down.
+
+        Raises RunError where another holder of the output has committed it meanwhile, with other content.
+        """
         self.sweep(manifest)
-        self.folder.write(f"{self._home}/manifest.json", sealed(manifest))
+        self.fence()
+        path, content = f"{self._home}/manifest.json", sealed(manifest)
+        first = not self.folder.exists(path)
+        self.folder.write(f"{self._home}/summary.json", sealed(Summary.of(manifest)))
+        if not first:
+            self.fence()
+            self.folder.write(path, content)
+        elif not self.folder.create(path, content) and self.folder.read(path) != content:
+            raise RunError(f"{self.folder.name}: another process has committed run {self.run_id} meanwhile")
+
+    def summary(self) -> Summary | None:
+        """What the run came to; None while it is not finished, or where the version of hardset wrote none."""
+        return read_record(self.folder, f"{self._home}/summary.json", Summary)
 
     def manifest(self) -> Manifest | None:
         """The manifest; None while the run is not finished."""
@@ -119,11 +142,12 @@ class Ledger:
                 orphans -= _paths(*Ledger(self.folder, run).receipts().values())
             orphans -= _paths(*(output for other in manifests(self.folder) for output in other.outputs))
         for path in sorted(orphans):
+            self.fence()
             self.folder.delete(path)
         return sorted(orphans)
 
     def _settle(self, receipt: Receipt) -> Receipt:
-        path = f"{self._home}/receipts/{receipt.index:06d}-{receipt.key[:12]}.json"
+        path = f"{self._home}/receipts/{receipt.index:06d}-{receipt.key[:_KEY_DIGITS]}.json"
         if self.folder.create(path, sealed(receipt)):
             return receipt
         winner = read_record(self.folder, path, Receipt)
@@ -149,14 +173,61 @@ def run_ids(folder: Folder) -> list[str]:
 
 def manifests(folder: Folder) -> list[Manifest]:
     """The manifests of all finished runs of a dataset folder, newest last."""
-    found = [manifest for run in run_ids(folder) if (manifest := Ledger(folder, run).manifest()) is not None]
-    return sorted(found, key=lambda manifest: (manifest.finished, manifest.run_id))
+    return [*newest_first(folder)][::-1]
 
 
 def latest_manifest(folder: Folder) -> Manifest | None:
-    """The manifest of the run that finished last; None where none has."""
-    found = manifests(folder)
-    return found[-1] if found else None
+    """The newest manifest; None where there is none."""
+    return next(newest_first(folder), None)
+
+
+def newest_first(folder: Folder, of: Iterable[Summary] | None = None) -> Iterator[Manifest]:
+    """Manifests, each read when it is asked for. `of`: those of these summaries; None: all there are.
+
+    Newer is what was written under a later lease, then what finished later.
+    """
+    # A summary is written before its manifest, so its age is at least the manifest's.
+    waiting = sorted(summaries(folder) if of is None else of, key=lambda summary: summary.age)
+    while waiting:
+        summary = waiting.pop()
+        manifest = Ledger(folder, summary.run_id).manifest()
+        if manifest is None:
+            continue
+        found = Summary.of(manifest)
+        if found.age < summary.age:
+            bisect.insort(waiting, found, key=lambda summary: summary.age)
+        else:
+            yield manifest
+
+
+def summaries(folder: Folder) -> list[Summary]:
+    """What the finished runs came to, in the order of their ids; from the manifest where there is no summary.
+
+    One that was cut off at its end may be among them: only a manifest is a commit.
+    """
+
+    def read(run: str) -> Summary | None:
+        ledger = Ledger(folder, run)
+        if (summary := ledger.summary()) is not None:
+            return summary
+        manifest = ledger.manifest()
+        return None if manifest is None else Summary.of(manifest)
+
+    return [summary for summary in in_parallel(read, run_ids(folder)) if summary is not None]
+
+
+def find_receipts(folder: Folder, keys: Collection[str]) -> Iterator[Receipt]:
+    """Receipts of the shards with these keys, of whichever run, finished or not; from one listing.
+
+    Receipts that are broken are passed over.
+    """
+    wanted = {key[:_KEY_DIGITS] for key in keys}
+    paths = [path for path in folder.list(f"{RUNS}/") if (name := _RECEIPT.search(path)) and name[1] in wanted]
+    for path, content in zip(paths, folder.read_many(paths), strict=True):
+        with suppress(RunError):
+            receipt = parse_record(folder, path, content, Receipt)
+            if receipt.key in keys:
+                yield receipt
 
 
 def _described(content: bytes | None, path: Callable[[str], str]) -> DataFile | None:

@@ -1,6 +1,7 @@
 """OpenLineage events of a run, kept as JSON lines beside its manifest (specification 2-0-2).
 
-START when the work begins; COMPLETE, FAIL or ABORT when it ends. A run that is started again adds to its lines.
+START when the work begins; COMPLETE, FAIL or ABORT when it ends. Every start of a run has a file of its own, so that
+one that lost the output to another cannot disturb the other's: openlineage.jsonl, then openlineage-2.jsonl and so on.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pipeline.sinks.facets import output_dataset as output_of
 from pipeline.sinks.ledger import RUNS
 from pipeline.storage import Folder
 from schemas.digests import canonical_json
-from schemas.errors import RunError, UserError
+from schemas.errors import HeldError, RunError, UserError
 from schemas.records import Manifest, Plan
 
 SCHEMA = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
@@ -30,40 +31,44 @@ Event = dict[str, Any]
 class Lineage:
     """Records the events of a run while it is entered: START first, and at the end whatever it came to.
 
-    A run that neither finished nor raised was stopped: ABORT. `send` is given every event; it must not raise.
+    A run that neither finished nor raised was stopped: ABORT. One that another took over says no more. `send` is given
+    every event; it must not raise.
     """
 
     def __init__(self, folder: Folder, plan: Plan, send: Callable[[Event], None] = lambda _: None) -> None:
         self._folder, self._plan, self._send = folder, plan, send
-        self._path = f"{RUNS}/{plan.run_id}/openlineage.jsonl"
+        self._home = f"{RUNS}/{plan.run_id}/"
+        self._path, self._start = "", b""
         self._ended = False
 
     def __enter__(self) -> Self:
-        self._record(event(self._plan, self._folder.name, "START", _now()))
+        found = event(self._plan, self._folder.name, "START", _now())
+        self._send(found)
+        self._start = _line(found)
+        number = len(self._folder.list(f"{self._home}openlineage")) + 1
+        while not self._folder.create(path := self._home + _name(number), self._start):
+            number += 1
+        self._path = path
         return self
 
     def finish(self, manifest: Manifest) -> None:
         """Records COMPLETE, or FAIL where shards failed."""
         self._ended = True
-        self._record(end_event(self._plan, self._folder.name, manifest))
+        self._end(end_event(self._plan, self._folder.name, manifest))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if self._ended:
+        if self._ended or isinstance(error, HeldError):
             return
         found = event(self._plan, self._folder.name, "FAIL" if kind else "ABORT", _now())
         if kind is not None:
             message = str(error) if isinstance(error, UserError) else kind.__name__  # others may quote credentials
             found["run"]["facets"]["errorMessage"] = _error(message)
         with suppress(RunError):  # what broke the run is told already
-            self._record(found)
+            self._end(found)
 
-    def _record(self, found: Event) -> None:
+    def _end(self, found: Event) -> None:
         self._send(found)
-        try:
-            before = self._folder.read(self._path)
-        except FileNotFoundError:
-            before = b""
-        self._folder.write(self._path, before + (canonical_json(found) + "\n").encode())
+        self._folder.write(self._path, self._start + _line(found))
 
 
 def event(plan: Plan, output: str, kind: str, at: str) -> Event:
@@ -127,6 +132,14 @@ def _nominal_time(logical_date: str | None) -> dict[str, Any]:
     if logical_date is None:
         return {}
     return {"nominalTime": facet("nominalTime", nominalStartTime=f"{logical_date}T00:00:00Z")}
+
+
+def _name(number: int) -> str:
+    return "openlineage.jsonl" if number == 1 else f"openlineage-{number}.jsonl"
+
+
+def _line(found: Event) -> bytes:
+    return f"{canonical_json(found)}\n".encode()
 
 
 def _error(message: str) -> dict[str, Any]:

@@ -39,6 +39,10 @@ class SourceReader(Protocol):
         """
         ...
 
+    def fixed(self, parts: list[records.SourceRange]) -> list[records.SourceRange]:
+        """Ranges of this source with the digests of their bytes as they are."""
+        ...
+
     def read(
         self, source_range: records.SourceRange, image: records.Image, classes: int
     ) -> tuple[CleanRows, list[Reject]]:
@@ -67,8 +71,9 @@ def narrowed(source_range: records.SourceRange, start: int, stop: int) -> record
     """
     if not source_range.start <= start < stop <= source_range.stop:
         raise ValueError(f"rows {start} to {stop} are not inside {source_range.start} to {source_range.stop}")
-    members = source_range.members[start - source_range.start : stop - source_range.start]
-    return source_range.model_copy(update={"start": start, "stop": stop, "members": members})
+    part = slice(start - source_range.start, stop - source_range.start)
+    members, digests = source_range.members[part], source_range.member_digests[part]
+    return source_range.model_copy(update={"start": start, "stop": stop, "members": members, "member_digests": digests})
 
 
 def key_of(source_range: records.SourceRange, row: int) -> tuple[str, int]:

@@ -55,8 +55,12 @@ class DigitsReader:
             for split, name in selected(_SPLITS, str, self.spec.splits)
             for start, stop in ranges.cut(*_SPLITS[name], shard_rows)
         )
-        fixed = sha256_hex(self._arrays[0].tobytes() + self._arrays[1].tobytes())
-        return ranges.planned(pieces, lambda kept: [fixed] * len(kept), self.spec.limit, self.name)
+        return ranges.planned(pieces, self.fixed, self.spec.limit, self.name)
+
+    def fixed(self, parts: list[records.SourceRange]) -> list[records.SourceRange]:
+        """Ranges with the digest of all rows."""
+        digest = sha256_hex(self._arrays[0].tobytes() + self._arrays[1].tobytes())
+        return [part.model_copy(update={"digest": digest}) for part in parts]
 
     def read(
         self, source_range: records.SourceRange, image: records.Image, classes: int

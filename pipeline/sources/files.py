@@ -66,7 +66,7 @@ class Place:
             for path, info in self.fs.glob(self.path, detail=True).items():
                 if info["type"] == "file" or (info["type"] != "directory" and self.fs.isfile(path)):
                     yield path, info
-        elif _is_local(self.fs):
+        elif is_local(self.fs):
             yield from _walk(self.path)
         else:
             for path, info in self.fs.find(self.path, detail=True).items():
@@ -138,7 +138,7 @@ def _opened(url: str, name: str) -> tuple[Any, str]:
         raise JobError(f"source.path: {name}: the driver for {protocol}:// is not installed; {mend}") from None
     except Exception as error:
         raise JobError(f"source.path: {name} cannot be opened: {redacted(error)}") from error
-    return (fs if _is_local(fs) else PatientFiles(fs)), path
+    return (fs if is_local(fs) else PatientFiles(fs)), path
 
 
 def _walk(folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -164,7 +164,8 @@ def _wanted(name: str) -> bool:
     return not any(folder.startswith((".", "__")) for folder in folders)
 
 
-def _is_local(fs: Any) -> bool:
+def is_local(fs: Any) -> bool:
+    """Whether a file system is that of this machine."""
     return "file" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
 
 

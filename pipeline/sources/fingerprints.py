@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 from schemas.digests import digest
 from schemas.errors import RunError
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
 # Of Google, HTTP, Hugging Face, S3, Azure. Checksums come first: an entity tag may change with the metadata alone.
 _TAGS = ("md5Hash", "Content-MD5", "content_md5", "blob_id", "ETag", "etag")
 _CHUNK = 4 << 20
-_THREADS = 16
 
 
 def tag_digest(info: Mapping[str, Any]) -> str | None:
@@ -49,11 +44,3 @@ def check_unchanged(fs: Any, path: str, planned: str, name: str) -> None:
     found = tag_digest(fs.info(path))
     if found is not None and found != planned:
         raise RunError(f"{name} has changed since the run was planned; start the job again")
-
-
-def in_parallel(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """`function` of every item, in order, in threads: each call waits for storage most of the time."""
-    if len(items) < 2:
-        return [function(item) for item in items]
-    with ThreadPoolExecutor(min(_THREADS, len(items))) as pool:
-        return list(pool.map(function, items))

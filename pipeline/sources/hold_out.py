@@ -39,6 +39,10 @@ class HeldOutReader:
         """The source's own: a range counts the rows of both parts."""
         return self.whole.plan(shard_rows)
 
+    def fixed(self, parts: list[records.SourceRange]) -> list[records.SourceRange]:
+        """The source's own."""
+        return self.whole.fixed(parts)
+
     def read(
         self, source_range: records.SourceRange, image: records.Image, classes: int
     ) -> tuple[CleanRows, list[Reject]]:

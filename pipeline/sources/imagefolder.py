@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from pipeline.sources import ranges
 from pipeline.sources.base import RawRow
+from pipeline.sources.digest_cache import digest_cache
 from pipeline.sources.files import Place, SourceFile, resolve
-from pipeline.sources.fingerprints import content_digest, in_parallel, tag_digest
+from pipeline.sources.fingerprints import content_digest, tag_digest
 from pipeline.sources.splits import DEFAULT, selected, split_of_folder
 from pipeline.sources.stored import StoredSource
 from schemas import records
@@ -20,6 +21,7 @@ from schemas.errors import JobError
 from schemas.sources import ImageFolderSource
 
 _FETCHED_AT_ONCE = 64
+_SHORT = 16  # hex digits of a member's own digest, which only tells whether it changed
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2")
 _WANTED = "wants CLASS/FILE, or SPLIT/CLASS/FILE with split folders named as train, validation or test"
 
@@ -76,15 +78,23 @@ class ImageFolderReader(StoredSource):
                     label=labels[folder.class_name],
                 )
 
-    def _digests(self, kept: list[records.SourceRange]) -> list[str]:
-        files = {file.name: file for folder in self._folders for file in folder.files}
+    def fixed(self, parts: list[records.SourceRange]) -> list[records.SourceRange]:
+        """Ranges with the digests of their files."""
+        found = self._file_digests({f"{part.file}/{member}" for part in parts for member in part.members})
 
-        def fixed(file: SourceFile) -> list[str]:
-            return [file.name, tag_digest(file.info) or content_digest(self._place.fs, file.path)]
+        def fix(part: records.SourceRange) -> records.SourceRange:
+            listed = [[name, found[name]] for name in (f"{part.file}/{member}" for member in part.members)]
+            short = tuple(one[:_SHORT] for _, one in listed)
+            return part.model_copy(update={"digest": digest([part.label, listed]), "member_digests": short})
 
-        return [
-            digest([r.label, in_parallel(fixed, [files[f"{r.file}/{member}"] for member in r.members])]) for r in kept
-        ]
+        return [fix(part) for part in parts]
+
+    def _file_digests(self, names: set[str]) -> dict[str, str]:
+        files = [file for folder in self._folders for file in folder.files if file.name in names]
+        tags = {file.name: tag for file in files if (tag := tag_digest(file.info)) is not None}
+        with digest_cache(self._place) as cache:
+            rest = {file.name: file.path for file in files if file.name not in tags}
+            return tags | cache.digests(rest, lambda path: content_digest(self._place.fs, path))
 
     def _rows(self, source_range: records.SourceRange) -> Iterator[RawRow]:
         keys = [f"{source_range.file}/{member}" for member in source_range.members]

@@ -11,12 +11,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.parallel import in_parallel
 from pipeline.rows import RowError
 from pipeline.sources import ranges
 from pipeline.sources.base import RawRow
 from pipeline.sources.cleaning import NoImageError
 from pipeline.sources.files import SourceFile, storage_faults
-from pipeline.sources.fingerprints import in_parallel
 from pipeline.sources.images import UnreadableImageError
 from pipeline.sources.stored import RowFiles
 from schemas import records

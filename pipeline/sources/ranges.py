@@ -36,18 +36,18 @@ def cut_groups(groups: Sequence[int], shard_rows: int) -> Iterator[tuple[int, in
 
 def planned(
     ranges: Iterable[records.SourceRange],
-    digest_of: Callable[[list[records.SourceRange]], list[str]],
+    fix: Callable[[list[records.SourceRange]], list[records.SourceRange]],
     limit: int | None,
     name: str,
 ) -> list[records.SourceRange]:
-    """The first `limit` rows (None: all) of ranges, each with its digest. `name`: for the error.
+    """The first `limit` rows (None: all) of ranges, each with its digest, which `fix` finds. `name`: for the error.
 
     Ranges past the limit are not asked for. Raises JobError where there are no rows.
     """
     kept = list(_limited(ranges, limit))
     if not kept:
         raise JobError(f"source.path: {name} holds no rows")
-    return [r.model_copy(update={"digest": d}) for r, d in zip(kept, digest_of(kept), strict=True)]
+    return fix(kept)
 
 
 def _limited(ranges: Iterable[records.SourceRange], limit: int | None) -> Iterator[records.SourceRange]:

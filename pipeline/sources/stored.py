@@ -10,8 +10,9 @@ from typing import ClassVar
 from pipeline.rows import CleanRows, Reject
 from pipeline.sources import cleaning, ranges
 from pipeline.sources.base import RawRow
+from pipeline.sources.digest_cache import digest_cache
 from pipeline.sources.files import Place, SourceFile, resolve, storage_faults
-from pipeline.sources.fingerprints import check_unchanged, fingerprint, in_parallel
+from pipeline.sources.fingerprints import check_unchanged, fingerprint
 from pipeline.sources.splits import selected, split_of_file
 from schemas import records
 from schemas.errors import JobError
@@ -39,7 +40,7 @@ class StoredSource(ABC):
     def plan(self, shard_rows: int) -> list[records.SourceRange]:
         """Ranges of at most `shard_rows` rows with their digests. Raises JobError where files cannot be used."""
         with storage_faults(self.name):
-            return ranges.planned(self._ranges(shard_rows), self._digests, self.spec.limit, self.name)
+            return ranges.planned(self._ranges(shard_rows), self.fixed, self.spec.limit, self.name)
 
     def read(
         self, source_range: records.SourceRange, image: records.Image, classes: int
@@ -56,8 +57,8 @@ class StoredSource(ABC):
         """All ranges, in source order, without digests."""
 
     @abstractmethod
-    def _digests(self, kept: list[records.SourceRange]) -> list[str]:
-        """What fixes the bytes of each range."""
+    def fixed(self, parts: list[records.SourceRange]) -> list[records.SourceRange]:
+        """Ranges with the digests of their bytes."""
 
     @abstractmethod
     def _rows(self, source_range: records.SourceRange) -> Iterator[RawRow]:
@@ -85,8 +86,12 @@ class RowFiles(StoredSource):
             raise JobError(f"source.path: {self.name} holds no {self.suffix} files")
         return selected(files, lambda file: split_of_file(file.name), self.spec.splits)
 
-    def _digests(self, kept: list[records.SourceRange]) -> list[str]:
-        names = list(dict.fromkeys(part.file for part in kept))
-        found = in_parallel(lambda name: fingerprint(self._place.fs, self._place.path_of(name)), names)
-        by_name = dict(zip(names, found, strict=True))
-        return [by_name[part.file] for part in kept]
+    def fixed(self, parts: list[records.SourceRange]) -> list[records.SourceRange]:
+        """Ranges with the digests of their files."""
+        names = list(dict.fromkeys(part.file for part in parts))
+        with digest_cache(self._place) as cache:
+            found = cache.digests({name: self._place.path_of(name) for name in names}, self._fingerprint)
+        return [part.model_copy(update={"digest": found[part.file]}) for part in parts]
+
+    def _fingerprint(self, path: str) -> str:
+        return fingerprint(self._place.fs, path)

@@ -101,9 +101,10 @@ def test_braces_of_other_keys_are_left_alone() -> None:
     assert job.source.image == "{date}"  # type: ignore[union-attr]
 
 
-def test_another_date_is_another_run_of_the_same_shards(weights: dict[str, str], tmp_path: Path) -> None:
+def test_another_date_is_another_run_of_the_same_shards(tmp_path: Path) -> None:
+    job = job_without_model(tmp_path)
     plain, first, second = (
-        make_plan(parse_job(document(weights, tmp_path / "out"), overrides))
+        make_plan(parse_job(job, overrides))
         for overrides in ([], ["logical_date=2026-11-25"], ["logical_date=2026-11-26"])
     )
     assert plain.logical_date is None
@@ -117,9 +118,13 @@ def test_another_date_is_another_run_of_the_same_shards(weights: dict[str, str],
     assert "nominalTime" not in event(plain, "out", "START", "2026-11-25T03:00:00Z")["run"]["facets"]
 
 
+def job_without_model(place: Path) -> dict[str, Any]:
+    recipe = {"kind": "augment", "ops": [{"name": "hflip"}, {"name": "crop", "padding": 7}]}
+    return document({"victim": "", "generator": ""}, place / "out", model=None, recipes=[recipe])
+
+
 def test_a_crop_that_can_leave_a_black_image_is_refused(tmp_path: Path) -> None:
-    job = document({"victim": "", "generator": ""}, tmp_path / "out", model=None)
-    job["recipes"] = [{"kind": "augment", "ops": [{"name": "hflip"}, {"name": "crop", "padding": 7}]}]
+    job = job_without_model(tmp_path)
     assert make_plan(parse_job(job)).shards
     with pytest.raises(JobError, match=r"recipes.0.ops.1.padding: got 8, and rows are 8 x 8 .* wants at most 7"):
         make_plan(parse_job(job, ["recipes.0.ops.1.padding=8"]))

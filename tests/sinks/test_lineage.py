@@ -27,7 +27,10 @@ PLAN = plan_of(SHARDS).model_copy(update={"ranges": (RANGE,)})
 
 
 def lines(folder: Folder) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in folder.read(f"_hardset/runs/{RUN}/openlineage.jsonl").splitlines()]
+    """The events of all starts, in their order."""
+    paths = folder.list(f"_hardset/runs/{RUN}/openlineage")
+    paths.sort(key=lambda path: (len(path), path))
+    return [json.loads(line) for path in paths for line in folder.read(path).splitlines()]
 
 
 def finish(folder: Folder, *, failed: bool = False) -> list[dict[str, Any]]:

@@ -1,0 +1,69 @@
+"""The shards of a run on the actors of a Ray cluster."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+
+import ray
+
+from pipeline.cluster import Dispatcher, RayBackend, Setup, connect
+from pipeline.run.observation import observed
+from pipeline.stopping import Stop
+from pipeline.throughput import Meter
+from schemas.job import Job
+from schemas.records import Counts, Failure, Output, Plan, Receipt, Shard
+
+
+@dataclass
+class Made:
+    """What a start of a run has made so far."""
+
+    outputs: dict[str, Output] = field(default_factory=dict)
+    """By shard key."""
+    failures: list[Failure] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
+    meter: Meter = field(default_factory=Meter)
+
+    @property
+    def settled(self) -> set[str]:
+        """Keys of the shards that are committed or given up."""
+        return {*self.outputs, *(failure.key for failure in self.failures)}
+
+    def add(self, result: Receipt | Failure, plan: Plan) -> None:
+        """Takes a shard that has ended."""
+        if isinstance(result, Receipt):
+            self.outputs[result.key] = result.output(plan.shards[result.index])
+            self.counts += result.counts
+            self.meter.add(result)
+        else:
+            self.failures.append(result)
+
+
+def results(
+    job: Job,
+    plan: Plan,
+    shards: Sequence[Shard],
+    *,
+    address: str | None,
+    stop: Stop,
+    tell: Callable[[str], None],
+    on_start: Callable[[], None],
+) -> Generator[Receipt | Failure]:
+    """Makes `shards` on the cluster at `address`, or on one inside this machine, and yields each as it ends.
+
+    `tell` is given warnings; `on_start` is called once the cluster has answered. Raises as `connect` and
+    `Dispatcher.run` do.
+    """
+    if not shards:
+        return
+    connect(job.run, address)
+    try:
+        head = plan.model_copy(update={"shards": (), "ranges": ()})
+        backend = RayBackend(Setup(job, head, tuple(sys.path)))
+        dispatcher = Dispatcher(job.run, plan.ranges, stop, backend, tell=tell)
+        on_start()
+        yield from observed(dispatcher.run(shards), plan, len(shards), dispatcher.tally)
+    finally:
+        ray.shutdown()

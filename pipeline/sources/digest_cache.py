@@ -1,0 +1,127 @@
+"""Digests of local source files from one plan to the next, so that files which did not change cost no read.
+
+A file is taken for the same where its device, inode, size, mtime and ctime are: no edit, copy or restore leaves all of
+them alone, and none carries over to another machine. A file that was touched in the last seconds before it was read
+is not cached, since an edit within the tick of the file system's clock would not show (git calls such files racy).
+
+The cache is one file per source in the folder `HARDSET_CACHE` (unset: hardset in the user's cache folder; empty: none),
+which only its owner may write, or it is not believed. Losing it costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from pipeline.parallel import in_parallel
+from pipeline.sources.files import Place, is_local
+from schemas.digests import canonical_json, sha256_hex
+
+FOLDER = "HARDSET_CACHE"
+RACY_SECONDS = 2.0
+"""Ticks of file systems are no longer: FAT's is 2 s, that of others a few milliseconds."""
+_VERSION = 1
+Identity = tuple[int, int, int, int, int]
+
+
+class DigestCache:
+    """Digests by file, with what they were found for."""
+
+    def __init__(self, known: Mapping[str, tuple[Identity, str]]) -> None:
+        self._known = dict(known)
+        self.changed = False
+
+    def digests(self, paths: Mapping[str, str], read: Callable[[str], str]) -> dict[str, str]:
+        """The digest of each file. `paths`: local path by name; `read` finds the digest of a path that is not known."""
+        now = {name: _identity(path) for name, path in paths.items()}
+        found = {name: known[1] for name in paths if (known := self._known.get(name)) and known[0] == now[name]}
+        rest = [name for name in paths if name not in found]
+        began = time.time()
+        for name, digest in zip(rest, in_parallel(lambda name: read(paths[name]), rest), strict=True):
+            found[name] = digest
+            identity = _identity(paths[name])
+            if identity == now[name] and not _is_racy(identity, began):
+                self._known[name] = (identity, digest)
+                self.changed = True
+        return found
+
+    def __iter__(self) -> Iterator[tuple[str, tuple[Identity, str]]]:
+        return iter(self._known.items())
+
+
+class _NoCache(DigestCache):
+    """For stores that tell tags, or answer for no file's identity."""
+
+    def digests(self, paths: Mapping[str, str], read: Callable[[str], str]) -> dict[str, str]:
+        return dict(zip(paths, in_parallel(read, list(paths.values())), strict=True))
+
+
+@contextmanager
+def digest_cache(place: Place) -> Iterator[DigestCache]:
+    """The cache of a source's files, which is put down again where it has learned something."""
+    file = _file(place)
+    if file is None:
+        yield _NoCache({})
+        return
+    cache = DigestCache(_load(file))
+    yield cache
+    if cache.changed:
+        with suppress(OSError):  # a full disk or a read-only home costs the next plan time, and this one nothing
+            _save(file, cache)
+
+
+def _file(place: Place) -> Path | None:
+    """Where the cache of a source lies; None where there is none."""
+    named = os.environ.get(FOLDER)
+    if named == "" or not is_local(place.fs):
+        return None
+    home = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hardset"
+    return home / "digests" / f"{sha256_hex(place.path)[:32]}.json"
+
+
+def _identity(path: str) -> Identity:
+    found = os.stat(path)  # noqa: PTH116 - a million of them per plan; a Path costs as much again
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _is_racy(identity: Identity, read_at: float) -> bool:
+    return max(identity[3], identity[4]) / 1e9 > read_at - RACY_SECONDS
+
+
+def _load(file: Path) -> dict[str, tuple[Identity, str]]:
+    """What the file holds; nothing where it is missing, broken, or could be another user's doing."""
+    try:
+        with file.open("rb") as handle:
+            found = os.fstat(handle.fileno())
+            if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                return {}
+            content: Any = json.loads(handle.read())
+        if content["version"] != _VERSION:
+            return {}
+        return {name: (_checked(identity), str(digest)) for name, (identity, digest) in content["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _checked(identity: list[Any]) -> Identity:
+    device, inode, size, modified, changed = map(int, identity)
+    return device, inode, size, modified, changed
+
+
+def _save(file: Path, cache: DigestCache) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    unfinished = file.with_name(f"{file.name}.{uuid.uuid4().hex}")
+    text = canonical_json({"version": _VERSION, "files": dict(cache)})
+    try:
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
+            handle.write(text)
+        unfinished.replace(file)
+    finally:
+        unfinished.unlink(missing_ok=True)
