@@ -34,7 +34,7 @@ chaos: .venv/.dev
 	$(BIN)/python -m tests.chaos.page
 
 bench: .venv/.dev
-	$(BIN)/python -m benchmarks.png_writer
+	$(BIN)/python -m benchmarks.writer
 	$(BIN)/python -m benchmarks.end_to_end
 	$(BIN)/python -m benchmarks.verify
 

@@ -52,7 +52,12 @@ def row_seed(*, run_seed: int, recipe: str, source_key: str, variant: int) -> in
 
 def content_sha256(rows: Iterable[tuple[str, str]]) -> str:
     """Digest of a set of (row_id, image_sha256): equal before and after recompression or resharding."""
-    return sha256_hex("".join(f"{row}:{image}\n" for row, image in sorted(rows)))
+    pairs = list(rows)
+    alike = len({len(row) for row, _ in pairs}) < 2
+    lines = [f"{row}:{image}\n" for row, image in (pairs if alike else sorted(pairs))]
+    if alike:  # sorting the lines gives the same order as sorting pairs, twice as fast
+        lines.sort()
+    return sha256_hex("".join(lines))
 
 
 def plan_digest(job: str, shard_keys: Iterable[str], logical_date: str | None = None) -> str:

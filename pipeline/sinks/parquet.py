@@ -1,8 +1,10 @@
 """Parquet files of rows and of quarantined inputs: encoded in memory, the same bytes every time, and read back.
 
 Settings and the readers that forced them: small row groups (viewers and random access), no statistics on image bytes
-(min and max of every page swell the footer, reading is 4x slower), dictionaries only where values repeat, page
-checksums (a plain read does not notice a flipped bit), and the Hugging Face features in the footer of every file.
+(min and max of every page swell the footer, reading is 4x slower) and digests, dictionaries only where values repeat,
+digests and names without the four bytes of length that Parquet's plain encoding puts before each (5 bytes of a row),
+page checksums (a plain read does not notice a flipped bit), and the Hugging Face features in the footer of every file.
+No byte-stream split for floats: it saves one byte of a row, and Spark's vectorised reader refuses it.
 """
 
 from __future__ import annotations
@@ -25,9 +27,21 @@ FOOTER_KEY = b"hardset"
 ROW_GROUP_BYTES = 16 * 2**20
 """Image bytes of a row group before compression: about 5,000 rows at 32 px, 100 at 224 px."""
 
-_DISTINCT = {"image", "row_id", "image_sha256", "source_index", "source_key", "source_sha256", "parent_row_id", "seed"}
-_DISTINCT |= {"params", "clean_margin", "float_margin", "margin", "confidence", "success", "l1", "l2"}
-"""Columns whose values hardly repeat (or are single bits): a dictionary would only cost."""
+_MEASURED = ("clean_margin", "float_margin", "margin", "confidence", "l1", "l2")
+"""Columns that repeat in some shards only, such as L1 norms, which are whole levels, at a fixed Linf budget."""
+_REPEATING = 4
+"""A measured column has a dictionary where each value stands that often on average."""
+_LENGTHS_APART, _PREFIXES, _STEPS = "DELTA_LENGTH_BYTE_ARRAY", "DELTA_BYTE_ARRAY", "DELTA_BINARY_PACKED"
+_ENCODINGS = {
+    **dict.fromkeys(("row_id", "image_sha256", "source_sha256", "parent_row_id", "image.path"), _LENGTHS_APART),
+    "source_key": _PREFIXES,
+    "source_index": _STEPS,
+}
+"""Columns whose values hardly repeat, each with the encoding that it is smallest in."""
+_PLAIN = {"image", "seed", "params", "success"}
+"""Random bits, texts, and single bits: neither a dictionary nor an encoding saves anything."""
+_UNCOUNTED = {"image", "row_id", "image_sha256", "source_sha256", "parent_row_id", "seed", "params", "transfer_pred"}
+"""Columns whose least and greatest values tell nothing of what lies between."""
 
 
 def encode_rows(
@@ -53,10 +67,21 @@ def encode_rows(
         **footer,
     }
     texts = {FOOTER_KEY: canonical_json(described).encode(), **arrow_schema(classes).metadata}
-    repeating = [c.name for c in COLUMNS if c.name not in _DISTINCT]
-    counted = [c.name for c in COLUMNS if c.type != IMAGE]
-    group = table["image"].chunk(0)
-    return _encode(table, texts, row_group_size=len(group), use_dictionary=repeating, write_statistics=counted)
+    return _encode(
+        table,
+        texts,
+        row_group_size=len(table["image"].chunk(0)),
+        use_dictionary=[c.name for c in COLUMNS if _has_dictionary(c.name, table)],
+        column_encoding=_ENCODINGS,
+        write_statistics=[c.name for c in COLUMNS if c.name not in _UNCOUNTED],
+    )
+
+
+def _has_dictionary(name: str, table: pa.Table) -> bool:
+    """The same for equal rows: an encoding is chosen by what they hold."""
+    if name in _MEASURED:
+        return bool(pc.count_distinct(table[name], mode="all").as_py() * _REPEATING <= table.num_rows)
+    return name not in _ENCODINGS and name not in _PLAIN
 
 
 def rows_table(columns: Mapping[str, ColumnValues | Sequence[Any] | None], classes: Sequence[str]) -> pa.Table:
