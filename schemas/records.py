@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from schemas.base import Spec
+from schemas.base import Record, Spec
 
 
-class SourceRange(Spec):
+class SourceRange(Record):
     """A contiguous range of source rows, as a source plans it and reads it."""
 
     split: str
@@ -45,7 +45,7 @@ class Image(Spec):
     channels: Literal[1, 3]
 
 
-class Shard(Spec):
+class Shard(Record):
     """The unit of work: one recipe over one range of source rows, or one range of samples to draw."""
 
     index: int
@@ -107,7 +107,7 @@ class Plan(Spec):
         return shard.range is not None and self.ranges[shard.range].kept
 
 
-class DataFile(Spec):
+class DataFile(Record):
     """A published file."""
 
     path: str
@@ -117,7 +117,7 @@ class DataFile(Spec):
     rows: int
 
 
-class Counts(Spec):
+class Counts(Record):
     """What became of the rows; add them up with `total`."""
 
     rows_in: int = 0
@@ -148,7 +148,7 @@ class Counts(Spec):
         return Counts(**numbers, signals={k: self.signals.get(k, 0) + other.signals.get(k, 0) for k in names})
 
 
-class StageSeconds(Spec):
+class StageSeconds(Record):
     """What a shard spent in the stages of its worker, in seconds of wall-clock time.
 
     Each stage holds one shard at a time, so the sum over a worker's shards is the time that the stage was busy.
@@ -203,7 +203,7 @@ class Throughput(Spec):
     actors: tuple[ActorThroughput, ...]
 
 
-class Receipt(Spec):
+class Receipt(Record):
     """Says that a shard is committed. Created once, conditionally: one winner."""
 
     run_id: str
@@ -256,7 +256,7 @@ class Failure(Spec):
     error: str
 
 
-class Output(Spec):
+class Output(Record):
     """A committed shard as the manifest lists it."""
 
     index: int
