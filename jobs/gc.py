@@ -9,9 +9,8 @@ import typer
 
 from jobs.console import AsJson, OutputFolder, count, give, say
 from pipeline.gc import Sweep, collect, look
-from pipeline.sinks.lease import current_holder
+from pipeline.sinks.lease import refuse_held
 from pipeline.storage import Folder
-from schemas.errors import RunError
 
 SHOWN = 20
 
@@ -30,12 +29,10 @@ def gc(
     """Find files in OUT that nothing needs: what attempts that were cut off left, and what runs given up leave.
 
     Reads listings and records. Removes nothing without --delete, never what a kept run or a published table lists, and
-    nothing at all while a run holds the lease. Returns 0.
+    nothing at all while a run holds the lease. Returns 0, and 5 where a run does.
     """
     folder = Folder(out)
-    holder = current_holder(folder)
-    if holder is not None:
-        raise RunError(f"{folder.name}: run {holder.run_id} is at work here; wait for it or stop it, then start again")
+    refuse_held(folder)
     found = collect(folder, keep_runs=keep_runs) if delete else look(folder, keep_runs=keep_runs)
     _tell(found, delete)
     status = "nothing to do" if not found.orphans else "deleted" if delete else "found"

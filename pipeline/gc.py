@@ -6,8 +6,8 @@ receipt, or a table published from here, still lists is ever removed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 
 from pipeline.catalogues.listing import published_files
 from pipeline.sinks.lease import current_holder, hold_lease
@@ -51,55 +51,16 @@ class Sweep:
         return sum(orphan.bytes for orphan in self.orphans)
 
 
-@dataclass(frozen=True)
-class _Records:
-    """What the records of a folder list."""
-
-    finished: Sequence[Manifest]
-    """Newest last."""
-    receipts: dict[str, list[Receipt]] = field(default_factory=dict)
-    """By run; of runs that may have committed more than their manifest lists."""
-
-    @staticmethod
-    def of(folder: Folder) -> _Records:
-        """Raises RunError where a record cannot be believed: then nothing can be called an orphan."""
-        finished = manifests(folder)
-        whole = {manifest.run_id for manifest in finished if manifest.status == "complete"}
-        others = [run for run in run_ids(folder) if run not in whole]
-        return _Records(finished, {run: list(Ledger(folder, run).receipts().values()) for run in others})
-
-    def listed(self, without: Iterable[str] = ()) -> set[str]:
-        """Paths of all files that records list, those of the runs `without` aside."""
-        left = set(without)
-        parts: list[Receipt | Output] = [
-            output for one in self.finished if one.run_id not in left for output in one.outputs
-        ]
-        parts += [receipt for run, receipts in self.receipts.items() if run not in left for receipt in receipts]
-        return {file.path for part in parts for file in (part.data, part.quarantine) if file is not None}
-
-
 def orphans(folder: Folder) -> list[Orphan]:
     """Data and quarantine files that no record and no table lists, and files left unfinished, in order of their paths.
 
-    Files of the run that holds the lease are not among them. Raises RunError where records cannot be believed.
+    Files of the run that holds the lease are not among them. Raises RunError where records cannot be believed: then
+    nothing can be called an orphan.
     """
-    return _unlisted(folder, _Records.of(folder).listed())
-
-
-def _unlisted(folder: Folder, listed: set[str]) -> list[Orphan]:
-    holder = current_holder(folder)
-    at_work = holder.run_id[:8] if holder is not None and holder.run_id != HOLDER else None
-    present = folder.sizes("data/") | folder.sizes("quarantine/")
-    found = [
-        Orphan(path, size, UNLISTED)
-        for path, size in present.items()
-        if path not in listed and path.split("/")[1][:8] != at_work
-    ]
-    if found:
-        tables = published_files(folder)
-        found = [orphan for orphan in found if orphan.path not in tables]
     rest = folder.leftovers(LEFTOVER_SECONDS)
-    return sorted([*found, *(Orphan(path, size, UNFINISHED) for path, size in rest.items())], key=lambda o: o.path)
+    unfinished = (Orphan(path, size, UNFINISHED) for path, size in rest.items())
+    lost = (Orphan(path, size, UNLISTED) for path, size in _unlisted(folder, manifests(folder)).items())
+    return sorted([*unfinished, *lost], key=lambda orphan: orphan.path)
 
 
 def look(folder: Folder, *, keep_runs: int | None = None) -> Sweep:
@@ -109,33 +70,50 @@ def look(folder: Folder, *, keep_runs: int | None = None) -> Sweep:
     """
     if keep_runs is not None and keep_runs < 1:
         raise JobError(f"--keep-runs: got {keep_runs}; wants 1 or more")
-    records = _Records.of(folder)
-    lost = _unlisted(folder, records.listed())
-    given_up = [one.run_id for one in records.finished[:-keep_runs]] if keep_runs else []
+    lost, finished = orphans(folder), manifests(folder)
+    given_up, kept = (finished[:-keep_runs], finished[-keep_runs:]) if keep_runs else ([], finished)
     if not given_up:
         return Sweep(tuple(lost))
-    kept = records.finished[len(given_up) :]
-    needed = {output.run_id for manifest in kept for output in manifest.outputs}
-    gone = [run for run in given_up if run not in needed]
-    listed = records.listed(without=given_up) | published_files(folder)
-    sizes = folder.sizes("data/") | folder.sizes("quarantine/")
-    files = sorted((records.listed() - listed) & sizes.keys())
-    return Sweep(
-        orphans=(
-            *_records_of(folder, gone),
-            *(Orphan(path, sizes[path], OLD_RUN) for path in files),
-            *lost,
-        ),
-        given_up=tuple(given_up),
-        kept_records=tuple(run for run in given_up if run in needed),
-    )
+    runs, needed = [one.run_id for one in given_up], {output.run_id for one in kept for output in one.outputs}
+    found = _unlisted(folder, kept, without=runs)
+    known = {orphan.path for orphan in lost}
+    old = (Orphan(path, size, OLD_RUN) for path, size in sorted(found.items()) if path not in known)
+    records = _records_of(folder, (run for run in runs if run not in needed))
+    return Sweep((*records, *old, *lost), tuple(runs), tuple(run for run in runs if run in needed))
+
+
+def _unlisted(folder: Folder, finished: Sequence[Manifest], without: Collection[str] = ()) -> dict[str, int]:
+    """Sizes of files that neither these manifests nor a table lists, nor a receipt of any run but those `without`."""
+    present = folder.sizes("data/") | folder.sizes("quarantine/")
+    found = present.keys() - _paths(output for manifest in finished for output in manifest.outputs)
+    holder = current_holder(folder)
+    if holder is not None:
+        found = {path for path in found if _maker(path) != holder.run_id[:8]}
+    makers = {_maker(path) for path in found}  # the receipts of one run list files that it made itself
+    for run in run_ids(folder):
+        if run[:8] in makers and run not in without:
+            found -= _paths(Ledger(folder, run).receipts().values())
+    if found:
+        found -= published_files(folder)
+    return {path: present[path] for path in found}
+
+
+def _maker(path: str) -> str:
+    """First eight digits of the id of the run that made a file."""
+    return path.split("/")[1][:8]
+
+
+def _paths(committed: Iterable[Receipt | Output]) -> set[str]:
+    return {file.path for part in committed for file in (part.data, part.quarantine) if file is not None}
 
 
 def collect(folder: Folder, *, keep_runs: int | None = None) -> Sweep:
-    """Removes what `look` finds, under the lease, and returns it. Raises RunError where a run holds the lease."""
-    with hold_lease(folder, HOLDER):
+    """Removes what `look` finds, under the lease, and returns it. Raises HeldError where a run holds the lease."""
+    with hold_lease(folder, HOLDER) as lease:
         found = look(folder, keep_runs=keep_runs)
         for orphan in found.orphans:
+            if not lease.held():
+                lease.check()
             folder.delete(orphan.path)
         for place in ("data", "quarantine", RUNS):
             folder.remove_empty(place)
