@@ -118,10 +118,10 @@ def _own(driver_exit_code: int | None) -> Exit:
 
 
 def _result(log: str) -> Any:
-    """The last JSON object in the log; Ray may write lines of its own after it."""
+    """The result that the driver left, the last of the log's; lines of Ray's own and JSON logs may follow it."""
     for line in reversed(log.splitlines()[-RESULT_WITHIN:]):
         with suppress(ValueError):
             result = json.loads(line)
-            if isinstance(result, dict):
+            if isinstance(result, dict) and "exit_code" in result and "event" not in result:
                 return result
     return None

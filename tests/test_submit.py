@@ -37,6 +37,7 @@ from jobs.submit import entrypoint, refuse_relative_paths
 from schemas.errors import JobError, RunError
 from schemas.job import Job
 from schemas.loading import load_job, parse_job
+from tests.support import hardset
 
 START_S = 60.0
 
@@ -142,8 +143,12 @@ def test_a_success_ships_the_resolved_job_and_brings_back_the_result(
 ) -> None:
     monkeypatch.setenv("OPENLINEAGE_PARENT_ID", "airflow/dag.task/run")
     monkeypatch.setenv("OPENLINEAGE_API_KEY", "secret-of-here")
-    outcome, log = run(client, job_of("ok"), "cat job.yaml; env | grep OPENLINEAGE_; echo '{\"rows\": 3}'")
-    assert (outcome.status, outcome.exit_code, outcome.result) == ("SUCCEEDED", Exit.DONE, {"rows": 3})
+    # Lines of other programs, and logs that are JSON too, are not taken for the result.
+    after = """echo '{"event": "ended", "exit_code": 9}'; echo '{"rows": 3}'; echo "the end" """
+    entrypoint = f"""cat job.yaml; env | grep OPENLINEAGE_; echo '{{"exit_code": 0, "rows": 3}}'; {after}"""
+    outcome, log = run(client, job_of("ok"), entrypoint)
+    result = {"exit_code": 0, "rows": 3}
+    assert (outcome.status, outcome.exit_code, outcome.result) == ("SUCCEEDED", Exit.DONE, result)
     # The resolved job: defaults that the file left out are there.
     assert "shard_rows: 2048" in log and "name: ok" in log
     assert "OPENLINEAGE_PARENT_ID=airflow/dag.task/run" in log and "secret-of-here" not in log
@@ -214,7 +219,8 @@ def test_the_command_waits_and_returns_what_the_driver_returned(
 ) -> None:
     app = typer.Typer()
     app.command()(submit_verb.submit)
-    monkeypatch.setattr(submit_verb, "entrypoint", lambda **_: """echo '{"status": "partial"}'; exit 3""")
+    driver = """echo '{"status": "incomplete", "exit_code": 3}'; exit 3"""
+    monkeypatch.setattr(submit_verb, "entrypoint", lambda **_: driver)
     path = tmp_path / "job.yaml"
     path.write_text(
         "{name: cli, source: {format: digits}, output: {path: /data}, recipes: [{kind: augment, ops: [{name: hflip}]}]}"
@@ -228,8 +234,8 @@ PROBE = """python -c "
 import importlib.metadata, json, ray, jobs, nets
 ray.init('auto', log_to_driver=False)
 there = ray.remote(lambda: (__import__('pipeline').__file__, __import__('nets').SIZE))
-version = importlib.metadata.version('hardset')
-print(json.dumps({'jobs': jobs.__file__, 'actors': ray.get(there.remote()), 'nets': nets.SIZE, 'version': version}))
+result = {'exit_code': 0, 'version': importlib.metadata.version('hardset'), 'nets': nets.SIZE}
+print(json.dumps(result | {'jobs': jobs.__file__, 'actors': ray.get(there.remote())}))
 " """
 
 
@@ -256,7 +262,7 @@ def test_a_stopped_driver_has_longer_than_rays_three_seconds(client: Client, tmp
     assert (again.exit_code, json.loads(again.stdout.splitlines()[-1])["asked_to_stop"]) == (0, False)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
+def wait_for(condition: Callable[[], Any], seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -299,6 +305,44 @@ def test_the_real_command_makes_the_dataset_on_the_cluster(client: Client, tmp_p
         assert outcome.exit_code is Exit.DONE, client.log(submission.id)
         assert outcome.result["totals"]["rows_out"] == 1797
         assert outcome.result["status"] == ("complete" if shipped else "nothing to do")
+
+
+STUCK = """
+import time
+from pipeline.models.zoo import small_cnn
+
+def net():
+    model = small_cnn()
+    # Trying the model takes 16 rows, shards bring more.
+    model.register_forward_pre_hook(lambda _, inputs: time.sleep(600) if len(inputs[0]) > 16 else None)
+    return model
+"""
+
+
+@pytest.mark.slow
+def test_a_stopped_driver_drops_its_stuck_shard_and_leaves_its_result(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "stuck.py").write_text(STUCK)
+    document = job_of("stuck", path=str(tmp_path / "out")).model_dump(mode="json")
+    document |= {
+        "model": {"factory": "stuck:net", "classes": 10},
+        "recipes": [{"kind": "attack", "name": "fgsm", "norm": "linf", "eps": "8/255"}],
+    }
+    job = tmp_path / "job.yaml"
+    job.write_text(yaml.safe_dump(document))
+    submitted = verb(client, "submit", str(job), "--no-wait", "--grace-seconds", "8")
+    assert submitted.exit_code == 0, submitted.output
+    submission = json.loads(submitted.stdout.splitlines()[-1])["submission_id"]
+    wait_for(lambda: list(tmp_path.glob("out/_hardset/lease/*.json")), 60)
+    wait_for(lambda: "0 of 2 shards" in client.log(submission), 60)
+    time.sleep(5)  # until the actor has the shard
+    started = time.monotonic()
+    stopped = verb(client, "stop", str(job))
+    assert stopped.exit_code == 0 and time.monotonic() - started < 8 + 5, stopped.output
+    told = json.loads(stopped.stdout.splitlines()[-1])
+    assert (told["status"], told["exit_code"]) == ("STOPPED", Exit.STOPPED)
+    assert (told["result"]["status"], told["result"]["exit_code"]) == ("stopped", Exit.STOPPED), client.log(submission)
+    state = json.loads(hardset("status", str(tmp_path / "out"), "--json").stdout.splitlines()[-1])["runs"][0]
+    assert (state["state"], state["shards_done"]) == ("not finished, nobody at work", 0)
 
 
 class Door(BaseHTTPRequestHandler):
