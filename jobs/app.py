@@ -25,6 +25,7 @@ from jobs.plan import plan
 from jobs.publish import publish
 from jobs.replay import replay
 from jobs.report import report
+from jobs.runs import runs
 from jobs.schema import schema
 from jobs.show import show
 from jobs.status import status
@@ -44,6 +45,7 @@ VERBS: tuple[Callable[..., None], ...] = (
     generate,
     submit,
     status,
+    runs,
     logs,
     stop,
     verify,

@@ -78,7 +78,7 @@ class Lease:
     def renew(self) -> None:
         """Renews the lease, or notices that another run holds it."""
         started = time.monotonic()
-        if newest_number(self.folder) != self.number:
+        if newest_number(self.folder) != self.number or not _is_ours(self):
             self._lost.set()
             return
         renewed = self.holder.model_copy(update={"renewed": time.time()})
@@ -262,7 +262,8 @@ def _holder(folder: Folder, number: int) -> Holder | None:
 
 
 def _is_ours(lease: Lease) -> bool:
-    """Whether a create that a store refused had arrived all the same: a client may have sent it twice."""
+    """Whether the number is this holder's own: a create that was refused may have arrived all the same, where a client
+    sent it twice; and a number is given twice where somebody removed the leases."""
     winner = _holder(lease.folder, lease.number)
     return winner is not None and winner.token == lease.holder.token
 

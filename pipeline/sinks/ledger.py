@@ -124,6 +124,10 @@ class Ledger:
         """What the run came to; None while it is not finished, or where the version of hardset wrote none."""
         return read_record(self.folder, f"{self._home}/summary.json", Summary)
 
+    def is_finished(self) -> bool:
+        """Whether there is a manifest, unread."""
+        return self.folder.exists(f"{self._home}/manifest.json")
+
     def manifest(self) -> Manifest | None:
         """The manifest; None while the run is not finished."""
         return read_record(self.folder, f"{self._home}/manifest.json", Manifest)

@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipeline.sinks.lease import Holder, Lease, acquire, current_holder, hold_lease
+from pipeline.sinks.lease import Holder, Lease, Turn, acquire, current_holder, hold_lease
 from pipeline.storage import Folder
-from schemas.errors import RunError
+from schemas.errors import HeldError, RunError
 
 
 def put(folder: Folder, number: int, **changes: object) -> Holder:
@@ -145,6 +145,55 @@ def test_a_lease_that_cannot_be_renewed_is_not_held(disk: Folder, monkeypatch: p
             patch.setattr(Folder, "write", refuse)
             eventually(lambda: not lease.held())
         eventually(lease.held)
+
+
+def test_a_holder_that_may_be_dead_is_watched_and_replaced_once_it_is_silent(disk: Folder) -> None:
+    """The next run need not be started a second time after a machine died."""
+    put(disk, 1, renewed=time.time())
+    started = time.monotonic()
+    with hold_lease(disk, "run-1", seconds=0.5) as lease:
+        assert lease.number == 2
+        assert 0.4 < time.monotonic() - started < 5
+
+
+def test_a_far_holder_that_renews_its_lease_lives(disk: Folder) -> None:
+    put(disk, 1, renewed=time.time())
+    renewing = threading.Timer(0.3, lambda: put(disk, 1, renewed=time.time()))
+    renewing.start()
+    with pytest.raises(HeldError, match="run far holds this output"), hold_lease(disk, "run-1", seconds=20):
+        raise AssertionError("two runs hold one output")
+
+
+def test_a_run_that_waits_starts_when_the_holder_ends(disk: Folder) -> None:
+    first = acquire(disk, "run-1")
+    threading.Timer(0.2, first.release).start()
+    with hold_lease(disk, "run-2", turn=Turn(wait=True), seconds=0.5) as lease:
+        assert lease.number == 2
+
+
+def test_a_run_that_waits_can_be_stopped(disk: Folder) -> None:
+    acquire(disk, "run-1")
+    stop = threading.Event()
+    threading.Timer(0.2, stop.set).start()
+    with pytest.raises(HeldError), hold_lease(disk, "run-2", turn=Turn(wait=True, stop=stop)):
+        raise AssertionError("two runs hold one output")
+
+
+def test_a_check_tells_a_lapse_from_a_loss(disk: Folder) -> None:
+    lease = acquire(disk, "run-1", seconds=0.05)
+    eventually(lambda: not lease.held())
+    lease.check()
+    assert lease.held()
+    put(disk, 2)
+    with pytest.raises(HeldError, match="another run has taken this output over"):
+        lease.check()
+    assert not lease.held()
+
+
+def test_numbers_go_on_where_the_leases_are_gone(disk: Folder) -> None:
+    assert acquire(disk, "run-1", above=7).number == 8
+    disk.delete("_hardset/lease/00000008.json")
+    assert acquire(disk, "run-2", above=8).number == 9
 
 
 HOLDER = """

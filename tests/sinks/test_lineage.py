@@ -16,7 +16,7 @@ from pipeline.sinks.facets import facet, named, parent_facet
 from pipeline.sinks.ledger import Ledger
 from pipeline.sinks.lineage import Lineage
 from pipeline.storage import Folder
-from schemas.errors import RunError
+from schemas.errors import HeldError, RunError
 from schemas.records import Failure, SourceRange
 from tests.sinks.examples import RUN, commit_shard, manifest_of, plan_of, shard_of
 
@@ -107,6 +107,18 @@ def test_a_stopped_run_aborts_and_goes_on_in_the_same_lines(disk: Folder) -> Non
     with Lineage(disk, PLAN):
         pass
     assert [line["eventType"] for line in finish(disk)] == ["START", "ABORT", "START", "COMPLETE"]
+
+
+def test_every_start_has_a_file_of_its_own(folder: Folder) -> None:
+    """Whoever lost the output to another start leaves that one's events alone."""
+    with pytest.raises(HeldError), Lineage(folder, PLAN):
+        finish(folder)
+        raise HeldError("another run has taken this output over")
+    assert folder.list(f"_hardset/runs/{RUN}/openlineage") == [
+        f"_hardset/runs/{RUN}/openlineage-2.jsonl",
+        f"_hardset/runs/{RUN}/openlineage.jsonl",
+    ]
+    assert [line["eventType"] for line in lines(folder)] == ["START", "START", "COMPLETE"]
 
 
 def test_a_parent_is_what_the_scheduler_hands_over() -> None:

@@ -1,0 +1,118 @@
+"""The nights of a dataset: every run that ever started in its folder, finished or not, from small records alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.parallel import in_parallel
+from pipeline.run.status import ABANDONED, AT_WORK
+from pipeline.sinks.lease import current_holder
+from pipeline.sinks.ledger import Ledger, run_ids, summaries
+from pipeline.storage import Folder
+from schemas.records import Changes, Counts, Summary
+
+
+@dataclass(frozen=True)
+class Night:
+    """One run."""
+
+    run_id: str
+    job: str
+    logical_date: str | None
+    state: str
+    """complete, incomplete, running, or `not finished, nobody at work`."""
+    started: str | None
+    """UTC, ISO 8601: of the start that finished the run; of one that has not finished, its first shard's."""
+    finished: str | None
+    shards: int
+    """Planned."""
+    made: int
+    """Shards that it made."""
+    taken_over: int | None
+    """Shards that earlier runs had made; None before the end."""
+    kept: int | None
+    """Of those, shards of source files that changed or vanished since; None before the end."""
+    failed: int
+    """Shards that were given up."""
+    counts: Counts
+    """Of the shards that it lists; before the end, of those that it made."""
+    changes: Changes | None
+    """What had changed in the source; None for the first run, and where the reading of the source had changed."""
+
+    def record(self) -> dict[str, Any]:
+        """The same for machines."""
+        return {
+            "run_id": self.run_id,
+            "job": self.job,
+            "logical_date": self.logical_date,
+            "state": self.state,
+            "started": self.started,
+            "finished": self.finished,
+            "shards": self.shards,
+            "shards_made": self.made,
+            "shards_taken_over": self.taken_over,
+            "shards_kept": self.kept,
+            "shards_failed": self.failed,
+            "rows": self.counts.rows_out,
+            "attacked": self.counts.attacked,
+            "success": self.counts.success,
+            "quarantined": self.counts.quarantined,
+            "changes": self.changes.model_dump(mode="json") if self.changes else None,
+        }
+
+
+def nights(folder: Folder) -> list[Night]:
+    """All runs, the newest last; those that have not finished come after the others. Writes nothing.
+
+    Reads summaries, and plan and receipts of unfinished runs: no manifest but of runs whose version wrote no summary.
+    """
+    ended = {summary.run_id: summary for summary in summaries(folder)}
+    runs = run_ids(folder)
+    there = in_parallel(lambda run: run in ended and Ledger(folder, run).is_finished(), runs)
+    finished = sorted((ended[run] for run, done in zip(runs, there, strict=True) if done), key=lambda one: one.age)
+    holder = current_holder(folder) if runs else None
+    working = holder.run_id if holder is not None else None
+    unfinished = [_unfinished(folder, run, working) for run, done in zip(runs, there, strict=True) if not done]
+    return [
+        *(_finished(summary, working) for summary in finished),
+        *sorted(unfinished, key=lambda one: (one.state == AT_WORK, one.started or "", one.run_id)),
+    ]
+
+
+def _finished(summary: Summary, working: str | None) -> Night:
+    return Night(
+        run_id=summary.run_id,
+        job=summary.job,
+        logical_date=summary.logical_date,
+        state=AT_WORK if summary.run_id == working else summary.status,
+        started=summary.started,
+        finished=summary.finished,
+        shards=summary.shards,
+        made=summary.made,
+        taken_over=summary.taken_over,
+        kept=summary.kept,
+        failed=summary.failures,
+        counts=summary.totals,
+        changes=summary.changes,
+    )
+
+
+def _unfinished(folder: Folder, run_id: str, working: str | None) -> Night:
+    ledger = Ledger(folder, run_id)
+    plan, receipts = ledger.plan(), ledger.receipts().values()
+    return Night(
+        run_id=run_id,
+        job=plan.job["name"] if plan else "?",
+        logical_date=plan.logical_date if plan else None,
+        state=AT_WORK if run_id == working else ABANDONED,
+        started=min((receipt.started for receipt in receipts), default=None),
+        finished=None,
+        shards=len(plan.shards) if plan else 0,
+        made=len(receipts),
+        taken_over=None,
+        kept=None,
+        failed=0,
+        counts=sum((receipt.counts for receipt in receipts), Counts()),
+        changes=plan.changes if plan else None,
+    )
