@@ -63,6 +63,8 @@ class _Actor:
     started: bool = False
     """Whether it has a slot."""
     orders: deque[tuple[int, Order]] = field(default_factory=deque)
+    since: float = 0.0
+    """When it began the first of them."""
 
 
 @dataclass
@@ -77,8 +79,8 @@ class SimulatedCluster:
     start_seconds: float = 0.0
     start_outcome: Callable[[int], Result] = lambda _: Ready()
     """What comes of the start of an actor, by its number."""
-    busy_seconds: float = 0.0
-    """Of all actors, in orders that came to an end."""
+    lost_seconds: float = 0.0
+    """Spent on orders whose actor went away meanwhile."""
     peak_in_hand: int = 0
     """Most orders that one actor ever had."""
     _clock: float = 0.0
@@ -164,16 +166,16 @@ class SimulatedCluster:
             self._heard.append(Event(number, None, self.start_outcome(number)))
 
     def _begin(self, number: int) -> None:
+        self._actors[number].since = self._clock
         ticket, order = self._actors[number].orders[0]
         seconds = self.seconds(order)
         if seconds is not None:
-            self._at(self._clock + seconds, lambda: self._finish(number, ticket, order, seconds))
+            self._at(self._clock + seconds, lambda: self._finish(number, ticket, order))
 
-    def _finish(self, number: int, ticket: int, order: Order, seconds: float) -> None:
+    def _finish(self, number: int, ticket: int, order: Order) -> None:
         actor = self._actors.get(number)
         if actor is None or not actor.orders or actor.orders[0][0] != ticket:
             return
-        self.busy_seconds += seconds
         result = self.outcome(order)
         if isinstance(result, Died):
             self._end(number, result)
@@ -187,6 +189,8 @@ class SimulatedCluster:
         """An actor dies by itself, and all its orders with it."""
         actor = self._actors.pop(number)
         self._free += 1
+        if actor.orders:
+            self.lost_seconds += self._clock - actor.since
         tickets = [ticket for ticket, _ in actor.orders] or [None]
         self._heard += [Event(number, ticket, death) for ticket in tickets]
         self._place()

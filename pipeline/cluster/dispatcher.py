@@ -35,6 +35,8 @@ class _InHand:
 
     work: Work
     since: float
+    load: int
+    """What it counts for: a suspect fills its actor."""
 
 
 class Dispatcher:
@@ -126,8 +128,9 @@ class Dispatcher:
         else:
             work = replace(work, tries=work.tries + 1)
         ticket = self._backend.send(actor, Order(shard, rows, max(1, work.tries), work.bad, probe))
-        self._hands.setdefault(actor, {})[ticket] = _InHand(work, self._backend.now())
-        self._loads.change(actor, 1)
+        load = self._loads.depth if work.alone else 1
+        self._hands.setdefault(actor, {})[ticket] = _InHand(work, self._backend.now(), load)
+        self._loads.change(actor, load)
         self._in_hand += 1
 
     def _take(self, event: Event) -> Iterator[Receipt | Failure]:
@@ -160,9 +163,10 @@ class Dispatcher:
             self._suspects.appendleft(after_pass(done.work))
 
     def _put_down(self, actor: int, ticket: int) -> _InHand:
-        self._loads.change(actor, -1)
+        held = self._hands[actor].pop(ticket)
+        self._loads.change(actor, -held.load)
         self._in_hand -= 1
-        return self._hands[actor].pop(ticket)
+        return held
 
     def _lose(self, actor: int, fault: Fault, overdue: Sequence[int] = ()) -> Iterator[Receipt | Failure]:
         """The actor is gone, and all that it had in hand is to be made elsewhere.
@@ -195,7 +199,10 @@ class Dispatcher:
             self._tally.bad_rows += 1
             bad = after.bad[-1]
             self._tell(f"shard {work.shard.index}: row {bad.row} goes to quarantine ({bad.error_class}: {bad.message})")
-        (self._suspects if after.suspect else self._again).appendleft(after)
+        if after.alone and not work.alone:
+            self._suspects.append(after)  # searches that have begun are ended first
+        else:
+            (self._suspects if after.alone else self._again).appendleft(after)
 
     def _abandon_overdue(self) -> Iterator[Receipt | Failure]:
         now, whole = self._backend.now(), self._deadlines.whole()

@@ -28,7 +28,8 @@ _NODE_LOST = "its node has died"
 class RayBackend:
     """Actors on the Ray cluster that this process is connected to."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, actor: type = ShardActor) -> None:
+        """`actor`: what is built from `setup`, with the methods of `ShardActor`."""
         run = setup.job.run
         self._run = run
         # Kept alive here: an actor whose constructor's arguments have left the object store cannot be started.
@@ -38,7 +39,7 @@ class RayBackend:
             num_gpus=run.gpus_per_actor,
             max_restarts=0,
             max_concurrency=run.shards_per_actor,
-        )(ShardActor)
+        )(actor)
         self._numbers = count()
         self._actors: dict[int, Any] = {}
         self._heard: SimpleQueue[tuple[int, int | None, Future[Any]]] = SimpleQueue()

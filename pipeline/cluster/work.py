@@ -56,7 +56,7 @@ class Work:
     refusals: int = 0
     """Tries that ended in a RunError: storage or the run is at fault, and no row."""
     alone: bool = False
-    """It may kill its worker, so it is made in an actor that has nothing else in hand."""
+    """A suspect: it may kill its worker, or is searched, so it is made in an actor that has nothing else in hand."""
     nodes_lost: int = 0
     overdue: int = 0
     """Times it was abandoned for want of an answer, probes aside; each doubles its deadline."""
@@ -67,11 +67,6 @@ class Work:
     search: Search | None = None
     """The search at hand."""
     searches_in_vain: int = 0
-
-    @property
-    def suspect(self) -> bool:
-        """Whether it needs an actor to itself."""
-        return self.alone or self.search is not None
 
     @property
     def span(self) -> tuple[int, int]:
@@ -135,5 +130,5 @@ def _searched_or_given_up(work: Work, fault: Fault, rules: Rules) -> Work | Fail
     elif work.searches_in_vain >= MAX_SEARCHES_IN_VAIN or low >= work.shard.stop:
         why = "; no row of it fails by itself"
     elif rules.search:
-        return replace(work, search=Search(low, work.shard.stop))
+        return replace(work, alone=True, search=Search(low, work.shard.stop))
     return Failure(index=work.shard.index, key=work.shard.key, attempts=work.attempts, error=f"{fault}{why}"[:500])
