@@ -1,23 +1,28 @@
-"""`hardset schema`: the job file as JSON Schema, for editors and for checks elsewhere."""
+"""`hardset schema`: the job file as JSON Schema, for editors and for checks elsewhere; the row contract as JSON."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+from schemas.documentation import rows_document
 from schemas.job import Job
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-def schema() -> None:
+def schema(
+    rows: Annotated[
+        bool, typer.Option("--rows", help="The columns of the output instead: types and meanings.")
+    ] = False,
+) -> None:
     """Print the JSON Schema (Draft 2020-12) of job files: every key with its type, default and meaning.
 
     Reads and writes nothing else. Returns 0.
     """
-    typer.echo(json.dumps(job_schema(), indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(rows_document() if rows else job_schema(), indent=2, ensure_ascii=False))
 
 
 def job_schema() -> dict[str, Any]:

@@ -1,9 +1,22 @@
-"""The row contract as tables for the docs."""
+"""The row contract as tables for the docs, and as JSON."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from schemas.flags import FLAGS
-from schemas.rows import COLUMNS, IMAGE, VERSIONS, columns_of
+from schemas.rows import (
+    COLUMNS,
+    CONTRACT_VERSION,
+    IMAGE,
+    KINDS,
+    QUARANTINE_SCHEMA,
+    VERSIONS,
+    columns_of,
+    huggingface_features,
+)
+from schemas.sql import duckdb_type, iceberg_type
 
 
 def column_table() -> str:
@@ -16,6 +29,33 @@ def column_table() -> str:
         later = "" if column.since == VERSIONS[0] else f" (since {column.since})"
         lines.append(f"| `{column.name}` | {kind} | {filled} | {column.meaning.replace('|', '/')}{later} |")
     return "\n".join(lines) + "\n"
+
+
+def rows_document(version: str = CONTRACT_VERSION) -> dict[str, Any]:
+    """The row contract as JSON: every column with its types, who must fill it and what it means."""
+    features = huggingface_features([], version)
+    return {
+        "contract": version,
+        "columns": [
+            {
+                "name": column.name,
+                "arrow": str(column.type),
+                "huggingface": _feature(features[column.name]),
+                "duckdb": duckdb_type(column),
+                "iceberg": iceberg_type(column),
+                "class": column.is_class,
+                "required_of": [kind for kind in KINDS if column.required_of(kind)],
+                "meaning": column.meaning,
+                "since": column.since,
+            }
+            for column in columns_of(version)
+        ],
+        "quarantine": [{"name": field.name, "arrow": str(field.type)} for field in QUARANTINE_SCHEMA],
+    }
+
+
+def _feature(feature: Mapping[str, str]) -> str:
+    return feature.get("dtype", feature["_type"])
 
 
 def version_table() -> str:

@@ -126,6 +126,14 @@ def arrow_schema(class_names: Sequence[str], version: str = CONTRACT_VERSION) ->
     return pa.schema([pa.field(c.name, c.type) for c in columns_of(version)], metadata=metadata)
 
 
+def described_schema(version: str, key: str) -> pa.Schema:
+    """Arrow schema of a table whose columns say what they mean, under `key` of their metadata.
+
+    Catalogues look there: Iceberg for `doc`, Delta and Spark for `comment`. Files do without: they would repeat it.
+    """
+    return pa.schema([pa.field(c.name, c.type, metadata={key: c.meaning}) for c in columns_of(version)])
+
+
 def schema_sha256(class_names: Sequence[str], version: str = CONTRACT_VERSION) -> str:
     """Digest of a data file's schema: column names, types and class names."""
     return digest([[[c.name, str(c.type), c.is_class] for c in columns_of(version)], list(class_names)])

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pipeline.catalogues.publication import Publication, changes, data_files, load, properties, refusals
 from pipeline.storage import Folder
 from schemas.records import DataFile, Manifest
-from schemas.rows import arrow_schema
+from schemas.rows import described_schema
 
 CONFIGURATION = {"delta.deletedFileRetentionDuration": "interval 36500 days"}
 """VACUUM removes what the table does not list once it is that old: here card, quarantine and earlier runs."""
@@ -89,8 +89,8 @@ def _transaction_id(manifest: Manifest) -> str:
 
 
 def _schema(manifest: Manifest) -> Any:
-    plain = arrow_schema(manifest.classes, manifest.contract).remove_metadata()
-    return load("deltalake", extra="delta").Schema.from_arrow(plain)
+    described = described_schema(manifest.contract, "comment")
+    return load("deltalake", extra="delta").Schema.from_arrow(described)
 
 
 def _milliseconds(manifest: Manifest) -> int:

@@ -22,7 +22,7 @@ from pipeline.storage import Folder, public_name
 from schemas.digests import canonical_json, sha256_hex
 from schemas.errors import JobError, RunError
 from schemas.records import Manifest
-from schemas.rows import arrow_schema
+from schemas.rows import described_schema
 
 HOME = "_hardset/iceberg"
 """Where metadata, and the catalogue where none is named, lie in the dataset folder."""
@@ -109,7 +109,7 @@ def _open(catalogue: Any, folder: Folder, manifest: Manifest, target: Target, *,
     """The table, made where there is none, with all columns of the run."""
     identifier = tuple(target.table.split("."))
     home = f"{_url(folder)}/{HOME}/{'/'.join(identifier)}"
-    schema = arrow_schema(manifest.classes, manifest.contract).remove_metadata()
+    schema = described_schema(manifest.contract, "doc")
     try:
         known = catalogue.table_exists(identifier)
         table = catalogue.load_table(identifier) if known else None

@@ -1,6 +1,6 @@
-"""The dataset card: README.md with the head that `datasets` and the Hugging Face Hub read, and croissant.json.
+"""The dataset card: README.md with the head that `datasets` and the Hugging Face Hub read, croissant.json, rows.sql.
 
-Both are renderings of the manifest. The head repeats the features, because a file that another tool rewrites loses
+All are renderings of the manifest. The head repeats the features, because a file that another tool rewrites loses
 those in its footer, and lists the files of the newest run only.
 """
 
@@ -21,18 +21,24 @@ from pipeline.sinks.inputs import networks_of
 from pipeline.storage import Folder
 from schemas.records import Counts, DataFile, Manifest
 from schemas.rows import card_features
+from schemas.sql import rows_view
 
+_VIEW = "In this folder: duckdb -init rows.sql; from elsewhere: SET file_search_path = 'path/to/this/folder'; first."
 _NUMBER = re.compile(r"-\d{5,}-[0-9a-f]{12}\.parquet$")
 
 
 def write_card(folder: Folder, manifest: Manifest) -> None:
-    """Writes README.md and croissant.json of the dataset as `manifest` describes it; the same bytes every time."""
+    """Writes README.md, croissant.json and rows.sql as `manifest` describes the dataset; the same bytes every time."""
     files = data_files(manifest, folder.list("data/"))
     lost = patterns(
         [output.quarantine.path for output in manifest.outputs if output.quarantine], folder.list("quarantine/")
     )
-    description = croissant(manifest, [path for paths in files.values() for path in paths])
+    every = [path for paths in files.values() for path in paths]
+    description = croissant(manifest, every)
     folder.write("croissant.json", (json.dumps(description, indent=1, ensure_ascii=False) + "\n").encode())
+    if every:  # a view over no file breaks DuckDB
+        view = rows_view(every, manifest.classes, manifest.contract)
+        folder.write("rows.sql", f"-- The rows of run {manifest.run_id}. {_VIEW}\n{view}".encode())
     folder.write("README.md", f"---\n{_head(manifest, files, lost)}---\n\n{_body(folder, manifest)}".encode())
 
 
