@@ -132,6 +132,8 @@ def judged_columns(
 
 def select(columns: Columns, keep: NDArray[np.bool_]) -> Columns:
     """The rows of `columns` where `keep` is true, in the order of the contract."""
+    if keep.all():
+        return {column.name: columns.get(column.name) for column in COLUMNS}
     where = np.flatnonzero(keep)
     chosen: Columns = {}
     for column in COLUMNS:

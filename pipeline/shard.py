@@ -79,7 +79,7 @@ def run_shard(
     started, walk = _now(), bench.stages.walk()
     made = make_shard(shard, rows, bench, bad, walk)
     with walk.stage("encode"):
-        data = _encode(shard, bench, made.columns)
+        data, content = _encode(shard, bench, made.columns), _content(made.columns)
         lost = encode_quarantine(quarantine_records(shard, bench, made.rejects)) if made.rejects else None
     with walk.stage("write"):
         return ledger.commit(
@@ -87,7 +87,7 @@ def run_shard(
             data=data,
             rows=made.counts.rows_out,
             quarantine=lost,
-            content_sha256=_content(made.columns),
+            content_sha256=content,
             counts=made.counts,
             attempt=attempt,
             started=started,
@@ -252,7 +252,6 @@ def _encode(shard: Shard, bench: Bench, columns: Columns) -> bytes | None:
         },
         "models": bench.plan.models,
         "verify_id": bench.verify_id,
-        "content_sha256": _content(columns),
     }
     data = encode_rows(columns, classes=bench.plan.classes, footer=footer)
     check_file(data, rows=rows, classes=bench.plan.classes)

@@ -93,6 +93,8 @@ def fit(pixels: Pixels, image: records.Image, *, resize: Literal["crop", "stretc
     sizes, the smallest scale that covers both sides / 0.875. stretch: both sides, bilinear. None: no resizing.
     Colours turn grey by ITU-R 601. Raises WrongSizeError, or ImageTooLargeError where resizing would pass `max_pixels`.
     """
+    if pixels.shape == (image.height, image.width, image.channels):
+        return pixels
     picture = _with_channels(pixels, image.channels)
     if pixels.shape[:2] != (image.height, image.width):
         if resize is None:
