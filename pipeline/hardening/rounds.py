@@ -14,6 +14,7 @@ from pipeline.hardening.rows import training_rows
 from pipeline.models.loading import LoadedModel, load_network
 from pipeline.run import Outcome as Generated
 from pipeline.run.clock import now
+from pipeline.training.cluster import Work, Workers, train_on_workers
 from pipeline.training.inner import inner_attack
 from pipeline.training.loop import Course, Trained, train
 from pipeline.training.rows import TrainingRows
@@ -133,8 +134,17 @@ def _train(loop: Loop, start: Start, rounds: Sequence[Round], rows: TrainingRows
     )
     state = loop.home.state(rounds[-1].state) if rounds else None
     first = 0 if settings.method != "shards" else settings.epochs * len(rounds)
-    model = loop.load(start.weights)
-    return train(model.module, rows, course, device=loop.device, state=state, first_epoch=first)
+    if not settings.workers:
+        model = loop.load(start.weights)
+        return train(model.module, rows, course, device=loop.device, state=state, first_epoch=first)
+    network = loop.model_with(start.weights).model
+    assert network is not None
+    run, channels = job.run, loop.splits.image.channels
+    work = Work(
+        network, network.classes, channels, rows, course, state, first, run.gpus_per_actor > 0, run.cpus_per_actor
+    )
+    storage = loop.home.url(f"{loop.home.path}/workers-{len(rounds) + 1:03d}")
+    return train_on_workers(work, Workers(settings.workers, run, loop.address, storage))
 
 
 def _on_shard(loop: Loop, model: LoadedModel, rows: TrainingRows) -> Score | None:

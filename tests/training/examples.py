@@ -34,6 +34,18 @@ def plain_net(seed: int = 0) -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8 * 16, 10))
 
 
+def normed_net() -> nn.Module:
+    """With batch normalisation and without dropout."""
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(8 * 16, 10),
+    )
+
+
 def learner(module: nn.Module, *, total_steps: int = 12, steps: int = 2, **settings: Any) -> Learner:
     """A learner with the attack that its method wants."""
     train = Train(**{"batch": 64, "rate": 0.01} | settings)
