@@ -25,7 +25,8 @@ from schemas.sources import ParquetSource
 
 _ROWS_AT_ONCE = 64
 _BUFFER = 4 << 20
-_FOOTER_KEY, _ROW_ID = b"hardset", "row_id"  # in files that hardset made
+_FOOTER_KEY, _ROW_ID, _SOURCE_SPLIT = b"hardset", "row_id", "source_split"  # in files that hardset made
+_JUDGING = frozenset({"validation", "test"})  # what stems from these may not be trained on
 _BINARY = (pa.types.is_binary, pa.types.is_large_binary)
 
 
@@ -35,6 +36,8 @@ class _Footer:
     """Rows of each row group."""
     names: tuple[str, ...] | None
     """Class names of the label column, where the schema's metadata has them."""
+    parents: frozenset[str]
+    """Splits that the parents of rows that hardset made belong to; empty for other files."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +68,19 @@ class ParquetReader(RowFiles):
                 parquet = opened.parquet(file.name)
                 _check_columns(parquet.schema_arrow, self.spec, file.name)
                 groups = tuple(parquet.metadata.row_group(g).num_rows for g in range(parquet.num_row_groups))
-                self._footers[file.name] = _Footer(groups, _class_names(parquet.schema_arrow, self.spec.label))
+                names = _class_names(parquet.schema_arrow, self.spec.label)
+                self._footers[file.name] = _Footer(groups, names, _parent_splits(parquet))
         return self._footers[file.name]
 
     def _ranges(self, shard_rows: int) -> Iterator[records.SourceRange]:
         for split, file in self._files:
-            for start, stop in ranges.cut_groups(self._footer(file).groups, shard_rows):
+            footer = self._footer(file)
+            if other := footer.parents & _JUDGING - {split}:
+                raise JobError(
+                    f"source.path: {file.name} is in split {split}, but its rows were made from rows of split "
+                    f"{min(other)}; a row belongs where its parent does, so put the file back there, or leave it out"
+                )
+            for start, stop in ranges.cut_groups(footer.groups, shard_rows):
                 yield records.SourceRange(split=split, file=file.name, start=start, stop=stop, digest="")
 
     def _rows(self, source_range: records.SourceRange) -> Iterator[RawRow]:
@@ -182,6 +192,19 @@ def _check_columns(schema: pa.Schema, spec: ParquetSource, name: str) -> None:
             f"source.label: column {spec.label!r} in {name} is {label}; wants integers; "
             f"the columns are: {', '.join(schema.names)}"
         )
+
+
+def _parent_splits(parquet: pq.ParquetFile) -> frozenset[str]:
+    """From the statistics in the footer; hardset writes them for this column, and a file holds one split."""
+    if _FOOTER_KEY not in (parquet.metadata.metadata or {}):
+        return frozenset()
+    found = set[str]()
+    for group in range(parquet.num_row_groups):
+        columns = (parquet.metadata.row_group(group).column(number) for number in range(parquet.metadata.num_columns))
+        for column in columns:
+            if column.path_in_schema == _SOURCE_SPLIT and column.statistics and column.statistics.has_min_max:
+                found |= {column.statistics.min, column.statistics.max}
+    return frozenset(found)
 
 
 def _class_names(schema: pa.Schema, label: str) -> tuple[str, ...] | None:

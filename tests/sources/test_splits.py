@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from pipeline.sources import open_source
 from pipeline.sources.splits import selected, split_of_file
 from schemas.errors import JobError
+from schemas.sources import ParquetSource
+from tests.support import job_of, make_here
 
 NAMES = [
     pattern.format(word=word)
@@ -49,3 +54,21 @@ def test_source_order_is_train_validation_test_then_others() -> None:
 def test_an_unknown_split_is_answered_with_those_there_are() -> None:
     with pytest.raises(JobError, match=r"source.splits: no split 'tset'; the source has: train, test"):
         selected(["train.x", "test.x"], split_of_file, ("train", "tset"))
+
+
+def test_made_rows_stay_in_the_split_of_their_parents(weights, tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    images = np.random.default_rng(0).integers(0, 256, (30, 8, 8), dtype=np.uint8)
+    np.savez(source / "test.npz", images=images, labels=np.arange(30) % 10)
+    recipes = [{"kind": "attack", "name": "fgsm", "eps": "0.1"}]
+    made = tmp_path / "made"
+    make_here(job_of(weights, made, source={"format": "npz", "path": str(source / "*.npz")}, recipes=recipes))
+    (file,) = made.glob("data/**/*.parquet")
+    again = ParquetSource(path=str(made / "data" / "**" / "*.parquet"))
+    assert {piece.split for piece in open_source(again).plan(100)} == {"test"}
+    shutil.copy(file, tmp_path / "train-disguised.parquet")
+    with pytest.raises(
+        JobError, match=r"train-disguised\.parquet is in split train, but .* made from rows of split test"
+    ):
+        open_source(ParquetSource(path=str(tmp_path / "train-disguised.parquet"))).plan(100)
