@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from jobs.console import AsJson, Exit, OutputFolder, RunId, count, give, say
+from pipeline.replay import DIFFERS, Place, Replayed
 from pipeline.replay import replay as make_again
 from pipeline.storage import Folder
 
@@ -20,15 +21,28 @@ def replay(
 ) -> None:
     """Make row ROW_ID of OUT again from its provenance, and compare it bit for bit.
 
-    Reads the dataset, the source and the weights; writes nothing. Returns 0 when the pixels are the same, else 1.
+    Reads the dataset, the source and the weights; writes nothing. Returns 0 when the pixels are the same, or nearly so
+    and another device or other libraries made them, else 1.
     """
     done = make_again(Folder(out), row_id, run)
-    if done.equal:
+    if done.where is None:
         say(f"{row_id}: the same, bit for bit ({done.op}, shard {done.shard})")
     else:
-        values = count(done.differing_values, "value")
-        say(f"{row_id}: differs in {values}, by {count(done.largest_difference, 'level')} at most")
+        _tell(done, done.where)
     if done.columns_differing:
         say(f"Columns that differ: {', '.join(done.columns_differing)}")
     give(asdict(done), as_json=as_json)
-    raise typer.Exit(Exit.DONE if done.equal else Exit.FAILED)
+    raise typer.Exit(Exit.FAILED if done.result == DIFFERS else Exit.DONE)
+
+
+def _tell(done: Replayed, place: Place) -> None:
+    what = "differs" if done.result == DIFFERS else "the same within the tolerance for what was made elsewhere: differs"
+    values = count(done.differing_values, "value")
+    say(f"{done.row_id}: {what} in {values}, by {count(done.largest_difference, 'level')} at most")
+    top, left, bottom, right = place.box
+    first = (
+        f"row {place.row}, column {place.column}, channel {place.channel}: {place.stored} stored, {place.again} again"
+    )
+    say(f"First at {first}; all in rows {top} to {bottom - 1}, columns {left} to {right - 1}")
+    if done.elsewhere:
+        say(f"It was made with {', '.join(done.elsewhere)}")

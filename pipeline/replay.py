@@ -1,21 +1,26 @@
-"""Provenance put to work: a row is made again from its own columns and the manifest, and compared bit for bit."""
+"""Provenance put to work: a row is made again from its own columns and the manifest, and compared bit for bit.
+
+PyTorch promises no equal bits across devices and releases, so what another one made may be equal within a tolerance.
+"""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from pipeline.bench import Bench
 from pipeline.devices import driver_device
 from pipeline.exclusion import BadRow
 from pipeline.recipes import CODE_VERSIONS
 from pipeline.shard import make_shard
-from pipeline.sinks.ledger import Ledger, latest_manifest, manifests
+from pipeline.sinks.environment import versions
+from pipeline.sinks.ledger import Ledger, find_receipts, latest_manifest, manifests
 from pipeline.sinks.png import decode_png
 from pipeline.storage import Folder
 from schemas.digests import image_sha256
@@ -23,17 +28,45 @@ from schemas.errors import JobError, RunError
 from schemas.job import Job
 from schemas.records import Manifest, Output, Plan, Shard
 
+EQUAL, NEARLY, DIFFERS = "equal", "within tolerance", "differs"
+TOLERATED_LEVELS, TOLERATED_SHARE = 1, 0.01
+"""How an image may differ that another device or other libraries made, if its verdict is the same: in all values by one
+level, or in this share of them by any. Sums in another order tip the sign of a gradient here and there, and such a
+value may end at the other side of its budget."""
+_VERDICT = {"label", "target_label", "clean_pred", "pred", "success"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where images differ: the first such value in reading order, and the box around all."""
+
+    row: int
+    column: int
+    channel: int
+    stored: int
+    """Level of the first differing value, as stored."""
+    again: int
+    """As made again."""
+    box: tuple[int, int, int, int]
+    """Top, left, bottom and right, in pixels, the last two past the end."""
+
 
 @dataclass(frozen=True)
 class Replayed:
     """What came of making a row again."""
 
     row_id: str
+    result: str
+    """`equal`: all pixels are the same; `within tolerance`: nearly so, and made elsewhere; or `differs`."""
     equal: bool
     """Whether all pixels are the same."""
     largest_difference: int
     """In 8-bit levels."""
     differing_values: int
+    where: Place | None
+    """None where all pixels are the same."""
+    elsewhere: tuple[str, ...]
+    """What this machine has otherwise than the one that made the row: device, versions."""
     columns_differing: tuple[str, ...]
     """Columns whose values differ, the image aside."""
     shard: int
@@ -51,7 +84,20 @@ def replay(folder: Folder, row_id: str, run: str | None = None) -> Replayed:
     _check_code(manifest, row)
     plan = plan_of(folder, output.run_id)
     shard = next(shard for shard in plan.shards if shard.key == output.key)
-    return compare(row, shard, plan, output.excluded)
+    job = Job.model_validate(plan.job)
+    bench = Bench(job, plan, driver_device(job))
+    elsewhere = _elsewhere(folder, manifest, output, str(bench.device))
+    return compare(row, shard, plan, bench, excluded=output.excluded, elsewhere=elsewhere)
+
+
+def _elsewhere(folder: Folder, manifest: Manifest, output: Output, device: str) -> tuple[str, ...]:
+    """How the machine and the libraries that made a shard differ from this process, one text each."""
+    maker = Ledger(folder, output.run_id).manifest() or manifest
+    made = {f"{name} {version}" for name, version in maker.environment.items()}
+    here = {f"{name} {version}" for name, version in versions().items()}
+    found = sorted(made - here)
+    devices = {receipt.device for receipt in find_receipts(folder, [output.key]) if receipt.run_id == output.run_id}
+    return tuple(sorted(f"device {name}" for name in devices - {device}) + found)
 
 
 def _check_code(manifest: Manifest, row: dict[str, Any]) -> None:
@@ -66,10 +112,16 @@ def _check_code(manifest: Manifest, row: dict[str, Any]) -> None:
         )
 
 
-def compare(row: dict[str, Any], shard: Shard, plan: Plan, excluded: Sequence[int] = ()) -> Replayed:
+def compare(
+    row: dict[str, Any],
+    shard: Shard,
+    plan: Plan,
+    bench: Bench,
+    *,
+    excluded: Sequence[int] = (),
+    elsewhere: Sequence[str] = (),
+) -> Replayed:
     """Makes `shard` again, without its `excluded` rows, and holds its row against the stored `row`."""
-    job = Job.model_validate(plan.job)
-    bench = Bench(job, plan, driver_device(job))
     bad = [BadRow(row=position, error_class="", message="") for position in excluded]
     made = make_shard(shard, None if shard.range is None else plan.ranges[shard.range], bench, bad)
     ids = list(made.columns["row_id"])
@@ -80,15 +132,38 @@ def compare(row: dict[str, Any], shard: Shard, plan: Plan, excluded: Sequence[in
     if image_sha256(stored) != row["image_sha256"]:
         raise RunError(f"row {row['row_id']}: its stored image is not the one its image_sha256 names")
     difference = np.abs(stored.astype(np.int16) - again.astype(np.int16))
+    columns = tuple(_differing(row, made.columns, at))
     return Replayed(
         row_id=row["row_id"],
+        result=result_of(difference, columns, elsewhere),
         equal=not difference.any(),
         largest_difference=int(difference.max()),
         differing_values=int((difference > 0).sum()),
-        columns_differing=tuple(_differing(row, made.columns, at)),
+        where=place_of(stored, again),
+        elsewhere=tuple(elsewhere),
+        columns_differing=columns,
         shard=shard.index,
         op=row["op"],
     )
+
+
+def result_of(difference: NDArray[np.int16], columns: Collection[str], elsewhere: Collection[str]) -> str:
+    """`EQUAL`, `NEARLY` or `DIFFERS`. `difference`: of all values, in levels; `columns`: those that differ."""
+    if not difference.any():
+        return EQUAL
+    near = difference.max() <= TOLERATED_LEVELS or (difference > 0).mean() <= TOLERATED_SHARE
+    return NEARLY if elsewhere and near and not _VERDICT & set(columns) else DIFFERS
+
+
+def place_of(stored: NDArray[np.uint8], again: NDArray[np.uint8]) -> Place | None:
+    """Where two images (H, W, C) differ; None where they do not."""
+    places = np.argwhere(stored != again)
+    if not len(places):
+        return None
+    row, column, channel = map(int, places[0])
+    (top, left, _), (bottom, right, _) = places.min(axis=0).tolist(), (places.max(axis=0) + 1).tolist()
+    values = int(stored[row, column, channel]), int(again[row, column, channel])
+    return Place(row, column, channel, *values, (top, left, bottom, right))
 
 
 def _differing(row: dict[str, Any], columns: dict[str, Any], at: int) -> list[str]:
