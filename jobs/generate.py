@@ -17,7 +17,7 @@ from pipeline.run import NO_BUDGET, Budget, Outcome
 from pipeline.run import generate as run_job
 from pipeline.throughput import bound_sentence, throughput_record
 from pipeline.transfer import transfer_rates
-from schemas.errors import HeldError
+from schemas.errors import HeldError, JobError
 from schemas.job import Job
 from schemas.loading import load_job
 from schemas.records import Plan
@@ -25,6 +25,14 @@ from schemas.records import Plan
 Address = Annotated[
     str | None,
     typer.Option(help="A Ray cluster, such as auto or ray://HOST:10001. Without it, Ray is started on this machine."),
+]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=65_535,
+        help="Port at which Prometheus finds the metrics where Ray is started on this machine; they need no token.",
+    ),
 ]
 
 
@@ -35,6 +43,7 @@ def generate(
     time_zone: TimeZone = None,
     grace_seconds: GraceSeconds = GRACE_SECONDS,
     log_format: Logs = LogFormat.TEXT,
+    metrics_port: MetricsPort = None,
     max_rows: MaxRows = None,
     max_minutes: MaxMinutes = None,
     if_held: WhenHeld = IfHeld.FAIL,
@@ -47,9 +56,19 @@ def generate(
     output.path. A second start does only what is missing. Returns 0 when all is done, 3 when rows were quarantined or
     shards failed, 4 when stopped, 5 when another run holds the output.
     """
+    if address is not None and metrics_port is not None:
+        raise JobError("--metrics-port: only counts where Ray is started here; the cluster at --address has its own")
     loaded, budget = load_job(job, dated(overrides, date, time_zone)), Budget(max_rows, max_minutes)
     try:
-        outcome = make(loaded, address, grace_seconds, log_format, budget=budget, wait=if_held is IfHeld.WAIT)
+        outcome = make(
+            loaded,
+            address,
+            grace_seconds,
+            log_format,
+            budget=budget,
+            wait=if_held is IfHeld.WAIT,
+            metrics_port=metrics_port,
+        )
     except HeldError as error:
         if if_held is not IfHeld.SKIP:
             raise
@@ -69,6 +88,7 @@ def make(
     *,
     budget: Budget = NO_BUDGET,
     wait: bool = False,
+    metrics_port: int | None = None,
 ) -> Outcome:
     """Runs the job with progress on the terminal, and says how it ended; see `pipeline.run.generate`."""
     told: list[str] = []
@@ -81,7 +101,14 @@ def make(
 
         with stop_on_signal(voice, grace_seconds) as stop, showing(voice, log_format) as show:
             outcome = run_job(
-                job, address=address, stop=stop, budget=budget, wait=wait, on_progress=show, on_warning=warn
+                job,
+                address=address,
+                stop=stop,
+                budget=budget,
+                wait=wait,
+                metrics_port=metrics_port,
+                on_progress=show,
+                on_warning=warn,
             )
         voice.say(sentence(outcome, job.output.path), event="ended", status=outcome.status, run_id=outcome.plan.run_id)
         if outcome.throughput is not None:

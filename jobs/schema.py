@@ -1,4 +1,4 @@
-"""`hardset schema`: the job file as JSON Schema, for editors and for checks elsewhere; the row contract as JSON."""
+"""`hardset schema`: job files and results as JSON Schema, for editors and for checks; the row contract as JSON."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from schemas.documentation import rows_document
+from schemas.errors import JobError
 from schemas.job import Job
+from schemas.results import RESULT
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -17,12 +19,26 @@ def schema(
     rows: Annotated[
         bool, typer.Option("--rows", help="The columns of the output instead: types and meanings.")
     ] = False,
+    result: Annotated[
+        bool, typer.Option("--result", help="Of what `generate` and `submit` leave with --json, and not of job files.")
+    ] = False,
 ) -> None:
     """Print the JSON Schema (Draft 2020-12) of job files: every key with its type, default and meaning.
 
     Reads and writes nothing else. Returns 0.
     """
-    typer.echo(json.dumps(rows_document() if rows else job_schema(), indent=2, ensure_ascii=False))
+    if rows and result:
+        raise JobError("--rows and --result exclude each other: ask for one document at a time")
+    document = rows_document() if rows else result_schema() if result else job_schema()
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def result_schema() -> dict[str, Any]:
+    """JSON Schema of the last line of stdout. Keys that it does not know are let through: results may grow."""
+    body = RESULT.json_schema()
+    for record in body["$defs"].values():
+        record.pop("additionalProperties", None)
+    return {"$schema": DIALECT, **body, "title": "hardset result"}
 
 
 def job_schema() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,8 +10,10 @@ import typer
 
 from jobs.console import Address, AsJson, Exit, Insecure, JobFile, Overrides, errors, give
 from jobs.dates import LogicalDate, TimeZone, dated
+from jobs.limits import IfHeld, MaxMinutes, MaxRows, WhenHeld
 from jobs.shipping import Parcel, modules_beside
 from jobs.stopping import GRACE_SECONDS, GraceSeconds
+from jobs.voice import LogFormat, Logs
 from schemas.errors import JobError
 from schemas.job import Job
 from schemas.loading import load_job
@@ -39,6 +42,10 @@ def submit(
     date: LogicalDate = None,
     time_zone: TimeZone = None,
     grace_seconds: GraceSeconds = GRACE_SECONDS,
+    log_format: Logs = LogFormat.TEXT,
+    max_rows: MaxRows = None,
+    max_minutes: MaxMinutes = None,
+    if_held: WhenHeld = IfHeld.FAIL,
     overrides: Overrides = None,
     insecure: Insecure = False,
     as_json: AsJson = False,
@@ -48,7 +55,7 @@ def submit(
     Sends the resolved job, the code of hardset, and the modules beside the job file (or here) that it names; writes
     nothing here. The cluster needs the libraries that hardset needs, and all paths in the job must mean the same on
     every node. A token is taken from RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token. Returns what `hardset
-    generate` returned there (0, 1, 2 or 3); 4 where the job was stopped; 1 where the cluster cannot be reached or
+    generate` returned there (0, 1, 2, 3 or 5); 4 where the job was stopped; 1 where the cluster cannot be reached or
     contact is lost.
     """
     # Ray takes a second to import; `hardset --help` need not wait for it.
@@ -61,7 +68,14 @@ def submit(
         raise JobError("--wheel and --no-ship exclude each other: send that wheel's code, or none")
     parcel = Parcel(ship, wheel, modules_beside(loaded, [job.resolve().parent, Path.cwd()]))
     client = connect(address, insecure=insecure)
-    line = entrypoint(ship=ship, grace_seconds=grace_seconds)
+    line = entrypoint(
+        ship=ship,
+        grace_seconds=f"{grace_seconds:g}",
+        log_format=log_format,
+        max_rows=max_rows,
+        max_minutes=max_minutes,
+        if_held=if_held,
+    )
     submission = submit_once(client, loaded, line, parcel, grace_seconds=grace_seconds)
     record: dict[str, Any] = {"submission_id": submission.id, "joined": submission.joined, "status": "SUBMITTED"}
     errors.print(f"{'Joined' if submission.joined else 'Submitted'} {submission.id}", markup=False)
@@ -75,9 +89,10 @@ def submit(
     raise typer.Exit(exit_code)
 
 
-def entrypoint(*, ship: bool = True, grace_seconds: float = GRACE_SECONDS) -> str:
-    """The command line that runs on the cluster."""
-    return f"{COMMANDS[ship]} {GENERATE} --grace-seconds {grace_seconds:g}"
+def entrypoint(*, ship: bool = True, **options: object) -> str:
+    """The command line that runs on the cluster. `options` of `hardset generate` by name; None leaves one out."""
+    given = {name.replace("_", "-"): str(value) for name, value in options.items() if value is not None}
+    return " ".join([COMMANDS[ship], GENERATE, *(f"--{name} {shlex.quote(value)}" for name, value in given.items())])
 
 
 def refuse_relative_paths(job: Job, *, name: str) -> None:

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import ray
 import torch
@@ -15,14 +16,26 @@ from schemas.errors import JobError
 from schemas.job import Run
 
 
-def connect(run: Run, address: str | None) -> None:
+@dataclass(frozen=True)
+class Place:
+    """Where Ray is, or is to be started."""
+
+    address: str | None = None
+    """A cluster; None: one is started inside this machine."""
+    metrics_port: int | None = None
+    """Where that one tells Prometheus its metrics; None: at any free port. A cluster has its own."""
+
+
+def connect(run: Run, address: str | None, metrics_port: int | None = None) -> None:
     """Joins the Ray cluster at `address`, or starts one inside this process's machine.
+
+    `metrics_port`: where the latter tells Prometheus its metrics; any free port where it is None.
 
     Raises JobError where the cluster cannot be reached, or this machine can never give an actor what it asks for.
     """
     with _own_signal_handlers():
         if address is None:
-            _start_embedded(run)
+            _start_embedded(run, metrics_port)
             return
         try:
             ray.init(address=address, log_to_driver=False, logging_level="error")
@@ -42,7 +55,7 @@ def _own_signal_handlers() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _start_embedded(run: Run) -> None:
+def _start_embedded(run: Run, metrics_port: int | None) -> None:
     # Logical CPUs only: more actors than cores share them, as the job asked.
     cpus = max(os.cpu_count() or 1, run.most_actors * run.cpus_per_actor)
     if run.gpus_per_actor > 0 and not torch.cuda.is_available():
@@ -56,4 +69,5 @@ def _start_embedded(run: Run) -> None:
         log_to_driver=False,
         logging_level="error",
         object_store_memory=200 * 1024**2,  # bytes; specs and receipts only, rows never enter it
+        _metrics_export_port=metrics_port,
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.changes import change_warnings, check_changes
+from pipeline.cluster import Place
 from pipeline.recipes import variants
 from pipeline.run.budget import NO_BUDGET, Budget, Left, Limit, Reason
 from pipeline.run.clock import now
@@ -64,12 +65,14 @@ def generate(
     stop: Stop | None = None,
     budget: Budget = NO_BUDGET,
     wait: bool = False,
+    metrics_port: int | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
     on_warning: Callable[[str], None] = lambda _: None,
 ) -> Outcome:
     """Makes all shards of `job` that its output lacks, as far as `budget` goes, and commits the run.
 
-    `wait`: where another run holds the output, wait for its end. `on_warning` is told, before anything runs, what will
+    `wait`: where another run holds the output, wait for its end. `metrics_port`: where a Ray that is started here tells
+    Prometheus its metrics. `on_warning` is told, before anything runs, what will
     hardly work. Raises JobError for what is wrong with the job, RunError for what storage or workers cannot do, and of
     those HeldError where another run holds the output or takes it over.
     """
@@ -95,7 +98,9 @@ def generate(
                 if state.complete:
                     return _nothing(state)
             with Lineage(state.folder, state.plan, send) as lineage:
-                return _work_off(job, state, address, limit, on_progress, on_warning, lease, lineage)
+                return _work_off(
+                    job, state, Place(address, metrics_port), limit, on_progress, on_warning, lease, lineage
+                )
     except HeldError:
         if not (wait and limit.is_set()):
             raise
@@ -105,7 +110,7 @@ def generate(
 def _work_off(
     job: Job,
     state: State,
-    address: str | None,
+    place: Place,
     limit: Limit,
     on_progress: Callable[[Progress], None],
     on_warning: Callable[[str], None],
@@ -120,7 +125,8 @@ def _work_off(
     def tell() -> None:
         on_progress(Progress(len(state.done) + len(made.outputs), len(plan.shards), made.counts, len(made.failures)))
 
-    with closing(results(job, plan, admitted, address=address, stop=limit, tell=on_warning, on_start=tell)) as ended:
+    work = results(job, plan, admitted, done=len(state.done), place=place, stop=limit, tell=on_warning, on_start=tell)
+    with closing(work) as ended:
         for result in ended:
             if not lease.held():
                 lease.check()

@@ -16,13 +16,14 @@ LOOK_SECONDS = 5.0
 
 
 def observed(
-    results: Iterable[Receipt | Failure], plan: Plan, missing: int, tally: Callable[[], Tally]
+    results: Iterable[Receipt | Failure], plan: Plan, missing: int, tally: Callable[[], Tally], *, done: int = 0
 ) -> Iterator[Receipt | Failure]:
     """`results` as they come, each told to logs and metrics first.
 
-    `missing`: shards that this start is to make; `tally`: how things stand, asked from another thread.
+    `missing`: shards that this start is to make; `done`: those that were there before; `tally`: how things stand, asked
+    from another thread.
     """
-    events, metrics = RunEvents(plan), RunMetrics(plan, done=len(plan.shards) - missing)
+    events, metrics = RunEvents(plan), RunMetrics(plan, done=done)
     events.started(missing)
     with _looking(lambda: metrics.stand(tally())):
         try:

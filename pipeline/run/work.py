@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import ray
 
-from pipeline.cluster import Dispatcher, RayBackend, Setup, connect
+from pipeline.cluster import Dispatcher, Place, RayBackend, Setup, connect
 from pipeline.run.observation import observed
 from pipeline.stopping import Stop
 from pipeline.throughput import Meter
@@ -46,24 +46,25 @@ def results(
     plan: Plan,
     shards: Sequence[Shard],
     *,
-    address: str | None,
+    done: int,
+    place: Place,
     stop: Stop,
     tell: Callable[[str], None],
     on_start: Callable[[], None],
 ) -> Generator[Receipt | Failure]:
-    """Makes `shards` on the cluster at `address`, or on one inside this machine, and yields each as it ends.
+    """Makes `shards` on the cluster of `place`, or on one inside this machine, and yields each as it ends.
 
-    `tell` is given warnings; `on_start` is called once the cluster has answered. Raises as `connect` and
-    `Dispatcher.run` do.
+    `done`: shards of the plan that are there already. `tell` is given warnings; `on_start` is called once the cluster
+    has answered. Raises as `connect` and `Dispatcher.run` do.
     """
     if not shards:
         return
-    connect(job.run, address)
+    connect(job.run, place.address, place.metrics_port)
     try:
         head = plan.model_copy(update={"shards": (), "ranges": ()})
         backend = RayBackend(Setup(job, head, tuple(sys.path)))
         dispatcher = Dispatcher(job.run, plan.ranges, stop, backend, tell=tell)
         on_start()
-        yield from observed(dispatcher.run(shards), plan, len(shards), dispatcher.tally)
+        yield from observed(dispatcher.run(shards), plan, len(shards), dispatcher.tally, done=done)
     finally:
         ray.shutdown()
