@@ -118,8 +118,8 @@ class Folder:
     def leftovers(self, seconds: float) -> dict[str, int]:
         """Bytes of unfinished files that nobody has written to for that long; `list` leaves them out."""
         with self._refusals("list", "unfinished files"):
-            found = {path: size for path, size in self._store.sizes("").items() if _hidden(path)}
-            return {path: size for path, size in sorted(found.items()) if self._store.age(path) >= seconds}
+            looks = {path: self._store.look(path) for path in sorted(self._store.walk("")) if _hidden(path)}
+            return {path: look.bytes for path, look in looks.items() if look.age >= seconds}
 
     def folders(self, path: str = "") -> Names:
         """Sorted names of the folders directly inside `path`."""

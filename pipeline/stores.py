@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -26,6 +27,15 @@ _MISSING = (FileNotFoundError, NotADirectoryError)
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
+@dataclass(frozen=True)
+class Look:
+    """What a store says of a file; both 0 where it does not say, or there is no file."""
+
+    bytes: int = 0
+    age: float = 0.0
+    """Seconds since it was written."""
+
+
 class Store(Protocol):
     """Whole files under a root. `temporary` is a free file name that an unfinished file may bear."""
 
@@ -36,9 +46,7 @@ class Store(Protocol):
     def exists(self, path: str) -> bool: ...
     def walk(self, folder: str) -> list[str]: ...
     def sizes(self, folder: str) -> dict[str, int]: ...
-    def age(self, path: str) -> float:
-        """Seconds since the file was written; 0 where the store does not say, or there is no file."""
-        ...
+    def look(self, path: str) -> Look: ...
 
     def folders(self, folder: str) -> list[str]: ...
     def delete(self, path: str) -> None: ...
@@ -114,11 +122,12 @@ class LocalStore:
                 found[path] = (self.root / path).stat().st_size
         return found
 
-    def age(self, path: str) -> float:
+    def look(self, path: str) -> Look:
         try:
-            return time.time() - (self.root / path).stat().st_mtime
+            found = (self.root / path).stat()
         except _MISSING:
-            return 0.0
+            return Look()
+        return Look(found.st_size, time.time() - found.st_mtime)
 
     def folders(self, folder: str) -> list[str]:
         try:
@@ -201,12 +210,13 @@ class ObjectStore:
             return {}
         return {self._below(path): int(entry.get("size") or 0) for path, entry in found.items()}
 
-    def age(self, path: str) -> float:
+    def look(self, path: str) -> Look:
         try:
+            size = self._ask("look", lambda: self.system.size(self._full(path)))
             written = self._ask("look", lambda: self.system.modified(self._full(path)))
         except (FileNotFoundError, NotImplementedError):
-            return 0.0
-        return time.time() - float(written.timestamp())
+            return Look()
+        return Look(int(size or 0), time.time() - float(written.timestamp()))
 
     def folders(self, folder: str) -> list[str]:
         self.system.invalidate_cache()

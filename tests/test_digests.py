@@ -105,3 +105,8 @@ def test_a_run_id_is_a_version_8_uuid_of_its_plan(plan: str) -> None:
 def test_content_has_no_order(rows: list[tuple[str, str]]) -> None:
     assert content_sha256(rows) == content_sha256([("a", "1"), ("b", "2"), ("c", "3")])
     assert content_sha256(rows) != content_sha256([("a", "2"), ("b", "1"), ("c", "3")])
+
+
+@given(st.lists(st.tuples(st.text("0:a", max_size=3), st.text("01", max_size=3))))
+def test_content_is_sorted_by_row_whatever_the_rows_are_called(rows: list[tuple[str, str]]) -> None:
+    assert content_sha256(rows) == sha256_hex("".join(f"{row}:{image}\n" for row, image in sorted(rows)))

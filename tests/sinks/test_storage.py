@@ -55,6 +55,31 @@ def test_lists_files_by_prefix_and_folders_by_name(folder: Folder) -> None:
     assert folder.folders() == ["runs"]
 
 
+def test_sizes_are_those_of_what_is_listed(folder: Folder) -> None:
+    assert folder.sizes() == folder.sizes("data/") == {}
+    for path, size in (("data/b", 3), ("data/a/c", 0), (f"data/{TEMPORARY}x", 5), ("other", 2)):
+        folder.write(path, b"x" * size)
+    assert folder.sizes() == {"data/a/c": 0, "data/b": 3, "other": 2}
+    assert list(folder.sizes("data/").items()) == [("data/a/c", 0), ("data/b", 3)]
+
+
+def test_leftovers_are_unfinished_files_of_some_age(folder: Folder) -> None:
+    folder.write("data/b", b"x")
+    folder.write(f"data/{TEMPORARY}x", b"12345")
+    time.sleep(1.1)  # S3 tells whole seconds
+    assert folder.leftovers(0.05) == {f"data/{TEMPORARY}x": 5}
+    assert folder.leftovers(3600) == {}
+
+
+def test_empty_folders_go_and_full_ones_stay(disk: Folder) -> None:
+    disk.write("data/a/b/c", b"x")
+    disk.write("data/d", b"x")
+    disk.delete("data/a/b/c")
+    disk.remove_empty("data")
+    assert disk.list() == ["data/d"]
+    assert disk.folders("data") == []
+
+
 def test_a_folder_that_is_a_file_holds_nothing(disk: Folder) -> None:
     disk.write("file", b"x")
     folder = Folder(f"{disk.url}/file")
