@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import shlex
 import subprocess
@@ -17,6 +18,7 @@ import typer
 import yaml
 from jsonschema import Draft202012Validator
 
+from jobs.app import app
 from jobs.submit import entrypoint, refuse_relative_paths
 from schemas.loading import parse_job
 
@@ -58,7 +60,11 @@ def test_versions_agree() -> None:
     """One image for head, workers and driver: KubeRay must be told the Ray that is in it."""
     ray = re.search(r"ARG RAY_VERSION=(.*)", (DOCKER / "Dockerfile").read_text())[1]
     assert documents("rayjob.yaml")["RayJob"]["spec"]["rayClusterSpec"]["rayVersion"] == ray
-    images = {i for n in ("rayjob.yaml", "cronjob.yaml") for i in re.findall(r"image: (\S+)", (DOCKER / n).read_text())}
+    images = {
+        i
+        for n in ("rayjob.yaml", "raycronjob.yaml", "cronjob.yaml")
+        for i in re.findall(r"image: (\S+)", (DOCKER / n).read_text())
+    }
     assert {i.removesuffix("-cuda") for i in images} == {f"hardset:{PROJECT['version']}"}
     assert f"hardset:{PROJECT['version']}" in compose()["x-ray"]["image"]
 
@@ -87,19 +93,46 @@ def closed(schema: Any) -> Any:
     return inner
 
 
-def test_the_rayjob_fits_its_definition(shared_data: Path) -> None:
-    packed = shared_data / "schemas" / "kuberay" / "ray.io_rayjobs.yaml.gz"
+@pytest.mark.parametrize(("kind", "plural"), [("RayJob", "rayjobs"), ("RayCronJob", "raycronjobs")])
+def test_kuberays_manifests_fit_their_definitions(shared_data: Path, kind: str, plural: str) -> None:
+    packed = shared_data / "schemas" / "kuberay" / f"ray.io_{plural}.yaml.gz"
     if not packed.is_file():
-        pytest.skip("no definition of RayJob in the folder of real data")
+        pytest.skip(f"no definition of {kind} in the folder of real data")
     # The definition has 25,000 lines: ten seconds for the loader that is pure Python.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     definition = yaml.load(gzip.decompress(packed.read_bytes()), Loader=loader)
     version = next(v for v in definition["spec"]["versions"] if v["name"] == "v1")
     check = Draft202012Validator(closed(version["schema"]["openAPIV3Schema"]))
-    job = documents("rayjob.yaml")["RayJob"]
+    job = documents(f"{kind.lower()}.yaml")[kind]
     check.validate(job)
     job["spec"]["backofLimit"] = 1
     assert not check.is_valid(job), "the check must refuse a key that is misspelt"
+
+
+def test_the_raycronjob_runs_what_the_rayjob_runs_and_survives_a_storm() -> None:
+    nightly = documents("raycronjob.yaml")["RayCronJob"]["spec"]["jobTemplate"]
+    once = documents("rayjob.yaml")["RayJob"]["spec"]
+    command = nightly.pop("entrypoint")
+    assert command == once.pop("entrypoint").replace(" --json", " --logical-date auto --if-held skip --json")
+    assert "--if-held skip" in command, "of the nights that start at once after a suspension one works, and none fails"
+    text = json.dumps(nightly).replace("hardset-nightly-ray", "hardset-job")
+    assert json.loads(text) == once
+    jobs = [documents(name)["ConfigMap"]["data"]["job.yaml"] for name in ("raycronjob.yaml", "rayjob.yaml")]
+    assert jobs[0] == jobs[1]
+
+
+@pytest.mark.parametrize("name", ["airflow_dag.py", "dagster_assets.py"])
+def test_the_snippets_of_schedulers_compile_and_call_what_hardset_takes(name: str) -> None:
+    text = (DOCKER / name).read_text()
+    compile(text, name, "exec")
+    (command,) = re.findall(r"command = \[(.*?)\]\n", text)
+    line = [word.strip('"') for word in command.split(", ")]
+    assert line[:2] == ["hardset", "submit"] and line[-1] == "--json"
+    group = typer.main.get_command(app)
+    arguments = ["submit", *[word.replace("JOB", "/job.yaml") for word in line[2:]]]
+    with group.make_context("hardset", arguments) as context:
+        _, verb, rest = group.resolve_command(context, arguments)
+        verb.make_context("submit", rest)
 
 
 def test_the_rayjob_keeps_actors_off_the_head_and_costs_nothing_when_idle() -> None:
@@ -141,6 +174,7 @@ def command_lines() -> dict[str, list[str]]:
     found = {
         "compose": list(compose()["services"]["generate"]["command"]),
         "cronjob": list(nightly[0]["args"]),
+        "raycronjob": shlex.split(documents("raycronjob.yaml")["RayCronJob"]["spec"]["jobTemplate"]["entrypoint"])[1:],
         "rayjob": shlex.split(documents("rayjob.yaml")["RayJob"]["spec"]["entrypoint"])[1:],
         "submit": shlex.split(
             entrypoint(grace_seconds=30, log_format="json", max_rows=5, max_minutes=None, if_held="skip")
@@ -161,8 +195,6 @@ def command_lines() -> dict[str, list[str]]:
 
 @pytest.mark.parametrize(("place", "arguments"), command_lines().items(), ids=command_lines())
 def test_every_command_line_is_one_that_hardset_takes(place: str, arguments: list[str]) -> None:
-    from jobs.app import app
-
     group = typer.main.get_command(app)
     with group.make_context("hardset", list(arguments)) as context:
         name, command, rest = group.resolve_command(context, list(arguments))
@@ -170,7 +202,7 @@ def test_every_command_line_is_one_that_hardset_takes(place: str, arguments: lis
         command.make_context(name, rest)
 
 
-@pytest.mark.parametrize("name", ["cronjob.yaml", "rayjob.yaml"])
+@pytest.mark.parametrize("name", ["cronjob.yaml", "rayjob.yaml", "raycronjob.yaml"])
 def test_the_jobs_in_the_files_are_jobs_that_a_cluster_can_see(name: str) -> None:
     text = documents(name)["ConfigMap"]["data"]["job.yaml"]
     refuse_relative_paths(parse_job(yaml.safe_load(text), name=name), name=name)
