@@ -136,7 +136,8 @@ def _parts(
                 key = made[model, attack, number] = digest([fixed, "attack", answer, item, text, search])
                 yield Part(key, "attack", model, number, attack)
         for dataset in job.models[model].trained_on:
-            yield Part(digest([fixed, "shards", answer, dataset_digest(dataset)]), "shards", model, dataset=dataset)
+            key = digest([fixed, "shards", answer, dataset_digest(dataset), job.threats[0].model_dump(mode="json")])
+            yield Part(key, "shards", model, dataset=dataset)
     for (source, attack, number), needed in made.items():
         for target, answer in enumerate(asked):
             if target != source:

@@ -17,12 +17,15 @@ from pipeline.sinks.png import decode_png
 from pipeline.storage import Folder
 from schemas.digests import digest
 from schemas.errors import JobError
+from schemas.evaluation import Threat
 from schemas.records import DataFile, Image, Manifest
 from schemas.rows import ADVERSARIAL
 
 TRAINING_SPLIT = "train"
 MOST_SHARD_ROWS = 2000
 """Adversarial rows that a model is asked about, spread evenly: 2,000 give an interval of 2 points either way."""
+_COMPARABLE_EPS = 0.9
+"""Of the threat's budget: 8/255 and 0.03 are the same to the eye."""
 
 
 def dataset_digest(url: str) -> str:
@@ -41,17 +44,18 @@ def training_parents(url: str) -> dict[str, str]:
     return found
 
 
-def shard_rows(url: str, image: Image) -> tuple[Pixels, Classes]:
+def shard_rows(url: str, image: Image, threat: Threat) -> tuple[Pixels, Classes]:
     """Adversarial training rows of a dataset, uint8 (N, H, W, C), and their labels; at most `MOST_SHARD_ROWS`.
 
-    Raises JobError where their shape is not that of the evaluated rows.
+    Rows of the threat's norm alone, and of nearly its budget or more: weaker ones would flatter any model. Raises
+    JobError where their shape is not that of the evaluated rows.
     """
     shape = (image.height, image.width, image.channels)
     places = [
         (folder, file, batch_start + int(at))
         for folder, file in _training_files(url)
-        for batch_start, kinds in _kinds(folder, file)
-        for at in np.flatnonzero(kinds == ADVERSARIAL)
+        for batch_start, comparable in _comparable(folder, file, threat)
+        for at in np.flatnonzero(comparable)
     ]
     chosen = np.unique(np.linspace(0, len(places) - 1, min(MOST_SHARD_ROWS, len(places))).round().astype(int))
     by_file: dict[tuple[int, str], tuple[Folder, DataFile, list[int]]] = {}
@@ -89,10 +93,14 @@ def _training_files(url: str) -> Iterator[tuple[Folder, DataFile]]:
                 yield folder, output.data
 
 
-def _kinds(folder: Folder, file: DataFile) -> Iterator[tuple[int, NDArray[np.object_]]]:
+def _comparable(folder: Folder, file: DataFile, threat: Threat) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+    """By batch its first row, and which of its rows may be held against the threat."""
     start = 0
-    for batch in _read(folder, file, ["kind"]):
-        yield start, np.asarray(batch.column(0).to_pylist(), object)
+    for batch in _read(folder, file, ["kind", "norm", "eps"]):
+        kinds, norms = (np.asarray(batch.column(name).to_pylist(), object) for name in ("kind", "norm"))
+        eps = np.nan_to_num(batch.column("eps").to_numpy(zero_copy_only=False).astype(np.float64))
+        strong = eps >= _COMPARABLE_EPS * float(threat.eps)
+        yield start, (kinds == ADVERSARIAL) & (norms == threat.norm.capitalize()) & strong
         start += batch.num_rows
 
 

@@ -13,8 +13,11 @@ from schemas.errors import JobError
 from schemas.evaluation_record import AttackFigures, Evaluation, Finding, ModelFigures, Share, ThreatFigures
 
 STATIC_SHARD = 0.30
-"""Shard over white-box accuracy. On the digits models that regenerate their shards show 8 to 28 points, those of one
-static round 90; a hardened model keeps some gap, since it has seen these very rows."""
+"""Shard over white-box accuracy. On the digits models that regenerate their shards show 8 to 28 points and those of one
+static round 90."""
+STATIC_SHARE = 0.5
+"""White-box accuracy must also be below this part of the other: a robust model has nearly all rows of an old shard
+right, since they were made against a weaker one, and still withstands two thirds of the fresh ones."""
 FGSM_GAP = 0.10
 """FGSM over iterated accuracy. Adversarially trained models show 1 to 5 points, catastrophic overfitting (Wong et al.
 2020, arXiv:2001.03994) tens. A bent loss alone brings undefended digits to 11 points, so iterated accuracy must also be
@@ -61,7 +64,7 @@ def _of_model(model: ModelFigures, models: Mapping[str, ModelFigures]) -> Iterat
         yield from _told("black_box", _black_box(attacks, threat))
         for attack in attacks:
             flagged, of = attack.flags.get("zero_gradient", 0), model.clean.rows
-            yield from _told("zero_gradient", zero_gradients(flagged, of, attack.label) if attack.gradient else None)
+            yield from _told("zero_gradients", zero_gradients(flagged, of, attack.label) if attack.gradient else None)
     if model.hardened_from is not None:
         yield from (("held_out", text) for text in _held_out(model, models[model.hardened_from]))
     if model.last_of is not None:
@@ -76,7 +79,7 @@ def _told(kind: str, text: str | None) -> Iterator[tuple[str, str]]:
 
 def static_shard(shard: Share, robust: Share, dataset: str) -> str | None:
     """Accuracy on the model's own shard against a fresh attack on the model."""
-    if not shard.of or shard.value - robust.value <= STATIC_SHARD:
+    if not shard.of or shard.value - robust.value <= STATIC_SHARD or robust.value >= STATIC_SHARE * shard.value:
         return None
     return (
         f"it has {_percent(shard)} of the adversarial rows of {dataset} right, but only {_percent(robust)} under a "

@@ -157,7 +157,7 @@ class Workbench:
 
     def _shards(self, part: Part) -> pa.Table:
         """Columns row, pred, margin and label, of the training rows of a dataset."""
-        pixels, labels = shard_rows(part.dataset, self.plan.image)
+        pixels, labels = shard_rows(part.dataset, self.plan.image, self.job.threats[0])
         if not len(labels):
             return part_table(part, pa.table({}))
         table = _verdicts("", 0, self._judged(part.model, pixels, labels))
