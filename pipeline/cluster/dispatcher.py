@@ -206,11 +206,16 @@ class Dispatcher:
 
     def _abandon_overdue(self) -> Iterator[Receipt | Failure]:
         now, whole = self._backend.now(), self._deadlines.whole()
+        late = now - whole  # no whole shard handed out since has less time
         for actor, hands in list(self._hands.items()):
-            overdue = [t for t, held in hands.items() if now - held.since > self._deadlines.of(held.work, whole)]
+            overdue = [
+                ticket
+                for ticket, held in hands.items()
+                if (held.since < late or held.work.search) and now - held.since > self._deadlines.of(held.work, whole)
+            ]
             if overdue:
                 minutes = (now - hands[overdue[0]].since) / 60
-                self._tell(f"a worker gave no answer for {minutes:.0f} minutes; its work goes to another")
+                self._tell(f"a worker gave no answer for {minutes:.1f} minutes; its work goes to another")
                 fault = Fault("stuck", "WorkerStuck", f"gave no answer for {minutes:.1f} minutes")
                 yield from self._lose(actor, fault, overdue)
 
