@@ -48,11 +48,24 @@ class Record(Spec):
         """Takes the shared set."""
         object.__setattr__(self, "__pydantic_fields_set__", _every_field(type(self)))
 
+    def __reduce__(self) -> tuple[Callable[..., Record], tuple[Any, ...]]:
+        # Values alone: names of fields that came with every pickle would be new strings in every record that is read.
+        values = self.__dict__
+        return _revived, (type(self), *(values[name] for name in _every_field(type(self)).in_order))
+
+
+def _revived(kind: type[Record], *values: Any) -> Record:
+    record, fields = kind.__new__(kind), _every_field(kind)
+    state = {"__pydantic_fields_set__": fields, "__pydantic_extra__": None, "__pydantic_private__": None}
+    record.__setstate__(state | {"__dict__": dict(zip(fields.in_order, values, strict=True))})
+    return record
+
 
 class _EveryField(frozenset[str]):
     """The names of a record's fields: one object, however often records are copied and sent."""
 
     owner: type[Record]
+    in_order: tuple[str, ...]
 
     def update(self, *names: Any) -> None:
         """Nothing to add: pydantic notes here what a copy changes."""
@@ -67,5 +80,5 @@ class _EveryField(frozenset[str]):
 @cache
 def _every_field(record: type[Record]) -> _EveryField:
     fields = _EveryField(record.model_fields)
-    fields.owner = record
+    fields.owner, fields.in_order = record, tuple(record.model_fields)
     return fields
