@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 
+from pipeline.evaluation.examples import EXAMPLES, examples_file
 from pipeline.evaluation.found import SourceRows, gather, source_rows
 from pipeline.evaluation.parts import PartStore
 from pipeline.evaluation.plan import EvaluationPlan, Part, make_plan
@@ -87,6 +88,7 @@ def evaluate(
         return Outcome("stopped", made, of, None)
     found = gather(job, plan, rows, store)
     record = make_record(job, plan, rows, found, store, started=started, finished=_now())
+    store.folder.write(EXAMPLES, examples_file(job, plan, rows, found, store))
     store.folder.write(ROWS, rows_file(job, rows, found))
     store.folder.write(RECORD, sealed(record))
     return Outcome("complete", made, of, record)

@@ -1,16 +1,13 @@
-"""The report as one HTML file that needs nothing else: no network, no scripts, no fonts."""
+"""The report of a run: its sections, in the frame of every report."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from importlib.resources import files
-from string import Template
+from collections.abc import Sequence
 
 from pipeline.reporting.budgets import budgets
 from pipeline.reporting.examples import Candidates, CleanPixels, load
 from pipeline.reporting.gallery import gallery
-from pipeline.reporting.markup import Markup, element, join, text
+from pipeline.reporting.markup import element, join
 from pipeline.reporting.provenance import provenance
 from pipeline.reporting.sections import (
     Content,
@@ -24,6 +21,7 @@ from pipeline.reporting.sections import (
     signals,
     warnings,
 )
+from pipeline.reporting.shell import Chapter, html_page
 from pipeline.reporting.statistics import gather
 from pipeline.reporting.throughput import throughput
 from pipeline.reporting.transfer import transfer
@@ -56,55 +54,20 @@ def read_content(folder: Folder, manifest: Manifest, clean: CleanPixels) -> Cont
     return Content(statistics, examples)
 
 
-def page(content: Content, sections: tuple[Section, ...] = SECTIONS) -> str:
-    """The HTML of a report. The same content gives the same text."""
+def page(content: Content, sections: tuple[Section, ...] = SECTIONS, further: Sequence[Chapter] = ()) -> str:
+    """The HTML of a report. The same content gives the same text. `further`: what stands after the run's sections."""
     manifest = content.statistics.manifest
-    drawn = [(section, body) for section in sections if (body := section.build(content))]
-    main = element(
-        "main",
-        key_figures(content),
-        warnings(content),
-        [_section(section, body) for section, body in drawn],
-        id="main",
-        tabindex=-1,
-    )
-    title = f"{manifest.job.get('name', 'Dataset')}: hardset report"
-    rooms = files("pipeline.reporting")
-    style = rooms.joinpath("page.css").read_text(encoding="utf-8")
-    template = Template(rooms.joinpath("page.html").read_text(encoding="utf-8"))
-    return template.substitute(
-        title=text(title),
-        style=style,
-        style_hash=f"sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}",
-        body=element(
-            "div", _header(content, [section for section, _ in drawn]), main, _footer(manifest), class_="page"
-        ),
-    )
-
-
-def _header(content: Content, sections: list[Section]) -> Markup:
-    manifest = content.statistics.manifest
-    links = [element("li", element("a", section.heading, href=f"#{section.anchor}")) for section in sections]
-    return element(
-        "header",
-        element("h1", str(manifest.job.get("name", "Dataset"))),
-        element(
-            "p",
+    drawn = [Chapter(s.anchor, s.heading, body) for s in sections if (body := s.build(content))]
+    name = str(manifest.job.get("name", "Dataset"))
+    return html_page(
+        title=f"{name}: hardset report",
+        heading=name,
+        lead=join(
             element("span", manifest.status, class_=f"state state-{manifest.status}"),
             " Hardened dataset, run ",
             element("code", manifest.run_id),
-            class_="lead",
         ),
-        element("nav", element("ul", links), aria_label="Sections"),
+        top=join(key_figures(content), warnings(content)),
+        chapters=[*further, *drawn],
+        version=manifest.environment.get("hardset", ""),
     )
-
-
-def _section(section: Section, body: Markup) -> Markup:
-    heading = element("h2", section.heading, id=section.anchor)
-    return element("section", heading, body, aria_labelledby=section.anchor)
-
-
-def _footer(manifest: Manifest) -> Markup:
-    version = manifest.environment.get("hardset", "")
-    made = element("p", f"Made by hardset {version}".strip() + ". hardset verify audits the files.")
-    return element("footer", join(made))
