@@ -6,6 +6,7 @@ replacement is a new actor and not a restart, so it may start on any node.
 
 from __future__ import annotations
 
+import os
 import time
 from concurrent.futures import Future
 from itertools import count
@@ -39,6 +40,7 @@ class RayBackend:
             num_gpus=run.gpus_per_actor,
             max_restarts=0,
             max_concurrency=run.shards_per_actor,
+            runtime_env=_environment(run),
         )(actor)
         self._numbers = count()
         self._actors: dict[int, Any] = {}
@@ -91,6 +93,17 @@ class RayBackend:
             self._listen(actor, ticket, self._actors[actor].__ray_ready__.remote())
             return
         events.append(Event(actor, ticket, _answered(future.result()) if error is None else _result_of(error)))
+
+
+def _environment(run: Run) -> dict[str, Any]:
+    """What an actor's process starts with: OpenMP reads its settings when torch is loaded, too early for the actor.
+
+    Threads of OpenMP that wait for each other spin by default. Where anything else wants their cores, such as the
+    encoding of the last shard, they spin away the time that the one they wait for needs (docs/throughput.md).
+    """
+    if run.cpus_per_actor == 1:
+        return {}  # a process with an environment of its own starts half a second later
+    return {"env_vars": {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}}
 
 
 def _asked(run: Run) -> str:
