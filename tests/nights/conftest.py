@@ -69,14 +69,7 @@ class Night:
 
 
 def in_process(
-    job: Job,
-    plan: Plan,
-    shards: Sequence[Shard],
-    *,
-    address: object,
-    stop: Stop,
-    tell: object,
-    on_start: Callable[[], None],
+    job: Job, plan: Plan, shards: Sequence[Shard], *, stop: Stop, on_start: Callable[[], None], **_: object
 ) -> Generator[Receipt | Failure]:
     """Makes shards one after the other: what the actors do, without the seconds that Ray takes to start."""
     bench, ledger = Bench(job, plan, torch.device("cpu")), Ledger(Folder(job.output.path), plan.run_id)
