@@ -86,8 +86,8 @@ class Train(Spec):
     clip: Annotated[float, Field(gt=0)] | None = None
     """Largest norm of the gradient; longer ones are scaled down. Unset: none."""
     augment: tuple[Operation, ...] | ImportPath = ()
-    """Augmentation of clean rows, drawn anew in each epoch: operations as in an augment recipe, or the import path of a
-    function (images (N, C, H, W) in [0, 1], seeds (N,)) -> images."""
+    """Augmentation of every row of a batch, before it is attacked, drawn anew each time: operations as in an augment
+    recipe, or the import path of a function (images (N, C, H, W) in [0, 1], seeds (N,)) -> images."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of forward and backward passes (autocast); weights and losses stay float32."""
     channels_last: bool = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from pipeline.models.zoo import small_cnn
 from pipeline.training.averaging import moving_average, perturbed
 from pipeline.training.optimisers import decayed_groups, rate_at
 from pipeline.training.rows import Part
-from schemas.errors import RunError
+from schemas.errors import JobError, RunError
 from schemas.training import Train
 from tests.training.examples import digits, learner, plain_net, rows_of, weights_of
 
@@ -108,3 +109,32 @@ def test_rates_rise_and_fall_as_they_are_named(schedule, points):
 def test_a_loss_that_is_not_finite_ends_the_training(part):
     with pytest.raises(RunError, match=r"not finite.*lower train\.rate"):
         learner(plain_net(), method="standard", rate=1e30, warm_up=0.0, optimiser="sgd").train(rows_of(part), 4)
+
+
+def brighter(images: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
+    return images + 0.5
+
+
+def cropped(images: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
+    return images[..., 1:]
+
+
+def test_an_augmentation_of_ones_own_changes_what_is_trained_on(part):
+    plain, own = (learner(plain_net(), method="standard", **more) for more in ({}, {"augment": f"{__name__}:brighter"}))
+    for one in (plain, own):
+        one.train(rows_of(part), 2)
+    assert (weights_of(plain.result) != weights_of(own.result)).any()
+    with pytest.raises(JobError, match=r"cropped returned \(64, 1, 8, 7\); wants images of shape \(64, 1, 8, 8\)"):
+        learner(plain_net(), method="standard", augment=f"{__name__}:cropped").train(rows_of(part), 1)
+
+
+def test_an_optimiser_of_ones_own_takes_the_steps(part):
+    one = learner(plain_net(), method="standard", optimiser="torch.optim:RMSprop", rate=1e-3)
+    first, second = one.train(rows_of(part), 6), one.train(rows_of(part), 6, first=6)
+    assert second.loss < first.loss
+    with pytest.raises(JobError, match="returned a OrderedDict; wants a"):
+        learner(plain_net(), method="standard", optimiser="tests.training.test_learner:no_optimiser")
+
+
+def no_optimiser(groups: list[dict[str, object]], **_: float) -> OrderedDict[str, object]:
+    return OrderedDict()
