@@ -37,6 +37,8 @@ bench: .venv/.dev
 	$(BIN)/python -m benchmarks.writer
 	$(BIN)/python -m benchmarks.end_to_end
 	$(BIN)/python -m benchmarks.verify
+	$(BIN)/python -m benchmarks.scheduler
+	$(BIN)/python -m benchmarks.makespan
 
 # An environment of its own: what the libraries pin does not go together with the tests' dependencies. pip before 25.3
 # takes the constraints of a build from the first variable, later ones from the second.
