@@ -19,6 +19,7 @@ class Fault:
 _AGAIN = "the shard is made again by another worker; the run ends with 0"
 _RIDDEN_OUT = "the request is repeated; the run ends with 0"
 _RESUMED = "whatever it had committed stays; the next start makes the rest and ends with 0"
+_EITHER = "the start ends with 0 and all is there, or with another code; then the next start makes the rest"
 
 FAULTS = (
     Fault(
@@ -39,6 +40,8 @@ FAULTS = (
         "the replacement makes the shard; what the zombie still commits changes nothing",
     ),
     Fault("driver killed", "SIGKILL to the driver between two commits", _RESUMED),
+    Fault("raylet killed", "SIGKILL to the raylet of a driver that started Ray for itself", _EITHER),
+    Fault("gcs_server killed", "SIGKILL to the head process of such a Ray", _EITHER),
     Fault("driver killed at the end", "SIGKILL to the driver once all shards are committed", _RESUMED),
     Fault("driver asked to stop", "SIGTERM to the driver", f"it ends with 4; {_RESUMED}"),
     Fault(

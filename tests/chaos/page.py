@@ -10,6 +10,9 @@ from tests.chaos.faults import FAULTS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
+FEWEST = 100
+"""Faults without which a run of the suite is not worth a page."""
+
 INTRODUCTION = """# Faults
 
 What `make chaos` breaks while datasets are made, and what must be true afterwards. It runs real processes of the
@@ -76,4 +79,6 @@ def _row(trial: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     report = json.loads((DOCS / "benchmarks" / "chaos.json").read_text(encoding="utf-8"))
+    if report["total"] < FEWEST:
+        raise SystemExit(f"{report['total']} faults struck; a whole run has at least {FEWEST}")
     (DOCS / "faults.md").write_text(page(report), encoding="utf-8")

@@ -37,14 +37,19 @@ def descendants(ancestors: Iterable[int]) -> list[int]:
     return found
 
 
-def shard_actors(ancestors: Iterable[int]) -> list[int]:
-    """Process ids of the actors that make shards below drivers or raylets."""
+def named(name: str, processes: Iterable[int]) -> list[int]:
+    """Process ids of those in whose command or title a name appears."""
     found = []
-    for process in descendants(ancestors):
+    for process in processes:
         with suppress(OSError):
-            if b"ShardActor" in Path(f"/proc/{process}/cmdline").read_bytes():
+            if name.encode() in Path(f"/proc/{process}/cmdline").read_bytes().partition(b"\0")[0]:
                 found.append(process)
     return sorted(found)
+
+
+def shard_actors(ancestors: Iterable[int]) -> list[int]:
+    """Process ids of the actors that make shards below drivers or raylets."""
+    return named("ShardActor", descendants(ancestors))
 
 
 def send(process: int, number: signal.Signals) -> bool:
