@@ -119,16 +119,19 @@ def trial(
         actors: int = 4,
         nodes: Nodes | None = None,
         store: FaultyStore | None = None,
-        out: Path = tmp_path / "out",
+        out: Path | None = None,
+        called: str = "",
     ) -> Trial:
-        name = request.node.name.removeprefix("test_")
-        place = str(out) if store is None else f"s3://chaos/{name}"
+        name = f"{request.node.name.removeprefix('test_')}{called and '-'}{called}"
+        folder = tmp_path / (called or "trial")
+        folder.mkdir()
+        place = str(out or folder / "out") if store is None else f"s3://chaos/{name}"
         look = Folder(place)
         if store is not None:
             look = Folder(place, client_kwargs={"endpoint_url": "http://{}:{}".format(*store.upstream)})
         job = fodder(weights, home, place, rows)
         job["run"]["actors"] = actors
-        return Trial(name, job, undisturbed(rows), home, tmp_path, nodes, report, look)
+        return Trial(name, job, undisturbed(rows), home, folder, nodes, report, look)
 
     return make
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ ROOT = Path(__file__).resolve().parents[2]
 class Driver:
     """`hardset generate JOB --json`, and how it ended."""
 
-    def __init__(self, job: Path, address: str | None, says: Path) -> None:
+    def __init__(self, job: Path, address: str | None, says: Path, options: Sequence[str] = ()) -> None:
         """`says`: where what it says goes, as .out and .err."""
         where = [] if address is None else ["--address", address]
-        command = [sys.executable, "-c", "from jobs.app import main; main()", "generate", str(job), *where, "--json"]
+        line = ["generate", str(job), *where, *options, "--json"]
+        command = [sys.executable, "-c", "from jobs.app import main; main()", *line]
         self.out, self.err = says.with_suffix(".out"), says.with_suffix(".err")
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(command, stdout=out, stderr=err, cwd=ROOT)

@@ -47,9 +47,13 @@ FAULTS = (
     Fault(
         "driver frozen",
         "SIGSTOP to the driver past its lease, SIGCONT once another start has taken over",
-        "the other start ends with 0; the frozen one ends with 1, having written no manifest",
+        "the other start ends with 0; the frozen one ends with 5 and changes no record",
     ),
-    Fault("two drivers", "a second start while the first is at work", "it ends with 1 and says who holds the lease"),
+    Fault(
+        "two drivers",
+        "another start while one is at work",
+        "it ends with 5 and says who holds the lease, or waits with `--if-held wait` and takes over from a dead one",
+    ),
     Fault(
         "write cut at byte k", "RLIMIT_FSIZE of k bytes on a worker: the kernel refuses the rest of the file", _AGAIN
     ),

@@ -109,9 +109,10 @@ def _freeze_node(scene: Scene) -> bool:
     scene.nodes.join()
     seen = scene.committed() + len(zombies) + 1
     eventually(lambda: scene.committed() >= seen or not scene.driver.running(), "a commit in place of a frozen worker")
-    for process in (*zombies, raylet):
-        send(process, signal.SIGCONT)
-        time.sleep(scene.random.uniform(0, 0.3))
+    for zombie in zombies:
+        send(zombie, signal.SIGCONT)
+    time.sleep(scene.random.uniform(0, 1))
+    send(raylet, signal.SIGCONT)
     scene.nodes.kill(node)
     return True
 

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from pipeline.sinks.lease import current_holder
+from tests.chaos.monkeys import Scene
 from tests.chaos.nodes import Nodes
 from tests.chaos.processes import eventually
 from tests.chaos.trial import Trial, TrialOf
@@ -53,30 +54,43 @@ def test_drivers_are_killed_on_the_last_metres(trial: TrialOf, nodes: Nodes) -> 
     assert dataset.is_as_undisturbed()
 
 
-def test_a_second_driver_is_told_who_is_at_work(trial: TrialOf, nodes: Nodes) -> None:
+def test_of_several_drivers_one_works(trial: TrialOf, nodes: Nodes) -> None:
+    """The second is told who is at work; the third waits, and takes over from the first, which is killed."""
     dataset = trial(nodes=nodes, rows=100)
-    with dataset.running(pace=0.2) as first:
-        eventually(lambda: dataset.committed() > 0, "a first commit")
-        second = dataset.start()
-        dataset.trouble.note("two drivers")
-        dataset.end(second, code=1)
-        assert f"process {first.driver.pid} on" in second.said()
-        dataset.end(first.driver)
+    with dataset.running(pace=1) as first:
+        eventually(lambda: current_holder(dataset.look) is not None, "a lease")
+        with dataset.running("--if-held", "wait", pace=1) as third, dataset.running(pace=1) as second:
+            dataset.trouble.note("two drivers", 2)
+            dataset.end(second.driver, code=5)
+            assert f"process {first.driver.pid} on" in second.driver.said()
+            first.driver.kill()
+            dataset.trouble.note("driver killed")
+            dataset.hurry()
+            dataset.end(third.driver)
     assert dataset.is_as_undisturbed()
 
 
-def test_a_driver_that_slept_past_its_lease_writes_nothing_more(trial: TrialOf, nodes: Nodes) -> None:
-    """Its actors go on holding their CPUs, so the other start needs some of its own."""
-    dataset = trial(nodes=nodes, rows=100, actors=2)
-    with dataset.running(pace=0.1) as sleeper:
-        eventually(lambda: dataset.committed() > 0, "a first commit")
-        sleeper.driver.signal(signal.SIGSTOP)
-        dataset.trouble.note("driver frozen")
-        eventually(lambda: current_holder(dataset.look) is None, "the end of the lease")
-        dataset.resume()
-        manifest = dataset.manifest()
-        sleeper.driver.signal(signal.SIGCONT)
-        dataset.end(sleeper.driver, code=1)
-        assert "another run took the output over" in sleeper.driver.said()
-    assert dataset.manifest() == manifest
-    assert dataset.is_as_undisturbed()
+def test_drivers_that_slept_past_their_lease_write_nothing_more(trial: TrialOf, nodes: Nodes) -> None:
+    """One falls asleep in the middle, one on its last metres. Actors of a sleeper go on holding their CPUs."""
+    middle, late = (trial(nodes=nodes, rows=100, actors=1, called=name) for name in ("middle", "late"))
+    with middle.running(pace=0.1) as first, late.running(pace=0.1) as second:
+        _put_to_sleep(middle, first, commits=1)
+        _put_to_sleep(late, second, commits=len(late.undisturbed))
+        for dataset, scene in ((middle, first), (late, second)):
+            done = dataset.manifest() is not None
+            eventually(lambda dataset=dataset: current_holder(dataset.look) is None, "the end of the lease")
+            dataset.resume()
+            records = dataset.records()
+            scene.driver.signal(signal.SIGCONT)
+            dataset.end(scene.driver, code=0 if done else 5)
+            assert done or "another run has taken this output over" in scene.driver.said()
+            assert dataset.records() == records
+    assert middle.is_as_undisturbed()
+    assert late.is_as_undisturbed()
+
+
+def _put_to_sleep(dataset: Trial, scene: Scene, *, commits: int) -> None:
+    eventually(lambda: dataset.committed() >= commits, "commits")
+    time.sleep(dataset.random.uniform(0, 0.4))
+    scene.driver.signal(signal.SIGSTOP)
+    dataset.trouble.note("driver frozen")

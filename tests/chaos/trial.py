@@ -50,11 +50,11 @@ class Trial:
         self.trouble = self.report.trial(self.name)
         print(f"HARDSET_CHAOS_SEED={self.report.seed}")  # pytest shows it where the trial fails
 
-    def start(self) -> Driver:
+    def start(self, *options: str) -> Driver:
         """Starts `hardset generate`."""
         self.trouble.starts += 1
         says = self.folder / f"start{self.trouble.starts}"
-        return Driver(self.job, self.nodes.address if self.nodes else None, says)
+        return Driver(self.job, self.nodes.address if self.nodes else None, says, options)
 
     @property
     def job(self) -> Path:
@@ -64,10 +64,10 @@ class Trial:
         return job
 
     @contextmanager
-    def running(self, *, pace: float = 0.02) -> Iterator[Scene]:
+    def running(self, *options: str, pace: float = 0.02) -> Iterator[Scene]:
         """A start, each of whose passes takes `pace` seconds longer; it is killed if it still runs in the end."""
         (self.home / PACE).write_text(str(pace))
-        driver, began = self.start(), time.monotonic()
+        driver, began = self.start(*options), time.monotonic()
         try:
             yield Scene(
                 driver=driver,
@@ -79,10 +79,14 @@ class Trial:
                 note=self.trouble.note,
             )
         finally:
-            (self.home / PACE).unlink(missing_ok=True)
+            self.hurry()
             if driver.running():
                 driver.kill()
             self.trouble.seconds += time.monotonic() - began
+
+    def hurry(self) -> None:
+        """From here on no pass takes longer than it must."""
+        (self.home / PACE).unlink(missing_ok=True)
 
     def end(self, driver: Driver, *, code: int | None = 0) -> dict[str, Any]:
         """Waits for a start's end, holds it to an exit code unless that is None, and returns what it answered."""
@@ -114,6 +118,11 @@ class Trial:
         """The run's manifest, if it is there."""
         found = [path for path in self.look.list("_hardset/runs/") if path.endswith("/manifest.json")]
         return dict(json.loads(self.look.read(found[0]))) if found else None
+
+    def records(self) -> dict[str, bytes]:
+        """All that the dataset consists of: everything but leases and the log of events."""
+        paths = [p for p in self.look.list() if not p.startswith("_hardset/lease/") and not p.endswith(".jsonl")]
+        return dict(zip(paths, self.look.read_many(paths), strict=True))
 
     def digests(self) -> Digests:
         """SHA-256 of every data and quarantine file."""
