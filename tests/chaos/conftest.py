@@ -65,6 +65,7 @@ def faulty_store() -> Iterator[FaultyStore]:
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_ENDPOINT_URL": store.url,
+        "HARDSET_STORAGE_SECONDS": "5",  # of patience with a store that is gone; two minutes by default
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in settings.items():

@@ -64,7 +64,8 @@ FAULTS = (
     Fault("throttled", "503 SlowDown instead of an answer", _RIDDEN_OUT),
     Fault("server error", "500 InternalError instead of an answer", _RIDDEN_OUT),
     Fault("slow store", "an answer of S3 that takes half a second longer", "the run ends with 0"),
-    Fault("store gone", "S3 refuses connections until the driver gives up", f"it ends with 1; {_RESUMED}"),
+    Fault("store away", "S3 resets every connection for half a second to three", _RIDDEN_OUT),
+    Fault("store gone", "S3 resets every connection until the driver gives up", f"it ends with 1; {_RESUMED}"),
     Fault("corrupt image", "one source image in 5,000 is truncated", "its row is in quarantine; the run ends with 3"),
     Fault(
         "lethal image",

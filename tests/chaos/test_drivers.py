@@ -61,11 +61,10 @@ def test_of_several_drivers_one_works(trial: TrialOf, nodes: Nodes) -> None:
         eventually(lambda: current_holder(dataset.look) is not None, "a lease")
         with dataset.running("--if-held", "wait", pace=1) as third, dataset.running(pace=1) as second:
             dataset.trouble.note("two drivers", 2)
-            dataset.end(second.driver, code=5)
+            assert second.driver.end() == 5, second.driver.said()
             assert f"process {first.driver.pid} on" in second.driver.said()
             first.driver.kill()
             dataset.trouble.note("driver killed")
-            dataset.hurry()
             dataset.end(third.driver)
     assert dataset.is_as_undisturbed()
 

@@ -25,7 +25,7 @@ def test_workers_die_in_every_way(trial: TrialOf, nodes: Nodes) -> None:
 def test_workers_freeze_past_their_replacement(trial: TrialOf, nodes: Nodes) -> None:
     dataset = trial(nodes=nodes)
     dataset.document["run"]["shard_minutes"] = 0.1
-    with dataset.running(pace=0.15) as scene:
+    with dataset.running(pace=0.3) as scene:
         assert torment(scene, ["worker frozen"], times=3) == 3
         dataset.end(scene.driver)
     assert dataset.is_as_undisturbed()

@@ -90,6 +90,7 @@ class Trial:
 
     def end(self, driver: Driver, *, code: int | None = 0) -> dict[str, Any]:
         """Waits for a start's end, holds it to an exit code unless that is None, and returns what it answered."""
+        self.hurry()
         found = driver.end()
         self.trouble.exit_codes.append(found)
         assert code is None or found == code, driver.said()
