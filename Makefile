@@ -30,7 +30,7 @@ slow: .venv/.dev
 
 # Again with the same faults at the same moments, as far as timing allows: make chaos HARDSET_CHAOS_SEED=...
 chaos: .venv/.dev
-	HARDSET_CHAOS_REPORT=docs/benchmarks/chaos.json $(BIN)/pytest tests/chaos -m chaos
+	HARDSET_CHAOS_REPORT=docs/benchmarks/chaos.json $(BIN)/pytest tests/chaos -m chaos --numprocesses 2 --dist loadfile
 	$(BIN)/python -m tests.chaos.page
 
 bench: .venv/.dev

@@ -23,7 +23,18 @@ REPORT = pytest.StashKey[Report]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[REPORT] = Report(os.environ.get("HARDSET_CHAOS_SEED") or secrets.token_hex(4))
+    seed = os.environ.setdefault("HARDSET_CHAOS_SEED", secrets.token_hex(4))  # pytest-xdist's processes inherit it
+    config.stash[REPORT] = Report(seed)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):  # a process of pytest-xdist
+        session.config.workeroutput["chaos"] = session.config.stash[REPORT].state()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    node.config.stash[REPORT].absorb(getattr(node, "workeroutput", {}).get("chaos", []))
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

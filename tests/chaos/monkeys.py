@@ -130,7 +130,7 @@ def _cut_write(scene: Scene) -> bool:
     worker, seen, again = scene.random.choice(workers), scene.committed(), scene.tried_again()
     try:
         resource.prlimit(worker, resource.RLIMIT_FSIZE, (scene.random.randrange(4096), resource.RLIM_INFINITY))
-        eventually(lambda: scene.committed() >= seen + 2 or not scene.driver.running(), "commits of the others")
+        eventually(lambda: scene.committed() >= seen + 6 or not scene.driver.running(), "commits of the others")
         resource.prlimit(worker, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     except ProcessLookupError:
         return False

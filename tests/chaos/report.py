@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 from tests.chaos.faults import FAULTS, NAMES
 
@@ -59,6 +60,14 @@ class Report:
         self.trials.append(Trouble(name))
         return self.trials[-1]
 
+    def state(self) -> list[dict[str, Any]]:
+        """All trials as plain data, for another process."""
+        return [asdict(trial) for trial in self.trials]
+
+    def absorb(self, state: list[dict[str, Any]]) -> None:
+        """Takes in the trials of another process."""
+        self.trials += [Trouble(**trial) for trial in state]
+
     def by_fault(self) -> dict[str, int]:
         """How many faults struck, by name, in the order of the table."""
         total = Counter[str]()
@@ -88,7 +97,7 @@ class Report:
             "seconds": round(time.monotonic() - self.began, 1),
             "total": self.total(),
             "faults": self.by_fault(),
-            "trials": [asdict(trial) | {"seconds": round(trial.seconds, 1)} for trial in self.trials],
+            "trials": [trial | {"seconds": round(trial["seconds"], 1)} for trial in self.state()],
             "machine": {"cores": os.cpu_count(), "system": platform.system(), "python": platform.python_version()},
         }
         path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
