@@ -15,12 +15,12 @@ from unittest import mock
 from tests.chaos.processes import send, shard_actors
 
 HEALTH = {
-    "health_check_initial_delay_ms": 0,
+    "health_check_initial_delay_ms": 5000,
     "health_check_period_ms": 300,
-    "health_check_timeout_ms": 1000,
+    "health_check_timeout_ms": 2000,
     "health_check_failure_threshold": 3,
 }
-"""A node that does not answer is given up within seconds; Ray's default is half a minute."""
+"""A node that does not answer is given up after seven seconds; Ray's default is half a minute."""
 _MEMORY = 80 * 1024**2  # bytes of object store; specs and receipts only, rows never enter it
 
 

@@ -13,6 +13,7 @@ from tests.support import hardset, last_json, make_here
 ROWS = 100
 
 
+@pytest.mark.timeout(400)
 def test_a_short_storm(trial: TrialOf, monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers die, then the driver: what the next start makes of the rest is the dataset of a quiet day."""
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # of a cluster that is gone; only --address asks for one
