@@ -264,8 +264,8 @@ def _without(record: Any) -> Any:
     return [_without(item) for item in record] if isinstance(record, list) else record
 
 
-def test_a_receipt_says_all_that_a_manifest_lists() -> None:
-    assert set(Output.model_fields) - set(Receipt.model_fields) == {"split", "recipe"}
+def test_a_receipt_and_a_plan_say_all_that_a_manifest_lists() -> None:
+    assert set(Output.model_fields) - set(Receipt.model_fields) == {"split", "recipe", "kept"}
 
 
 # Where they are told.
