@@ -86,8 +86,9 @@ class Train(Spec):
     clip: Annotated[float, Field(gt=0)] | None = None
     """Largest norm of the gradient; longer ones are scaled down. Unset: none."""
     augment: tuple[Operation, ...] | ImportPath = ()
-    """Augmentation of every row of a batch, before it is attacked, drawn anew each time: operations as in an augment
-    recipe, or the import path of a function (images (N, C, H, W) in [0, 1], seeds (N,)) -> images."""
+    """Augmentation of clean rows, before they are attacked, drawn anew each time: operations as in an augment recipe,
+    or the import path of a function (images (N, C, H, W) in [0, 1], seeds (N,)) -> images. Rows of shards stay as they
+    are stored, since a shift of few pixels undoes a perturbation."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of forward and backward passes (autocast); weights and losses stay float32."""
     channels_last: bool = True

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from benchmarks.hardening import filled
+from benchmarks.hardening_cifar import table
 from schemas.loading import parse_job
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -28,6 +29,13 @@ def test_its_tables_are_what_the_figures_give():
     if not figures.exists():
         pytest.skip("no figures of benchmarks.hardening are kept")
     assert filled(PAGE, json.loads(figures.read_text(encoding="utf-8"))) == PAGE
+
+
+def test_its_table_of_photographs_is_what_the_figures_give():
+    figures = DOCS / "benchmarks" / "hardening_cifar.json"
+    if not figures.exists():
+        pytest.skip("no figures of benchmarks.hardening_cifar are kept")
+    assert table(json.loads(figures.read_text(encoding="utf-8"))["cifar"]["lines"]) in PAGE
 
 
 def test_the_table_gives_mean_and_spread_and_says_what_is_missed():

@@ -19,7 +19,7 @@ from pipeline.training.averaging import moving_average, perturbed
 from pipeline.training.inner import InnerAttack
 from pipeline.training.methods import METHODS, Batch
 from pipeline.training.optimisers import make_optimiser, rate_at
-from pipeline.training.rows import TrainingRows
+from pipeline.training.rows import CLEAN, TrainingRows
 from pipeline.training.team import Team
 from schemas.errors import JobError, RunError
 from schemas.training import Train
@@ -156,11 +156,11 @@ class Learner:
 
     def _batch(self, rows: TrainingRows, number: int) -> tuple[Batch, int]:
         """This worker's share of a batch, attacked where the method says so, and the gradients that took."""
-        pixels, labels, seeds = self._share(rows, number)
+        pixels, labels, seeds, clean = self._share(rows, number)
         seeds = _seeds_of_step(seeds, number)
         images = pixels.to(torch.float32).div_(255)
-        if self._augment is not None:
-            images = self._augment(images, seeds)
+        if self._augment is not None and len(clean):
+            images = images.index_copy(0, clean, self._augment(images[clean], seeds[clean]))
         if self._method.attack == "none" or self._attack is None:
             images = self._laid(images)
             return Batch(images, images, labels), 0
@@ -170,20 +170,22 @@ class Learner:
         )
         return Batch(self._laid(images), self._laid(adversarial), labels), self._attack.steps * len(labels)
 
-    def _share(self, rows: TrainingRows, number: int) -> tuple[Tensor, Tensor, Tensor]:
-        """uint8 images (N, C, H, W), labels and seeds, int64 (N,), of every team.size-th row of a batch."""
-        pixels, labels, seeds, start = [], [], [], 0
+    def _share(self, rows: TrainingRows, number: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """uint8 images (N, C, H, W), labels, seeds, and positions of clean rows; every team.size-th row of a batch."""
+        pixels, labels, seeds, clean, start = [], [], [], [], 0
         for pick in rows.picks(number):
             place = np.arange(start, start + len(pick.rows))
             part, mine = rows.parts[pick.kind], pick.rows[place % self.team.size == self.team.rank]
             pixels.append(part.pixels[mine])
             labels.append(part.labels[mine])
             seeds.append(part.seeds[mine])
+            clean.append(np.full(len(mine), pick.kind == CLEAN))
             start += len(pick.rows)
         return (
             torch.from_numpy(np.concatenate(pixels)).to(self.device).permute(0, 3, 1, 2).contiguous(),
             torch.from_numpy(np.concatenate(labels)).to(self.device),
             torch.from_numpy(np.concatenate(seeds)).to(self.device),
+            torch.from_numpy(np.flatnonzero(np.concatenate(clean))).to(self.device),
         )
 
     def _laid(self, images: Tensor) -> Tensor:
