@@ -1,4 +1,4 @@
-"""`hardset report`: a dataset shown in one HTML file, and in a picture."""
+"""`hardset report`: a dataset, an evaluation or rounds of hardening in one HTML file, and rows in a picture."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from typing import Annotated
 import typer
 
 from jobs.console import AsJson, OutputFolder, RunId, give, say
+from pipeline.evaluation.examples import read_examples
+from pipeline.evaluation.run import read_evaluation
+from pipeline.hardening.home import LOOPS, Home
 from pipeline.replay import chosen_manifest
 from pipeline.reporting.clean import clean_pixels
+from pipeline.reporting.evaluation import chapters, evaluation_page
+from pipeline.reporting.evaluation_content import EvaluationContent
+from pipeline.reporting.hardening import Loop, hardening_chapters, hardening_page
 from pipeline.reporting.page import page, read_content
 from pipeline.reporting.picture import grid_png
-from pipeline.sinks.ledger import RUNS, Ledger
+from pipeline.sinks.ledger import RUNS, Ledger, latest_manifest
 from pipeline.storage import Folder, public_name
 from schemas.errors import JobError
 
@@ -27,7 +33,7 @@ def report(
     run: RunId = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a run in OUT, by default the newest: counts, success per recipe and class, norms, examples, provenance.
+    """Show what OUT holds: a run (by default the newest), rounds of hardening, an evaluation; figures and examples.
 
     Reads the dataset, and for the examples' clean rows the source; writes one self-contained HTML file. Returns 0.
     """
@@ -39,22 +45,37 @@ def report(
 
 
 def write_report(out: str, *, to: str | None = None, png: str | None = None, run: str | None = None) -> str:
-    """Writes the report of a run in `out` and with `png` a picture. Returns where the report lies.
+    """Writes the report of what `out` holds, and with `png` a picture of its run. Returns where the report lies.
 
-    `run`: how the run's id starts; None: the newest. Raises JobError where there is no such run, RunError where a file
-    cannot be written.
+    `run`: how the run's id starts; None: the newest. Raises JobError where there is no such run, or nothing to show;
+    RunError where a file cannot be written.
     """
     folder = Folder(out)
-    manifest = chosen_manifest(folder, run)
-    content = read_content(folder, manifest, clean_pixels(lambda run: Ledger(folder, run).plan()))
-    if png is not None:
-        write_file(png, grid_png(content))
-    html = page(content).encode()
+    record, loops = read_evaluation(folder), read_loops(folder)
+    evaluation = None if record is None else EvaluationContent(record, read_examples(folder))
+    rounds = hardening_chapters(loops)
+    if run is not None or png is not None or not (evaluation or loops) or latest_manifest(folder) is not None:
+        manifest = chosen_manifest(folder, run)
+        content = read_content(folder, manifest, clean_pixels(lambda run: Ledger(folder, run).plan()))
+        if png is not None:
+            write_file(png, grid_png(content))
+        html = page(content, further=[*rounds, *(chapters(evaluation, "Evaluation: ") if evaluation else ())])
+        path = f"{RUNS}/{manifest.run_id}/report.html"
+    else:
+        html = evaluation_page(evaluation, rounds) if evaluation else hardening_page(loops)
+        path = "report.html"
     if to is not None:
-        return write_file(to, html)
-    path = f"{RUNS}/{manifest.run_id}/report.html"
-    folder.write(path, html)
+        return write_file(to, html.encode())
+    folder.write(path, html.encode())
     return f"{folder.name.rstrip('/')}/{path}"
+
+
+def read_loops(folder: Folder) -> list[Loop]:
+    """The loops of hardening in a folder that have begun."""
+    homes = [Home(folder, name) for name in folder.folders(LOOPS)]
+    begun = [(start, home) for home in homes if (start := home.start()) is not None]
+    found = [Loop(start, tuple(home.rounds()), home.hardening()) for start, home in begun]
+    return sorted(found, key=lambda loop: loop.whole.finished if loop.whole else "~")
 
 
 def write_file(file: str, data: bytes) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pipeline.reporting.examples import Example
 from pipeline.reporting.grid import amplification, amplified_difference, data_uri
 from pipeline.reporting.markup import Child, Markup, element, join
+from pipeline.reporting.pictures import lineage
 from pipeline.reporting.sections import Content, numbered
 from pipeline.reporting.wording import class_name, eps_of_row, percent
 from schemas.rows import ADVERSARIAL, GENERATED
@@ -67,7 +68,24 @@ def _figure(example: Example, classes: tuple[str, ...], factor: int) -> Markup:
     if example.clean is not None and factor:
         change = amplified_difference(example.clean, example.made, factor)
         images.append(_image(data_uri(change, difference=True), f"Difference, amplified {factor} times"))
-    return element("figure", element("div", images, class_="row"), element("figcaption", _caption(row, classes)))
+    caption = element("figcaption", _caption(row, classes), lineage(_lineage(row)))
+    return element("figure", element("div", images, class_="row"), caption)
+
+
+def _lineage(row: dict[str, object]) -> list[tuple[str, str]]:
+    """What the row was made from, by whom and how, as far as its columns tell."""
+    named = {
+        "row_id": "Row",
+        "source_key": "Source row",
+        "source_split": "Its split",
+        "source_sha256": "Digest of its pixels",
+        "parent_row_id": "Made row it comes from",
+        "model_id": "Model",
+        "recipe_id": "Recipe",
+        "run_id": "Run",
+        "seed": "Seed",
+    }
+    return [(name, str(row[column])) for column, name in named.items() if row.get(column) not in (None, "")]
 
 
 def _image(source: str, alternative: str) -> Markup:

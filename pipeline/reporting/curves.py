@@ -1,0 +1,125 @@
+"""Curves as inline SVG: values in [0, 1] at named places, with their intervals, and the figures in a table beside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.reporting.markup import Child, Markup, element, join
+from pipeline.reporting.tables import Column, detail, table
+from pipeline.reporting.wording import NONE, percent
+
+_WIDTH, _HEIGHT = 460, 220
+_LEFT, _RIGHT, _TOP, _BOTTOM = 42, 12, 12, 40
+_AREA = (_WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM)
+STYLES = 6
+"""Colours, dashes and marks there are; further curves begin again."""
+_MARK = 3.2
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value and the interval that it lies in, all in [0, 1]."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One curve; None where it has no value."""
+
+    name: str
+    values: tuple[Value | None, ...]
+
+
+def curves(title: str, places: Sequence[str], shown: Sequence[Curve], unit: str, *, subtitle: str = "") -> Markup:
+    """Curves over the same `places`, evenly spaced, with a legend and a table of the figures. `unit`: of the places."""
+    drawing = join(
+        _grid(),
+        [_band(curve, number, len(places)) for number, curve in enumerate(shown)],
+        [_line(curve, number, len(places)) for number, curve in enumerate(shown)],
+        _ticks(places),
+        element("text", unit, class_="unit", x=_LEFT + _AREA[0] / 2, y=_HEIGHT - 5, text_anchor="middle"),
+    )
+    label = f"Curves of {title}{', ' + subtitle if subtitle else ''}; their figures are in the table that follows"
+    svg = element("svg", drawing, viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img", aria_label=label)
+    return element(
+        "figure",
+        element("figcaption", detail(title, subtitle)),
+        svg,
+        _legend(shown),
+        element("details", element("summary", "Figures"), _table(title, places, shown, unit)),
+        class_="chart wide-chart",
+    )
+
+
+def interval(value: Value) -> Markup:
+    """`93.1 % (90.2 to 95.1)`."""
+    soft = element("span", f"{100 * value.low:.1f} to {100 * value.high:.1f}", class_="soft")
+    return join(percent(value.value), " ", soft)
+
+
+def _x(place: int, of: int) -> float:
+    return _LEFT + (_AREA[0] * place / (of - 1) if of > 1 else _AREA[0] / 2)
+
+
+def _y(value: float) -> float:
+    return _TOP + _AREA[1] * (1 - value)
+
+
+def _grid() -> list[Markup]:
+    lines = []
+    for value in (0.0, 0.25, 0.5, 0.75, 1.0):
+        y = round(_y(value), 2)
+        style = "axis" if value == 0 else "gridline"
+        lines.append(element("line", class_=style, x1=_LEFT, x2=_WIDTH - _RIGHT, y1=y, y2=y))
+        lines.append(element("text", f"{value * 100:.0f} %", x=_LEFT - 5, y=y + 3.5, text_anchor="end"))
+    return lines
+
+
+def _ticks(places: Sequence[str]) -> list[Markup]:
+    step = -(-len(places) // 8)
+    return [
+        element("text", places[at], x=round(_x(at, len(places)), 2), y=_TOP + _AREA[1] + 14, text_anchor="middle")
+        for at in range(0, len(places), step)
+    ]
+
+
+def _band(curve: Curve, number: int, of: int) -> Markup | None:
+    known = [(at, value) for at, value in enumerate(curve.values) if value is not None]
+    if len(known) < 2:
+        return None
+    upper = [f"{_x(at, of):.1f},{_y(value.high):.1f}" for at, value in known]
+    lower = [f"{_x(at, of):.1f},{_y(value.low):.1f}" for at, value in reversed(known)]
+    return element("polygon", class_=f"band series-{number % STYLES}", points=" ".join(upper + lower))
+
+
+def _line(curve: Curve, number: int, of: int) -> Markup:
+    known = [(_x(at, of), _y(value.value)) for at, value in enumerate(curve.values) if value is not None]
+    style = f"series-{number % STYLES}"
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in known)
+    marks = [element("circle", class_=f"dot {style}", cx=round(x, 1), cy=round(y, 1), r=_MARK) for x, y in known]
+    return join(element("polyline", class_=f"curve {style}", points=points), marks)
+
+
+def _legend(shown: Sequence[Curve]) -> Markup:
+    items = [element("li", _key(number), curve.name) for number, curve in enumerate(shown)]
+    return element("ul", items, class_="legend")
+
+
+def _key(number: int) -> Markup:
+    style = f"series-{number % STYLES}"
+    line = element("line", class_=f"curve {style}", x1=0, x2=26, y1=5, y2=5)
+    dot = element("circle", class_=f"dot {style}", cx=13, cy=5, r=_MARK)
+    return element("svg", line, dot, viewBox="0 0 26 10", class_="curve-key", aria_hidden="true", focusable="false")
+
+
+def _table(title: str, places: Sequence[str], shown: Sequence[Curve], unit: str) -> Markup:
+    columns = [Column(unit), *(Column(curve.name, figures=True) for curve in shown)]
+    rows: list[list[Child]] = [
+        [place, *(NONE if (value := curve.values[at]) is None else interval(value) for curve in shown)]
+        for at, place in enumerate(places)
+    ]
+    return table(f"{title}, with 95 % intervals", columns, rows)

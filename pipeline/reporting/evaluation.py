@@ -1,0 +1,189 @@
+"""The report of an evaluation: how robust which model is, under what, and how far the figures can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from pipeline.reporting.curves import Curve, Value, curves, interval
+from pipeline.reporting.evaluation_content import Build, EvaluationContent, at_threat
+from pipeline.reporting.evaluation_details import DETAILS
+from pipeline.reporting.heat import heat_map
+from pipeline.reporting.markup import Child, Markup, element, join
+from pipeline.reporting.shell import Chapter, html_page
+from pipeline.reporting.tables import Column, facts, table
+from pipeline.reporting.wording import NONE, NORMS, amount, clipped, counted, percent
+from schemas.evaluation_record import Evaluation, ModelFigures, Share
+
+
+def evaluation_page(content: EvaluationContent, further: Sequence[Chapter] = ()) -> str:
+    """The HTML of a folder that holds an evaluation and no dataset. The same content gives the same text."""
+    record = content.record
+    return html_page(
+        title=f"{record.name}: hardset evaluation",
+        heading=record.name,
+        lead=join("Evaluation ", element("code", record.evaluation_id)),
+        top=None,
+        chapters=[*chapters(content), *further],
+        version=record.environment.get("hardset", ""),
+    )
+
+
+def chapters(content: EvaluationContent, prefix: str = "") -> list[Chapter]:
+    """The chapters of an evaluation that have something to say. `prefix`: of their headings, on a page of more."""
+    built: tuple[tuple[str, str, Build], ...] = (
+        ("robustness", "Robustness", headline),
+        ("doubts", "Warnings", doubts),
+        ("curves", "Accuracy against the budget", accuracy_curves),
+        ("attacks", "Attacks by model", attack_matrix),
+        *DETAILS,
+        ("facts", "How it was evaluated", evaluation_facts),
+    )
+    drawn = [(anchor, heading, body) for anchor, heading, build in built if (body := build(content))]
+    return [Chapter(f"evaluation-{anchor}", prefix + heading, body) for anchor, heading, body in drawn]
+
+
+def value_of(share: Share) -> Value:
+    """A share as curves take it."""
+    return Value(share.value, share.low, share.high)
+
+
+def headline(content: EvaluationContent) -> Markup:
+    """One line per model, as RobustBench lists them."""
+    record = content.record
+    threat = record.models[0].threats[0]
+    columns = (
+        Column("Model"),
+        Column("Clean", figures=True),
+        *(Column(f"Robust, {_threat(one.norm, one.eps)}", figures=True) for one in record.models[0].threats),
+        Column("Worst class", figures=True),
+    )
+    rows = [
+        [
+            _named(model),
+            interval(value_of(model.clean)),
+            *(interval(value_of(one.robust)) for one in model.threats),
+            join(
+                percent(model.worst_class.attacked_recall),
+                " ",
+                element("span", clipped(record.classes[model.worst_class.label], 20), class_="soft"),
+            ),
+        ]
+        for model in record.models
+    ]
+    attacks = ", ".join(one.label for one in record.models[0].attacks if one.attack["norm"] == threat.norm)
+    text = (
+        f"Robust: rows that the model has right before and after each of {attacks}, judged in float32 on the stored "
+        "8-bit pixels. In grey: 95 % interval. Worst class: the lowest recall after the attacks of the first threat."
+    )
+    return join(
+        element("p", text, class_="soft"),
+        table(f"Accuracy over {counted(record.rows.count, 'row')}", columns, rows),
+    )
+
+
+def _named(model: ModelFigures) -> Child:
+    parts = []
+    if model.hardened_from:
+        parts.append(f"hardened from {model.hardened_from}")
+    if model.last_of:
+        parts.append(f"last checkpoint of {model.last_of}")
+    return join(model.name, element("span", ", ".join(parts), class_="detail") if parts else None)
+
+
+def doubts(content: EvaluationContent) -> Markup | None:
+    """The warnings."""
+    found = content.record.warnings
+    if not found:
+        return None
+    items = [element("li", element("strong", one.model), f": {one.text}", class_="warning") for one in found]
+    return element("ul", items, class_="notices")
+
+
+def accuracy_curves(content: EvaluationContent) -> Markup:
+    """One chart per threat, one curve per model."""
+    record = content.record
+    charts = []
+    for position, threat in enumerate(record.models[0].threats):
+        places = sorted({p.eps for m in record.models for p in m.threats[position].curve}, key=Fraction)
+        shown = []
+        for model in record.models:
+            points = {point.eps: value_of(point.robust) for point in model.threats[position].curve}
+            shown.append(Curve(model.name, tuple(points.get(place) for place in places)))
+        named = ["0" if place == "0" else amount(place, threat.norm) for place in places]
+        title = f"Robust accuracy, {NORMS[threat.norm]}"
+        charts.append(curves(title, named, shown, "eps", subtitle="worst of its attacks, row by row"))
+    text = (
+        "From 0, which is clean accuracy, to a budget at which accuracy must vanish. Budgets are evenly spaced on the "
+        "axis; bands are 95 % intervals."
+    )
+    return join(element("p", text, class_="soft"), element("div", charts, class_="charts two"))
+
+
+def attack_matrix(content: EvaluationContent) -> Markup:
+    """Robust accuracy of every model under every attack, at the threats' budgets."""
+    record = content.record
+    rows = []
+    for number, attack in enumerate(record.models[0].attacks):
+        cells: list[tuple[Child, float | None]] = []
+        for model in record.models:
+            share = at_threat(model, model.attacks[number])
+            cells.append((percent(share.value), share.value))
+        eps = next(one.eps for one in record.models[0].threats if one.norm == attack.attack["norm"])
+        norm = str(attack.attack["norm"])
+        rows.append((f"{attack.label}, eps {amount(eps, norm)}", cells))
+    names = [model.name for model in record.models]
+    return join(
+        heat_map("Robust accuracy by attack and model", "Attack", names, rows),
+        element("h3", "What it cost"),
+        _costs(record),
+    )
+
+
+def _costs(record: Evaluation) -> Markup:
+    columns = (
+        Column("Model and attack"),
+        Column("Gradients", figures=True),
+        Column("Queries", figures=True),
+        Column("Seconds", figures=True),
+        Column("Before rounding", figures=True),
+    )
+    rows: list[list[Child]] = []
+    for model in record.models:
+        for attack in model.attacks:
+            eps = next(one.eps for one in model.threats if one.norm == attack.attack["norm"])
+            floats = next(point.float_robust for point in attack.points if point.eps == eps)
+            rows.append(
+                [
+                    f"{model.name}, {attack.label}",
+                    f"{sum(point.gradients for point in attack.points):,}",
+                    f"{sum(point.queries for point in attack.points):,}",
+                    f"{attack.seconds:,.1f}",
+                    percent(floats.value),
+                ]
+            )
+    caption = "All budgets together; seconds of the workers, added up; robust accuracy before rounding to 8 bits"
+    return table(caption, columns, rows)
+
+
+def _threat(norm: str, eps: str) -> str:
+    return f"{NORMS[norm]} {amount(eps, norm)}"
+
+
+def evaluation_facts(content: EvaluationContent) -> Markup:
+    """What the figures belong to."""
+    record = content.record
+    splits = ", ".join(f"{rows:,} {split}" for split, rows in sorted(record.rows.splits.items()))
+    return facts(
+        "What the figures belong to",
+        [
+            ("Evaluation", element("code", record.evaluation_id)),
+            ("Rows", f"{splits}{f'; {record.rows.lost:,} could not be read' if record.rows.lost else ''}"),
+            ("Digest of the rows", element("code", record.rows.sha256)),
+            *((f"Model {model.name}", element("code", model.model_id)) for model in record.models),
+            ("Seed", str(record.job.get("seed", NONE))),
+            ("Started", record.started),
+            ("Finished", record.finished),
+            ("Versions", ", ".join(f"{name} {version}" for name, version in record.environment.items())),
+        ],
+    )

@@ -1,0 +1,49 @@
+"""Matrices as tables whose cells are shaded by their value; the numbers stand in them, so that no colour is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipeline.reporting.markup import Child, Markup, element
+
+SHADES = 10
+"""Classes heat-0 to heat-10 of the style sheet."""
+
+
+def heat_map(
+    caption: str,
+    corner: str,
+    columns: Sequence[str],
+    rows: Sequence[tuple[str, Sequence[tuple[Child, float | None]]]],
+    *,
+    diagonal: bool = False,
+) -> Markup:
+    """`rows`: the heading and, for every column, what the cell shows and its value in [0, 1] (None: not shaded).
+
+    `diagonal`: whether only what lies on it is good, as in confusion matrices; else much of anything is.
+    """
+    head = [
+        element("th", corner, scope="col"),
+        *(element("th", name, scope="col", class_="number") for name in columns),
+    ]
+    body = [
+        element(
+            "tr",
+            element("th", name, scope="row"),
+            [_cell(*cell, good=not diagonal or at == number) for at, cell in enumerate(cells)],
+        )
+        for number, (name, cells) in enumerate(rows)
+    ]
+    drawn = element(
+        "table",
+        element("caption", caption),
+        element("thead", element("tr", head)),
+        element("tbody", body),
+        class_="heat",
+    )
+    return element("div", drawn, class_="wide", tabindex=0, role="region", aria_label=caption)
+
+
+def _cell(shown: Child, value: float | None, *, good: bool) -> Markup:
+    shade = "" if value is None else f" {'good' if good else 'bad'} heat-{round(SHADES * min(1.0, max(0.0, value)))}"
+    return element("td", shown, class_=f"number{shade}")

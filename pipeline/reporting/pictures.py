@@ -1,0 +1,41 @@
+"""A row in pictures: before, after, the amplified difference, and its lineage on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.reporting.grid import amplified_difference, data_uri
+from pipeline.reporting.markup import Child, Markup, element
+
+
+def compared(
+    clean: NDArray[np.uint8],
+    made: NDArray[np.uint8],
+    caption: Child,
+    facts: Sequence[tuple[str, str]],
+    *,
+    of: str,
+    seen: str,
+) -> Markup:
+    """A figure of one row; images H x W x C. `of`, `seen`: what it is, and what it is taken for, for screen readers."""
+    largest = int(np.abs(made.astype(np.int16) - clean).max())
+    factor = max(1, 127 // largest) if largest else 1
+    change = amplified_difference(clean, made, factor)
+    images = [
+        element("img", src=data_uri(clean), alt=f"Before, {of}"),
+        element("img", src=data_uri(made), alt=f"After, {of}, {seen}"),
+        element("img", src=data_uri(change, difference=True), alt=f"Difference, amplified {factor} times"),
+    ]
+    return element(
+        "figure", element("div", images, class_="row"), element("figcaption", caption, lineage(facts, amplified=factor))
+    )
+
+
+def lineage(facts: Sequence[tuple[str, str]], *, amplified: int = 0) -> Markup:
+    """Where a row comes from, folded away until it is asked for; works without a script, by mouse and by keyboard."""
+    shown = [*facts, ("Difference", f"amplified {amplified} times")] if amplified else facts
+    pairs = [element("div", element("dt", name), element("dd", value)) for name, value in shown]
+    return element("details", element("summary", "Lineage"), element("dl", pairs), class_="lineage")
