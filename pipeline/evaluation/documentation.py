@@ -32,8 +32,9 @@ _WARNINGS = (
     (
         "`held_out`",
         f"a further threat, the corruptions or the smallest shift gained less than {warnings.HELD_OUT_SHARE:g} of what "
-        f"the first threat gained over `hardened_from`, where that gained over {_points(warnings.GAIN_WORTH_COMPARING)} "
-        f"and the baseline lost over {_points(warnings.GAIN_WORTH_COMPARING)} there",
+        "the first threat gained over `hardened_from`, where that gained over "
+        f"{_points(warnings.GAIN_WORTH_COMPARING)} and the baseline lost over {_points(warnings.GAIN_WORTH_COMPARING)} "
+        "there",
         "hardened against one kind of change alone",
     ),
     (
