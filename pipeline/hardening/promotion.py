@@ -24,8 +24,8 @@ def promote(job: Job, home: Home, record: Hardening) -> str:
         path = f"models/{job.name}.safetensors"
         home.folder.write(path, data)
         return home.url(path)
-    parent, _, name = wanted.rpartition("/")
-    Folder(parent or ".").write(name, data)
+    folder, name = _place(wanted)
+    folder.write(name, data)
     return wanted
 
 
@@ -38,8 +38,7 @@ def baseline(place: str) -> dict[str, float]:
         if not found:
             raise JobError(f"--against {public_name(place)}: holds no finished loop; name one, or a JSON record")
         return found[-1].after.shares()
-    parent, _, name = place.rpartition("/")
-    folder = Folder(parent or ".")
+    folder, name = _place(place)
     try:
         content = folder.read(name)
     except FileNotFoundError:
@@ -53,3 +52,9 @@ def baseline(place: str) -> dict[str, float]:
     except (UserError, ValidationError, IndexError):
         raise JobError(f"--against {public_name(place)}: is no record of harden or evaluate; name one") from None
     return {"clean": first.clean.value, "robust": first.robust.value}
+
+
+def _place(url: str) -> tuple[Folder, str]:
+    """The folder of a file, and its name there."""
+    parent, slash, name = url.rpartition("/")
+    return Folder(parent + "/" if slash else "."), name
