@@ -37,6 +37,10 @@ class Home:
         """Of a file in the dataset folder."""
         return f"{self.folder.url.rstrip('/')}/{path}"
 
+    def place(self, path: str) -> str:
+        """The same for processes that work in another folder: Ray Train's workers do (Ray 2.60)."""
+        return f"{self.folder.place}/{path}"
+
     def start(self) -> Start | None:
         """What the loop started from; None before it has."""
         return read_record(self.folder, f"{self.path}/start.json", Start)

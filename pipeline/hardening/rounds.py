@@ -137,13 +137,12 @@ def _train(loop: Loop, start: Start, rounds: Sequence[Round], rows: TrainingRows
     if not settings.workers:
         model = loop.load(start.weights)
         return train(model.module, rows, course, device=loop.device, state=state, first_epoch=first)
-    network = loop.model_with(start.weights).model
-    assert network is not None
+    network = job.model.model_copy(update={"weights": loop.home.place(start.weights.path)})
     run, channels = job.run, loop.splits.image.channels
     work = Work(
         network, network.classes, channels, rows, course, state, first, run.gpus_per_actor > 0, run.cpus_per_actor
     )
-    storage = loop.home.url(f"{loop.home.path}/workers-{len(rounds) + 1:03d}")
+    storage = loop.home.place(f"{loop.home.path}/workers-{len(rounds) + 1:03d}")
     return train_on_workers(work, Workers(settings.workers, run, loop.address, storage))
 
 

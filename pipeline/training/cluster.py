@@ -173,7 +173,8 @@ def _libraries() -> _Libraries:
 
 
 def _told(error: BaseException) -> str:
-    """The innermost cause, in one line."""
+    """The innermost cause: of a text that ends in a worker's traceback, its last line."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return " ".join(str(error).split())[-300:]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:300] if lines else type(error).__name__

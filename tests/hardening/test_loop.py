@@ -157,3 +157,15 @@ def test_other_methods_run_in_the_same_rounds_and_make_no_rows(weights, tmp_path
     assert not (tmp_path / "out" / "data").exists()
     assert [one.training_gradients for one in rounds] == [0 if method == "standard" else 6 * 64 * 3] * 2
     assert json.loads((tmp_path / "out" / outcome.home.path / "round-001.json").read_text())["run_id"] is None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_workers_of_ray_train_take_over_in_an_output_named_from_here(weights, tmp_path, monkeypatch):
+    """They work in a folder of their own, where a relative path leads nowhere."""
+    monkeypatch.chdir(tmp_path)
+    train = {"epochs": 1, "batch": 64, "rate": 1e-3, "workers": 2}
+    job = loop_job(weights, Path("out"), train=train)
+    outcome = harden_here(job)
+    assert outcome.record is not None and outcome.record.rounds == 2
+    assert not [path for path in (tmp_path / "out").rglob("*") if "workers-" in path.name and any(path.rglob("*.pt"))]
