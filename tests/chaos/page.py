@@ -30,17 +30,17 @@ After each dataset's faults it is finished, by the run itself or by one more sta
 
 COMPARISON = """## What others test
 
-Read in datatrove 0.10.0, img2dataset 1.47.0, NeMo Curator 1.3.0, cosmos-xenna 0.5.9 and Ray Data 2.58; none of them
-compares the bytes of its output after a fault.
+From the code of datatrove 0.10.0, img2dataset 1.47.0, NeMo Curator 1.3.0, cosmos-xenna 0.5.9 and Ray Data 2.58. None of
+the first four kills a process and then compares the bytes of its output.
 
-| | how faults are tested | an input that kills its worker |
+| | how faults are tested | an input that fails every time |
 |---|---|---|
 | hardset | the table above: processes killed and frozen, bytes compared | the one row is in quarantine, its neighbours are delivered |
 | datatrove | exceptions, with `ray.get` patched; no process is killed | the whole rank fails |
 | img2dataset | not | the error is printed, the row is missing |
 | NeMo Curator | a stage returns `FailedTask`; no process is killed | the source file stays open and runs again next time |
 | cosmos-xenna | one test with a real segfault, unit tests of the bookkeeping | dropped after 3 retries, with the innocent tasks in flight |
-| Ray Data | release tests that kill raylets, workers and EC2 machines | its whole block is dropped and only logged; `sys.exit` [hangs the run](https://github.com/ray-project/ray/issues/62746) |
+| Ray Data | release tests that kill raylets, workers and EC2 machines | with `max_errored_blocks`, its whole block is dropped and only logged; `sys.exit` then [hangs the run](https://github.com/ray-project/ray/issues/62746) |
 """  # noqa: E501  rows of a table
 
 
