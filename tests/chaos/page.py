@@ -22,7 +22,8 @@ suite runs with all other tests. This page is written by `python -m tests.chaos.
 
 After each dataset's faults it is finished, by the run itself or by one more start, and then
 
-* its data and quarantine files are those of an undisturbed run, name for name and SHA-256 for SHA-256,
+* its data and quarantine files are those of an undisturbed run, name for name and SHA-256 for SHA-256 (of the shard
+  that holds the lethal image: row for row, but that one),
 * quarantine holds exactly the rows that cannot be made,
 * every exit code told the truth, and no start ended in a traceback,
 * `hardset verify` finds nothing.
