@@ -84,13 +84,15 @@ def cluster(*, nodes: int, cpus: int) -> Iterator[Nodes]:
     """A cluster while the context lasts. Nobody else's Ray on this machine learns of it."""
     folder = tempfile.mkdtemp(prefix="hardset-", dir="/tmp")  # names of sockets have room for 107 characters
     settings = {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": os.pathsep.join(_import_path())}
-    with mock.patch.dict(os.environ, settings), mock.patch("ray._private.utils.write_ray_address"):
-        running = Nodes(folder, nodes=nodes, cpus=cpus)
-        try:
-            yield running
-        finally:
-            running.cluster.shutdown()
-            shutil.rmtree(folder, ignore_errors=True)
+    try:
+        with mock.patch.dict(os.environ, settings), mock.patch("ray._private.utils.write_ray_address"):
+            running = Nodes(folder, nodes=nodes, cpus=cpus)
+            try:
+                yield running
+            finally:
+                running.cluster.shutdown()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _import_path() -> list[str]:
