@@ -12,6 +12,7 @@ from pipeline.models.loading import VICTIM, model_digests, network_sha256, trans
 from pipeline.recipes import recipe_text
 from pipeline.sources import SourceReader, open_source
 from pipeline.storage import public_name
+from schemas.base import Spec
 from schemas.digests import digest, plan_digest, run_id
 from schemas.errors import JobError
 from schemas.job import Job
@@ -59,8 +60,8 @@ def make_plan(job: Job, earlier: Earlier | None = None) -> Plan:
     )
 
 
-def public_job(job: Job) -> dict[str, Any]:
-    """The resolved job without user names, passwords or query strings in its URLs."""
+def public_job(job: Spec) -> dict[str, Any]:
+    """A resolved job of any verb without user names, passwords or query strings in its URLs."""
 
     def clean(value: Any) -> Any:
         if isinstance(value, dict):

@@ -10,7 +10,8 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from schemas.base import Spec
-from schemas.records import Busy, Changes, Counts, Failure
+from schemas.records import Changes, Counts, Failure
+from schemas.throughput import Busy
 
 
 class Transfer(Spec):

@@ -17,7 +17,8 @@ from pipeline.cluster import Tally
 from pipeline.metrics import METRICS, RUN_TAGS, Metric, Record, RunMetrics, recipe_label
 from pipeline.sinks.ledger import Ledger
 from pipeline.storage import Folder
-from schemas.records import Failure, Shard, StageSeconds
+from schemas.records import Failure, Shard
+from schemas.throughput import StageSeconds
 from tests.sinks.examples import RUN, commit_shard, plan_of, shard_of
 
 DOCKER = Path(__file__).parents[1] / "docker"

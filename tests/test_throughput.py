@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pipeline.run.status import run_states
 from pipeline.storage import Folder
 from pipeline.throughput import Meter, bound_sentence
-from schemas.records import Counts, Manifest, Receipt, StageSeconds, Throughput
+from schemas.records import Counts, Manifest, Receipt
+from schemas.throughput import StageSeconds, Throughput
 from tests.support import hardset, last_json
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,7 +11,6 @@ from pipeline.evaluation.measure import evaluated
 from pipeline.evaluation.training_data import dataset_digest
 from pipeline.models.loading import VICTIM, model_digests
 from pipeline.sources import SourceReader, open_source
-from pipeline.storage import public_name
 from schemas.digests import digest, run_id
 from schemas.errors import JobError
 from schemas.evaluation import EvaluationJob
@@ -90,20 +89,6 @@ def make_plan(job: EvaluationJob) -> EvaluationPlan:
     named = [[model.name, model.hardened_from, model.last_of] for model in job.models]
     identity = digest([job.name, named, job.labels, [part.key for part in parts]])
     return EvaluationPlan(run_id(identity), classes, image, models, ranges, parts)
-
-
-def public_job(job: EvaluationJob) -> dict[str, Any]:
-    """The resolved job without user names, passwords or query strings in its URLs."""
-
-    def clean(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: clean(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [clean(item) for item in value]
-        return public_name(value) if isinstance(value, str) else value
-
-    cleaned: dict[str, Any] = clean(job.model_dump(mode="json"))
-    return cleaned
 
 
 def _classes(job: EvaluationJob, source: SourceReader) -> tuple[str, ...]:

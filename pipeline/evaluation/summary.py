@@ -14,9 +14,10 @@ from pipeline.evaluation import figures
 from pipeline.evaluation.found import Found, SourceRows, clean_rows
 from pipeline.evaluation.likeness import Similarity
 from pipeline.evaluation.parts import PartStore
-from pipeline.evaluation.plan import EvaluationPlan, Part, public_job
+from pipeline.evaluation.plan import EvaluationPlan, Part
 from pipeline.evaluation.shares import share, share_of
 from pipeline.evaluation.warnings import warnings_of
+from pipeline.plan import public_job
 from pipeline.sinks.environment import versions
 from pipeline.storage import public_name
 from schemas.evaluation import EvaluationJob

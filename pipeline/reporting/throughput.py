@@ -8,7 +8,7 @@ from pipeline.reporting.sections import Content
 from pipeline.reporting.tables import Column, aside, table
 from pipeline.reporting.wording import number, percent
 from pipeline.throughput import bound_sentence
-from schemas.records import Busy
+from schemas.throughput import Busy
 
 _STAGES = {"read": "Source: read", "device": "Device", "encode": "Sink: encode", "write": "Sink: write"}
 _MOST_ACTORS = 20

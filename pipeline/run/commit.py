@@ -15,8 +15,9 @@ from pipeline.sinks.statement import write_statement
 from schemas.digests import digest, recipe_id
 from schemas.job import Job
 from schemas.job_warnings import job_warnings
-from schemas.records import Counts, Failure, Manifest, Output, Plan, Throughput
+from schemas.records import Counts, Failure, Manifest, Output, Plan
 from schemas.rows import schema_sha256
+from schemas.throughput import Throughput
 
 
 def commit_run(ledger: Ledger, plan: Plan, manifest: Manifest, lineage: Lineage) -> Manifest:

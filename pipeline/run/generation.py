@@ -25,7 +25,8 @@ from pipeline.stopping import Stop
 from schemas.errors import HeldError
 from schemas.job import Job
 from schemas.job_warnings import job_warnings
-from schemas.records import Counts, Manifest, Plan, Shard, Throughput
+from schemas.records import Counts, Manifest, Plan, Shard
+from schemas.throughput import Throughput
 
 
 @dataclass(frozen=True)

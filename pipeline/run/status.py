@@ -12,7 +12,8 @@ from pipeline.sinks.lease import Holder, current_holder
 from pipeline.sinks.ledger import Ledger, manifests, run_ids
 from pipeline.storage import Folder
 from pipeline.throughput import Meter, throughput_record
-from schemas.records import Counts, Manifest, Output, Plan, Receipt, Throughput
+from schemas.records import Counts, Manifest, Output, Plan, Receipt
+from schemas.throughput import Throughput
 
 WINDOW_S = 600.0
 """Rates are taken over this last stretch: long enough for slow shards, short enough to follow a cluster that grows."""

@@ -20,7 +20,8 @@ from pipeline.sinks.seals import parse_record, read_record, sealed
 from pipeline.storage import Folder
 from schemas.digests import sha256_hex
 from schemas.errors import RunError
-from schemas.records import Counts, DataFile, Manifest, Output, Plan, Receipt, Shard, StageSeconds, Summary
+from schemas.records import Counts, DataFile, Manifest, Output, Plan, Receipt, Shard, Summary
+from schemas.throughput import StageSeconds
 
 RUNS = "_hardset/runs"
 _KEY_DIGITS = 12
