@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import numpy as np
 from rich.status import Status
 
 from jobs.console import AsJson, JobFile, Overrides, console, count, give, say
@@ -15,7 +14,7 @@ from pipeline.gans.generator import Generator
 from pipeline.gans.training import train_generator
 from pipeline.generators import save_generator
 from pipeline.models.loading import load_model
-from pipeline.rows import CleanRows
+from pipeline.rows import CleanRows, joined, no_rows
 from pipeline.sources import open_source
 from pipeline.storage import public_name
 from schemas.errors import JobError
@@ -103,14 +102,5 @@ def _rows(job: Job, wanted: Callable[[str], bool]) -> tuple[CleanRows, int]:
     classes = job.model.classes if job.model else len(names or ())
     image = source.probe()
     parts = [source.read(part, image, classes)[0] for part in source.plan(job.output.shard_rows) if wanted(part.split)]
-    shape = (0, image.height, image.width, image.channels)
     filled = [part for part in parts if len(part)]
-    return (
-        CleanRows(
-            pixels=np.concatenate([np.zeros(shape, np.uint8), *(part.pixels for part in filled)]),
-            labels=np.concatenate([np.zeros(0, np.int64), *(part.labels for part in filled)]),
-            keys=tuple(key for part in filled for key in part.keys),
-            indices=np.concatenate([np.zeros(0, np.int64), *(part.indices for part in filled)]),
-        ),
-        classes,
-    )
+    return joined([no_rows(image.height, image.width, image.channels), *filled]), classes

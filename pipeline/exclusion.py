@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from pipeline.bench import Bench
-from pipeline.rows import CleanRows, Reject
+from pipeline.rows import CleanRows, Reject, joined, no_rows
 from pipeline.sources import key_of, narrowed
 from schemas.records import Shard, SourceRange
 
@@ -40,7 +38,7 @@ def read_without(
     for row in bad:
         key, index = (f"sample#{row.row}", row.row) if rows is None else key_of(rows, row.row)
         rejects.append(Reject(index, key, "make", row.error_class, row.message))
-    return _joined([_none(bench, rows), *(clean for clean, _ in reads)]), rejects
+    return joined([_none(bench, rows), *(clean for clean, _ in reads)]), rejects
 
 
 def _between(bad: Sequence[BadRow], shard: Shard) -> Iterator[tuple[int, int]]:
@@ -55,18 +53,4 @@ def _between(bad: Sequence[BadRow], shard: Shard) -> Iterator[tuple[int, int]]:
 def _none(bench: Bench, rows: SourceRange | None) -> CleanRows:
     """No rows, in the shape of those of the run."""
     image = bench.plan.image
-    shape = (0, 0, 0, 1) if rows is None else (0, image.height, image.width, image.channels)
-    return CleanRows(np.zeros(shape, np.uint8), np.zeros(0, np.int64), (), np.zeros(0, np.int64))
-
-
-def _joined(parts: Sequence[CleanRows]) -> CleanRows:
-    named = any(part.row_ids for part in parts)
-    return CleanRows(
-        pixels=np.concatenate([part.pixels for part in parts]),
-        labels=np.concatenate([part.labels for part in parts]),
-        keys=tuple(key for part in parts for key in part.keys),
-        indices=np.concatenate([part.indices for part in parts]),
-        sha256=tuple(digest for part in parts for digest in part.sha256),
-        row_ids=tuple(row for part in parts for row in part.row_ids or (None,) * len(part)) if named else (),
-        held_out=sum(part.held_out for part in parts),
-    )
+    return no_rows(0, 0, 1) if rows is None else no_rows(image.height, image.width, image.channels)

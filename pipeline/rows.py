@@ -59,6 +59,37 @@ class CleanRows:
     def __len__(self) -> int:
         return len(self.keys)
 
+    def take(self, places: NDArray[np.int64]) -> CleanRows:
+        """The rows at these places, in their order."""
+        return CleanRows(
+            pixels=self.pixels[places],
+            labels=self.labels[places],
+            keys=tuple(self.keys[at] for at in places),
+            indices=self.indices[places],
+            sha256=tuple(self.sha256[at] for at in places) if self.sha256 else (),
+            row_ids=tuple(self.row_ids[at] for at in places) if self.row_ids else (),
+            held_out=self.held_out,
+        )
+
+
+def no_rows(height: int, width: int, channels: int) -> CleanRows:
+    """None, in the shape of those they may be joined to."""
+    return CleanRows(np.zeros((0, height, width, channels), np.uint8), np.zeros(0, np.int64), (), np.zeros(0, np.int64))
+
+
+def joined(parts: Sequence[CleanRows]) -> CleanRows:
+    """The rows of one or more parts of one shape, one part after the other."""
+    named = any(part.row_ids for part in parts)
+    return CleanRows(
+        pixels=np.concatenate([part.pixels for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
+        keys=tuple(key for part in parts for key in part.keys),
+        indices=np.concatenate([part.indices for part in parts]),
+        sha256=tuple(digest for part in parts for digest in part.sha256),
+        row_ids=tuple(row for part in parts for row in part.row_ids or (None,) * len(part)) if named else (),
+        held_out=sum(part.held_out for part in parts),
+    )
+
 
 @dataclass(frozen=True)
 class MadeRows:

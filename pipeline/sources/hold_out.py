@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -50,16 +50,8 @@ class HeldOutReader:
         rows, rejects = self.whole.read(source_range, image, classes)
         lost = [reject for reject in rejects if self._wanted(reject.key)]
         kept = np.array([at for at, key in enumerate(rows.keys) if self._wanted(key)], np.int64)
-        part = CleanRows(
-            pixels=rows.pixels[kept],
-            labels=rows.labels[kept],
-            keys=tuple(rows.keys[at] for at in kept),
-            indices=rows.indices[kept],
-            sha256=tuple(rows.sha256[at] for at in kept) if rows.sha256 else (),
-            row_ids=tuple(rows.row_ids[at] for at in kept) if rows.row_ids else (),
-            held_out=len(rows) - len(kept) + len(rejects) - len(lost),
-        )
-        return part, lost
+        others = len(rows) - len(kept) + len(rejects) - len(lost)
+        return replace(rows.take(kept), held_out=others), lost
 
     def _wanted(self, key: str) -> bool:
         return held_out(key, self.spec) == (self.spec.part == "held_out")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.rows import CleanRows
+from pipeline.rows import CleanRows, joined
 from pipeline.sources import open_source
 from pipeline.training.shards import TRAINING_SPLIT
 from schemas.errors import JobError
@@ -92,28 +92,14 @@ def _splits_of(spec: ImageSource) -> list[str]:
 def _read(spec: ImageSource, image: Image, classes: int, shard_rows: int) -> CleanRows:
     source = open_source(spec)
     parts = [source.read(part, image, classes)[0] for part in source.plan(shard_rows)]
-    return CleanRows(
-        pixels=np.concatenate([part.pixels for part in parts]),
-        labels=np.concatenate([part.labels for part in parts]),
-        keys=tuple(key for part in parts for key in part.keys),
-        indices=np.concatenate([part.indices for part in parts]),
-        sha256=tuple(digest for part in parts for digest in part.sha256),
-        row_ids=tuple(row for part in parts for row in part.row_ids if row),
-    )
+    return joined(parts)
 
 
 def _without(rows: CleanRows, unwanted: Callable[[str], bool]) -> tuple[CleanRows, int]:
     kept = np.array([at for at, digest in enumerate(rows.sha256) if not unwanted(digest)], np.int64)
     if len(kept) == len(rows):
         return rows, 0
-    chosen = CleanRows(
-        pixels=rows.pixels[kept],
-        labels=rows.labels[kept],
-        keys=tuple(rows.keys[at] for at in kept),
-        indices=rows.indices[kept],
-        sha256=tuple(rows.sha256[at] for at in kept),
-    )
-    return chosen, len(rows) - len(kept)
+    return rows.take(kept), len(rows) - len(kept)
 
 
 def _check_classes(train: CleanRows, classes: int) -> None:
