@@ -7,7 +7,6 @@ import socket
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.answers import Answers, ask
 from pipeline.bench import Bench
+from pipeline.clock import now
 from pipeline.columns import Columns, judged_columns, provenance_columns, select
 from pipeline.exclusion import BadRow, read_without
 from pipeline.judge import seeded
@@ -76,7 +76,7 @@ def run_shard(
     `bad`: rows to leave out; they go to quarantine. Threads that share a bench may each run a shard: they take turns
     at each stage, and the bytes do not depend on how many there are.
     """
-    started, walk = _now(), bench.stages.walk()
+    started, walk = now(), bench.stages.walk()
     made = make_shard(shard, rows, bench, bad, walk)
     with walk.stage("encode"):
         data, content = _encode(shard, bench, made.columns), _content(made.columns)
@@ -91,7 +91,7 @@ def run_shard(
             counts=made.counts,
             attempt=attempt,
             started=started,
-            finished=_now(),
+            finished=now(),
             host=socket.gethostname(),
             device=str(bench.device),
             excluded=tuple(sorted(row.row for row in bad)),
@@ -260,7 +260,3 @@ def _encode(shard: Shard, bench: Bench, columns: Columns) -> bytes | None:
 
 def _content(columns: Columns) -> str:
     return content_sha256(zip(columns["row_id"], columns["image_sha256"], strict=True))
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Literal
 
 import torch
 
+from pipeline.clock import now
 from pipeline.evaluation.examples import EXAMPLES, examples_file
 from pipeline.evaluation.found import SourceRows, gather, source_rows
 from pipeline.evaluation.parts import PartStore
@@ -76,7 +76,7 @@ def evaluate(
     bench = Workbench(job, plan, device, store)
     rows = source_rows(job, plan)
     _check_before(bench, rows, on_warning)
-    started, present = _now(), store.keys()
+    started, present = now(), store.keys()
     missing = [part for part in _distinct(plan) if part.key not in present]
     made, of = 0, len(plan.parts)
     on_progress(Progress(of - len(missing), of))
@@ -87,7 +87,7 @@ def evaluate(
     if made < len(missing):
         return Outcome("stopped", made, of, None)
     found = gather(job, plan, rows, store)
-    record = make_record(job, plan, rows, found, store, started=started, finished=_now())
+    record = make_record(job, plan, rows, found, store, started=started, finished=now())
     store.folder.write(EXAMPLES, examples_file(job, plan, rows, found, store))
     store.folder.write(ROWS, rows_file(job, rows, found))
     store.folder.write(RECORD, sealed(record))
@@ -124,7 +124,3 @@ def _check_before(bench: Workbench, rows: SourceRows, on_warning: Callable[[str]
         on_warning(
             f"{rows.lost:,} rows of the source cannot be read and are in no figure; `hardset generate` names them"
         )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

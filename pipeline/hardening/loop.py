@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.clock import now
 from pipeline.devices import driver_device
 from pipeline.hardening.figures import figures, measuring_attacks
 from pipeline.hardening.home import Home
@@ -15,7 +16,6 @@ from pipeline.models.loading import load_network, model_digests
 from pipeline.plan import public_job
 from pipeline.run import Outcome as Generated
 from pipeline.run import generate
-from pipeline.run.clock import now
 from pipeline.sinks.environment import versions
 from pipeline.sinks.lease import hold_lease
 from pipeline.sources import open_source

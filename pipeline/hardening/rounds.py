@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import torch
 
+from pipeline.clock import now
 from pipeline.hardening.figures import accuracy, figures, measuring_attacks
 from pipeline.hardening.home import Home
 from pipeline.hardening.rows import training_rows
 from pipeline.models.loading import LoadedModel, load_network
 from pipeline.run import Outcome as Generated
-from pipeline.run.clock import now
 from pipeline.training.cluster import Work, Workers, train_on_workers
 from pipeline.training.inner import inner_attack
 from pipeline.training.loop import Course, Trained, train

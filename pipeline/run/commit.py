@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipeline.clock import now
 from pipeline.recipes import recipe_text
-from pipeline.run.clock import now
 from pipeline.signals import run_warnings
 from pipeline.sinks.card import write_card
 from pipeline.sinks.environment import versions

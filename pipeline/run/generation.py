@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.changes import change_warnings, check_changes
+from pipeline.clock import now
 from pipeline.cluster import Place
 from pipeline.recipes import variants
 from pipeline.run.budget import NO_BUDGET, Budget, Left, Limit, Reason
-from pipeline.run.clock import now
 from pipeline.run.commit import commit_run, make_manifest
 from pipeline.run.preflight import check_before
 from pipeline.run.state import State, look

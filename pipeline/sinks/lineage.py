@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self
 
+from pipeline.clock import now
 from pipeline.sinks.environment import versions
 from pipeline.sinks.facets import NAMESPACE, facet, parent_facet, producer, source_code_facet
 from pipeline.sinks.facets import input_datasets as inputs_of
@@ -42,7 +42,7 @@ class Lineage:
         self._ended = False
 
     def __enter__(self) -> Self:
-        found = event(self._plan, self._folder.name, "START", _now())
+        found = event(self._plan, self._folder.name, "START", now())
         self._send(found)
         self._start = _line(found)
         number = len(self._folder.list(f"{self._home}openlineage")) + 1
@@ -59,7 +59,7 @@ class Lineage:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if self._ended or isinstance(error, HeldError):
             return
-        found = event(self._plan, self._folder.name, "FAIL" if kind else "ABORT", _now())
+        found = event(self._plan, self._folder.name, "FAIL" if kind else "ABORT", now())
         if kind is not None:
             message = str(error) if isinstance(error, UserError) else kind.__name__  # others may quote credentials
             found["run"]["facets"]["errorMessage"] = _error(message)
@@ -144,7 +144,3 @@ def _line(found: Event) -> bytes:
 
 def _error(message: str) -> dict[str, Any]:
     return facet("errorMessage", message=message, programmingLanguage="PYTHON")
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
