@@ -19,7 +19,7 @@ from pipeline.reporting.examples import Candidate, CleanPixels, Example, load
 from pipeline.reporting.scan import StoredFile, UnreadableFileError, batches
 from pipeline.storage import Folder
 from schemas.errors import JobError, RunError
-from schemas.records import DataFile, Manifest
+from schemas.records import Manifest
 from schemas.rows import COLUMNS, IMAGE, arrow_schema
 
 _PLACE = re.compile(r"\n+LINE \d+:")
@@ -45,11 +45,6 @@ class Found:
     """The first of them, in the dataset's order."""
     matching: int
     """How many there are."""
-
-
-def data_files(manifest: Manifest) -> list[DataFile]:
-    """The files that hold the rows of a run, in plan order."""
-    return [output.data for output in manifest.outputs if output.data is not None]
 
 
 def find(folder: Folder, manifest: Manifest, *, where: str | None, limit: int, columns: Sequence[str]) -> Found:
@@ -94,7 +89,7 @@ def examples(folder: Folder, manifest: Manifest, row_ids: Sequence[str], clean: 
     """
     wanted = set(row_ids)
     found: dict[str, Candidate] = {}
-    for file in data_files(manifest):
+    for file in manifest.data_files:
         if len(found) == len(wanted):
             break
         try:
@@ -116,14 +111,14 @@ def _dataset(folder: Folder, manifest: Manifest) -> ds.Dataset:
     # Columns are fetched one by one: reading ahead in bulk would take the images between them along.
     options = ds.ParquetFragmentScanOptions(pre_buffer=False, page_checksum_verification=True)
     form = ds.ParquetFileFormat(default_fragment_scan_options=options)
-    files = [form.make_fragment(pa.PythonFile(StoredFile(folder, file), mode="r")) for file in data_files(manifest)]
+    files = [form.make_fragment(pa.PythonFile(StoredFile(folder, file), mode="r")) for file in manifest.data_files]
     return ds.FileSystemDataset(files, _schema(manifest), form)
 
 
 def check_readable(folder: Folder, manifest: Manifest) -> None:
     """Raises RunError, which names the file, where the columns of a run cannot be read."""
     try:
-        for file in data_files(manifest):
+        for file in manifest.data_files:
             for _ in batches(folder, file, NAMES):
                 pass
     except UnreadableFileError as error:

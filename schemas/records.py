@@ -262,6 +262,11 @@ class Manifest(Spec):
     changes: Changes | None = None
     """Those of the plan."""
 
+    @property
+    def data_files(self) -> tuple[DataFile, ...]:
+        """The files that hold the rows of the run, in plan order."""
+        return tuple(output.data for output in self.outputs if output.data is not None)
+
 
 class Summary(Spec):
     """What a finished run came to, in a few hundred bytes. Written before the manifest, which has the say."""

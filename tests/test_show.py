@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from jobs.show import _value
-from pipeline.query import NAMES, data_files, find
+from pipeline.query import NAMES, find
 from pipeline.replay import newest_manifest
 from pipeline.reporting.scan import StoredFile
 from pipeline.storage import Folder
@@ -187,7 +187,7 @@ def test_any_store_will_do(weights: dict[str, str]) -> None:
     done = last_json(hardset("show", url, "--where", HARD, "--png", "memory://show/grid.png", "--json"))
     assert done["matching"] > 0
     assert Folder("memory://show").read("grid.png").startswith(b"\x89PNG")
-    assert len(data_files(newest_manifest(Folder(url)))) > 1
+    assert len(newest_manifest(Folder(url)).data_files) > 1
 
 
 def test_texts_of_rows_cannot_steer_a_terminal() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.catalogues.publication import Publication, changes, data_files, load, properties, refusals
+from pipeline.catalogues.publication import Publication, changes, load, properties, refusals
 from pipeline.storage import Folder
 from schemas.records import DataFile, Manifest
 from schemas.rows import described_schema
@@ -37,7 +37,7 @@ def publish_delta(folder: Folder, manifest: Manifest) -> Publication:
 
 def _create(folder: Folder, manifest: Manifest, options: dict[str, str]) -> Publication:
     transaction = load("deltalake.transaction", extra="delta")
-    files = data_files(manifest)
+    files = manifest.data_files
     transaction.create_table_with_add_actions(
         folder.place,
         _schema(manifest),
@@ -55,7 +55,7 @@ def _replace(table: Any, folder: Folder, manifest: Manifest) -> Publication:
     known = {field.name for field in table.schema().fields}
     if new := [field for field in _schema(manifest).fields if field.name not in known]:
         table.alter.add_columns(new)
-    files = {file.path: file for file in data_files(manifest)}
+    files = {file.path: file for file in manifest.data_files}
     present = pa.table(table.get_add_actions())["path"].to_pylist()
     added, removed = changes(list(files), present)
     now = _milliseconds(manifest)

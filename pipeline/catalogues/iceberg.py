@@ -13,7 +13,6 @@ from pipeline.catalogues.publication import (
     RUN_ID,
     Publication,
     changes,
-    data_files,
     load,
     properties,
     refusals,
@@ -136,7 +135,7 @@ def _open(catalogue: Any, folder: Folder, manifest: Manifest, target: Target, *,
 def _commit(table: Any, folder: Folder, manifest: Manifest) -> tuple[int, int]:
     """Adds and removes files in one snapshot; returns how many."""
     present = {task.file.file_path: task.file for task in table.scan().plan_files()}
-    wanted = [f"{_url(folder)}/{file.path}" for file in data_files(manifest)]
+    wanted = [f"{_url(folder)}/{file.path}" for file in manifest.data_files]
     added, removed = changes(wanted, list(present))
     with table.transaction() as change:
         if not removed:

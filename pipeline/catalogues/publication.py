@@ -12,7 +12,7 @@ from pipeline.sinks.ledger import latest_manifest
 from pipeline.storage import Folder, public_name
 from pipeline.stores import reason
 from schemas.errors import JobError, RunError, UserError
-from schemas.records import DataFile, Manifest
+from schemas.records import Manifest
 
 RUN_ID, CONTENT = "hardset.run-id", "hardset.content-sha256"
 """Properties of a table version: the run it holds, and the digest over that run's rows."""
@@ -47,14 +47,9 @@ def run_to_publish(folder: Folder) -> Manifest:
             f"{folder.name}: run {manifest.run_id} lacks shards that failed; start the job again to make them, "
             "then publish"
         )
-    if not data_files(manifest):
+    if not manifest.data_files:
         raise RunError(f"{folder.name}: run {manifest.run_id} has no row to publish")
     return manifest
-
-
-def data_files(manifest: Manifest) -> tuple[DataFile, ...]:
-    """The files whose rows are those of the run."""
-    return tuple(output.data for output in manifest.outputs if output.data is not None)
 
 
 def properties(manifest: Manifest) -> dict[str, str]:

@@ -19,7 +19,7 @@ from pipeline.models.loading import VICTIM
 from pipeline.sinks.croissant import croissant
 from pipeline.sinks.inputs import networks_of
 from pipeline.storage import Folder
-from schemas.records import Counts, DataFile, Manifest
+from schemas.records import Counts, Manifest
 from schemas.rows import card_features
 from schemas.sql import rows_view
 
@@ -205,7 +205,7 @@ def _accuracies(manifest: Manifest) -> list[str]:
 
 
 def _first(manifest: Manifest) -> str:
-    files: list[DataFile] = [output.data for output in manifest.outputs if output.data is not None]
+    files = manifest.data_files
     return files[0].path.rpartition("/")[0] if files else "data"
 
 

@@ -137,7 +137,7 @@ def output_dataset(plan: Plan, place: str, manifest: Manifest | None = None) -> 
         facets["columnLineage"] = _column_lineage(plan)
     if manifest is None:
         return {**dataset, "facets": facets}
-    files = [item.data for item in manifest.outputs if item.data is not None]
+    files = manifest.data_files
     size = {"rowCount": sum(file.rows for file in files), "size": sum(file.bytes for file in files)}
     return {
         **dataset,

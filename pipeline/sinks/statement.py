@@ -23,7 +23,7 @@ BUILDER = "urn:hardset:builder"
 
 def statement(plan: Plan, manifest: Manifest) -> dict[str, Any] | None:
     """The provenance of the data files of `manifest`; None where there are none, as in-toto wants a subject."""
-    files = [output.data for output in manifest.outputs if output.data is not None]
+    files = manifest.data_files
     if not files:
         return None
     lost = [output.quarantine for output in manifest.outputs if output.quarantine is not None]
@@ -82,7 +82,7 @@ def statement_faults(folder: Folder, manifest: Manifest) -> Iterator[str]:
     except (ValueError, KeyError, TypeError):
         yield "is no in-toto statement"
         return
-    files = {output.data.path: output.data.sha256 for output in manifest.outputs if output.data is not None}
+    files = {file.path: file.sha256 for file in manifest.data_files}
     for name in sorted(subjects.keys() | files.keys()):
         if name not in files:
             yield f"its subject {name} is not in the manifest"
