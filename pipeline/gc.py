@@ -57,9 +57,13 @@ def orphans(folder: Folder) -> list[Orphan]:
     Files of the run that holds the lease are not among them. Raises RunError where records cannot be believed: then
     nothing can be called an orphan.
     """
+    return _orphans(folder, manifests(folder))
+
+
+def _orphans(folder: Folder, finished: Sequence[Manifest]) -> list[Orphan]:
     rest = folder.leftovers(LEFTOVER_SECONDS)
     unfinished = (Orphan(path, size, UNFINISHED) for path, size in rest.items())
-    lost = (Orphan(path, size, UNLISTED) for path, size in _unlisted(folder, manifests(folder)).items())
+    lost = (Orphan(path, size, UNLISTED) for path, size in _unlisted(folder, finished).items())
     return sorted([*unfinished, *lost], key=lambda orphan: orphan.path)
 
 
@@ -70,7 +74,8 @@ def look(folder: Folder, *, keep_runs: int | None = None) -> Sweep:
     """
     if keep_runs is not None and keep_runs < 1:
         raise JobError(f"--keep-runs: got {keep_runs}; wants 1 or more")
-    lost, finished = orphans(folder), manifests(folder)
+    finished = manifests(folder)
+    lost = _orphans(folder, finished)
     given_up, kept = (finished[:-keep_runs], finished[-keep_runs:]) if keep_runs else ([], finished)
     if not given_up:
         return Sweep(tuple(lost))
