@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -29,17 +29,7 @@ CorruptionName = Literal[
     "pixelate",
     "jpeg",
 ]
-CORRUPTIONS: tuple[CorruptionName, ...] = (
-    "gaussian_noise",
-    "shot_noise",
-    "impulse_noise",
-    "speckle_noise",
-    "gaussian_blur",
-    "brightness",
-    "contrast",
-    "pixelate",
-    "jpeg",
-)
+CORRUPTIONS: tuple[CorruptionName, ...] = get_args(CorruptionName)
 SUITE = ("fgsm", "pgd", "fast", "square")
 """Attacks of a job that names none: one step, many steps, an ensemble, and one without gradients, so that every
 warning has what it needs."""
