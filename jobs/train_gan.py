@@ -57,7 +57,7 @@ def train(job: Job) -> dict[str, object]:
                 classes=classes,
                 settings=settings,
                 seed=job.seed,
-                device=driver_device(job),
+                device=driver_device(job.run),
                 on_step=show,
             )
         digest = save_generator(generator, weights)
@@ -70,7 +70,7 @@ def train(job: Job) -> dict[str, object]:
 
 def _assessed(job: Job, generator: Generator, training: CleanRows) -> dict[str, float] | None:
     """Figures of generated rows; None where there is no model to judge them or nothing to compare them with."""
-    device = driver_device(job)
+    device = driver_device(job.run)
     if job.model is None:
         return None
     held_out, _ = _rows(job, lambda split: split != TRAINING_SPLIT)

@@ -85,7 +85,7 @@ def replay(folder: Folder, row_id: str, run: str | None = None) -> Replayed:
     plan = plan_of(folder, output.run_id)
     shard = next(shard for shard in plan.shards if shard.key == output.key)
     job = Job.model_validate(plan.job)
-    bench = Bench(job, plan, driver_device(job))
+    bench = Bench(job, plan, driver_device(job.run))
     elsewhere = _elsewhere(folder, manifest, output, str(bench.device))
     return compare(row, shard, plan, bench, excluded=output.excluded, elsewhere=elsewhere)
 

@@ -128,7 +128,7 @@ class _Benches:
             job = Job.model_validate(plan.job)
             if self.source is not None:
                 job = job.model_copy(update={"source": moved(job.source, self.source)})
-            self._built[run_id] = Bench(job, plan, driver_device(job))
+            self._built[run_id] = Bench(job, plan, driver_device(job.run))
         return self._built[run_id]
 
 

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-
 from pipeline.clock import now
+from pipeline.devices import driver_device
 from pipeline.evaluation.examples import EXAMPLES, examples_file
 from pipeline.evaluation.found import SourceRows, gather, source_rows
 from pipeline.evaluation.parts import PartStore
@@ -72,8 +71,7 @@ def evaluate(
     if before is not None and before.evaluation_id == plan.evaluation_id and store.folder.exists(ROWS):
         return Outcome("nothing to do", 0, len(plan.parts), before)
     store.folder.check_writable()
-    device = torch.device("cuda" if job.run.gpus_per_actor > 0 and torch.cuda.is_available() else "cpu")
-    bench = Workbench(job, plan, device, store)
+    bench = Workbench(job, plan, driver_device(job.run), store)
     rows = source_rows(job, plan)
     _check_before(bench, rows, on_warning)
     started, present = now(), store.keys()

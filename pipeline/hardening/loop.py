@@ -76,7 +76,7 @@ def harden(
         return generate(part, address=address, stop=stop, on_warning=on_warning)
 
     with hold_lease(Folder(home.url(home.path)), home.loop_id) as lease:
-        loop = Loop(job, settings, train, splits, home, driver_device(job), make or made, address)
+        loop = Loop(job, settings, train, splits, home, driver_device(job.run), make or made, address)
         start, rounds = _start(loop), home.rounds()
         on_round(start, settings.rounds)
         for done in rounds:

@@ -73,9 +73,9 @@ def generate(
     """Makes all shards of `job` that its output lacks, as far as `budget` goes, and commits the run.
 
     `wait`: where another run holds the output, wait for its end. `metrics_port`: where a Ray that is started here tells
-    Prometheus its metrics. `on_warning` is told, before anything runs, what will
-    hardly work. Raises JobError for what is wrong with the job, RunError for what storage or workers cannot do, and of
-    those HeldError where another run holds the output or takes it over.
+    Prometheus its metrics. `on_warning` is told, before anything runs, what will hardly work. Raises JobError for what
+    is wrong with the job, RunError for what storage or workers cannot do, and of those HeldError where another run
+    holds the output or takes it over.
     """
     limit = Limit(budget, stop or Stop())
     state, turn = look(job), Turn(wait, limit)

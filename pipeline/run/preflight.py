@@ -23,7 +23,7 @@ def check_before(job: Job, plan: Plan) -> tuple[str, ...]:
 
     Returns warnings, one sentence each.
     """
-    bench = Bench(job, plan, driver_device(job))
+    bench = Bench(job, plan, driver_device(job.run))
     warnings: tuple[str, ...] = ()
     if bench.model is not None and any(not part.kept for part in plan.ranges):
         pixels = _probe(bench)
