@@ -16,13 +16,13 @@ from pipeline.generators import save_generator
 from pipeline.models.loading import load_model
 from pipeline.rows import CleanRows, joined, no_rows
 from pipeline.sources import open_source
+from pipeline.sources.splits import TRAINING_SPLIT
 from pipeline.storage import public_name
 from schemas.errors import JobError
 from schemas.job import Job
 from schemas.loading import load_job
 from schemas.recipes import Sample
 
-TRAINING_SPLIT = "train"
 FEWEST_ROWS = 50
 """Fewer rows than this on either side give no figures worth saying."""
 

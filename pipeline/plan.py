@@ -11,6 +11,7 @@ from pipeline.generators import generator_digest
 from pipeline.models.loading import VICTIM, model_digests, network_sha256, transfer_role
 from pipeline.recipes import recipe_text
 from pipeline.sources import SourceReader, open_source
+from pipeline.sources.splits import TRAINING_SPLIT
 from pipeline.storage import public_name
 from schemas.base import Spec
 from schemas.digests import digest, plan_digest, run_id
@@ -25,7 +26,7 @@ _MODEL_PATHS: Any = {"weights": True, "members": {"__all__": {"weights"}}}
 """What does not fix bytes: the digests of the weights do."""
 _FIXES_ROWS = {"split", "file", "start", "stop", "digest", "members", "label"}
 """What of a range has a say in the bytes of its shards."""
-SAMPLE_SPLIT = "train"
+SAMPLE_SPLIT = TRAINING_SPLIT
 """Generated rows have no parent whose split they could inherit."""
 
 

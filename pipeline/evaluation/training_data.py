@@ -15,13 +15,13 @@ from pipeline.rows import Pixels
 from pipeline.sinks.ledger import manifests
 from pipeline.sinks.png import decode_png
 from pipeline.storage import Folder
+from pipeline.training.shards import training_files
 from schemas.digests import digest
 from schemas.errors import JobError
 from schemas.evaluation import Threat
 from schemas.records import DataFile, Image, Manifest
 from schemas.rows import ADVERSARIAL
 
-TRAINING_SPLIT = "train"
 MOST_SHARD_ROWS = 2000
 """Adversarial rows that a model is asked about, spread evenly: 2,000 give an interval of 2 points either way."""
 _COMPARABLE_EPS = 0.9
@@ -85,12 +85,9 @@ def _manifests(url: str) -> list[Manifest]:
 
 
 def _training_files(url: str) -> Iterator[tuple[Folder, DataFile]]:
-    folder, seen = Folder(url), set[str]()
-    for manifest in _manifests(url):
-        for output in manifest.outputs:
-            if output.data is not None and output.split == TRAINING_SPLIT and output.data.path not in seen:
-                seen.add(output.data.path)
-                yield folder, output.data
+    folder = Folder(url)
+    for file in training_files(_manifests(url)):
+        yield folder, file
 
 
 def _comparable(folder: Folder, file: DataFile, threat: Threat) -> Iterator[tuple[int, NDArray[np.bool_]]]:

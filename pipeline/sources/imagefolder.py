@@ -13,7 +13,7 @@ from pipeline.sources.base import RawRow
 from pipeline.sources.digest_cache import digest_cache
 from pipeline.sources.files import Place, SourceFile, resolve
 from pipeline.sources.fingerprints import content_digest, tag_digest
-from pipeline.sources.splits import DEFAULT, selected, split_of_folder
+from pipeline.sources.splits import TRAINING_SPLIT, selected, split_of_folder
 from pipeline.sources.stored import StoredSource
 from schemas import records
 from schemas.digests import digest
@@ -119,8 +119,8 @@ def _class_folders(files: list[SourceFile], name: str) -> list[_ClassFolder]:
         folder, _, base = file.name.rpartition("/")
         depth = file.name.count("/")
         if depth == (2 if file.name.partition("/")[0] in split_folders else 1):
-            split = split_of_folder(folder.partition("/")[0]) if depth == 2 else DEFAULT
-            found[split or DEFAULT, folder].append(file)
+            split = split_of_folder(folder.partition("/")[0]) if depth == 2 else TRAINING_SPLIT
+            found[split or TRAINING_SPLIT, folder].append(file)
         elif depth > 2 or base.lower().endswith(_IMAGE_SUFFIXES):
             raise JobError(f"source.path: {name} holds {file.name}, which lies in no class folder; {_WANTED}")
     if not found:

@@ -10,7 +10,8 @@ from schemas.errors import JobError
 
 Item = TypeVar("Item")
 
-DEFAULT = "train"
+TRAINING_SPLIT = "train"
+"""Rows to train on: the split of files and folders that name none, and of generated rows."""
 _KEYWORDS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "dev", "val"),
@@ -36,7 +37,7 @@ def split_of_file(path: str) -> str:
     *folders, name = path.split("/")
     found = [split for split in map(split_of_folder, folders) if split]
     by_order = sorted(found, key=_ORDER.index)
-    return by_order[0] if by_order else _matching(name, _SEPARATOR) or DEFAULT
+    return by_order[0] if by_order else _matching(name, _SEPARATOR) or TRAINING_SPLIT
 
 
 def selected(

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from pipeline.rows import Pixels
 from pipeline.sinks.ledger import manifests
 from pipeline.sinks.png import decode_pngs
+from pipeline.sources.splits import TRAINING_SPLIT
 from pipeline.storage import Folder
 from schemas.errors import JobError, RunError
-from schemas.records import Image, Manifest
+from schemas.records import DataFile, Image, Manifest
 from schemas.rows import ADVERSARIAL, AUGMENTED, GENERATED
 
-TRAINING_SPLIT = "train"
 _COLUMNS = ["image", "label", "row_id", "kind", "seed", "source_split", "source_key", "source_sha256"]
 _KINDS = (ADVERSARIAL, AUGMENTED, GENERATED)
 
@@ -56,9 +56,9 @@ def read_made_rows(
         raise JobError(f"train.data: {folder.name} holds no finished run; make one with hardset generate")
     for manifest in chosen:
         _check_shape(folder, manifest, classes, image)
-    paths = _files(chosen)
+    files = training_files(chosen)
     found: dict[str, list[MadeRowsRead]] = {kind: [] for kind in _KINDS}
-    for table in _batches(folder, paths, _COLUMNS):
+    for table in _batches(folder, files, _COLUMNS):
         _check_parents(folder, table, forbidden)
         for kind, part in _by_kind(table, (image.height, image.width, image.channels)):
             found[kind].append(part)
@@ -67,7 +67,7 @@ def read_made_rows(
 
 def attack_gradients(folder: Folder, manifest: Manifest) -> int:
     """Gradients that the attacks of a run spent, added up over its rows."""
-    files = _files([manifest])
+    files = training_files([manifest])
     return sum(int(pc.sum(batch["steps"]).as_py() or 0) for batch in _batches(folder, files, ["steps"]))
 
 
@@ -82,23 +82,24 @@ def _check_shape(folder: Folder, manifest: Manifest, classes: int, image: Image)
         raise JobError(f"train.data: {folder.name} holds rows of {have}, and the source has {want}; set source.size")
 
 
-def _files(chosen: Sequence[Manifest]) -> list[str]:
-    listed = [
-        output.data.path
-        for manifest in chosen
+def training_files(finished: Sequence[Manifest]) -> tuple[DataFile, ...]:
+    """The files of the train split that manifests list, each once: a shard taken over is listed by several runs."""
+    listed = (
+        output.data
+        for manifest in finished
         for output in manifest.outputs
         if output.data is not None and output.split == TRAINING_SPLIT
-    ]
-    return list(dict.fromkeys(listed))  # shards taken over are listed by several runs
+    )
+    return tuple({file.path: file for file in listed}.values())
 
 
-def _batches(folder: Folder, paths: Sequence[str], columns: list[str]) -> Iterator[pa.RecordBatch]:
-    if not paths:
+def _batches(folder: Folder, files: Sequence[DataFile], columns: list[str]) -> Iterator[pa.RecordBatch]:
+    if not files:
         return
     system, root = fsspec.core.url_to_fs(folder.url)
-    files = [f"{root.rstrip('/')}/{path}" for path in paths]
+    paths = [f"{root.rstrip('/')}/{file.path}" for file in files]
     try:
-        yield from ds.dataset(files, filesystem=system, format="parquet").to_batches(columns=columns)
+        yield from ds.dataset(paths, filesystem=system, format="parquet").to_batches(columns=columns)
     except (pa.ArrowException, OSError) as error:
         raise RunError(f"{folder.name}: its rows cannot be read: {' '.join(str(error).split())[:160]}") from error
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.rows import CleanRows, joined
 from pipeline.sources import open_source
-from pipeline.training.shards import TRAINING_SPLIT
+from pipeline.sources.splits import TRAINING_SPLIT
 from schemas.errors import JobError
 from schemas.hardening import HeldOutShare
 from schemas.job import Job
