@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from jobs.console import AsJson, OutputFolder, count, give, say
-from pipeline.gc import Sweep, collect, look
+from pipeline.gc import Sweep, collect, look, orphans
 from pipeline.sinks.lease import refuse_held
+from pipeline.sinks.ledger import run_ids
 from pipeline.storage import Folder
+from schemas.errors import JobError
 
 SHOWN = 20
 
@@ -33,6 +35,8 @@ def gc(
     """
     folder = Folder(out)
     refuse_held(folder)
+    if not run_ids(folder) and not orphans(folder):
+        raise JobError(f"{folder.name}: no run here, and nothing that one left; name the folder of a dataset")
     found = collect(folder, keep_runs=keep_runs) if delete else look(folder, keep_runs=keep_runs)
     _tell(found, delete)
     status = "nothing to do" if not found.orphans else "deleted" if delete else "found"

@@ -244,3 +244,11 @@ def test_the_verb_says_what_it_would_do_and_does_it(disk: Folder, three: list[Ma
     assert hardset("gc", disk.url, "--keep-runs", 0).returncode == 2
     with pytest.raises(JobError, match="wants 1 or more"):
         look(disk, keep_runs=0)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--delete"]])
+def test_a_folder_that_is_no_dataset_is_named_and_left_alone(disk: Folder, arguments: list[str]) -> None:
+    done = hardset("gc", disk.url, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no run here" in done.stderr
+    assert not Path(disk.url).exists()
