@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.evaluation.run import evaluate
-from pipeline.sinks.environment import versions
-from schemas.evaluation import parse_evaluation
-from schemas.evaluation_record import Share
+from hardset.pipeline.evaluation.run import evaluate
+from hardset.pipeline.sinks.environment import versions
+from hardset.schemas.evaluation import parse_evaluation
+from hardset.schemas.evaluation_record import Share
 
 _APGD_STEPS = 100  # what AutoAttack's authors set, whatever the other attacks of a line take
 TOLERANCE = 0.5
@@ -39,7 +39,7 @@ class Case:
 
 _CIFAR = "cifar10_test_jpeg.parquet"
 _IMAGENET_STYLE = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
-_ZOO = "pipeline.models.zoo"
+_ZOO = "hardset.pipeline.models.zoo"
 CASES = {
     "mnist_fast_fgsm": Case(
         {"factory": f"{_ZOO}:cnn_a", "arguments": {"channels": 1, "side": 28}}, "mnist_t10k.parquet", 1, 1000

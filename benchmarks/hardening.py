@@ -23,31 +23,31 @@ from typing import Any
 
 import numpy as np
 import torch
+from benchmarks.attacks.context import Book
 from sklearn.model_selection import train_test_split
 from torch import nn
 
-from benchmarks.attacks.context import Book
-from pipeline.bench import Bench
-from pipeline.evaluation.measure import Settings, judged, measure
-from pipeline.hardening.loop import Outcome, harden
-from pipeline.models.loading import load_network
-from pipeline.plan import make_plan
-from pipeline.rows import CleanRows, Pixels
-from pipeline.run import Outcome as Generated
-from pipeline.run import commit_run, make_manifest
-from pipeline.shard import run_shard
-from pipeline.sinks.ledger import Ledger
-from pipeline.sinks.lineage import Lineage
-from pipeline.sources import open_source
-from pipeline.storage import Folder
-from schemas.job import Job
-from schemas.loading import parse_job
-from schemas.recipes import Attack
-from schemas.sources import DigitsSource, NpzSource
+from hardset.pipeline.bench import Bench
+from hardset.pipeline.evaluation.measure import Settings, judged, measure
+from hardset.pipeline.hardening.loop import Outcome, harden
+from hardset.pipeline.models.loading import load_network
+from hardset.pipeline.plan import make_plan
+from hardset.pipeline.rows import CleanRows, Pixels
+from hardset.pipeline.run import Outcome as Generated
+from hardset.pipeline.run import commit_run, make_manifest
+from hardset.pipeline.shard import run_shard
+from hardset.pipeline.sinks.ledger import Ledger
+from hardset.pipeline.sinks.lineage import Lineage
+from hardset.pipeline.sources import open_source
+from hardset.pipeline.storage import Folder
+from hardset.schemas.job import Job
+from hardset.schemas.loading import parse_job
+from hardset.schemas.recipes import Attack
+from hardset.schemas.sources import DigitsSource, NpzSource
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 EPS, EPOCHS, TRAIN_ROWS = "0.15", 40, 1200
-MODEL = {"factory": "pipeline.models.zoo:small_cnn", "classes": 10}
+MODEL = {"factory": "hardset.pipeline.models.zoo:small_cnn", "classes": 10}
 CPU = torch.device("cpu")
 SETTINGS = Settings(device=CPU, batch=256, seed=99)
 PGD = Attack(name="pgd", eps=EPS, steps=20)

@@ -17,14 +17,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import torch
-
 from benchmarks.attacks.context import Book
 from benchmarks.hardening import between, machine, made_here
-from pipeline.evaluation.shares import share
-from pipeline.hardening.loop import Outcome, harden
-from schemas.hardening_record import Score
-from schemas.job import Job
-from schemas.loading import parse_job
+
+from hardset.pipeline.evaluation.shares import share
+from hardset.pipeline.hardening.loop import Outcome, harden
+from hardset.schemas.hardening_record import Score
+from hardset.schemas.job import Job
+from hardset.schemas.loading import parse_job
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -108,7 +108,7 @@ def job(name: str, folder: Path, start: str | None) -> Job:
             "seed": 1,
             "source": {"format": "parquet", "path": str(folder / "source")},
             "model": {
-                "factory": "pipeline.models.zoo:cnn_a",
+                "factory": "hardset.pipeline.models.zoo:cnn_a",
                 "classes": 10,
             }
             | ({} if start is None else {"weights": start}),

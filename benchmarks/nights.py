@@ -19,15 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from benchmarks.records import plan_of, receipt_of
-from pipeline.sinks.ledger import RUNS, find_receipts, manifests, newest_first, summaries
-from pipeline.sinks.seals import sealed
-from pipeline.sources import open_source
-from pipeline.storage import Folder
-from schemas.digests import digest, run_id
-from schemas.records import Counts, Manifest, Output, Summary
-from schemas.sources import NpzSource
+
+from hardset.pipeline.sinks.ledger import RUNS, find_receipts, manifests, newest_first, summaries
+from hardset.pipeline.sinks.seals import sealed
+from hardset.pipeline.sources import open_source
+from hardset.pipeline.storage import Folder
+from hardset.schemas.digests import digest, run_id
+from hardset.schemas.records import Counts, Manifest, Output, Summary
+from hardset.schemas.sources import NpzSource
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks"
 FILE_BYTES = 64 << 20

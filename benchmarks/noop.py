@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from benchmarks.records import receipt_of
-from pipeline.cluster import Setup
-from pipeline.cluster.messages import Order, Ready
-from schemas.records import Receipt
+
+from hardset.pipeline.cluster import Setup
+from hardset.pipeline.cluster.messages import Order, Ready
+from hardset.schemas.records import Receipt
 
 
 class NoopActor:

@@ -23,9 +23,9 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from pipeline.rows import Pixels
-from pipeline.sinks.environment import versions
-from pipeline.sinks.png import decode_png, encode_png
+from hardset.pipeline.rows import Pixels
+from hardset.pipeline.sinks.environment import versions
+from hardset.pipeline.sinks.png import decode_png, encode_png
 
 Writer = Callable[[Pixels], list[bytes]]
 SIZES = {32: 512, 224: 32}

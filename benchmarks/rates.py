@@ -21,18 +21,18 @@ import numpy as np
 import ray
 import safetensors.torch
 import torch
-
 from benchmarks.attacks.networks import ResNet18
-from pipeline.bench import Bench
-from pipeline.plan import make_plan
-from pipeline.rows import CleanRows, Reject
-from pipeline.run import generate
-from pipeline.shard import run_shard
-from pipeline.sinks.ledger import Ledger
-from pipeline.storage import Folder
-from schemas.job import Job
-from schemas.loading import parse_job
-from schemas.records import Receipt
+
+from hardset.pipeline.bench import Bench
+from hardset.pipeline.plan import make_plan
+from hardset.pipeline.rows import CleanRows, Reject
+from hardset.pipeline.run import generate
+from hardset.pipeline.shard import run_shard
+from hardset.pipeline.sinks.ledger import Ledger
+from hardset.pipeline.storage import Folder
+from hardset.schemas.job import Job
+from hardset.schemas.loading import parse_job
+from hardset.schemas.records import Receipt
 
 SHARD_ROWS = 32
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from schemas.digests import digest
-from schemas.records import Counts, DataFile, Image, Plan, Receipt, Shard, SourceRange
-from schemas.throughput import StageSeconds
+from hardset.schemas.digests import digest
+from hardset.schemas.records import Counts, DataFile, Image, Plan, Receipt, Shard, SourceRange
+from hardset.schemas.throughput import StageSeconds
 
 ROWS = 2048
 """Of a shard: the default of `output.shard_rows`."""

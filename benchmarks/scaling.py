@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.records import ROWS, plan_of, receipt_of
-from schemas.records import Receipt
+
+from hardset.schemas.records import Receipt
 
 DOCS = Path(__file__).parents[1] / "docs"
 FIGURES = DOCS / "benchmarks" / "scheduler.json"

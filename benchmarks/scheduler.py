@@ -20,15 +20,15 @@ from typing import Annotated, Any
 
 import ray
 import typer
-
 from benchmarks import scaling
 from benchmarks.noop import NoopActor
 from benchmarks.records import plan_of
-from pipeline.cluster import Dispatcher, RayBackend, Setup, connect
-from pipeline.stopping import Stop
-from schemas.job import Job
-from schemas.loading import parse_job
-from schemas.records import Receipt
+
+from hardset.pipeline.cluster import Dispatcher, RayBackend, Setup, connect
+from hardset.pipeline.stopping import Stop
+from hardset.schemas.job import Job
+from hardset.schemas.loading import parse_job
+from hardset.schemas.records import Receipt
 
 ACTORS = 8
 

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from pipeline.cluster.backend import Event
-from pipeline.cluster.messages import Died, Order, Passed, Ready, Result
-from schemas.records import Counts, Receipt, Shard
+from hardset.pipeline.cluster.backend import Event
+from hardset.pipeline.cluster.messages import Died, Order, Passed, Ready, Result
+from hardset.schemas.records import Counts, Receipt, Shard
 
 _RECEIPT = Receipt(
     run_id="simulated",

@@ -22,24 +22,33 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.judge import distances
-from pipeline.plan import public_job
-from pipeline.recipes import recipe_text
-from pipeline.rows import Pixels
-from pipeline.run import make_manifest
-from pipeline.signals import attacked_rows, signals_of
-from pipeline.sinks.environment import versions
-from pipeline.sinks.ledger import Ledger
-from pipeline.sinks.parquet import encode_rows
-from pipeline.sinks.png import encode_png
-from pipeline.sinks.statement import write_statement
-from pipeline.storage import Folder
-from pipeline.verify import verify
-from schemas.digests import content_sha256, digest, image_sha256, recipe_id, row_id, row_seed, run_id, sha256_hex
-from schemas.job import Job
-from schemas.loading import parse_job
-from schemas.records import Counts, Image, Output, Plan, Shard, SourceRange
-from schemas.rows import ADVERSARIAL, CONTRACT_VERSION
+from hardset.pipeline.judge import distances
+from hardset.pipeline.plan import public_job
+from hardset.pipeline.recipes import recipe_text
+from hardset.pipeline.rows import Pixels
+from hardset.pipeline.run import make_manifest
+from hardset.pipeline.signals import attacked_rows, signals_of
+from hardset.pipeline.sinks.environment import versions
+from hardset.pipeline.sinks.ledger import Ledger
+from hardset.pipeline.sinks.parquet import encode_rows
+from hardset.pipeline.sinks.png import encode_png
+from hardset.pipeline.sinks.statement import write_statement
+from hardset.pipeline.storage import Folder
+from hardset.pipeline.verify import verify
+from hardset.schemas.digests import (
+    content_sha256,
+    digest,
+    image_sha256,
+    recipe_id,
+    row_id,
+    row_seed,
+    run_id,
+    sha256_hex,
+)
+from hardset.schemas.job import Job
+from hardset.schemas.loading import parse_job
+from hardset.schemas.records import Counts, Image, Output, Plan, Shard, SourceRange
+from hardset.schemas.rows import ADVERSARIAL, CONTRACT_VERSION
 
 SIDE, CLASSES, LEVELS = 32, 10, 8
 SHARD_ROWS = 5_000
@@ -137,7 +146,7 @@ def _document(place: Path) -> dict[str, Any]:
     return {
         "name": "verify-benchmark",
         "source": {"format": "npz", "path": str(place / "x.npz")},
-        "model": {"factory": "pipeline.models.zoo:small_cnn", "classes": CLASSES},
+        "model": {"factory": "hardset.pipeline.models.zoo:small_cnn", "classes": CLASSES},
         "recipes": [{"kind": "attack", "name": "pgd", "norm": "linf", "eps": f"{LEVELS}/255", "steps": 10}],
         "output": {"path": str(place), "shard_rows": SHARD_ROWS},
     }

@@ -28,14 +28,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-
 from benchmarks.png_writer import ROUNDS, images, writers
-from pipeline.judge import distances
-from pipeline.rows import Pixels
-from pipeline.sinks.environment import versions
-from pipeline.sinks.parquet import encode_rows
-from schemas.digests import canonical_json, image_sha256, row_id, row_seed
-from schemas.rows import ADVERSARIAL, AUGMENTED, GENERATED, IMAGE
+
+from hardset.pipeline.judge import distances
+from hardset.pipeline.rows import Pixels
+from hardset.pipeline.sinks.environment import versions
+from hardset.pipeline.sinks.parquet import encode_rows
+from hardset.schemas.digests import canonical_json, image_sha256, row_id, row_seed
+from hardset.schemas.rows import ADVERSARIAL, AUGMENTED, GENERATED, IMAGE
 
 SIZES = {32: 10_000, 224: 200}
 """Side in pixels: rows of a file."""
@@ -99,7 +99,7 @@ def _texts(count: int, kind: str) -> dict[str, Any]:
     if kind != GENERATED:
         texts |= {"source_dataset": "s3://bucket/datasets/cifar10/plain_text", "source_split": "train"}
     if kind != AUGMENTED:
-        texts |= {"model_id": "pipeline.models.zoo:cifar_resnet20@0123456789ab", "model_sha256": "1f" * 32}
+        texts |= {"model_id": "hardset.pipeline.models.zoo:cifar_resnet20@0123456789ab", "model_sha256": "1f" * 32}
     if kind == ADVERSARIAL:
         texts |= {"norm": "Linf", "found_by": "pgd"}
     return {name: [text] * count for name, text in texts.items()}

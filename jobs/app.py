@@ -5,36 +5,37 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 
-from jobs.attacks import attacks
-from jobs.console import Exit
-from jobs.demo import demo
-from jobs.diff import diff
-from jobs.evaluate import evaluate
-from jobs.explain import explain
-from jobs.gc import gc
-from jobs.generate import generate
-from jobs.harden import harden
-from jobs.init import init
-from jobs.logs import logs
-from jobs.plan import plan
-from jobs.publish import publish
-from jobs.replay import replay
-from jobs.report import report
-from jobs.runs import runs
-from jobs.schema import schema
-from jobs.show import show
-from jobs.status import status
-from jobs.stop import stop
-from jobs.submit import submit
-from jobs.train_gan import train_gan
-from jobs.verify import verify
-from jobs.voice import format_of, speaking
-from schemas.errors import UserError
+from hardset.jobs.attacks import attacks
+from hardset.jobs.console import Exit
+from hardset.jobs.demo import demo
+from hardset.jobs.diff import diff
+from hardset.jobs.evaluate import evaluate
+from hardset.jobs.explain import explain
+from hardset.jobs.gc import gc
+from hardset.jobs.generate import generate
+from hardset.jobs.harden import harden
+from hardset.jobs.init import init
+from hardset.jobs.logs import logs
+from hardset.jobs.plan import plan
+from hardset.jobs.publish import publish
+from hardset.jobs.replay import replay
+from hardset.jobs.report import report
+from hardset.jobs.runs import runs
+from hardset.jobs.schema import schema
+from hardset.jobs.show import show
+from hardset.jobs.status import status
+from hardset.jobs.stop import stop
+from hardset.jobs.submit import submit
+from hardset.jobs.train_gan import train_gan
+from hardset.jobs.verify import verify
+from hardset.jobs.voice import format_of, speaking
+from hardset.schemas.errors import UserError
 
 VERBS: tuple[Callable[..., None], ...] = (
     demo,
@@ -61,6 +62,9 @@ VERBS: tuple[Callable[..., None], ...] = (
     gc,
 )
 
+LOADING: frozenset[str] = frozenset({"plan", "generate", "train-gan", "harden", "evaluate", "verify", "replay"})
+"""Verbs that import what the user names, such as a model factory beside the job file."""
+
 # Typer carries a click of its own since 0.20; its usage errors are the base of BadParameter.
 _BadArguments = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
 
@@ -78,11 +82,23 @@ for _verb in VERBS:
     app.command(_verb.__name__.replace("_", "-"))(_verb)
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"hardset {version('hardset')}")
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
+    context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Shows tracebacks. Allowed anywhere.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Shows the version and exits.")
+    ] = False,
 ) -> None:
-    pass
+    here = str(Path.cwd())
+    if context.invoked_subcommand in LOADING and here not in sys.path:
+        sys.path.append(here)  # last, so that no file there is taken for a library
 
 
 def main() -> None:
@@ -93,10 +109,6 @@ def main() -> None:
 
 def run(arguments: list[str], *, debug: bool = False) -> int:
     """Runs one command line and returns its exit code. Errors end in one sentence, without `debug` in no traceback."""
-    # A model factory or dataset may be a module beside the job file, as with `python -m`.
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
     try:
         result = app(arguments, standalone_mode=False, prog_name="hardset")
     except _BadArguments as error:

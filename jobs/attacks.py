@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jobs.console import AsJson, console, give
-from schemas.attack_documentation import facts_of, settings_of
-from schemas.attacks import ATTACK_FACTS
-from schemas.errors import JobError
+from hardset.jobs.console import AsJson, console, give
+from hardset.schemas.attack_documentation import facts_of, settings_of
+from hardset.schemas.attacks import ATTACK_FACTS
+from hardset.schemas.errors import JobError
 
 _WIDE = 110
 """Terminal columns from which papers stand beside the summaries rather than below them."""

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from schemas.dates import logical_date
-from schemas.errors import JobError
+from hardset.schemas.dates import logical_date
+from hardset.schemas.errors import JobError
 
 LogicalDate = Annotated[
     str | None,

@@ -10,17 +10,17 @@ import safetensors.torch
 import torch
 import typer
 
-from jobs.console import Exit, console, say
-from jobs.generate import exit_code, make
-from jobs.report import write_report
-from jobs.train_gan import train, training_rows
-from jobs.verify import report as say_findings
-from pipeline.models.fitting import fit_classifier
-from pipeline.models.zoo import small_cnn
-from pipeline.storage import Folder
-from pipeline.verify import verify
-from schemas.job import Job
-from schemas.loading import load_job
+from hardset.jobs.console import Exit, console, say
+from hardset.jobs.generate import exit_code, make
+from hardset.jobs.report import write_report
+from hardset.jobs.train_gan import train, training_rows
+from hardset.jobs.verify import report as say_findings
+from hardset.pipeline.models.fitting import fit_classifier
+from hardset.pipeline.models.zoo import small_cnn
+from hardset.pipeline.storage import Folder
+from hardset.pipeline.verify import verify
+from hardset.schemas.job import Job
+from hardset.schemas.loading import load_job
 
 EPOCHS = 8
 
@@ -36,7 +36,7 @@ def demo(
     """
     to.mkdir(parents=True, exist_ok=True)
     job_file = to / "job.yaml"
-    template = files("jobs").joinpath("demo_job.yaml").read_text(encoding="utf-8")
+    template = files("hardset.jobs").joinpath("demo_job.yaml").read_text(encoding="utf-8")
     job_file.write_text(template.replace("{folder}", str(to)), encoding="utf-8")
     job = load_job(job_file)
     say(f"1/5 job file      {job_file}")

@@ -10,12 +10,12 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from jobs.console import AsJson, console, count, give, say
-from pipeline.difference import STATES, Difference, Figures, compare
-from pipeline.replay import chosen_manifest
-from pipeline.reporting.wording import class_name, percent, public_text
-from pipeline.storage import Folder
-from schemas.records import Manifest
+from hardset.jobs.console import AsJson, console, count, give, say
+from hardset.pipeline.difference import STATES, Difference, Figures, compare
+from hardset.pipeline.replay import chosen_manifest
+from hardset.pipeline.reporting.wording import class_name, percent, public_text
+from hardset.pipeline.storage import Folder
+from hardset.schemas.records import Manifest
 
 _SAID = {
     "added": "in B only",

@@ -8,19 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.console import AsJson, Exit, JobFile, Overrides, console, count, give, say
-from jobs.generate import Address
-from jobs.stopping import GRACE_SECONDS, GraceSeconds, stop_on_signal
-from jobs.voice import LogFormat, Logs, speaking
-from pipeline.evaluation.gates import failures, parse_gates, regressions
-from pipeline.evaluation.run import RECORD, Outcome, Progress, read_evaluation
-from pipeline.evaluation.run import evaluate as run_evaluation
-from pipeline.evaluation.summary import gate_figures, summary_line
-from pipeline.sinks.seals import read_record
-from pipeline.storage import Folder, public_name
-from schemas.errors import JobError
-from schemas.evaluation import EvaluationJob, load_evaluation
-from schemas.evaluation_record import Evaluation
+from hardset.jobs.console import AsJson, Exit, JobFile, Overrides, console, count, give, say
+from hardset.jobs.generate import Address
+from hardset.jobs.stopping import GRACE_SECONDS, GraceSeconds, stop_on_signal
+from hardset.jobs.voice import LogFormat, Logs, speaking
+from hardset.pipeline.evaluation.gates import failures, parse_gates, regressions
+from hardset.pipeline.evaluation.run import RECORD, Outcome, Progress, read_evaluation
+from hardset.pipeline.evaluation.run import evaluate as run_evaluation
+from hardset.pipeline.evaluation.summary import gate_figures, summary_line
+from hardset.pipeline.sinks.seals import read_record
+from hardset.pipeline.storage import Folder, public_name
+from hardset.schemas.errors import JobError
+from hardset.schemas.evaluation import EvaluationJob, load_evaluation
+from hardset.schemas.evaluation_record import Evaluation
 
 FailUnder = Annotated[
     list[str] | None,

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.console import AsJson, OutputFolder, give, say
-from pipeline.explain import explain as lineage_of
-from pipeline.storage import Folder
-from schemas.digests import canonical_json
+from hardset.jobs.console import AsJson, OutputFolder, give, say
+from hardset.pipeline.explain import explain as lineage_of
+from hardset.pipeline.storage import Folder
+from hardset.schemas.digests import canonical_json
 
 Branch = tuple[str, list[Any]]
 """A line of the tree, and the branches below it."""

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from jobs.console import AsJson, OutputFolder, count, give, say
-from pipeline.gc import Sweep, collect, look, orphans
-from pipeline.sinks.lease import refuse_held
-from pipeline.sinks.ledger import run_ids
-from pipeline.storage import Folder
-from schemas.errors import JobError
+from hardset.jobs.console import AsJson, OutputFolder, count, give, say
+from hardset.pipeline.gc import Sweep, collect, look, orphans
+from hardset.pipeline.sinks.lease import refuse_held
+from hardset.pipeline.sinks.ledger import run_ids
+from hardset.pipeline.storage import Folder
+from hardset.schemas.errors import JobError
 
 SHOWN = 20
 

@@ -7,20 +7,20 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.console import AsJson, Exit, JobFile, Overrides, count, give
-from jobs.dates import LogicalDate, TimeZone, dated
-from jobs.limits import IfHeld, MaxMinutes, MaxRows, WhenHeld
-from jobs.progress import showing
-from jobs.stopping import GRACE_SECONDS, GraceSeconds, stop_on_signal
-from jobs.voice import LogFormat, Logs, speaking
-from pipeline.run import NO_BUDGET, Budget, Outcome
-from pipeline.run import generate as run_job
-from pipeline.throughput import bound_sentence, throughput_record
-from pipeline.transfer import transfer_rates
-from schemas.errors import HeldError, JobError
-from schemas.job import Job
-from schemas.loading import load_job
-from schemas.records import Plan
+from hardset.jobs.console import AsJson, Exit, JobFile, Overrides, count, give
+from hardset.jobs.dates import LogicalDate, TimeZone, dated
+from hardset.jobs.limits import IfHeld, MaxMinutes, MaxRows, WhenHeld
+from hardset.jobs.progress import showing
+from hardset.jobs.stopping import GRACE_SECONDS, GraceSeconds, stop_on_signal
+from hardset.jobs.voice import LogFormat, Logs, speaking
+from hardset.pipeline.run import NO_BUDGET, Budget, Outcome
+from hardset.pipeline.run import generate as run_job
+from hardset.pipeline.throughput import bound_sentence, throughput_record
+from hardset.pipeline.transfer import transfer_rates
+from hardset.schemas.errors import HeldError, JobError
+from hardset.schemas.job import Job
+from hardset.schemas.loading import load_job
+from hardset.schemas.records import Plan
 
 Address = Annotated[
     str | None,

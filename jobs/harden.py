@@ -6,19 +6,19 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.console import AsJson, Exit, JobFile, Overrides, count, give
-from jobs.dates import LogicalDate, TimeZone, dated
-from jobs.generate import Address
-from jobs.stopping import GRACE_SECONDS, GraceSeconds, stop_on_signal
-from jobs.voice import LogFormat, Logs, Voice, speaking
-from pipeline.evaluation.gates import Gate, failures, parse_gates, regressions
-from pipeline.hardening.loop import Outcome
-from pipeline.hardening.loop import harden as run_loop
-from pipeline.hardening.promotion import KNOWN, baseline, promote
-from pipeline.storage import public_name
-from schemas.hardening_record import Figures, Hardening, Round, Start
-from schemas.job import Job
-from schemas.loading import load_job
+from hardset.jobs.console import AsJson, Exit, JobFile, Overrides, count, give
+from hardset.jobs.dates import LogicalDate, TimeZone, dated
+from hardset.jobs.generate import Address
+from hardset.jobs.stopping import GRACE_SECONDS, GraceSeconds, stop_on_signal
+from hardset.jobs.voice import LogFormat, Logs, Voice, speaking
+from hardset.pipeline.evaluation.gates import Gate, failures, parse_gates, regressions
+from hardset.pipeline.hardening.loop import Outcome
+from hardset.pipeline.hardening.loop import harden as run_loop
+from hardset.pipeline.hardening.promotion import KNOWN, baseline, promote
+from hardset.pipeline.storage import public_name
+from hardset.schemas.hardening_record import Figures, Hardening, Round, Start
+from hardset.schemas.job import Job
+from hardset.schemas.loading import load_job
 
 FailUnder = Annotated[
     list[str] | None,

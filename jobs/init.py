@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from jobs.console import say
-from schemas.errors import JobError, RunError
+from hardset.jobs.console import say
+from hardset.schemas.errors import JobError, RunError
 
 
 def init(
@@ -26,7 +26,7 @@ def init(
 
 def write_template(path: Path, *, force: bool) -> None:
     """Writes the template. Raises JobError where the file is there and not `force`, RunError where it cannot be."""
-    text = files("jobs").joinpath("job_template.yaml").read_text(encoding="utf-8")
+    text = files("hardset.jobs").joinpath("job_template.yaml").read_text(encoding="utf-8")
     try:
         with path.open("w" if force else "x", encoding="utf-8") as file:
             file.write(text)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from jobs.console import Address, Insecure, Overrides, Submitted, errors
-from jobs.dates import LogicalDate, TimeZone, dated
+from hardset.jobs.console import Address, Insecure, Overrides, Submitted, errors
+from hardset.jobs.dates import LogicalDate, TimeZone, dated
 
 
 def logs(
@@ -27,9 +27,9 @@ def logs(
     its exit code); 1 where contact is lost; 2 where the cluster knows no such job.
     """
     # Ray takes a second to import; `hardset --help` need not wait for it.
-    from jobs.ray_jobs import connect  # noqa: PLC0415
-    from jobs.ray_jobs import follow as follow_to_its_end  # noqa: PLC0415
-    from jobs.submissions import id_of  # noqa: PLC0415
+    from hardset.jobs.ray_jobs import connect  # noqa: PLC0415
+    from hardset.jobs.ray_jobs import follow as follow_to_its_end  # noqa: PLC0415
+    from hardset.jobs.submissions import id_of  # noqa: PLC0415
 
     client = connect(address, insecure=insecure)
     submission_id = id_of(client, target, dated(overrides, date, time_zone))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from jobs.console import AsJson, JobFile, Overrides, console, count, give, say
-from jobs.dates import LogicalDate, TimeZone, dated
-from jobs.generate import changes
-from pipeline.changes import change_warnings
-from pipeline.recipes import variants
-from pipeline.run import look
-from schemas.job_warnings import job_warnings
-from schemas.loading import load_job
-from schemas.recipes import Attack
+from hardset.jobs.console import AsJson, JobFile, Overrides, console, count, give, say
+from hardset.jobs.dates import LogicalDate, TimeZone, dated
+from hardset.jobs.generate import changes
+from hardset.pipeline.changes import change_warnings
+from hardset.pipeline.recipes import variants
+from hardset.pipeline.run import look
+from hardset.schemas.job_warnings import job_warnings
+from hardset.schemas.loading import load_job
+from hardset.schemas.recipes import Attack
 
 
 def plan(

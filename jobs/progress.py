@@ -10,9 +10,9 @@ from typing import Protocol
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from jobs.console import console
-from jobs.voice import LogFormat, Voice
-from pipeline.run import Progress
+from hardset.jobs.console import console
+from hardset.jobs.voice import LogFormat, Voice
+from hardset.pipeline.run import Progress
 
 LINE_SECONDS = 60.0
 """Lines and events come no closer than this, the first and the last aside."""

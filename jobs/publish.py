@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from jobs.console import AsJson, OutputFolder, count, give, say
-from pipeline.catalogues.delta import publish_delta
-from pipeline.catalogues.iceberg import parse_target, publish_iceberg
-from pipeline.catalogues.publication import Publication, run_to_publish
-from pipeline.storage import Folder
-from schemas.errors import JobError
+from hardset.jobs.console import AsJson, OutputFolder, count, give, say
+from hardset.pipeline.catalogues.delta import publish_delta
+from hardset.pipeline.catalogues.iceberg import parse_target, publish_iceberg
+from hardset.pipeline.catalogues.publication import Publication, run_to_publish
+from hardset.pipeline.storage import Folder
+from hardset.schemas.errors import JobError
 
 
 def publish(

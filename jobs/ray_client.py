@@ -18,9 +18,9 @@ import requests
 from ray.exceptions import AuthenticationError as RayAuthenticationError
 from ray.job_submission import JobSubmissionClient
 
-from pipeline.sinks.facets import NAMESPACE, PARENT, ROOT
-from pipeline.storage import public_name
-from schemas.errors import JobError, RunError
+from hardset.pipeline.sinks.facets import NAMESPACE, PARENT, ROOT
+from hardset.pipeline.storage import public_name
+from hardset.schemas.errors import JobError, RunError
 
 TIMEOUT_S = 30.0
 """Limit of one request. Ray's own client waits for ever where packets are dropped (Ray 2.60)."""

@@ -9,10 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.console import Exit
-from jobs.ray_client import Client, RefusedError, UnreachableError
-from jobs.ray_logs import LogTail
-from schemas.errors import RunError
+from hardset.jobs.console import Exit
+from hardset.jobs.ray_client import Client, RefusedError, UnreachableError
+from hardset.jobs.ray_logs import LogTail
+from hardset.schemas.errors import RunError
 
 POLL_S = 2.0
 LOST_AFTER_S = 300.0

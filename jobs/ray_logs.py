@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 
-from jobs.ray_client import Client
+from hardset.jobs.ray_client import Client
 
 RETRY_S = 2.0
 

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from jobs.console import AsJson, Exit, OutputFolder, RunId, count, give, say
-from pipeline.replay import DIFFERS, Place, Replayed
-from pipeline.replay import replay as make_again
-from pipeline.storage import Folder
+from hardset.jobs.console import AsJson, Exit, OutputFolder, RunId, count, give, say
+from hardset.pipeline.replay import DIFFERS, Place, Replayed
+from hardset.pipeline.replay import replay as make_again
+from hardset.pipeline.storage import Folder
 
 
 def replay(

@@ -6,20 +6,20 @@ from typing import Annotated
 
 import typer
 
-from jobs.console import AsJson, OutputFolder, RunId, give, say
-from pipeline.evaluation.examples import read_examples
-from pipeline.evaluation.run import read_evaluation
-from pipeline.hardening.home import LOOPS, Home
-from pipeline.replay import chosen_manifest
-from pipeline.reporting.clean import clean_pixels
-from pipeline.reporting.evaluation import chapters, evaluation_page
-from pipeline.reporting.evaluation_content import EvaluationContent
-from pipeline.reporting.hardening import Loop, hardening_chapters, hardening_page
-from pipeline.reporting.page import page, read_content
-from pipeline.reporting.picture import grid_png
-from pipeline.sinks.ledger import RUNS, Ledger, latest_manifest
-from pipeline.storage import Folder, public_name
-from schemas.errors import JobError
+from hardset.jobs.console import AsJson, OutputFolder, RunId, give, say
+from hardset.pipeline.evaluation.examples import read_examples
+from hardset.pipeline.evaluation.run import read_evaluation
+from hardset.pipeline.hardening.home import LOOPS, Home
+from hardset.pipeline.replay import chosen_manifest
+from hardset.pipeline.reporting.clean import clean_pixels
+from hardset.pipeline.reporting.evaluation import chapters, evaluation_page
+from hardset.pipeline.reporting.evaluation_content import EvaluationContent
+from hardset.pipeline.reporting.hardening import Loop, hardening_chapters, hardening_page
+from hardset.pipeline.reporting.page import page, read_content
+from hardset.pipeline.reporting.picture import grid_png
+from hardset.pipeline.sinks.ledger import RUNS, Ledger, latest_manifest
+from hardset.pipeline.storage import Folder, public_name
+from hardset.schemas.errors import JobError
 
 
 def report(

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from jobs.console import AsJson, OutputFolder, console, count, give, say
-from pipeline.run.history import Night, nights
-from pipeline.storage import Folder
-from schemas.errors import JobError
+from hardset.jobs.console import AsJson, OutputFolder, console, count, give, say
+from hardset.pipeline.run.history import Night, nights
+from hardset.pipeline.storage import Folder
+from hardset.schemas.errors import JobError
 
 
 def runs(

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from schemas.documentation import rows_document
-from schemas.errors import JobError
-from schemas.job import Job
-from schemas.results import RESULT
+from hardset.schemas.documentation import rows_document
+from hardset.schemas.errors import JobError
+from hardset.schemas.job import Job
+from hardset.schemas.results import RESULT
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from modulefinder import ModuleFinder
 from pathlib import Path
 from typing import Any
 
-from schemas.errors import JobError
-from schemas.job import Job
+from hardset.schemas.errors import JobError
+from hardset.schemas.job import Job
 
-PACKAGES = ("schemas", "pipeline", "jobs")
-"""The import packages of the distribution hardset."""
+PACKAGE = "hardset"
+"""The one import package of the distribution."""
+ROOMS = ("pipeline", "jobs", "schemas")
+"""Folders of the package; in a checkout they are symbolic links, the only ones that are followed."""
 _IMPORT_PATH = re.compile(r"([A-Za-z_]\w*(?:\.\w+)*):[\w.]+")
 _NAMED_BY = ("factory", "objective")
 """Keys of a job file that hold an import path."""
@@ -60,11 +64,12 @@ class Parcel:
 
 def _copy_code(folder: Path) -> None:
     """The code that runs here, and of its metadata what tells version and licence: never where it is installed."""
-    for name in PACKAGES:
-        spec = find_spec(name)
-        assert spec is not None and spec.submodule_search_locations
-        source = Path(next(iter(spec.submodule_search_locations)))
-        shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    spec = find_spec(PACKAGE)
+    assert spec is not None and spec.submodule_search_locations
+    source = Path(next(iter(spec.submodule_search_locations)))
+    shutil.copytree(source, folder / PACKAGE, ignore=_left_behind)
+    for room in ROOMS:
+        shutil.copytree((source / room).resolve(), folder / PACKAGE / room, ignore=_left_behind)
     try:
         installed = distribution("hardset")
     except PackageNotFoundError:
@@ -74,14 +79,20 @@ def _copy_code(folder: Path) -> None:
     (home / "METADATA").write_text(installed.read_text("METADATA") or "", encoding="utf-8")
 
 
+def _left_behind(folder: str, names: list[str]) -> list[str]:
+    """What does not go along: caches, links to elsewhere, and rooms, which are copied by themselves."""
+    inside = Path(folder)
+    rooms = ROOMS if inside.name == PACKAGE else ()
+    return [name for name in names if name == "__pycache__" or name in rooms or (inside / name).is_symlink()]
+
+
 def _unpack(wheel: Path, folder: Path) -> None:
     try:
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(folder)
     except (OSError, zipfile.BadZipFile) as error:
         raise JobError(f"--wheel {wheel}: cannot be read as a wheel: {error}") from None
-    missing = [name for name in PACKAGES if not (folder / name / "__init__.py").is_file()]
-    if missing or not list(folder.glob("hardset-*.dist-info")):
+    if not (folder / PACKAGE / "__init__.py").is_file() or not list(folder.glob("hardset-*.dist-info")):
         raise JobError(f"--wheel {wheel}: is not a wheel of hardset; `pip wheel --no-deps .` in its checkout makes one")
 
 
@@ -94,9 +105,9 @@ def modules_beside(job: Job, folders: Sequence[Path]) -> tuple[Path, ...]:
     paths = map(_IMPORT_PATH.fullmatch, _import_paths(job.model_dump(mode="json")))
     for name in sorted({path[1] for path in paths if path}):
         top = name.partition(".")[0]
-        home = next((folder for folder in folders if top not in PACKAGES and _module(folder, top)), None)
-        if home is not None:
-            found |= _with_imports(home, name)
+        home = next((folder for folder in folders if _module(folder, top)), None)
+        if home is not None and not _installed(top, folders):
+            found |= {top: place for top, place in _with_imports(home, name).items() if not _installed(top, folders)}
     return tuple(found[name] for name in sorted(found))
 
 
@@ -110,6 +121,14 @@ def _import_paths(node: Any) -> Iterator[str]:
                 yield value
             elif key != "arguments":  # what a factory takes is its own affair
                 yield from _import_paths(value)
+
+
+def _installed(name: str, folders: Sequence[Path]) -> bool:
+    """Whether Python finds the module outside `folders`: that one counts, as the folder comes last on the path."""
+    if name in sys.builtin_module_names:
+        return True
+    elsewhere = [place for place in sys.path if Path(place or ".").resolve() not in {f.resolve() for f in folders}]
+    return PathFinder.find_spec(name, elsewhere) is not None
 
 
 def _module(folder: Path, name: str) -> Path | None:

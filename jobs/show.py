@@ -9,18 +9,18 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from jobs.console import AsJson, OutputFolder, RunId, console, count, give, say
-from jobs.report import write_file
-from pipeline.query import NAMES, Found, examples, find
-from pipeline.replay import chosen_manifest
-from pipeline.reporting.clean import clean_pixels
-from pipeline.reporting.picture import rows_png
-from pipeline.reporting.wording import class_name, eps_of_row, number, public_text
-from pipeline.sinks.ledger import Ledger
-from pipeline.storage import Folder, public_name
-from schemas.errors import JobError
-from schemas.records import Manifest
-from schemas.rows import COLUMNS
+from hardset.jobs.console import AsJson, OutputFolder, RunId, console, count, give, say
+from hardset.jobs.report import write_file
+from hardset.pipeline.query import NAMES, Found, examples, find
+from hardset.pipeline.replay import chosen_manifest
+from hardset.pipeline.reporting.clean import clean_pixels
+from hardset.pipeline.reporting.picture import rows_png
+from hardset.pipeline.reporting.wording import class_name, eps_of_row, number, public_text
+from hardset.pipeline.sinks.ledger import Ledger
+from hardset.pipeline.storage import Folder, public_name
+from hardset.schemas.errors import JobError
+from hardset.schemas.records import Manifest
+from hardset.schemas.rows import COLUMNS
 
 USEFUL = (
     *("row_id", "op", "norm", "eps", "label", "clean_pred", "pred", "margin", "confidence", "success"),

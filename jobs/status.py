@@ -11,12 +11,12 @@ import typer
 from rich.live import Live
 from rich.table import Table
 
-from jobs.console import AsJson, Insecure, Overrides, console, count, give, say
-from jobs.dates import LogicalDate, TimeZone, dated
-from pipeline.run.status import ABANDONED, AT_WORK, RunState, run_states
-from pipeline.storage import Folder
-from pipeline.throughput import bound_sentence
-from schemas.errors import JobError
+from hardset.jobs.console import AsJson, Insecure, Overrides, console, count, give, say
+from hardset.jobs.dates import LogicalDate, TimeZone, dated
+from hardset.pipeline.run.status import ABANDONED, AT_WORK, RunState, run_states
+from hardset.pipeline.storage import Folder
+from hardset.pipeline.throughput import bound_sentence
+from hardset.schemas.errors import JobError
 
 WATCH_S = 5.0
 
@@ -51,7 +51,7 @@ def status(
     """
     if address is not None:
         # Ray takes a second to import; a look at storage need not wait for it.
-        from jobs.submitted import show_submissions  # noqa: PLC0415
+        from hardset.jobs.submitted import show_submissions  # noqa: PLC0415
 
         show_submissions(out, address, dated(overrides, date, time_zone), insecure=insecure, as_json=as_json)
         return

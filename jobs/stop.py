@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.console import Address, AsJson, Insecure, Overrides, Submitted, errors, give, say
-from jobs.dates import LogicalDate, TimeZone, dated
+from hardset.jobs.console import Address, AsJson, Insecure, Overrides, Submitted, errors, give, say
+from hardset.jobs.dates import LogicalDate, TimeZone, dated
 
 
 def stop(
@@ -27,8 +27,8 @@ def stop(
     ended, now or before; 1 where contact is lost; 2 where the cluster knows no such job.
     """
     # Ray takes a second to import; `hardset --help` need not wait for it.
-    from jobs.ray_jobs import connect, follow  # noqa: PLC0415
-    from jobs.submissions import id_of  # noqa: PLC0415
+    from hardset.jobs.ray_jobs import connect, follow  # noqa: PLC0415
+    from hardset.jobs.submissions import id_of  # noqa: PLC0415
 
     client = connect(address, insecure=insecure)
     submission_id = id_of(client, target, dated(overrides, date, time_zone))

@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
-from jobs.voice import Voice
-from pipeline.stopping import Stop
+from hardset.jobs.voice import Voice
+from hardset.pipeline.stopping import Stop
 
 GRACE_SECONDS = 30.0
 """What Kubernetes gives a pod unless its terminationGracePeriodSeconds says otherwise."""

@@ -15,13 +15,13 @@ from typing import Any
 
 import yaml
 
-from jobs.ray_client import Client, RefusedError
-from jobs.shipping import Parcel
-from jobs.stopping import GRACE_SECONDS
-from schemas.digests import digest
-from schemas.errors import JobError, RunError
-from schemas.job import Job
-from schemas.loading import load_job
+from hardset.jobs.ray_client import Client, RefusedError
+from hardset.jobs.shipping import Parcel
+from hardset.jobs.stopping import GRACE_SECONDS
+from hardset.schemas.digests import digest
+from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.job import Job
+from hardset.schemas.loading import load_job
 
 ACTIVE = ("PENDING", "RUNNING")
 _RACES = 10

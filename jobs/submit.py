@@ -8,20 +8,20 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.console import Address, AsJson, Exit, Insecure, JobFile, Overrides, errors, give
-from jobs.dates import LogicalDate, TimeZone, dated
-from jobs.limits import IfHeld, MaxMinutes, MaxRows, WhenHeld
-from jobs.shipping import Parcel, modules_beside
-from jobs.stopping import GRACE_SECONDS, GraceSeconds
-from jobs.voice import LogFormat, Logs
-from schemas.errors import JobError
-from schemas.job import Job
-from schemas.loading import load_job
+from hardset.jobs.console import Address, AsJson, Exit, Insecure, JobFile, Overrides, errors, give
+from hardset.jobs.dates import LogicalDate, TimeZone, dated
+from hardset.jobs.limits import IfHeld, MaxMinutes, MaxRows, WhenHeld
+from hardset.jobs.shipping import Parcel, modules_beside
+from hardset.jobs.stopping import GRACE_SECONDS, GraceSeconds
+from hardset.jobs.voice import LogFormat, Logs
+from hardset.schemas.errors import JobError
+from hardset.schemas.job import Job
+from hardset.schemas.loading import load_job
 
 GENERATE = "generate job.yaml --address auto --json"
 """What the cluster runs, in a folder that holds the resolved job file. Asks for no resources, so stays on the head."""
-COMMANDS = {True: "python -m jobs", False: "hardset"}
-"""By whether the code of hardset goes along."""
+COMMANDS = {True: "python -P -m hardset", False: "hardset"}
+"""By whether the code of hardset goes along. -P: the working folder does not come first on the import path."""
 
 Ship = Annotated[
     bool,
@@ -59,8 +59,8 @@ def submit(
     contact is lost.
     """
     # Ray takes a second to import; `hardset --help` need not wait for it.
-    from jobs.ray_jobs import connect, follow  # noqa: PLC0415
-    from jobs.submissions import submit_once  # noqa: PLC0415
+    from hardset.jobs.ray_jobs import connect, follow  # noqa: PLC0415
+    from hardset.jobs.submissions import submit_once  # noqa: PLC0415
 
     loaded = load_job(job, dated(overrides, date, time_zone))
     refuse_relative_paths(loaded, name=str(job))

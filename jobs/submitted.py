@@ -8,10 +8,10 @@ from typing import Any
 
 from rich.table import Table
 
-from jobs.console import console, give, say
-from jobs.ray_client import Client
-from jobs.ray_jobs import connect, outcome_of
-from jobs.submissions import id_of, submissions
+from hardset.jobs.console import console, give, say
+from hardset.jobs.ray_client import Client
+from hardset.jobs.ray_jobs import connect, outcome_of
+from hardset.jobs.submissions import id_of, submissions
 
 
 def show_submissions(

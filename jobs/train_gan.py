@@ -7,21 +7,21 @@ from collections.abc import Callable
 
 from rich.status import Status
 
-from jobs.console import AsJson, JobFile, Overrides, console, count, give, say
-from pipeline.devices import driver_device
-from pipeline.gans.assessment import assess
-from pipeline.gans.generator import Generator
-from pipeline.gans.training import train_generator
-from pipeline.generators import save_generator
-from pipeline.models.loading import load_model
-from pipeline.rows import CleanRows, joined, no_rows
-from pipeline.sources import open_source
-from pipeline.sources.splits import TRAINING_SPLIT
-from pipeline.storage import public_name
-from schemas.errors import JobError
-from schemas.job import Job
-from schemas.loading import load_job
-from schemas.recipes import Sample
+from hardset.jobs.console import AsJson, JobFile, Overrides, console, count, give, say
+from hardset.pipeline.devices import driver_device
+from hardset.pipeline.gans.assessment import assess
+from hardset.pipeline.gans.generator import Generator
+from hardset.pipeline.gans.training import train_generator
+from hardset.pipeline.generators import save_generator
+from hardset.pipeline.models.loading import load_model
+from hardset.pipeline.rows import CleanRows, joined, no_rows
+from hardset.pipeline.sources import open_source
+from hardset.pipeline.sources.splits import TRAINING_SPLIT
+from hardset.pipeline.storage import public_name
+from hardset.schemas.errors import JobError
+from hardset.schemas.job import Job
+from hardset.schemas.loading import load_job
+from hardset.schemas.recipes import Sample
 
 FEWEST_ROWS = 50
 """Fewer rows than this on either side give no figures worth saying."""

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from jobs.console import AsJson, Exit, OutputFolder, RunId, count, give, say
-from pipeline.storage import Folder
-from pipeline.verify import Findings
-from pipeline.verify import verify as audit
+from hardset.jobs.console import AsJson, Exit, OutputFolder, RunId, count, give, say
+from hardset.pipeline.storage import Folder
+from hardset.pipeline.verify import Findings
+from hardset.pipeline.verify import verify as audit
 
 FAULTS_SHOWN = 20
 

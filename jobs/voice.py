@@ -17,9 +17,9 @@ from typing import Annotated, Any, Protocol
 
 import typer
 
-from jobs.console import errors, say
+from hardset.jobs.console import errors, say
 
-LOGGERS = ("jobs", "pipeline", "schemas")
+LOGGER = "hardset"
 _log = logging.getLogger(__name__)
 
 
@@ -65,19 +65,17 @@ def speaking(log_format: LogFormat) -> Iterator[Voice]:
         return
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    loggers = [logging.getLogger(name) for name in LOGGERS]
-    before = [(logger.level, logger.propagate) for logger in loggers]
-    for logger in loggers:
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
+    logger = logging.getLogger(LOGGER)
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
     try:
         yield _Lines()
     finally:
-        for logger, (level, propagate) in zip(loggers, before, strict=True):
-            logger.removeHandler(handler)
-            logger.setLevel(level)
-            logger.propagate = propagate
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
 
 
 class JsonLines(logging.Formatter):

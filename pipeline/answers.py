@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.bench import Bench
-from pipeline.judge import Floats
-from pipeline.rows import CleanRows, MadeRows
-from pipeline.transfer import Transfer, transfer_of
-from schemas.rows import ADVERSARIAL
+from hardset.pipeline.bench import Bench
+from hardset.pipeline.judge import Floats
+from hardset.pipeline.rows import CleanRows, MadeRows
+from hardset.pipeline.transfer import Transfer, transfer_of
+from hardset.schemas.rows import ADVERSARIAL
 
 
 @dataclass(frozen=True)

@@ -11,18 +11,18 @@ from typing import ParamSpec, TypeVar
 import numpy as np
 import torch
 
-from pipeline.divider import Divider
-from pipeline.judge import Judge
-from pipeline.models.loading import VICTIM, LoadedModel, load_model, load_network, transfer_role
-from pipeline.overlap import Stages
-from pipeline.recipes import Setting, build_recipe, recipe_text, variants
-from pipeline.rows import CleanRows, Recipe, Reject
-from pipeline.sources import SourceReader, open_source
-from pipeline.storage import public_name
-from schemas.digests import recipe_id
-from schemas.errors import RunError
-from schemas.job import Job, Network
-from schemas.records import Plan, Shard, SourceRange
+from hardset.pipeline.divider import Divider
+from hardset.pipeline.judge import Judge
+from hardset.pipeline.models.loading import VICTIM, LoadedModel, load_model, load_network, transfer_role
+from hardset.pipeline.overlap import Stages
+from hardset.pipeline.recipes import Setting, build_recipe, recipe_text, variants
+from hardset.pipeline.rows import CleanRows, Recipe, Reject
+from hardset.pipeline.sources import SourceReader, open_source
+from hardset.pipeline.storage import public_name
+from hardset.schemas.digests import recipe_id
+from hardset.schemas.errors import RunError
+from hardset.schemas.job import Job, Network
+from hardset.schemas.records import Plan, Shard, SourceRange
 
 P = ParamSpec("P")
 T = TypeVar("T")

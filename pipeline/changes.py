@@ -9,12 +9,12 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
-from pipeline.sources import ranges as cutting
-from pipeline.storage import public_name
-from schemas.errors import JobError
-from schemas.job import Job
-from schemas.records import Changes, Manifest, Plan, SourceRange
-from schemas.sources import ImageSource, Source, StoredSource
+from hardset.pipeline.sources import ranges as cutting
+from hardset.pipeline.storage import public_name
+from hardset.schemas.errors import JobError
+from hardset.schemas.job import Job
+from hardset.schemas.records import Changes, Manifest, Plan, SourceRange
+from hardset.schemas.sources import ImageSource, Source, StoredSource
 
 SHOWN = 100
 """Names of each kind that are told."""

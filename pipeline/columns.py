@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.answers import Answers, targets_of
-from pipeline.bench import Bench
-from pipeline.judge import distances, finite_rows, succeeded, verdict, within_budget
-from pipeline.rows import CleanRows, MadeRows, Pixels
-from pipeline.transfer import Transfer
-from schemas.digests import image_sha256, row_id
-from schemas.flags import with_flag
-from schemas.records import Shard
-from schemas.rows import ADVERSARIAL, COLUMNS, GENERATED
+from hardset.pipeline.answers import Answers, targets_of
+from hardset.pipeline.bench import Bench
+from hardset.pipeline.judge import distances, finite_rows, succeeded, verdict, within_budget
+from hardset.pipeline.rows import CleanRows, MadeRows, Pixels
+from hardset.pipeline.transfer import Transfer
+from hardset.schemas.digests import image_sha256, row_id
+from hardset.schemas.flags import with_flag
+from hardset.schemas.records import Shard
+from hardset.schemas.rows import ADVERSARIAL, COLUMNS, GENERATED
 
 Columns = dict[str, Any]
 

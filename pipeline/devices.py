@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from schemas.job import Run
+from hardset.schemas.job import Run
 
 
 def driver_device(run: Run) -> torch.device:

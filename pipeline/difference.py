@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.query import check_readable, duckdb_library, tables
-from pipeline.reporting.statistics import RecipeStatistics, Statistics, Tally, gather
-from pipeline.reporting.wording import recipe_details, recipe_title
-from pipeline.storage import Folder
-from schemas.errors import RunError
-from schemas.records import Counts, Manifest
-from schemas.rows import ADVERSARIAL
+from hardset.pipeline.query import check_readable, duckdb_library, tables
+from hardset.pipeline.reporting.statistics import RecipeStatistics, Statistics, Tally, gather
+from hardset.pipeline.reporting.wording import recipe_details, recipe_title
+from hardset.pipeline.storage import Folder
+from hardset.schemas.errors import RunError
+from hardset.schemas.records import Counts, Manifest
+from hardset.schemas.rows import ADVERSARIAL
 
 STATES = ("added", "gone", "changed", "judged", "same")
 """Of a row: in B only; in A only; other pixels; the same pixels but another label, prediction or success; no change."""

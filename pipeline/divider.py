@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from schemas.errors import RunError
+from hardset.schemas.errors import RunError
 
 GROW_AFTER = 64
 """Batches that have to go well in parts before parts twice as large are tried."""

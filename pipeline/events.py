@@ -11,7 +11,7 @@ import time
 from datetime import datetime
 from typing import Any
 
-from schemas.records import Counts, Failure, Plan, Receipt
+from hardset.schemas.records import Counts, Failure, Plan, Receipt
 
 log = logging.getLogger(__name__)
 

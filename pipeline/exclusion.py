@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pipeline.bench import Bench
-from pipeline.rows import CleanRows, Reject, joined, no_rows
-from pipeline.sources import key_of, narrowed
-from schemas.records import Shard, SourceRange
+from hardset.pipeline.bench import Bench
+from hardset.pipeline.rows import CleanRows, Reject, joined, no_rows
+from hardset.pipeline.sources import key_of, narrowed
+from hardset.schemas.records import Shard, SourceRange
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipeline.sinks.ledger import Ledger, manifests, run_ids
-from pipeline.storage import Folder
-from schemas.errors import JobError, RunError, UserError
-from schemas.records import Manifest, Output
+from hardset.pipeline.sinks.ledger import Ledger, manifests, run_ids
+from hardset.pipeline.storage import Folder
+from hardset.schemas.errors import JobError, RunError, UserError
+from hardset.schemas.records import Manifest, Output
 
 Lineage = dict[str, Any]
 

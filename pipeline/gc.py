@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from pipeline.catalogues.listing import published_files
-from pipeline.sinks.lease import current_holder, hold_lease
-from pipeline.sinks.ledger import RUNS, Ledger, manifests, run_ids
-from pipeline.storage import Folder
-from schemas.errors import JobError
-from schemas.records import Manifest, Output, Receipt
+from hardset.pipeline.catalogues.listing import published_files
+from hardset.pipeline.sinks.lease import current_holder, hold_lease
+from hardset.pipeline.sinks.ledger import RUNS, Ledger, manifests, run_ids
+from hardset.pipeline.storage import Folder
+from hardset.schemas.errors import JobError
+from hardset.schemas.records import Manifest, Output, Receipt
 
 UNLISTED = "no record lists this file"
 UNFINISHED = "was left unfinished and no process will finish it"

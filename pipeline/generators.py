@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import torch
 
-from pipeline.gans.files import decode_generator, encode_generator
-from pipeline.gans.generator import Generator, check_fit
-from pipeline.storage import Folder, public_name
-from schemas.digests import sha256_hex
-from schemas.errors import JobError
-from schemas.records import Image
+from hardset.pipeline.gans.files import decode_generator, encode_generator
+from hardset.pipeline.gans.generator import Generator, check_fit
+from hardset.pipeline.storage import Folder, public_name
+from hardset.schemas.digests import sha256_hex
+from hardset.schemas.errors import JobError
+from hardset.schemas.records import Image
 
 _KEY = "generator.weights"
 

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline.divider import Divider
-from pipeline.rows import Pixels
-from schemas.quantities import whole_levels, whole_squares
+from hardset.pipeline.divider import Divider
+from hardset.pipeline.rows import Pixels
+from hardset.schemas.quantities import whole_levels, whole_squares
 
 Floats = NDArray[np.float32]
 Classes = NDArray[np.int64]

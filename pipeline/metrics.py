@@ -17,9 +17,9 @@ from typing import Any, Literal
 
 import ray
 
-from pipeline.cluster.tally import Tally
-from schemas.records import Failure, Plan, Receipt
-from schemas.rows import ADVERSARIAL, AUGMENTED, GENERATED
+from hardset.pipeline.cluster.tally import Tally
+from hardset.schemas.records import Failure, Plan, Receipt
+from hardset.schemas.rows import ADVERSARIAL, AUGMENTED, GENERATED
 
 RUN_TAGS = ("job_name", "run")
 """The job's name, and the first eight digits of the run id."""

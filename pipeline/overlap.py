@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Literal, get_args
 
-from schemas.throughput import StageSeconds
+from hardset.schemas.throughput import StageSeconds
 
 StageName = Literal["read", "device", "encode", "write"]
 """In the order in which a shard walks through them."""

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from pipeline.attacks.regions import check_region
-from pipeline.changes import POLICIES, Earlier, comparable, compare, merged
-from pipeline.generators import generator_digest
-from pipeline.models.loading import VICTIM, model_digests, network_sha256, transfer_role
-from pipeline.recipes import recipe_text
-from pipeline.sources import SourceReader, open_source
-from pipeline.sources.splits import TRAINING_SPLIT
-from pipeline.storage import public_name
-from schemas.base import Spec
-from schemas.digests import digest, plan_digest, run_id
-from schemas.errors import JobError
-from schemas.job import Job
-from schemas.recipes import Attack, Augment, Crop, Recipe, Sample
-from schemas.records import Image, Plan, Shard, SourceRange
-from schemas.rows import CONTRACT_VERSION
-from schemas.sources import ImageSource
+from hardset.pipeline.attacks.regions import check_region
+from hardset.pipeline.changes import POLICIES, Earlier, comparable, compare, merged
+from hardset.pipeline.generators import generator_digest
+from hardset.pipeline.models.loading import VICTIM, model_digests, network_sha256, transfer_role
+from hardset.pipeline.recipes import recipe_text
+from hardset.pipeline.sources import SourceReader, open_source
+from hardset.pipeline.sources.splits import TRAINING_SPLIT
+from hardset.pipeline.storage import public_name
+from hardset.schemas.base import Spec
+from hardset.schemas.digests import digest, plan_digest, run_id
+from hardset.schemas.errors import JobError
+from hardset.schemas.job import Job
+from hardset.schemas.recipes import Attack, Augment, Crop, Recipe, Sample
+from hardset.schemas.records import Image, Plan, Shard, SourceRange
+from hardset.schemas.rows import CONTRACT_VERSION
+from hardset.schemas.sources import ImageSource
 
 _MODEL_PATHS: Any = {"weights": True, "members": {"__all__": {"weights"}}}
 """What does not fix bytes: the digests of the weights do."""

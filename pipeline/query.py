@@ -15,12 +15,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from pipeline.reporting.examples import Candidate, CleanPixels, Example, load
-from pipeline.reporting.scan import StoredFile, UnreadableFileError, batches
-from pipeline.storage import Folder
-from schemas.errors import JobError, RunError
-from schemas.records import Manifest
-from schemas.rows import COLUMNS, IMAGE, arrow_schema
+from hardset.pipeline.reporting.examples import Candidate, CleanPixels, Example, load
+from hardset.pipeline.reporting.scan import StoredFile, UnreadableFileError, batches
+from hardset.pipeline.storage import Folder
+from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.records import Manifest
+from hardset.schemas.rows import COLUMNS, IMAGE, arrow_schema
 
 _PLACE = re.compile(r"\n+LINE \d+:")
 NAMES = tuple(column.name for column in COLUMNS if column.type != IMAGE)

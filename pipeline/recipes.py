@@ -8,18 +8,18 @@ from typing import Any
 
 import torch
 
-from pipeline.attacks.recipe import AttackRecipe
-from pipeline.augment.recipe import AugmentRecipe
-from pipeline.divider import Divider
-from pipeline.gans.recipe import SampleRecipe
-from pipeline.generators import load_generator
-from pipeline.models.loading import LoadedModel
-from pipeline.rows import Recipe
-from pipeline.storage import public_name
-from schemas.errors import RunError
-from schemas.job import Run
-from schemas.recipes import Attack, Augment, Sample
-from schemas.records import Image
+from hardset.pipeline.attacks.recipe import AttackRecipe
+from hardset.pipeline.augment.recipe import AugmentRecipe
+from hardset.pipeline.divider import Divider
+from hardset.pipeline.gans.recipe import SampleRecipe
+from hardset.pipeline.generators import load_generator
+from hardset.pipeline.models.loading import LoadedModel
+from hardset.pipeline.rows import Recipe
+from hardset.pipeline.storage import public_name
+from hardset.schemas.errors import RunError
+from hardset.schemas.job import Run
+from hardset.schemas.recipes import Attack, Augment, Sample
+from hardset.schemas.records import Image
 
 CODE_VERSIONS = {"attack": 2, "augment": 1, "sample": 1}
 """Raised when a recipe's code starts to make other bytes from the same settings; part of every shard key."""

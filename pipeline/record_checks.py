@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.gc import orphans
-from pipeline.sinks.ledger import RUNS, Ledger
-from pipeline.sinks.statement import statement_faults, statement_path
-from pipeline.storage import Folder
-from schemas.digests import digest, plan_digest, recipe_id, run_id
-from schemas.errors import RunError
-from schemas.records import Counts, Manifest, Output, Plan, Receipt, Shard
-from schemas.rows import schema_sha256
+from hardset.pipeline.gc import orphans
+from hardset.pipeline.sinks.ledger import RUNS, Ledger
+from hardset.pipeline.sinks.statement import statement_faults, statement_path
+from hardset.pipeline.storage import Folder
+from hardset.schemas.digests import digest, plan_digest, recipe_id, run_id
+from hardset.schemas.errors import RunError
+from hardset.schemas.records import Counts, Manifest, Output, Plan, Receipt, Shard
+from hardset.schemas.rows import schema_sha256
 
 _Fault = tuple[str, str]
 

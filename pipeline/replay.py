@@ -14,19 +14,19 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.bench import Bench
-from pipeline.devices import driver_device
-from pipeline.exclusion import BadRow
-from pipeline.recipes import CODE_VERSIONS
-from pipeline.shard import make_shard
-from pipeline.sinks.environment import versions
-from pipeline.sinks.ledger import Ledger, find_receipts, latest_manifest, manifests
-from pipeline.sinks.png import decode_png
-from pipeline.storage import Folder
-from schemas.digests import image_sha256
-from schemas.errors import JobError, RunError
-from schemas.job import Job
-from schemas.records import Manifest, Output, Plan, Shard
+from hardset.pipeline.bench import Bench
+from hardset.pipeline.devices import driver_device
+from hardset.pipeline.exclusion import BadRow
+from hardset.pipeline.recipes import CODE_VERSIONS
+from hardset.pipeline.shard import make_shard
+from hardset.pipeline.sinks.environment import versions
+from hardset.pipeline.sinks.ledger import Ledger, find_receipts, latest_manifest, manifests
+from hardset.pipeline.sinks.png import decode_png
+from hardset.pipeline.storage import Folder
+from hardset.schemas.digests import image_sha256
+from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.job import Job
+from hardset.schemas.records import Manifest, Output, Plan, Shard
 
 EQUAL, NEARLY, DIFFERS = "equal", "within tolerance", "differs"
 TOLERATED_LEVELS, TOLERATED_SHARE = 1, 0.01

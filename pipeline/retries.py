@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from schemas.retries import Retries
+from hardset.schemas.retries import Retries
 
 RESULT = TypeVar("RESULT")
 

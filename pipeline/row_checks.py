@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.judge import succeeded
-from pipeline.signals import attacked_rows
-from pipeline.sinks.png import decode_pngs
-from schemas.digests import image_sha256, row_id, row_seed
-from schemas.quantities import whole_levels, whole_squares
-from schemas.records import Counts, Image, Output
-from schemas.rows import ADVERSARIAL, AUGMENTED, CONTRACT_VERSION, GENERATED, Column, columns_of
+from hardset.pipeline.judge import succeeded
+from hardset.pipeline.signals import attacked_rows
+from hardset.pipeline.sinks.png import decode_pngs
+from hardset.schemas.digests import image_sha256, row_id, row_seed
+from hardset.schemas.quantities import whole_levels, whole_squares
+from hardset.schemas.records import Counts, Image, Output
+from hardset.schemas.rows import ADVERSARIAL, AUGMENTED, CONTRACT_VERSION, GENERATED, Column, columns_of
 
 Fault = tuple[int | None, str]
 """Position of the row, None for the file as a whole, and what is wrong with it."""

@@ -12,23 +12,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.answers import Answers, ask
-from pipeline.bench import Bench
-from pipeline.clock import now
-from pipeline.columns import Columns, judged_columns, provenance_columns, select
-from pipeline.exclusion import BadRow, read_without
-from pipeline.judge import seeded
-from pipeline.overlap import Walk
-from pipeline.recipes import recipe_text
-from pipeline.rows import CleanRows, MadeRows, Pixels, Reject
-from pipeline.signals import attacked_rows, signals_of
-from pipeline.sinks.ledger import Ledger
-from pipeline.sinks.parquet import check_file, encode_quarantine, encode_rows
-from pipeline.sinks.png import decode_pngs, encode_png
-from schemas.digests import content_sha256, row_seed
-from schemas.errors import RunError
-from schemas.records import Counts, Receipt, Shard, SourceRange
-from schemas.rows import ADVERSARIAL, CONTRACT_VERSION
+from hardset.pipeline.answers import Answers, ask
+from hardset.pipeline.bench import Bench
+from hardset.pipeline.clock import now
+from hardset.pipeline.columns import Columns, judged_columns, provenance_columns, select
+from hardset.pipeline.exclusion import BadRow, read_without
+from hardset.pipeline.judge import seeded
+from hardset.pipeline.overlap import Walk
+from hardset.pipeline.recipes import recipe_text
+from hardset.pipeline.rows import CleanRows, MadeRows, Pixels, Reject
+from hardset.pipeline.signals import attacked_rows, signals_of
+from hardset.pipeline.sinks.ledger import Ledger
+from hardset.pipeline.sinks.parquet import check_file, encode_quarantine, encode_rows
+from hardset.pipeline.sinks.png import decode_pngs, encode_png
+from hardset.schemas.digests import content_sha256, row_seed
+from hardset.schemas.errors import RunError
+from hardset.schemas.records import Counts, Receipt, Shard, SourceRange
+from hardset.schemas.rows import ADVERSARIAL, CONTRACT_VERSION
 
 
 @dataclass(frozen=True)

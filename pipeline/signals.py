@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from schemas.flags import FLAGS, flags_of
-from schemas.records import Counts, Output
-from schemas.rows import ADVERSARIAL
+from hardset.schemas.flags import FLAGS, flags_of
+from hardset.schemas.records import Counts, Output
+from hardset.schemas.rows import ADVERSARIAL
 
 GRADIENT_FREE = "square"
 """The attack that searches without gradients."""

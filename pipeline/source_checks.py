@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import pyarrow.parquet as pq
 
-from pipeline.replay import plan_of
-from pipeline.sources import SourceReader, narrowed, open_source
-from pipeline.storage import Folder
-from schemas.errors import JobError, UserError
-from schemas.job import Job
-from schemas.records import Manifest, Output, Plan, SourceRange
-from schemas.sources import Source
+from hardset.pipeline.replay import plan_of
+from hardset.pipeline.sources import SourceReader, narrowed, open_source
+from hardset.pipeline.storage import Folder
+from hardset.schemas.errors import JobError, UserError
+from hardset.schemas.job import Job
+from hardset.schemas.records import Manifest, Output, Plan, SourceRange
+from hardset.schemas.sources import Source
 
 _COLUMNS = ["row_id", "source_key", "source_sha256"]
 

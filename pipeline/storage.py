@@ -19,9 +19,9 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
-from pipeline.stores import LocalStore, MemoryStore, ObjectStore, Store, reason
-from schemas.errors import JobError, RunError
-from schemas.retries import Retries
+from hardset.pipeline.stores import LocalStore, MemoryStore, ObjectStore, Store, reason
+from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.retries import Retries
 
 TEMPORARY = ".hardset-tmp-"
 """Start of the names of unfinished files, which listings leave out."""

@@ -17,8 +17,8 @@ from typing import Any, Protocol, TypeVar
 
 from fsspec.implementations.memory import MemoryFile
 
-from pipeline.retries import Answer, patiently
-from schemas.retries import Retries
+from hardset.pipeline.retries import Answer, patiently
+from hardset.schemas.retries import Retries
 
 RESULT = TypeVar("RESULT")
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from schemas.records import Receipt
-from schemas.throughput import ActorThroughput, Busy, Throughput
+from hardset.schemas.records import Receipt
+from hardset.schemas.throughput import ActorThroughput, Busy, Throughput
 
 Bound = Literal["source", "device", "sink", "nothing"]
 

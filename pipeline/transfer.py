@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.judge import Classes, Floats, Judge, Mask, succeeded, verdict
-from pipeline.rows import Pixels
-from schemas.digests import canonical_json
+from hardset.pipeline.judge import Classes, Floats, Judge, Mask, succeeded, verdict
+from hardset.pipeline.rows import Pixels
+from hardset.schemas.digests import canonical_json
 
 _COUNTED, _FOOLED = "transfer_counted", "transfer_fooled"
 

@@ -13,23 +13,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.bench import Bench
-from pipeline.devices import driver_device
-from pipeline.judge import distances, succeeded, verdict, within_budget
-from pipeline.record_checks import record_faults
-from pipeline.replay import chosen_manifest, plan_of
-from pipeline.row_checks import Expected, Fault, row_faults
-from pipeline.signals import signal_faults
-from pipeline.sinks.parquet import read_footer
-from pipeline.sinks.png import decode_png
-from pipeline.source_checks import moved, source_faults
-from pipeline.storage import Folder
-from pipeline.transfer import transfer_faults, transfer_of
-from schemas.digests import content_sha256, sha256_hex
-from schemas.errors import UserError
-from schemas.job import Job
-from schemas.records import DataFile, Manifest, Output
-from schemas.rows import ADVERSARIAL, QUARANTINE_SCHEMA, arrow_schema
+from hardset.pipeline.bench import Bench
+from hardset.pipeline.devices import driver_device
+from hardset.pipeline.judge import distances, succeeded, verdict, within_budget
+from hardset.pipeline.record_checks import record_faults
+from hardset.pipeline.replay import chosen_manifest, plan_of
+from hardset.pipeline.row_checks import Expected, Fault, row_faults
+from hardset.pipeline.signals import signal_faults
+from hardset.pipeline.sinks.parquet import read_footer
+from hardset.pipeline.sinks.png import decode_png
+from hardset.pipeline.source_checks import moved, source_faults
+from hardset.pipeline.storage import Folder
+from hardset.pipeline.transfer import transfer_faults, transfer_of
+from hardset.schemas.digests import content_sha256, sha256_hex
+from hardset.schemas.errors import UserError
+from hardset.schemas.job import Job
+from hardset.schemas.records import DataFile, Manifest, Output
+from hardset.schemas.rows import ADVERSARIAL, QUARANTINE_SCHEMA, arrow_schema
 
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
 """What pyarrow raises for broken files."""

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.attack_recipe import Attack
-from schemas.attacks import ATTACK_FACTS, DEFAULTED, AttackFacts, takers
-from schemas.slots import describe, one_of, slot_of
+from hardset.schemas.attack_recipe import Attack
+from hardset.schemas.attacks import ATTACK_FACTS, DEFAULTED, AttackFacts, takers
+from hardset.schemas.slots import describe, one_of, slot_of
 
 _ALWAYS = ("kind", "name")
 

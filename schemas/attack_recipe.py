@@ -7,10 +7,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from schemas.attacks import ATTACK_FACTS, takers
-from schemas.base import Spec
-from schemas.quantities import Amount, Rational, bounds
-from schemas.slots import one_of
+from hardset.schemas.attacks import ATTACK_FACTS, takers
+from hardset.schemas.base import Spec
+from hardset.schemas.quantities import Amount, Rational, bounds
+from hardset.schemas.slots import one_of
 
 AttackName = Literal[
     "fgsm",

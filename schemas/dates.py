@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field
 
-from schemas.errors import JobError
+from hardset.schemas.errors import JobError
 
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 _DATED = ("path", "weights")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from schemas.flags import FLAGS
-from schemas.rows import (
+from hardset.schemas.flags import FLAGS
+from hardset.schemas.rows import (
     COLUMNS,
     CONTRACT_VERSION,
     IMAGE,
@@ -16,7 +16,7 @@ from schemas.rows import (
     columns_of,
     huggingface_features,
 )
-from schemas.sql import duckdb_type, iceberg_type
+from hardset.schemas.sql import duckdb_type, iceberg_type
 
 
 def column_table() -> str:

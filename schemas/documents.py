@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from schemas.errors import JobError
+from hardset.schemas.errors import JobError
 
 
 def read_job_file(path: str | Path) -> dict[str, Any]:

@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from schemas.attack_recipe import Attack, Budgets
-from schemas.attacks import ATTACK_FACTS
-from schemas.base import Spec
-from schemas.job import HeldOut, Member, Model, Name, Run, check_classes
-from schemas.loading import load_job_file, parse_document
-from schemas.quantities import Amount, Range, Rational
-from schemas.sources import Source
+from hardset.schemas.attack_recipe import Attack, Budgets
+from hardset.schemas.attacks import ATTACK_FACTS
+from hardset.schemas.base import Spec
+from hardset.schemas.job import HeldOut, Member, Model, Name, Run, check_classes
+from hardset.schemas.loading import load_job_file, parse_document
+from hardset.schemas.quantities import Amount, Range, Rational
+from hardset.schemas.sources import Source
 
 Norm = Literal["linf", "l2", "l1"]
 CorruptionName = Literal[

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from schemas.base import Spec
-from schemas.records import Image
+from hardset.schemas.base import Spec
+from hardset.schemas.records import Image
 
 EVALUATION_CONTRACT = "1"
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from schemas.base import BOOLEAN_FOR_NUMBER
-from schemas.slots import SHORT_LIST, Slot, describe, literals, one_of, slot_of, step
+from hardset.schemas.base import BOOLEAN_FOR_NUMBER
+from hardset.schemas.slots import SHORT_LIST, Slot, describe, literals, one_of, slot_of, step
 
 Path = tuple[int | str, ...]
 """Keys and positions in a document."""

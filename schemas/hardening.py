@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from schemas.base import Spec
-from schemas.recipes import Attack
+from hardset.schemas.base import Spec
+from hardset.schemas.recipes import Attack
 
 
 class HeldOutShare(Spec):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from schemas.base import Spec
+from hardset.schemas.base import Spec
 
 HARDENING_CONTRACT = "1"
 

@@ -8,15 +8,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from schemas.base import Spec
-from schemas.dates import Day, with_date
-from schemas.digests import canonical_json
-from schemas.hardening import Harden
-from schemas.recipes import Attack, Recipe
-from schemas.sources import Source
-from schemas.training import Train
+from hardset.schemas.base import Spec
+from hardset.schemas.dates import Day, with_date
+from hardset.schemas.digests import canonical_json
+from hardset.schemas.hardening import Harden
+from hardset.schemas.recipes import Attack, Recipe
+from hardset.schemas.sources import Source
+from hardset.schemas.training import Train
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", examples=["digits-nightly"])]
+
+
+OWN_FACTORIES = "hardset.pipeline.models.zoo:"
+"""What the import paths of hardset's own networks begin with."""
+_OLD_FACTORIES = "pipeline.models.zoo:"
+"""The same before 0.2.0, in job files and records; any other `pipeline` is the user's own."""
 
 
 class Normalize(Spec):
@@ -39,7 +45,7 @@ class Normalize(Spec):
 class Network(Spec):
     """A classifier: how it is built, filled and normalised."""
 
-    factory: Annotated[str, Field(pattern=r"^[\w.]+:[\w.]+$", examples=["pipeline.models.zoo:small_cnn"])]
+    factory: Annotated[str, Field(pattern=r"^[\w.]+:[\w.]+$", examples=["hardset.pipeline.models.zoo:small_cnn"])]
     """Importable `package.module:function` that returns a torch module: NCHW images in, logits out."""
     arguments: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of the factory; anything JSON can hold."""
@@ -47,6 +53,11 @@ class Network(Spec):
     """State dict as .safetensors, or .pt/.pth read with weights_only; any fsspec URL. Unset: the factory's own."""
     normalize: Normalize | None = None
     """Unset: the model takes images in [0, 1] as they are."""
+
+    @field_validator("factory")
+    @classmethod
+    def _canonical(cls, factory: str) -> str:
+        return OWN_FACTORIES + factory.removeprefix(_OLD_FACTORIES) if factory.startswith(_OLD_FACTORIES) else factory
 
     @field_validator("arguments")
     @classmethod

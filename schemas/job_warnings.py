@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from schemas.attack_recipe import Attack
-from schemas.attacks import ATTACK_FACTS
-from schemas.job import Job
-from schemas.quantities import Range, whole_levels
+from hardset.schemas.attack_recipe import Attack
+from hardset.schemas.attacks import ATTACK_FACTS
+from hardset.schemas.job import Job
+from hardset.schemas.quantities import Range, whole_levels
 
 _LOST = "stored unchanged and not successful"
 

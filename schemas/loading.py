@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from schemas.base import Spec
-from schemas.documents import parse_yaml, read_job_file
-from schemas.errors import JobError
-from schemas.faults import sentences, show
-from schemas.job import Job
+from hardset.schemas.base import Spec
+from hardset.schemas.documents import parse_yaml, read_job_file
+from hardset.schemas.errors import JobError
+from hardset.schemas.faults import sentences, show
+from hardset.schemas.job import Job
 
 JOB = TypeVar("JOB", bound=Spec)
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 from pydantic_core import PydanticSerializationUnexpectedValue
 
-from schemas.base import Spec
+from hardset.schemas.base import Spec
 
 # A float64 holds 8/255 * 255 as 8 only up to its last bit; a millionth of a level absorbs that.
 LEVEL_SLACK = 1e-6

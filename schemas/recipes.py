@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from schemas.attack_recipe import Attack as Attack  # noqa: PLC0414 - named twice, mypy lets others import it from here
-from schemas.attack_recipe import Probability
-from schemas.base import Spec
-from schemas.quantities import Rational
+from hardset.schemas.attack_recipe import Attack as Attack  # noqa: PLC0414 - named twice, mypy lets others import it from here
+from hardset.schemas.attack_recipe import Probability
+from hardset.schemas.base import Spec
+from hardset.schemas.quantities import Rational
 
 
 class HorizontalFlip(Spec):

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from schemas.base import Record, Spec
-from schemas.throughput import StageSeconds, Throughput
+from hardset.schemas.base import Record, Spec
+from hardset.schemas.throughput import StageSeconds, Throughput
 
 
 class SourceRange(Record):

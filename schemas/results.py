@@ -9,9 +9,9 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
-from schemas.base import Spec
-from schemas.records import Changes, Counts, Failure
-from schemas.throughput import Busy
+from hardset.schemas.base import Spec
+from hardset.schemas.records import Changes, Counts, Failure
+from hardset.schemas.throughput import Busy
 
 
 class Transfer(Spec):

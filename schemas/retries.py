@@ -8,8 +8,8 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from schemas.base import Spec
-from schemas.errors import JobError
+from hardset.schemas.base import Spec
+from hardset.schemas.errors import JobError
 
 _VARIABLES = {"tries": "HARDSET_STORAGE_TRIES", "seconds": "HARDSET_STORAGE_SECONDS"}
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from schemas.digests import digest
-from schemas.errors import RunError
+from hardset.schemas.digests import digest
+from hardset.schemas.errors import RunError
 
 VERSIONS = ("1.0", "1.1")
 """Every version of the contract, oldest first. A file's footer and the manifest that lists it name theirs."""

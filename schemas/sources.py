@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schemas.base import Spec
+from hardset.schemas.base import Spec
 
 PositiveInt = Annotated[int, Field(ge=1)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from schemas.rows import CONTRACT_VERSION, IMAGE, Column, columns_of
+from hardset.schemas.rows import CONTRACT_VERSION, IMAGE, Column, columns_of
 
 _DUCKDB = {
     "string": "VARCHAR",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from schemas.base import Record, Spec
+from hardset.schemas.base import Record, Spec
 
 
 class StageSeconds(Record):

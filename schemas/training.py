@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from schemas.attack_recipe import Attack, ImportPath
-from schemas.base import Spec
-from schemas.recipes import Operation
+from hardset.schemas.attack_recipe import Attack, ImportPath
+from hardset.schemas.base import Spec
+from hardset.schemas.recipes import Operation
 
 Share = Annotated[float, Field(ge=0, le=1)]
 TrainingMethod = Literal["standard", "shards", "fgsm_rs", "pgd_at", "trades", "mart"]

@@ -12,10 +12,10 @@ import safetensors.torch
 import torch
 import yaml
 
-from jobs.train_gan import train, training_rows
-from pipeline.models.fitting import fit_classifier
-from pipeline.models.zoo import small_cnn
-from pipeline.run import generate
+from hardset.jobs.train_gan import train, training_rows
+from hardset.pipeline.models.fitting import fit_classifier
+from hardset.pipeline.models.zoo import small_cnn
+from hardset.pipeline.run import generate
 from tests.support import document, job_of
 
 

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.dataset
 from PIL import Image
 
-from schemas.digests import image_sha256
-from schemas.rows import COLUMNS, IMAGE
+from hardset.schemas.digests import image_sha256
+from hardset.schemas.rows import COLUMNS, IMAGE
 
 Rows = dict[str, tuple[str, int]]
 """Digest of the decoded pixels, and label, by row_id."""

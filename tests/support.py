@@ -15,17 +15,17 @@ from typing import Any
 
 import torch
 
-from jobs.app import run
-from pipeline.bench import Bench
-from pipeline.plan import make_plan
-from pipeline.run import check_before, commit_run, make_manifest
-from pipeline.shard import run_shard
-from pipeline.sinks.ledger import Ledger
-from pipeline.sinks.lineage import Lineage
-from pipeline.storage import Folder
-from schemas.job import Job
-from schemas.loading import parse_job
-from schemas.records import Manifest, Output, Shard
+from hardset.jobs.app import run
+from hardset.pipeline.bench import Bench
+from hardset.pipeline.plan import make_plan
+from hardset.pipeline.run import check_before, commit_run, make_manifest
+from hardset.pipeline.shard import run_shard
+from hardset.pipeline.sinks.ledger import Ledger
+from hardset.pipeline.sinks.lineage import Lineage
+from hardset.pipeline.storage import Folder
+from hardset.schemas.job import Job
+from hardset.schemas.loading import parse_job
+from hardset.schemas.records import Manifest, Output, Shard
 
 RECIPES: list[dict[str, Any]] = [
     {"kind": "attack", "name": "pgd", "norm": "linf", "eps": "40/255", "steps": 5},
@@ -50,7 +50,7 @@ def document(weights: dict[str, str], out: Path | str, *, sample: bool = False, 
         "name": "test",
         "seed": 7,
         "source": {"format": "digits", "limit": 300},
-        "model": {"factory": "pipeline.models.zoo:small_cnn", "weights": weights["victim"], "classes": 10},
+        "model": {"factory": "hardset.pipeline.models.zoo:small_cnn", "weights": weights["victim"], "classes": 10},
         "recipes": recipes,
         "output": {"path": str(out), "shard_rows": 100},
         "run": {"actors": 2, "batch": 64},
@@ -85,7 +85,7 @@ def hardset(*arguments: str | Path, own_process: bool = False) -> subprocess.Com
     """Runs a command line: in a process of its own as users do, or here, which spares seconds of imports."""
     line = [str(argument) for argument in arguments]
     if own_process:
-        command = [sys.executable, "-c", "from jobs.app import main; main()", *line]
+        command = [sys.executable, "-c", "from hardset.jobs.app import main; main()", *line]
         return subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):

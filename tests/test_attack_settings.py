@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from jobs.schema import job_schema
-from schemas.attack_recipe import Attack, AttackName
-from schemas.attacks import ATTACK_FACTS, takers
-from schemas.errors import JobError
-from schemas.job import Job
-from schemas.job_warnings import job_warnings
-from schemas.loading import parse_job
+from hardset.jobs.schema import job_schema
+from hardset.schemas.attack_recipe import Attack, AttackName
+from hardset.schemas.attacks import ATTACK_FACTS, takers
+from hardset.schemas.errors import JobError
+from hardset.schemas.job import Job
+from hardset.schemas.job_warnings import job_warnings
+from hardset.schemas.loading import parse_job
 
 NAMES = list(ATTACK_FACTS)
 ENSEMBLES = ("standard", "fast")
@@ -50,7 +50,7 @@ def document(classes: int = 10, **attack: Any) -> dict[str, Any]:
     return {
         "name": "a",
         "source": {"format": "digits"},
-        "model": {"factory": "pipeline.models.zoo:small_cnn", "classes": classes},
+        "model": {"factory": "hardset.pipeline.models.zoo:small_cnn", "classes": classes},
         "recipes": [{"kind": "attack", "eps": "8/255", **attack}],
         "output": {"path": "out/"},
     }

@@ -11,16 +11,16 @@ import pytest
 import yaml
 from rich.console import Console
 
-from jobs.attacks import show_all, show_one
-from pipeline.attacks.schedules import Fixed
-from pipeline.attacks.stages import stages_of
-from pipeline.attacks.table import ATTACKS, ENSEMBLES
-from pipeline.plan import make_plan
-from schemas.attack_documentation import attack_table, setting_table, settings_of
-from schemas.attack_recipe import Attack
-from schemas.attacks import ATTACK_FACTS
-from schemas.errors import JobError
-from schemas.loading import parse_job
+from hardset.jobs.attacks import show_all, show_one
+from hardset.pipeline.attacks.schedules import Fixed
+from hardset.pipeline.attacks.stages import stages_of
+from hardset.pipeline.attacks.table import ATTACKS, ENSEMBLES
+from hardset.pipeline.plan import make_plan
+from hardset.schemas.attack_documentation import attack_table, setting_table, settings_of
+from hardset.schemas.attack_recipe import Attack
+from hardset.schemas.attacks import ATTACK_FACTS
+from hardset.schemas.errors import JobError
+from hardset.schemas.loading import parse_job
 from tests.support import hardset, last_json
 
 NAMES = list(ATTACK_FACTS)
@@ -89,7 +89,7 @@ def job_document(attack: dict[str, Any], **run: Any) -> dict[str, Any]:
     return {
         "name": "a",
         "source": {"format": "digits", "limit": 20},
-        "model": {"factory": "pipeline.models.zoo:small_cnn", "classes": 10},
+        "model": {"factory": "hardset.pipeline.models.zoo:small_cnn", "classes": 10},
         "recipes": [attack],
         "output": {"path": "memory://none"},
         "run": run,

@@ -13,8 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
-
 from benchmarks.attacks import page
 from benchmarks.attacks.adapters import LIBRARIES, _restarted
 from benchmarks.attacks.cases import Settings, Subject
@@ -23,7 +21,9 @@ from benchmarks.attacks.counting import Counted
 from benchmarks.attacks.judge import judge_floats, judge_stored, predictions, stored_as
 from benchmarks.attacks.ours import warnings_of
 from benchmarks.attacks.timing import Contender, take_turns
-from schemas.recipes import Attack
+from torch import nn
+
+from hardset.schemas.recipes import Attack
 
 EPS = Fraction(2, 255)
 ROOT = Path(__file__).parents[1]

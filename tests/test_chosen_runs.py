@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.replay import chosen_manifest
-from pipeline.storage import Folder
-from pipeline.verify import verify
-from schemas.errors import JobError
-from schemas.records import Manifest
+from hardset.pipeline.replay import chosen_manifest
+from hardset.pipeline.storage import Folder
+from hardset.pipeline.verify import verify
+from hardset.schemas.errors import JobError
+from hardset.schemas.records import Manifest
 from tests.support import hardset, job_of, last_json, make_here
 
 FLIP = {"kind": "augment", "ops": [{"name": "hflip", "p": 0.5}]}

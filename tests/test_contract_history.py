@@ -9,22 +9,22 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.catalogues.delta import publish_delta
-from pipeline.catalogues.iceberg import publish_iceberg
-from pipeline.catalogues.publication import run_to_publish
-from pipeline.difference import compare
-from pipeline.explain import explain
-from pipeline.plan import make_plan
-from pipeline.query import find
-from pipeline.reporting.statistics import gather
-from pipeline.sinks.ledger import latest_manifest
-from pipeline.sinks.parquet import read_footer
-from pipeline.sources import open_source
-from pipeline.storage import Folder
-from pipeline.verify import verify
-from schemas.records import Manifest
-from schemas.rows import COLUMNS, VERSIONS, arrow_schema, columns_of
-from schemas.sources import ParquetSource
+from hardset.pipeline.catalogues.delta import publish_delta
+from hardset.pipeline.catalogues.iceberg import publish_iceberg
+from hardset.pipeline.catalogues.publication import run_to_publish
+from hardset.pipeline.difference import compare
+from hardset.pipeline.explain import explain
+from hardset.pipeline.plan import make_plan
+from hardset.pipeline.query import find
+from hardset.pipeline.reporting.statistics import gather
+from hardset.pipeline.sinks.ledger import latest_manifest
+from hardset.pipeline.sinks.parquet import read_footer
+from hardset.pipeline.sources import open_source
+from hardset.pipeline.storage import Folder
+from hardset.pipeline.verify import verify
+from hardset.schemas.records import Manifest
+from hardset.schemas.rows import COLUMNS, VERSIONS, arrow_schema, columns_of
+from hardset.schemas.sources import ParquetSource
 from tests.support import hardset, job_of, last_json
 
 ROOT = Path(__file__).parents[1]
@@ -130,7 +130,7 @@ def test_no_shard_of_another_contract_is_taken_over(
 ) -> None:
     job = job_of(weights, tmp_path / "out")
     now = {shard.key for shard in make_plan(job).shards}
-    monkeypatch.setattr("pipeline.plan.CONTRACT_VERSION", "1.0")
+    monkeypatch.setattr("hardset.pipeline.plan.CONTRACT_VERSION", "1.0")
     then = {shard.key for shard in make_plan(job).shards}
     assert not now & then
 

@@ -14,15 +14,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.sinks.ledger import Ledger, latest_manifest
-from pipeline.sinks.png import decode_png, encode_png
-from pipeline.sinks.seals import sealed
-from pipeline.sinks.statement import write_statement
-from pipeline.storage import Folder
-from pipeline.verify import verify
-from schemas.digests import content_sha256, digest, image_sha256, sha256_hex
-from schemas.errors import UserError
-from schemas.records import Counts, DataFile, Manifest, Output
+from hardset.pipeline.sinks.ledger import Ledger, latest_manifest
+from hardset.pipeline.sinks.png import decode_png, encode_png
+from hardset.pipeline.sinks.seals import sealed
+from hardset.pipeline.sinks.statement import write_statement
+from hardset.pipeline.storage import Folder
+from hardset.pipeline.verify import verify
+from hardset.schemas.digests import content_sha256, digest, image_sha256, sha256_hex
+from hardset.schemas.errors import UserError
+from hardset.schemas.records import Counts, DataFile, Manifest, Output
 from tests.support import RECIPES, hardset, job_of, last_json, make_here
 
 RECORDS = ("manifest.json", "plan.json")

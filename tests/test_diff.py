@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.replay import newest_manifest
-from pipeline.sinks.ledger import Ledger
-from pipeline.storage import Folder
+from hardset.pipeline.replay import newest_manifest
+from hardset.pipeline.sinks.ledger import Ledger
+from hardset.pipeline.storage import Folder
 from tests.support import RECIPES, hardset, job_of, last_json, make_here
 
 

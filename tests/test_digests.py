@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.digests import (
+from hardset.schemas.digests import (
     canonical_json,
     content_sha256,
     digest,

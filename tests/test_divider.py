@@ -14,17 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from pipeline.attacks.network import search_network
-from pipeline.bench import Bench
-from pipeline.divider import GROW_AFTER, Divider, is_out_of_memory
-from pipeline.judge import Judge
-from pipeline.models.zoo import small_cnn
-from pipeline.plan import make_plan
-from pipeline.shard import make_shard, run_shard
-from pipeline.signals import run_warnings
-from pipeline.sinks.ledger import Ledger
-from pipeline.storage import Folder
-from schemas.errors import RunError
+from hardset.pipeline.attacks.network import search_network
+from hardset.pipeline.bench import Bench
+from hardset.pipeline.divider import GROW_AFTER, Divider, is_out_of_memory
+from hardset.pipeline.judge import Judge
+from hardset.pipeline.models.zoo import small_cnn
+from hardset.pipeline.plan import make_plan
+from hardset.pipeline.shard import make_shard, run_shard
+from hardset.pipeline.signals import run_warnings
+from hardset.pipeline.sinks.ledger import Ledger
+from hardset.pipeline.storage import Folder
+from hardset.schemas.errors import RunError
 from tests.support import job_of
 
 CPU = torch.device("cpu")
@@ -125,7 +125,7 @@ def test_it_grows_again_after_the_documented_number_of_batches() -> None:
 
 
 def test_growing_in_vain_gets_rarer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.divider.MOST_PATIENCE", 4 * GROW_AFTER)
+    monkeypatch.setattr("hardset.pipeline.divider.MOST_PATIENCE", 4 * GROW_AFTER)
     divider, memory = Divider(), Memory(16)
     trials = []
     for batch in range(20 * GROW_AFTER):

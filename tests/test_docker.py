@@ -18,9 +18,9 @@ import typer
 import yaml
 from jsonschema import Draft202012Validator
 
-from jobs.app import app
-from jobs.submit import entrypoint, refuse_relative_paths
-from schemas.loading import parse_job
+from hardset.jobs.app import app
+from hardset.jobs.submit import entrypoint, refuse_relative_paths
+from hardset.schemas.loading import parse_job
 
 ROOT = Path(__file__).parents[1]
 DOCKER = ROOT / "docker"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from schemas.documentation import column_table, flag_table, version_table
-from schemas.loading import parse_job
+from hardset.schemas.documentation import column_table, flag_table, version_table
+from hardset.schemas.loading import parse_job
 
 DOCS = Path(__file__).parents[1] / "docs"
 

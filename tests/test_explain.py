@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow.dataset as ds
 import pytest
 
-from pipeline.explain import explain
-from pipeline.run import look, make_manifest
-from pipeline.sinks.ledger import Ledger, latest_manifest
-from pipeline.storage import Folder
-from schemas.records import Manifest
+from hardset.pipeline.explain import explain
+from hardset.pipeline.run import look, make_manifest
+from hardset.pipeline.sinks.ledger import Ledger, latest_manifest
+from hardset.pipeline.storage import Folder
+from hardset.schemas.records import Manifest
 from tests.support import RECIPES, hardset, job_of, last_json, make_here
 
 

@@ -12,17 +12,18 @@ from typing import Any
 
 import pytest
 
-import pipeline.gc
-from pipeline.catalogues.delta import publish_delta
-from pipeline.catalogues.iceberg import parse_target, publish_iceberg
-from pipeline.catalogues.listing import published_files
-from pipeline.gc import OLD_RECORD, OLD_RUN, UNFINISHED, UNLISTED, collect, look, orphans
-from pipeline.record_checks import record_faults
-from pipeline.sinks.lease import current_holder, hold_lease
-from pipeline.sinks.ledger import Ledger, manifests
-from pipeline.storage import TEMPORARY, Folder
-from schemas.errors import HeldError, JobError, RunError
-from schemas.records import Manifest, Shard
+import hardset.pipeline.gc
+import hardset.pipeline.gc as collection
+from hardset.pipeline.catalogues.delta import publish_delta
+from hardset.pipeline.catalogues.iceberg import parse_target, publish_iceberg
+from hardset.pipeline.catalogues.listing import published_files
+from hardset.pipeline.gc import OLD_RECORD, OLD_RUN, UNFINISHED, UNLISTED, collect, look, orphans
+from hardset.pipeline.record_checks import record_faults
+from hardset.pipeline.sinks.lease import current_holder, hold_lease
+from hardset.pipeline.sinks.ledger import Ledger, manifests
+from hardset.pipeline.storage import TEMPORARY, Folder
+from hardset.schemas.errors import HeldError, JobError, RunError
+from hardset.schemas.records import Manifest, Shard
 from tests.sinks.examples import RUN, commit_shard, finished_run, manifest_of, plan_of, shard_of
 from tests.support import hardset, last_json
 
@@ -143,7 +144,7 @@ def test_a_run_at_work_is_left_alone(disk: Folder) -> None:
 def test_no_run_starts_while_files_are_removed(disk: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     finished_run(disk, (shard_of(0),))
     seen: list[str] = []
-    own = pipeline.gc.look
+    own = collection.look
 
     def spied(folder: Folder, **settings: Any) -> Any:
         with pytest.raises(HeldError, match="run gc holds this output"), hold_lease(folder, RUN):
@@ -151,7 +152,7 @@ def test_no_run_starts_while_files_are_removed(disk: Folder, monkeypatch: pytest
         seen.append("tried")
         return own(folder, **settings)
 
-    monkeypatch.setattr("pipeline.gc.look", spied)
+    monkeypatch.setattr("hardset.pipeline.gc.look", spied)
     collect(disk)
     assert seen == ["tried"]
 

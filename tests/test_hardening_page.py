@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from benchmarks.hardening import filled
 from benchmarks.hardening_cifar import table
-from schemas.loading import parse_job
+
+from hardset.schemas.loading import parse_job
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "hardening.md").read_text(encoding="utf-8")

@@ -18,21 +18,21 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError as SchemaError
 
-from jobs.init import write_template
-from jobs.schema import job_schema
-from pipeline.models.factory import build
-from pipeline.models.zoo import small_cnn
-from schemas.attack_recipe import AttackName
-from schemas.documents import parse_yaml
-from schemas.errors import JobError
-from schemas.job import Job
-from schemas.loading import load_job, parse_job
+from hardset.jobs.init import write_template
+from hardset.jobs.schema import job_schema
+from hardset.pipeline.models.factory import build
+from hardset.pipeline.models.zoo import small_cnn
+from hardset.schemas.attack_recipe import AttackName
+from hardset.schemas.documents import parse_yaml
+from hardset.schemas.errors import JobError
+from hardset.schemas.job import Job, Network
+from hardset.schemas.loading import load_job, parse_job
 
 EXAMPLE = """
 name: digits-nightly
 seed: 7
 source: {format: digits}
-model: {factory: "pipeline.models.zoo:small_cnn", weights: s3://bucket/model.safetensors, classes: 10,
+model: {factory: "hardset.pipeline.models.zoo:small_cnn", weights: s3://bucket/model.safetensors, classes: 10,
         normalize: {mean: [0.5], std: [0.25]}}
 recipes:
   - {kind: attack, name: pgd, norm: linf, eps: 8/255, step_size: 2/255, steps: 10, restarts: 1}
@@ -40,7 +40,7 @@ recipes:
   - {kind: augment, ops: [{name: hflip}, {name: rotate, degrees: 15}, {name: crop, padding: 2},
                           {name: gaussian_noise, std: 0.05}], variants: 2}
   - {kind: sample, generator: {weights: gan.safetensors}, per_class: 100}
-transfer_to: [{name: rival, factory: "pipeline.models.zoo:cnn_a", weights: rival.pt, arguments: {side: 8}}]
+transfer_to: [{name: rival, factory: "hardset.pipeline.models.zoo:cnn_a", weights: rival.pt, arguments: {side: 8}}]
 output: {path: out/, png_level: 0, keep: all, shard_rows: 2048}
 run: {actors: 2, cpus_per_actor: 1, gpus_per_actor: 0, batch: 256, precision: float32, max_attempts: 3}
 """
@@ -128,7 +128,10 @@ SENTENCES = [
     ("model=", "model: missing; attack recipes need the classifier under attack"),
     ("name=5", "name: got 5; wants text like digits-nightly"),
     ("name=a b", "name: got 'a b'; wants text like digits-nightly"),
-    ("model.factory=small_cnn", "model.factory: got 'small_cnn'; wants text like pipeline.models.zoo:small_cnn"),
+    (
+        "model.factory=small_cnn",
+        "model.factory: got 'small_cnn'; wants text like hardset.pipeline.models.zoo:small_cnn",
+    ),
     ("model.arguments={a: .inf}", "model.arguments: got a mapping; wants text, finite numbers"),
     ("model.arguments=&a {a: *a}", "model.arguments: got a mapping; wants text, finite numbers"),
     ("model.arguments={1: a}", "model.arguments.1: a key must be text; put it in quotes"),
@@ -138,7 +141,7 @@ SENTENCES = [
     # Ensembles and held-out models
     ("model.members=other", "model.members: got 'other'; wants a list, each item a mapping with factory"),
     ("model.members=[{}]", "model.members.0.factory: missing; it is required: importable"),
-    ("model.members=[{factory: cnn}]", "model.members.0.factory: got 'cnn'; wants text like pipeline.models.zoo:"),
+    ("model.members=[{factory: cnn}]", "model.members.0.factory: got 'cnn'; wants text like hardset.pipeline."),
     ("model.members=[{factory: a:b, classes: 3}]", "model.members.0.classes: unknown key (allowed: factory, arg"),
     ("model.members=[{factory: a:b, arguments: {a: .inf}}]", "model.members.0.arguments: got a mapping; wants text"),
     ("model.members=[{factory: a:b}, {factory: a:b}]", "model.members.1: is the same as members.0; remove one or"),
@@ -470,3 +473,17 @@ def test_every_alternative_in_the_template_is_right(tmp_path: Path) -> None:
     assert sample
     recipe = yaml.safe_load(re.sub(r"\n  #   ", "\n", sample[1]))
     assert load_job(tmp_path / "job.yaml", [f"recipes.2={json.dumps(recipe)}"]).recipes[2].kind == "sample"
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("pipeline.models.zoo:small_cnn", "hardset.pipeline.models.zoo:small_cnn"),
+        ("hardset.pipeline.models.zoo:small_cnn", "hardset.pipeline.models.zoo:small_cnn"),
+        ("pipeline.models.zoo.extra:net", "pipeline.models.zoo.extra:net"),
+        ("pipeline.nets:net", "pipeline.nets:net"),
+        ("acme.pipeline.models.zoo:net", "acme.pipeline.models.zoo:net"),
+    ],
+)
+def test_hardsets_own_networks_have_one_spelling_and_any_other_pipeline_is_the_users(written: str, kept: str) -> None:
+    assert Network(factory=written).factory == kept

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import Tensor, nn
 
-from pipeline.attacks.grid import l2_budget, linf_budget
-from pipeline.judge import Judge, distances, finite_rows, succeeded, verdict, within_budget
-from pipeline.models.zoo import cifar_resnet20, small_cnn
-from schemas.quantities import whole_levels, whole_squares
+from hardset.pipeline.attacks.grid import l2_budget, linf_budget
+from hardset.pipeline.judge import Judge, distances, finite_rows, succeeded, verdict, within_budget
+from hardset.pipeline.models.zoo import cifar_resnet20, small_cnn
+from hardset.schemas.quantities import whole_levels, whole_squares
 
 CPU = torch.device("cpu")
 BACKENDS: Any = torch.backends

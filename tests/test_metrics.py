@@ -13,12 +13,12 @@ import promql_parser
 import pytest
 import yaml
 
-from pipeline.cluster import Tally
-from pipeline.metrics import METRICS, RUN_TAGS, Metric, Record, RunMetrics, recipe_label
-from pipeline.sinks.ledger import Ledger
-from pipeline.storage import Folder
-from schemas.records import Failure, Shard
-from schemas.throughput import StageSeconds
+from hardset.pipeline.cluster import Tally
+from hardset.pipeline.metrics import METRICS, RUN_TAGS, Metric, Record, RunMetrics, recipe_label
+from hardset.pipeline.sinks.ledger import Ledger
+from hardset.pipeline.storage import Folder
+from hardset.schemas.records import Failure, Shard
+from hardset.schemas.throughput import StageSeconds
 from tests.sinks.examples import RUN, commit_shard, plan_of, shard_of
 
 DOCKER = Path(__file__).parents[1] / "docker"
@@ -94,8 +94,8 @@ def test_without_ray_nothing_happens_and_a_broken_ray_ends_no_run(
     shard = shard_of(0)
     receipt = commit_shard(Ledger(Folder(str(tmp_path)), RUN), shard)
     RunMetrics(plan_of((shard,))).ended(receipt)
-    monkeypatch.setattr("pipeline.metrics.ray.is_initialized", lambda: True)
-    monkeypatch.setattr("pipeline.metrics._declare", lambda metric: 1 / 0)
+    monkeypatch.setattr("hardset.pipeline.metrics.ray.is_initialized", lambda: True)
+    monkeypatch.setattr("hardset.pipeline.metrics._declare", lambda metric: 1 / 0)
     RunMetrics(plan_of((shard,))).ended(receipt)
 
 
@@ -167,8 +167,8 @@ from pathlib import Path
 from tests.test_metrics import recorded
 
 ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="error", object_store_memory=80_000_000)
-from pipeline.cluster import Tally
-from pipeline.metrics import METRICS, _through_ray
+from hardset.pipeline.cluster import Tally
+from hardset.pipeline.metrics import METRICS, _through_ray
 recorded(Path(sys.argv[1]), _through_ray())
 node = ray.nodes()[0]
 url = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"

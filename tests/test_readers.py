@@ -14,12 +14,12 @@ import datasets.config
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.plan import make_plan
-from pipeline.sources import open_source
-from schemas.digests import image_sha256
-from schemas.job import Job
-from schemas.records import Manifest
-from schemas.rows import COLUMNS
+from hardset.pipeline.plan import make_plan
+from hardset.pipeline.sources import open_source
+from hardset.schemas.digests import image_sha256
+from hardset.schemas.job import Job
+from hardset.schemas.records import Manifest
+from hardset.schemas.rows import COLUMNS
 from tests.readers import READERS, Rows, header, kind_table, kinds, line, with_datasets_streaming
 from tests.support import document, hardset, job_of, make_here
 

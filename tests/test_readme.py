@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jobs.app import VERBS
-from jobs.console import Exit
-from schemas.loading import parse_job
+from hardset.jobs.app import VERBS
+from hardset.jobs.console import Exit
+from hardset.schemas.loading import parse_job
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 

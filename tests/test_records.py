@@ -7,9 +7,9 @@ import pickle
 import tracemalloc
 
 import pytest
-
 from benchmarks.records import plan_of, receipt_of
-from schemas.base import Record
+
+from hardset.schemas.base import Record
 
 PLAN = plan_of(3, members=2)
 RECORDS: list[Record] = [

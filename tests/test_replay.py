@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-import pipeline.replay
-from pipeline.replay import DIFFERS, EQUAL, NEARLY, Place, place_of, replay, result_of
-from pipeline.sinks.ledger import Ledger, latest_manifest
-from pipeline.sinks.png import encode_png
-from pipeline.sinks.seals import sealed
-from pipeline.storage import Folder
+import hardset.pipeline.replay
+import hardset.pipeline.replay as replaying
+from hardset.pipeline.replay import DIFFERS, EQUAL, NEARLY, Place, place_of, replay, result_of
+from hardset.pipeline.sinks.ledger import Ledger, latest_manifest
+from hardset.pipeline.sinks.png import encode_png
+from hardset.pipeline.sinks.seals import sealed
+from hardset.pipeline.storage import Folder
 from tests.support import hardset, job_of, last_json, make_here
 
 
@@ -77,17 +78,17 @@ def _elsewhere(out: Path) -> None:
 
 def _one_level_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """A device that rounds the first value of each image otherwise stands for another one, which no test has."""
-    own = pipeline.replay.make_shard
+    own = replaying.make_shard
 
     def other(*given: Any, **settings: Any) -> Any:
         shard = own(*given, **settings)
         for image in shard.columns["image"]:
-            pixels = pipeline.replay.decode_png(image["bytes"]).copy()
+            pixels = replaying.decode_png(image["bytes"]).copy()
             pixels[2, 3, 0] ^= 1
             image["bytes"] = encode_png(pixels[None])[0]
         return shard
 
-    monkeypatch.setattr("pipeline.replay.make_shard", other)
+    monkeypatch.setattr(replaying, "make_shard", other)
 
 
 def test_equal_rows_are_equal_whoever_made_them(made: Path, tmp_path: Path) -> None:

@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from jobs.console import Exit
-from jobs.generate import summary
-from jobs.schema import result_schema
-from pipeline.run import Outcome
-from pipeline.run.budget import Left
-from pipeline.sinks.lease import acquire
-from pipeline.sinks.ledger import manifests
-from pipeline.storage import Folder
-from schemas.records import Changes, Counts, Failure
-from schemas.results import RESULT, Ended, Refused, Submitted
+from hardset.jobs.console import Exit
+from hardset.jobs.generate import summary
+from hardset.jobs.schema import result_schema
+from hardset.pipeline.run import Outcome
+from hardset.pipeline.run.budget import Left
+from hardset.pipeline.sinks.lease import acquire
+from hardset.pipeline.sinks.ledger import manifests
+from hardset.pipeline.storage import Folder
+from hardset.schemas.records import Changes, Counts, Failure
+from hardset.schemas.results import RESULT, Ended, Refused, Submitted
 from tests.support import hardset, last_json
 
 WriteJob = Callable[..., Path]
@@ -31,7 +31,7 @@ CHANGES = Changes(since="r", new=("a",), counts={"new": 1, "changed": 0, "vanish
 def finished(small_dataset: Path) -> Outcome:
     """A run with all that a result can tell of."""
     (manifest,) = manifests(Folder(str(small_dataset)))
-    from pipeline.sinks.ledger import Ledger
+    from hardset.pipeline.sinks.ledger import Ledger
 
     plan = Ledger(Folder(str(small_dataset)), manifest.run_id).plan()
     assert plan is not None and manifest.throughput is not None

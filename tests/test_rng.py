@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
-from pipeline import rng
-from schemas.digests import row_seed
+from hardset.pipeline import rng
+from hardset.schemas.digests import row_seed
 
 SEEDS = torch.tensor([row_seed(run_seed=7, recipe="r", source_key=f"k#{i}", variant=0) for i in range(64)])
 SEED = st.integers(0, 2**63 - 1)

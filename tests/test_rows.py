@@ -13,9 +13,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from schemas.digests import digest
-from schemas.errors import RunError
-from schemas.rows import (
+from hardset.schemas.digests import digest
+from hardset.schemas.errors import RunError
+from hardset.schemas.rows import (
     COLUMNS,
     CONTRACT_VERSION,
     IMAGE,

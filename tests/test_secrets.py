@@ -17,11 +17,11 @@ import pytest
 import yaml
 from fsspec.implementations.memory import MemoryFileSystem
 
-from pipeline.catalogues.iceberg import publish_iceberg
-from pipeline.replay import newest_manifest
-from pipeline.storage import Folder
-from pipeline.verify import verify
-from schemas.errors import UserError
+from hardset.pipeline.catalogues.iceberg import publish_iceberg
+from hardset.pipeline.replay import newest_manifest
+from hardset.pipeline.storage import Folder
+from hardset.pipeline.verify import verify
+from hardset.schemas.errors import UserError
 from tests.support import document, hardset, job_of, make_here
 
 SECRETS = ("sesame-user", "sesame-word", "sesame-token", "sesame-part")
@@ -65,7 +65,7 @@ def changes(places: dict[str, str]) -> dict[str, Any]:
     return {
         "source": {"format": "npz", "path": places["source"]},
         "model": {
-            "factory": "pipeline.models.zoo:small_cnn",
+            "factory": "hardset.pipeline.models.zoo:small_cnn",
             "weights": places["victim.safetensors"],
             "classes": 10,
         },
@@ -118,7 +118,7 @@ def test_no_error_holds_a_secret(
     elif broken == "weights":
         changes["model"]["weights"] = URL.format("gone.safetensors")
     else:
-        monkeypatch.setattr("pipeline.stores.MemoryStore.write", lambda *_: refuse(places["out"]))
+        monkeypatch.setattr("hardset.pipeline.stores.MemoryStore.write", lambda *_: refuse(places["out"]))
     path = tmp_path / "job.yaml"
     path.write_text(yaml.safe_dump(document(weights, places["out"], **changes)))
     done = hardset("generate", path, "--json")

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from jobs.shipping import PACKAGES, Parcel, modules_beside
-from schemas.errors import JobError
-from schemas.job import Job
-from schemas.loading import parse_job
+from hardset.jobs.shipping import PACKAGE, Parcel, modules_beside
+from hardset.schemas.errors import JobError
+from hardset.schemas.job import Job
+from hardset.schemas.loading import parse_job
 
 
 def job_with(factory: str, **attack: Any) -> Job:
@@ -40,7 +40,10 @@ def beside(tmp_path: Path) -> Path:
         "pack/inner.py": "import helpers",
         "pack/data.json": "{}",
         "pack/__pycache__/inner.pyc": "",
-        "pipeline.py": "",
+        "plant/__init__.py": "",
+        "plant/nets.py": "",
+        "yaml.py": "",
+        "early.py": "import yaml",
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -55,6 +58,9 @@ def beside(tmp_path: Path) -> Path:
         ("broken:make", {"broken.py"}),
         ("torchvision.models:resnet18", set()),
         ("pipeline.models.zoo:small_cnn", set()),
+        ("plant.nets:make", {"plant"}),
+        ("early:make", {"early.py"}),
+        ("hardset.pipeline.models.zoo:small_cnn", set()),
     ],
 )
 def test_modules_beside_the_job_are_found_with_what_they_import_there(
@@ -65,7 +71,7 @@ def test_modules_beside_the_job_are_found_with_what_they_import_there(
 
 
 def test_an_objective_of_ones_own_counts_and_the_first_folder_wins(beside: Path, tmp_path: Path) -> None:
-    job = job_with("pipeline.models.zoo:small_cnn", objective="deep:x")
+    job = job_with("hardset.pipeline.models.zoo:small_cnn", objective="deep:x")
     other = tmp_path / "other"
     other.mkdir()
     (other / "deep.py").write_text("x = 2")
@@ -88,9 +94,10 @@ def test_the_code_goes_with_its_data_files_and_tells_no_place_of_this_machine(be
         "pack/data.json",
         "pack/inner.py",
     ]
-    assert packages >= set(PACKAGES)
+    assert PACKAGE in packages
     code = working.parent / "code"
-    assert (code / "jobs" / "job_template.yaml").is_file() and (code / "jobs" / "__main__.py").is_file()
+    assert (code / PACKAGE / "jobs" / "job_template.yaml").is_file() and (code / PACKAGE / "__main__.py").is_file()
+    assert not [path for path in code.rglob("*") if path.is_symlink()]
     metadata = [path.name for path in code.glob("*.dist-info/*")]
     assert metadata == ["METADATA"]
     assert not list(code.rglob("__pycache__"))
@@ -99,9 +106,9 @@ def test_the_code_goes_with_its_data_files_and_tells_no_place_of_this_machine(be
 def test_the_code_of_a_wheel_goes_instead_and_no_code_where_it_is_installed(tmp_path: Path) -> None:
     wheel = tmp_path / "hardset-9.9-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
-        for name in (*(f"{package}/__init__.py" for package in PACKAGES), "hardset-9.9.dist-info/METADATA"):
+        for name in ("hardset/__init__.py", "hardset-9.9.dist-info/METADATA"):
             archive.writestr(name, "")
-    assert packed(Parcel(wheel=wheel), tmp_path / "one")[1] == {*PACKAGES, "hardset-9.9.dist-info"}
+    assert packed(Parcel(wheel=wheel), tmp_path / "one")[1] == {PACKAGE, "hardset-9.9.dist-info"}
     assert packed(Parcel(ship=False), tmp_path / "two")[1] == set()
 
 

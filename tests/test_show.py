@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from jobs.show import _value
-from pipeline.query import NAMES, find
-from pipeline.replay import newest_manifest
-from pipeline.reporting.scan import StoredFile
-from pipeline.storage import Folder
-from schemas.records import DataFile
+from hardset.jobs.show import _value
+from hardset.pipeline.query import NAMES, find
+from hardset.pipeline.replay import newest_manifest
+from hardset.pipeline.reporting.scan import StoredFile
+from hardset.pipeline.storage import Folder
+from hardset.schemas.records import DataFile
 from tests.sinks.examples import CLASSES, FOOTER, RUN, columns_of, manifest_of, pixels_of, shard_of
 from tests.support import hardset, job_of, last_json, make_here
 
@@ -154,8 +154,8 @@ def test_a_broken_file_is_named_and_is_no_fault_of_the_condition(weights: dict[s
 
 def test_images_are_not_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """1.5 MB of noise: what is fetched is the footer and two columns."""
-    from pipeline.sinks.ledger import Ledger
-    from pipeline.sinks.parquet import encode_rows
+    from hardset.pipeline.sinks.ledger import Ledger
+    from hardset.pipeline.sinks.parquet import encode_rows
     from tests.sinks.examples import commit_shard
 
     folder, shard = Folder(str(tmp_path)), shard_of(0)

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.signals import attacked_rows, flag_counts, run_warnings, signal_faults, signals_of, warnings_of
-from pipeline.sinks.card import write_card
-from pipeline.sinks.ledger import Ledger
-from pipeline.storage import Folder
-from schemas.flags import FLAGS, flags_column, flags_of, with_flag
-from schemas.records import Counts, Manifest, Output, Receipt
-from schemas.rows import COLUMNS
+from hardset.pipeline.signals import attacked_rows, flag_counts, run_warnings, signal_faults, signals_of, warnings_of
+from hardset.pipeline.sinks.card import write_card
+from hardset.pipeline.sinks.ledger import Ledger
+from hardset.pipeline.storage import Folder
+from hardset.schemas.flags import FLAGS, flags_column, flags_of, with_flag
+from hardset.schemas.records import Counts, Manifest, Output, Receipt
+from hardset.schemas.rows import COLUMNS
 from tests.sinks.examples import RUN, commit_shard, finished_run, manifest_of, plan_of, shard_of
 
 PGD = {"kind": "attack", "name": "pgd", "norm": "linf"}

@@ -11,21 +11,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from jobs.console import Exit
-from jobs.generate import exit_code, summary
-from pipeline.bench import Bench
-from pipeline.plan import make_plan
-from pipeline.rows import CleanRows
-from pipeline.run import Outcome, make_manifest
-from pipeline.shard import MadeShard, make_shard, run_shard
-from pipeline.signals import signal_faults, warnings_of
-from pipeline.sinks.card import write_card
-from pipeline.sinks.ledger import Ledger
-from pipeline.sinks.parquet import rows_table
-from pipeline.sinks.png import decode_png
-from pipeline.storage import Folder
-from schemas.flags import flags_of
-from schemas.loading import parse_job
+from hardset.jobs.console import Exit
+from hardset.jobs.generate import exit_code, summary
+from hardset.pipeline.bench import Bench
+from hardset.pipeline.plan import make_plan
+from hardset.pipeline.rows import CleanRows
+from hardset.pipeline.run import Outcome, make_manifest
+from hardset.pipeline.shard import MadeShard, make_shard, run_shard
+from hardset.pipeline.signals import signal_faults, warnings_of
+from hardset.pipeline.sinks.card import write_card
+from hardset.pipeline.sinks.ledger import Ledger
+from hardset.pipeline.sinks.parquet import rows_table
+from hardset.pipeline.sinks.png import decode_png
+from hardset.pipeline.storage import Folder
+from hardset.schemas.flags import flags_of
+from hardset.schemas.loading import parse_job
 from tests.reporting.dataset import linear_model
 
 CPU = torch.device("cpu")

@@ -13,15 +13,15 @@ import pytest
 from pyiceberg.catalog import load_catalog
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
-from pipeline.catalogues.delta import publish_delta
-from pipeline.catalogues.iceberg import publish_iceberg
-from pipeline.sinks.card import write_card
-from pipeline.sinks.ledger import latest_manifest
-from pipeline.storage import Folder
-from schemas.documentation import rows_document
-from schemas.records import Manifest
-from schemas.rows import COLUMNS, VERSIONS, arrow_schema, columns_of
-from schemas.sql import duckdb_type, iceberg_type, rows_view
+from hardset.pipeline.catalogues.delta import publish_delta
+from hardset.pipeline.catalogues.iceberg import publish_iceberg
+from hardset.pipeline.sinks.card import write_card
+from hardset.pipeline.sinks.ledger import latest_manifest
+from hardset.pipeline.storage import Folder
+from hardset.schemas.documentation import rows_document
+from hardset.schemas.records import Manifest
+from hardset.schemas.rows import COLUMNS, VERSIONS, arrow_schema, columns_of
+from hardset.schemas.sql import duckdb_type, iceberg_type, rows_view
 from tests.sinks.examples import CLASSES, finished_run, shard_of
 from tests.support import hardset
 

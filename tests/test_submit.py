@@ -26,17 +26,17 @@ import yaml
 from ray.job_submission import JobDetails, JobStatus
 from typer.testing import CliRunner
 
-import jobs.submit as submit_verb
-from jobs.app import app as hardset_app
-from jobs.console import Exit
-from jobs.ray_client import AuthenticationError, Client, RefusedError, UnreachableError
-from jobs.ray_jobs import connect, follow
-from jobs.shipping import Parcel
-from jobs.submissions import submit_once
-from jobs.submit import entrypoint, refuse_relative_paths
-from schemas.errors import JobError, RunError
-from schemas.job import Job
-from schemas.loading import load_job, parse_job
+import hardset.jobs.submit as submit_verb
+from hardset.jobs.app import app as hardset_app
+from hardset.jobs.console import Exit
+from hardset.jobs.ray_client import AuthenticationError, Client, RefusedError, UnreachableError
+from hardset.jobs.ray_jobs import connect, follow
+from hardset.jobs.shipping import Parcel
+from hardset.jobs.submissions import submit_once
+from hardset.jobs.submit import entrypoint, refuse_relative_paths
+from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.job import Job
+from hardset.schemas.loading import load_job, parse_job
 from tests.support import hardset
 
 START_S = 60.0
@@ -309,7 +309,7 @@ def test_the_real_command_makes_the_dataset_on_the_cluster(client: Client, tmp_p
 
 STUCK = """
 import time
-from pipeline.models.zoo import small_cnn
+from hardset.pipeline.models.zoo import small_cnn
 
 def net():
     model = small_cnn()

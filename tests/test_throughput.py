@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.run.status import run_states
-from pipeline.storage import Folder
-from pipeline.throughput import Meter, bound_sentence
-from schemas.records import Counts, Manifest, Receipt
-from schemas.throughput import StageSeconds, Throughput
+from hardset.pipeline.run.status import run_states
+from hardset.pipeline.storage import Folder
+from hardset.pipeline.throughput import Meter, bound_sentence
+from hardset.schemas.records import Counts, Manifest, Receipt
+from hardset.schemas.throughput import StageSeconds, Throughput
 from tests.support import hardset, last_json
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

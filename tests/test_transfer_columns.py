@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.judge import Judge
-from pipeline.transfer import Transfer, transfer_faults, transfer_of, transfer_rates
+from hardset.pipeline.judge import Judge
+from hardset.pipeline.transfer import Transfer, transfer_faults, transfer_of, transfer_rates
 
 CPU = torch.device("cpu")
 

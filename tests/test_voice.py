@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from jobs.progress import LINE_SECONDS, showing
-from jobs.voice import LOGGERS, LogFormat, format_of, speaking
-from pipeline.events import RunEvents
-from pipeline.run import Progress
-from schemas.records import Counts, Failure
+from hardset.jobs.progress import LINE_SECONDS, showing
+from hardset.jobs.voice import LOGGER, LogFormat, format_of, speaking
+from hardset.pipeline.events import RunEvents
+from hardset.pipeline.run import Progress
+from hardset.schemas.records import Counts, Failure
 from tests.sinks.examples import RUN, commit_shard, plan_of, shard_of
 from tests.support import hardset
 
@@ -35,30 +35,30 @@ def test_json_lines_carry_time_level_event_and_fields(capsys: pytest.CaptureFixt
     with speaking(LogFormat.JSON) as voice:
         voice.say("läuft", event="progress", rows=3)
         voice.warn("a\nb")
-        logging.getLogger("pipeline.deep.inside").info("of the library")
-        logging.getLogger("pipeline").debug("too much")
+        logging.getLogger("hardset.pipeline.deep.inside").info("of the library")
+        logging.getLogger("hardset.pipeline").debug("too much")
         try:
             raise ValueError("x")  # noqa: TRY301
         except ValueError:
-            logging.getLogger("jobs").exception("broke")
+            logging.getLogger("hardset.jobs").exception("broke")
     out, err = capsys.readouterr()
     said, warned, library, broke = lines(err)
     assert out == ""
     assert (said["level"], said["event"], said["message"], said["rows"]) == ("info", "progress", "läuft", 3)
     assert datetime.fromisoformat(said["time"]).utcoffset() is not None
     assert (warned["level"], warned["event"], warned["message"]) == ("warning", "warning", "a\nb")
-    assert (library["event"], library["logger"]) == ("log", "pipeline.deep.inside")
+    assert (library["event"], library["logger"]) == ("log", "hardset.pipeline.deep.inside")
     assert broke["level"] == "error" and "ValueError: x" in broke["traceback"]
 
 
 def test_no_handler_stays_behind_and_text_adds_none(capsys: pytest.CaptureFixture[str]) -> None:
-    before = [(list(logging.getLogger(name).handlers), logging.getLogger(name).level) for name in LOGGERS]
+    before = list(logging.getLogger(LOGGER).handlers), logging.getLogger(LOGGER).level
     for log_format in LogFormat:
         with speaking(log_format):
             pass
-        assert [(list(logging.getLogger(n).handlers), logging.getLogger(n).level) for n in LOGGERS] == before
+        assert (list(logging.getLogger(LOGGER).handlers), logging.getLogger(LOGGER).level) == before
     with speaking(LogFormat.TEXT) as voice:
-        logging.getLogger("pipeline").info("of the library")
+        logging.getLogger("hardset.pipeline").info("of the library")
         voice.say("It goes well", event="progress")
         voice.warn("It does not")
         voice.note("Ending", "stopping")
@@ -82,7 +82,7 @@ def test_progress_is_a_line_a_minute_and_the_last(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [100.0]
-    monkeypatch.setattr("jobs.progress.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("hardset.jobs.progress.time.monotonic", lambda: clock[0])
     with speaking(LogFormat.JSON) as voice, showing(voice, LogFormat.JSON) as show:
         for seconds, done in ((0, 4), (LINE_SECONDS / 2, 5), (LINE_SECONDS, 6), (LINE_SECONDS + 1, 7), (90, 10)):
             clock[0] = 100.0 + seconds
@@ -95,13 +95,13 @@ def test_progress_is_a_line_a_minute_and_the_last(
 
 
 def test_every_shard_is_an_event_with_its_run_rows_and_rates(tmp_path: Path) -> None:
-    from pipeline.sinks.ledger import Ledger
-    from pipeline.storage import Folder
+    from hardset.pipeline.sinks.ledger import Ledger
+    from hardset.pipeline.storage import Folder
 
     records: list[logging.LogRecord] = []
     handler = logging.Handler()
     handler.emit = records.append  # type: ignore[method-assign]
-    logger = logging.getLogger("pipeline")
+    logger = logging.getLogger("hardset.pipeline")
     logger.addHandler(handler)
     level = logger.level
     logger.setLevel(logging.INFO)

@@ -18,7 +18,6 @@ import warnings
 from pathlib import Path
 
 import torch
-
 from benchmarks.attacks import speed, stored, strength
 from benchmarks.attacks.cases import Published
 from benchmarks.attacks.context import Book, Context

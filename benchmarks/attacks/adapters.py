@@ -16,9 +16,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-
 from benchmarks.attacks.cases import Settings
+from torch import Tensor, nn
 
 Attack = Callable[[Tensor, Tensor], Tensor]
 """(float32 images (N, C, H, W) in [0, 1], int64 labels (N,)) -> images of the same shape."""

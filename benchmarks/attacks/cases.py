@@ -14,11 +14,10 @@ from typing import Literal
 import numpy as np
 import pyarrow.parquet as pq
 import torch
+from benchmarks.attacks.networks import resnet18
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
-
-from benchmarks.attacks.networks import resnet18
 
 AttackName = Literal["fgsm", "pgd", "apgd_ce"]
 

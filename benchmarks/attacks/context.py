@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
 from benchmarks.attacks.cases import Published, Subject, random_subject
 
 Record = dict[str, Any]

@@ -7,8 +7,9 @@ from functools import lru_cache
 
 from benchmarks.attacks.context import Context
 from benchmarks.attacks.ours import Mode, make, recipe_of
-from pipeline.rows import MadeRows
-from schemas.recipes import Attack
+
+from hardset.pipeline.rows import MadeRows
+from hardset.schemas.recipes import Attack
 
 BATCH = 250
 

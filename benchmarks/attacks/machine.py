@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-
 from benchmarks.attacks.adapters import LIBRARIES
-from pipeline.sinks.environment import versions
+
+from hardset.pipeline.sinks.environment import versions
 
 _FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 

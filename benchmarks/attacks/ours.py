@@ -9,20 +9,20 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from benchmarks.attacks.cases import Settings, Subject
 from numpy.typing import NDArray
 
-from benchmarks.attacks.cases import Settings, Subject
-from pipeline.attacks.engine import Engine
-from pipeline.attacks.network import Network, search_network
-from pipeline.attacks.program import Ended, run_program
-from pipeline.attacks.recipe import AttackRecipe
-from pipeline.attacks.search import Outcome, Rows
-from pipeline.attacks.stages import Stage, in_floats, stages_of
-from pipeline.rows import CleanRows, MadeRows
-from schemas.attacks import ATTACK_FACTS
-from schemas.job_warnings import job_warnings
-from schemas.loading import parse_job
-from schemas.recipes import Attack
+from hardset.pipeline.attacks.engine import Engine
+from hardset.pipeline.attacks.network import Network, search_network
+from hardset.pipeline.attacks.program import Ended, run_program
+from hardset.pipeline.attacks.recipe import AttackRecipe
+from hardset.pipeline.attacks.search import Outcome, Rows
+from hardset.pipeline.attacks.stages import Stage, in_floats, stages_of
+from hardset.pipeline.rows import CleanRows, MadeRows
+from hardset.schemas.attacks import ATTACK_FACTS
+from hardset.schemas.job_warnings import job_warnings
+from hardset.schemas.loading import parse_job
+from hardset.schemas.recipes import Attack
 
 Stop = Literal["success", "never"]
 

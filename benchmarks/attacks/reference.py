@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
+from benchmarks.attacks.cases import Settings, Subject
+from benchmarks.attacks.ours import Searcher, seeds_of
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.attacks.cases import Settings, Subject
-from benchmarks.attacks.ours import Searcher, seeds_of
-from pipeline.attacks.geometries import Linf
+from hardset.pipeline.attacks.geometries import Linf
 
 
 def gradients_alone(searcher: Searcher, subject: Subject, settings: Settings) -> NDArray[np.int64]:

@@ -9,8 +9,6 @@ from fractions import Fraction
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-
 from benchmarks.attacks.adapters import LIBRARIES, foolbox_many_eps
 from benchmarks.attacks.cases import Settings, Subject, random_subject
 from benchmarks.attacks.context import Context, Record
@@ -18,7 +16,9 @@ from benchmarks.attacks.judge import judge_floats, judge_stored, stored_as
 from benchmarks.attacks.ours import MODES, Mode, Searcher, Stop, make, many_eps_spec, recipe_of, spec_of
 from benchmarks.attacks.reference import gradients_alone
 from benchmarks.attacks.timing import Contender, Times, take_turns
-from pipeline.attacks.search import Outcome
+from torch import Tensor
+
+from hardset.pipeline.attacks.search import Outcome
 
 PGD = Settings("pgd", Fraction(8, 255), Fraction(2, 255), steps=40)
 RIVALS = ("torchattacks", "foolbox", "ART")

@@ -8,9 +8,6 @@ from fractions import Fraction
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
-
 from benchmarks.attacks.adapters import LIBRARIES, auto_attack
 from benchmarks.attacks.cases import AttackName, Settings, Subject
 from benchmarks.attacks.context import Context, Record
@@ -18,7 +15,10 @@ from benchmarks.attacks.counting import Counted
 from benchmarks.attacks.ensembles import BATCH, ensemble_rows
 from benchmarks.attacks.judge import judge_floats, judge_stored, predictions, stored_as
 from benchmarks.attacks.ours import Mode, Searcher, known, make, recipe_of, spec_of
-from schemas.recipes import Attack
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hardset.schemas.recipes import Attack
 
 ENSEMBLES = ("standard", "fast")
 POINTS_ALLOWED = 0.3

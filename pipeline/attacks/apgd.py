@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipeline.attacks.geometries import Geometry
-from pipeline.attacks.grid import per_row
-from pipeline.attacks.schedules import Memory, Pass, Schedule, Start, seen_at, stepped
+from hardset.pipeline.attacks.geometries import Geometry
+from hardset.pipeline.attacks.grid import per_row
+from hardset.pipeline.attacks.schedules import Memory, Pass, Schedule, Start, seen_at, stepped
 
 _FIRST_WINDOW, _SHRINK, _LAST_WINDOW = 0.22, 0.03, 0.06  # of all steps: first window, its decrease, the shortest
 _ENOUGH_RISES = 0.75  # of a window's steps

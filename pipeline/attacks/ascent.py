@@ -9,11 +9,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pipeline.attacks.grid import per_row
-from pipeline.attacks.passes import Passes, Scores
-from pipeline.attacks.schedules import Start
-from pipeline.attacks.search import Rows, Search
-from pipeline.attacks.slots import Slots
+from hardset.pipeline.attacks.grid import per_row
+from hardset.pipeline.attacks.passes import Passes, Scores
+from hardset.pipeline.attacks.schedules import Start
+from hardset.pipeline.attacks.search import Rows, Search
+from hardset.pipeline.attacks.slots import Slots
 
 
 def ascend(search: Search, network: Scores, rows: Rows, order: Tensor) -> Tensor:

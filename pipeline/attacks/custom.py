@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pipeline.attacks.objectives import Goal, Objective
-from pipeline.imports import by_path, one_line
-from schemas.errors import JobError
+from hardset.pipeline.attacks.objectives import Goal, Objective
+from hardset.pipeline.imports import by_path, one_line
+from hardset.schemas.errors import JobError
 
 
 def imported_objective(path: str, classes: int) -> Objective:

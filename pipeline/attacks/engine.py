@@ -17,17 +17,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline.attacks.grid import per_row
-from pipeline.attacks.ledger import Found, Item, Ledger
-from pipeline.attacks.network import Network
-from pipeline.attacks.passes import Passes, Scores
-from pipeline.attacks.schedules import Start
-from pipeline.attacks.search import Effort, Outcome, Rows, Search
-from pipeline.attacks.slots import SPENT, Slots
-from pipeline.attacks.verdicts import Verdicts
-from pipeline.divider import Divider
-from pipeline.judge import seeded
-from pipeline.models.modes import frozen
+from hardset.pipeline.attacks.grid import per_row
+from hardset.pipeline.attacks.ledger import Found, Item, Ledger
+from hardset.pipeline.attacks.network import Network
+from hardset.pipeline.attacks.passes import Passes, Scores
+from hardset.pipeline.attacks.schedules import Start
+from hardset.pipeline.attacks.search import Effort, Outcome, Rows, Search
+from hardset.pipeline.attacks.slots import SPENT, Slots
+from hardset.pipeline.attacks.verdicts import Verdicts
+from hardset.pipeline.divider import Divider
+from hardset.pipeline.judge import seeded
+from hardset.pipeline.models.modes import frozen
 
 _PASSES_BETWEEN_SYNCS = 4  # on an accelerator; a fallen row idles at most 3 passes, and the device never waits
 

@@ -13,9 +13,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pipeline.attacks.geometries import L2, Geometry
-from pipeline.attacks.grid import per_row
-from pipeline.attacks.schedules import Memory, Pass, Schedule, Start
+from hardset.pipeline.attacks.geometries import L2, Geometry
+from hardset.pipeline.attacks.grid import per_row
+from hardset.pipeline.attacks.schedules import Memory, Pass, Schedule, Start
 
 _DUAL = {"Linf": 1, "L2": 2, "L1": math.inf}
 

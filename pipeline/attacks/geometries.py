@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline import rng
-from pipeline.attacks import grid
-from pipeline.attacks.grid import per_row, row_sum, safe
+from hardset.pipeline import rng
+from hardset.pipeline.attacks import grid
+from hardset.pipeline.attacks.grid import per_row, row_sum, safe
 
 
 class Geometry(Protocol):

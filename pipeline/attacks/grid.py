@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from schemas.quantities import LEVEL_SLACK
+from hardset.schemas.quantities import LEVEL_SLACK
 
 _HALVINGS = 10  # of the rounding threshold: finds it to 1/2048 of a level
 _INWARD = 1.0 - 1e-5  # float32 leaves ||x - clean|| within 1e-6 of the radius; rounding must start from inside

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.attacks.slots import NOTHING, REACHED
+from hardset.pipeline.attacks.slots import NOTHING, REACHED
 
 
 @dataclass(frozen=True)

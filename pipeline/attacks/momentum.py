@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipeline.attacks.geometries import Geometry
-from pipeline.attacks.grid import per_row
-from pipeline.attacks.schedules import Memory, Pass, Schedule, Start, seen_at, stepped
+from hardset.pipeline.attacks.geometries import Geometry
+from hardset.pipeline.attacks.grid import per_row
+from hardset.pipeline.attacks.schedules import Memory, Pass, Schedule, Start, seen_at, stepped
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from pipeline.attacks.folding import fold_batch_norms
-from pipeline.divider import is_out_of_memory
+from hardset.pipeline.attacks.folding import fold_batch_norms
+from hardset.pipeline.divider import is_out_of_memory
 
 Forward = Callable[[Tensor], Tensor]
 

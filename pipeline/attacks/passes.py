@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from pipeline.attacks.grid import largest, overwrite
-from pipeline.attacks.objectives import Goal, reached
-from pipeline.attacks.schedules import Pass
-from pipeline.attacks.search import Search
-from pipeline.attacks.slots import FALLEN, RUNNING, SPENT, SUSPECT, Slots
-from pipeline.attacks.transforms import Draws, smoothed
-from pipeline.divider import Divider
+from hardset.pipeline.attacks.grid import largest, overwrite
+from hardset.pipeline.attacks.objectives import Goal, reached
+from hardset.pipeline.attacks.schedules import Pass
+from hardset.pipeline.attacks.search import Search
+from hardset.pipeline.attacks.slots import FALLEN, RUNNING, SPENT, SUSPECT, Slots
+from hardset.pipeline.attacks.transforms import Draws, smoothed
+from hardset.pipeline.divider import Divider
 
 Scores = Callable[[Tensor], Tensor]
 """Float32 images (S, C, H, W) in [0, 1] to float32 logits (S, K), differentiable to the images."""

@@ -11,20 +11,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline import rng
-from pipeline.attacks import drawing, grid
-from pipeline.attacks.engine import Engine
-from pipeline.attacks.network import search_network
-from pipeline.attacks.objectives import label_margin
-from pipeline.attacks.program import Ended, run_program
-from pipeline.attacks.regions import region_masks, unchanged_outside
-from pipeline.attacks.search import Rows
-from pipeline.attacks.stages import stages_of
-from pipeline.divider import Divider
-from pipeline.rows import CleanRows, ColumnValues, MadeRows, Pixels, Reject, RowError
-from schemas.flags import flags_column
-from schemas.recipes import Attack
-from schemas.rows import ADVERSARIAL
+from hardset.pipeline import rng
+from hardset.pipeline.attacks import drawing, grid
+from hardset.pipeline.attacks.engine import Engine
+from hardset.pipeline.attacks.network import search_network
+from hardset.pipeline.attacks.objectives import label_margin
+from hardset.pipeline.attacks.program import Ended, run_program
+from hardset.pipeline.attacks.regions import region_masks, unchanged_outside
+from hardset.pipeline.attacks.search import Rows
+from hardset.pipeline.attacks.stages import stages_of
+from hardset.pipeline.divider import Divider
+from hardset.pipeline.rows import CleanRows, ColumnValues, MadeRows, Pixels, Reject, RowError
+from hardset.schemas.flags import flags_column
+from hardset.schemas.recipes import Attack
+from hardset.schemas.rows import ADVERSARIAL
 
 _UNUSED = -1
 _MOST_VALUES = 2**27  # pixel values attacked in one go: 512 MiB of float results, however many rows a shard has

@@ -13,8 +13,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pipeline.attacks.geometries import Geometry
-from pipeline.attacks.grid import per_row
+from hardset.pipeline.attacks.geometries import Geometry
+from hardset.pipeline.attacks.grid import per_row
 
 Memory = dict[str, Tensor]
 """What a schedule remembers: tensors whose first axis is the slot."""

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.attacks.geometries import Geometry
-from pipeline.attacks.objectives import Objective
-from pipeline.attacks.schedules import Schedule
-from pipeline.attacks.transforms import InputTransform
+from hardset.pipeline.attacks.geometries import Geometry
+from hardset.pipeline.attacks.objectives import Objective
+from hardset.pipeline.attacks.schedules import Schedule
+from hardset.pipeline.attacks.transforms import InputTransform
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from pipeline.attacks.schedules import Memory, Start
+from hardset.pipeline.attacks.schedules import Memory, Start
 
 _Change = Callable[[Tensor], Tensor]
 

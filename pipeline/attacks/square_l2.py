@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.attacks import windows
-from pipeline.attacks.grid import per_row
-from pipeline.attacks.schedules import Pass
+from hardset.pipeline.attacks import windows
+from hardset.pipeline.attacks.grid import per_row
+from hardset.pipeline.attacks.schedules import Pass
 
 _TILES = 5  # along the shorter side of the first proposal
 _SMALLEST = 3  # side of a bump with two halves

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from pipeline.attacks.custom import imported_objective
-from pipeline.attacks.momentum import Momentum
-from pipeline.attacks.objectives import Objective
-from pipeline.attacks.schedules import Cosine, Fixed, Schedule
-from pipeline.attacks.search import Search
-from pipeline.attacks.table import ATTACKS, ENSEMBLES, GEOMETRIES, LOSSES, Composition, Part
-from pipeline.attacks.transforms import Diversity, InputTransform, Scales
-from schemas.attack_recipe import AfterSuccess, Attack
-from schemas.attacks import ATTACK_FACTS
+from hardset.pipeline.attacks.custom import imported_objective
+from hardset.pipeline.attacks.momentum import Momentum
+from hardset.pipeline.attacks.objectives import Objective
+from hardset.pipeline.attacks.schedules import Cosine, Fixed, Schedule
+from hardset.pipeline.attacks.search import Search
+from hardset.pipeline.attacks.table import ATTACKS, ENSEMBLES, GEOMETRIES, LOSSES, Composition, Part
+from hardset.pipeline.attacks.transforms import Diversity, InputTransform, Scales
+from hardset.schemas.attack_recipe import AfterSuccess, Attack
+from hardset.schemas.attacks import ATTACK_FACTS
 
 _STEP_SHARE_GOING_ON = 0.5  # of eps: twice eps, the length at a random start, would leave the place at once
 

@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from pipeline.attacks import objectives
-from pipeline.attacks.apgd import AutoPgd
-from pipeline.attacks.fmn import Fmn
-from pipeline.attacks.geometries import L2, Geometry, Linf
-from pipeline.attacks.l1 import L1
-from pipeline.attacks.momentum import Momentum
-from pipeline.attacks.objectives import Objective
-from pipeline.attacks.schedules import Cosine, Fixed, Schedule
-from pipeline.attacks.square import Square
+from hardset.pipeline.attacks import objectives
+from hardset.pipeline.attacks.apgd import AutoPgd
+from hardset.pipeline.attacks.fmn import Fmn
+from hardset.pipeline.attacks.geometries import L2, Geometry, Linf
+from hardset.pipeline.attacks.l1 import L1
+from hardset.pipeline.attacks.momentum import Momentum
+from hardset.pipeline.attacks.objectives import Objective
+from hardset.pipeline.attacks.schedules import Cosine, Fixed, Schedule
+from hardset.pipeline.attacks.square import Square
 
 
 @dataclass(frozen=True)

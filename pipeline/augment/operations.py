@@ -14,8 +14,8 @@ import torch
 from kornia.geometry.transform import hflip, vflip, warp_affine
 from torch import Tensor
 
-from pipeline.augment.streams import Stream
-from schemas.recipes import Crop, GaussianNoise, Rotate
+from hardset.pipeline.augment.streams import Stream
+from hardset.schemas.recipes import Crop, GaussianNoise, Rotate
 
 Parameters = Mapping[str, Tensor]
 """What was drawn, by name: one scalar per row, (N,), bool, int64 or float64, so that JSON holds it exactly."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipeline.augment.operations import OPERATIONS, Parameters
-from pipeline.augment.streams import Stream
-from schemas.recipes import Operation
+from hardset.pipeline.augment.operations import OPERATIONS, Parameters
+from hardset.pipeline.augment.streams import Stream
+from hardset.schemas.recipes import Operation
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.augment.parameters import apply, draw, from_json, to_json
-from pipeline.rows import CleanRows, MadeRows, Pixels
-from schemas.recipes import Augment
-from schemas.rows import AUGMENTED
+from hardset.pipeline.augment.parameters import apply, draw, from_json, to_json
+from hardset.pipeline.rows import CleanRows, MadeRows, Pixels
+from hardset.schemas.recipes import Augment
+from hardset.schemas.rows import AUGMENTED
 
 _VALUES = 1 << 20  # pixel values in flight; the noise generator holds about 150 bytes for each
 

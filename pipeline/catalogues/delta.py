@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.catalogues.publication import Publication, changes, load, properties, refusals
-from pipeline.storage import Folder
-from schemas.records import DataFile, Manifest
-from schemas.rows import described_schema
+from hardset.pipeline.catalogues.publication import Publication, changes, load, properties, refusals
+from hardset.pipeline.storage import Folder
+from hardset.schemas.records import DataFile, Manifest
+from hardset.schemas.rows import described_schema
 
 CONFIGURATION = {"delta.deletedFileRetentionDuration": "interval 36500 days"}
 """VACUUM removes what the table does not list once it is that old: here card, quarantine and earlier runs."""

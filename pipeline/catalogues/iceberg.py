@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.catalogues.publication import (
+from hardset.pipeline.catalogues.publication import (
     RUN_ID,
     Publication,
     changes,
@@ -17,11 +17,11 @@ from pipeline.catalogues.publication import (
     properties,
     refusals,
 )
-from pipeline.storage import Folder, public_name
-from schemas.digests import canonical_json, sha256_hex
-from schemas.errors import JobError, RunError
-from schemas.records import Manifest
-from schemas.rows import described_schema
+from hardset.pipeline.storage import Folder, public_name
+from hardset.schemas.digests import canonical_json, sha256_hex
+from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.records import Manifest
+from hardset.schemas.rows import described_schema
 
 HOME = "_hardset/iceberg"
 """Where metadata, and the catalogue where none is named, lie in the dataset folder."""

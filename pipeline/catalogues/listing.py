@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
-from pipeline.catalogues.iceberg import HOME, NOTES
-from pipeline.catalogues.publication import load, refusals
-from pipeline.storage import Folder
-from schemas.errors import JobError, RunError
+from hardset.pipeline.catalogues.iceberg import HOME, NOTES
+from hardset.pipeline.catalogues.publication import load, refusals
+from hardset.pipeline.storage import Folder
+from hardset.schemas.errors import JobError, RunError
 
 _DELTA = "_delta_log/"
 _METADATA = re.compile(r"/metadata/[^/]*\.metadata\.json$")

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.sinks.ledger import latest_manifest
-from pipeline.storage import Folder, public_name
-from pipeline.stores import reason
-from schemas.errors import JobError, RunError, UserError
-from schemas.records import Manifest
+from hardset.pipeline.sinks.ledger import latest_manifest
+from hardset.pipeline.storage import Folder, public_name
+from hardset.pipeline.stores import reason
+from hardset.schemas.errors import JobError, RunError, UserError
+from hardset.schemas.records import Manifest
 
 RUN_ID, CONTENT = "hardset.run-id", "hardset.content-sha256"
 """Properties of a table version: the run it holds, and the digest over that run's rows."""

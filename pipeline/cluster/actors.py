@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 import torch
 
-from pipeline.bench import Bench
-from pipeline.cluster.messages import Order, Passed, Raised, Ready
-from pipeline.imports import one_line
-from pipeline.shard import probe_shard, run_shard
-from pipeline.sinks.ledger import Ledger
-from pipeline.storage import Folder
-from schemas.errors import UserError
-from schemas.job import Job
-from schemas.records import Plan, Receipt
+from hardset.pipeline.bench import Bench
+from hardset.pipeline.cluster.messages import Order, Passed, Raised, Ready
+from hardset.pipeline.imports import one_line
+from hardset.pipeline.shard import probe_shard, run_shard
+from hardset.pipeline.sinks.ledger import Ledger
+from hardset.pipeline.storage import Folder
+from hardset.schemas.errors import UserError
+from hardset.schemas.job import Job
+from hardset.schemas.records import Plan, Receipt
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipeline.cluster.messages import Order, Result
+from hardset.pipeline.cluster.messages import Order, Result
 
 
 @dataclass(frozen=True)

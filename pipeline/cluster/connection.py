@@ -11,9 +11,22 @@ from dataclasses import dataclass
 
 import ray
 import torch
+from ray.job_config import JobConfig
 
-from schemas.errors import JobError
-from schemas.job import Run
+from hardset.schemas.errors import JobError
+from hardset.schemas.job import Run
+
+
+class _PlainImportPath(JobConfig):  # type: ignore[misc]  # Ray is not typed
+    """Workers look for modules where Python does.
+
+    Ray 2.60 puts the folders of the driver and of its script in front in every worker unless the job has a working
+    folder of its own, so that a user's `yaml.py` would be taken for the library. What the job names is found in the
+    driver's folders all the same: actors append them.
+    """
+
+    def _runtime_env_has_working_dir(self) -> bool:
+        return True
 
 
 @dataclass(frozen=True)
@@ -38,7 +51,9 @@ def connect(run: Run, address: str | None, metrics_port: int | None = None) -> N
             _start_embedded(run, metrics_port)
             return
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="error")
+            # A client's server unpickles the configuration, and may have no hardset; it puts no folder in front.
+            config = None if address.startswith("ray://") else _PlainImportPath()
+            ray.init(address=address, job_config=config, log_to_driver=False, logging_level="error")
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
             raise JobError(f"--address {address}: no Ray cluster answers there ({error})") from None
 
@@ -64,6 +79,7 @@ def _start_embedded(run: Run, metrics_port: int | None) -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     ray.init(
         address="local",  # else Ray joins a cluster that RAY_ADDRESS names or that runs on this machine
+        job_config=_PlainImportPath(),
         num_cpus=cpus,
         include_dashboard=False,
         log_to_driver=False,

@@ -10,17 +10,17 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.cluster.backend import Backend, Event
-from pipeline.cluster.deadlines import Deadlines
-from pipeline.cluster.fleet import Fleet
-from pipeline.cluster.loads import Loads
-from pipeline.cluster.messages import Died, Order, Passed, Raised, Ready
-from pipeline.cluster.tally import Tally
-from pipeline.cluster.work import Fault, Rules, Work, after_fault, after_pass
-from pipeline.exclusion import part_of
-from pipeline.stopping import Stop
-from schemas.job import Run
-from schemas.records import Failure, Receipt, Shard, SourceRange
+from hardset.pipeline.cluster.backend import Backend, Event
+from hardset.pipeline.cluster.deadlines import Deadlines
+from hardset.pipeline.cluster.fleet import Fleet
+from hardset.pipeline.cluster.loads import Loads
+from hardset.pipeline.cluster.messages import Died, Order, Passed, Raised, Ready
+from hardset.pipeline.cluster.tally import Tally
+from hardset.pipeline.cluster.work import Fault, Rules, Work, after_fault, after_pass
+from hardset.pipeline.exclusion import part_of
+from hardset.pipeline.stopping import Stop
+from hardset.schemas.job import Run
+from hardset.schemas.records import Failure, Receipt, Shard, SourceRange
 
 POLL_SECONDS = 0.5
 """How often a request to stop, and deadlines, are looked at."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pipeline.cluster.backend import Backend
-from pipeline.cluster.loads import Loads
-from pipeline.cluster.messages import Died, Raised
-from pipeline.cluster.work import MAX_BAD_ROWS
-from schemas.errors import RunError
-from schemas.job import Run
+from hardset.pipeline.cluster.backend import Backend
+from hardset.pipeline.cluster.loads import Loads
+from hardset.pipeline.cluster.messages import Died, Raised
+from hardset.pipeline.cluster.work import MAX_BAD_ROWS
+from hardset.schemas.errors import RunError
+from hardset.schemas.job import Run
 
 TELL_SECONDS = 60.0
 """After this long without any actor, whoever watches is told why."""

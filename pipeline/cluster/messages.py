@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.exclusion import BadRow
-from schemas.errors import UserError
-from schemas.records import Receipt, Shard, SourceRange
+from hardset.pipeline.exclusion import BadRow
+from hardset.schemas.errors import UserError
+from hardset.schemas.records import Receipt, Shard, SourceRange
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ from typing import Any
 import ray
 from ray.exceptions import ActorUnavailableError, NodeDiedError, RayActorError, RayTaskError
 
-from pipeline.cluster.actors import Setup, ShardActor
-from pipeline.cluster.backend import Event
-from pipeline.cluster.messages import Died, Order, Raised, Result
-from pipeline.imports import one_line
-from schemas.job import Run
+from hardset.pipeline.cluster.actors import Setup, ShardActor
+from hardset.pipeline.cluster.backend import Event
+from hardset.pipeline.cluster.messages import Died, Order, Raised, Result
+from hardset.pipeline.imports import one_line
+from hardset.schemas.job import Run
 
 _NODE_LOST = "its node has died"
 """Ray 2.60 tells a lost node from a lost process in the message only, unless the autoscaler drained it."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from pipeline.cluster.search import Search
-from pipeline.exclusion import BadRow
-from schemas.errors import JobError, UserError
-from schemas.records import Failure, Shard
+from hardset.pipeline.cluster.search import Search
+from hardset.pipeline.exclusion import BadRow
+from hardset.schemas.errors import JobError, UserError
+from hardset.schemas.records import Failure, Shard
 
 MAX_BAD_ROWS = 8
 """Rows that a shard may lose to quarantine because whoever makes them fails; a shard with more counts as failed."""

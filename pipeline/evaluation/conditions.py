@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from pipeline import rng
-from pipeline.evaluation.shares import missing
-from pipeline.rows import Pixels
-from schemas.evaluation import CORRUPTIONS
+from hardset.pipeline import rng
+from hardset.pipeline.evaluation.shares import missing
+from hardset.pipeline.rows import Pixels
+from hardset.schemas.evaluation import CORRUPTIONS
 
 SHIFT = "shift"
 

@@ -6,10 +6,10 @@ import re
 
 from pydantic import BaseModel
 
-from pipeline.evaluation import warnings
-from pipeline.evaluation.conditions import CORRUPTION_TABLE
-from schemas.evaluation import EvaluatedModel, EvaluationJob, Threat
-from schemas.slots import describe, slot_of
+from hardset.pipeline.evaluation import warnings
+from hardset.pipeline.evaluation.conditions import CORRUPTION_TABLE
+from hardset.schemas.evaluation import EvaluatedModel, EvaluationJob, Threat
+from hardset.schemas.slots import describe, slot_of
 
 
 def _points(share: float) -> str:

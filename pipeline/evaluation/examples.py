@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.evaluation.found import Attacked, Found, SourceRows, clean_rows
-from pipeline.evaluation.parts import PartStore
-from pipeline.evaluation.plan import EvaluationPlan
-from pipeline.sinks.png import decode_png, encode_png
-from pipeline.storage import Folder
-from schemas.evaluation import EvaluationJob
+from hardset.pipeline.evaluation.found import Attacked, Found, SourceRows, clean_rows
+from hardset.pipeline.evaluation.parts import PartStore
+from hardset.pipeline.evaluation.plan import EvaluationPlan
+from hardset.pipeline.sinks.png import decode_png, encode_png
+from hardset.pipeline.storage import Folder
+from hardset.schemas.evaluation import EvaluationJob
 
 EXAMPLES = "_hardset/evaluation/examples.parquet"
 FALLEN, STANDING = 6, 2

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluation.conditions import SHIFT
-from pipeline.evaluation.found import Attacked, Found
-from pipeline.evaluation.shares import missing, share, share_of
-from pipeline.judge import Classes, Floats, Mask
-from pipeline.reporting.histogram import Histogram
-from schemas.attacks import ATTACK_FACTS
-from schemas.evaluation import Threat
-from schemas.evaluation_record import (
+from hardset.pipeline.evaluation.conditions import SHIFT
+from hardset.pipeline.evaluation.found import Attacked, Found
+from hardset.pipeline.evaluation.shares import missing, share, share_of
+from hardset.pipeline.judge import Classes, Floats, Mask
+from hardset.pipeline.reporting.histogram import Histogram
+from hardset.schemas.attacks import ATTACK_FACTS
+from hardset.schemas.evaluation import Threat
+from hardset.schemas.evaluation_record import (
     Agreement,
     AttackFigures,
     Bin,
@@ -28,7 +28,7 @@ from schemas.evaluation_record import (
     Point,
     ThreatFigures,
 )
-from schemas.flags import FLAGS, flags_of
+from hardset.schemas.flags import FLAGS, flags_of
 
 
 def attack_figures(found: Found, attacked: Attacked) -> AttackFigures:

@@ -9,17 +9,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.evaluation.measure import budgets, evaluated
-from pipeline.evaluation.parts import PartStore, Stored
-from pipeline.evaluation.plan import EvaluationPlan, Part
-from pipeline.evaluation.workbench import CLEAN
-from pipeline.judge import Classes, Floats, Mask
-from pipeline.rows import CleanRows
-from pipeline.sources import open_source
-from schemas.digests import digest
-from schemas.errors import RunError
-from schemas.evaluation import EvaluationJob
-from schemas.recipes import Attack
+from hardset.pipeline.evaluation.measure import budgets, evaluated
+from hardset.pipeline.evaluation.parts import PartStore, Stored
+from hardset.pipeline.evaluation.plan import EvaluationPlan, Part
+from hardset.pipeline.evaluation.workbench import CLEAN
+from hardset.pipeline.judge import Classes, Floats, Mask
+from hardset.pipeline.rows import CleanRows
+from hardset.pipeline.sources import open_source
+from hardset.schemas.digests import digest
+from hardset.schemas.errors import RunError
+from hardset.schemas.evaluation import EvaluationJob
+from hardset.schemas.recipes import Attack
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from schemas.errors import JobError
+from hardset.schemas.errors import JobError
 
 _GATE = re.compile(r"(?P<figure>[\w.:/ -]+)=(?P<least>\d*\.?\d+(?:[eE][+-]?\d+)?)(?P<percent>\s*%)?")
 

@@ -17,14 +17,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pipeline.attacks.recipe import AttackRecipe
-from pipeline.judge import Classes, Judge, Mask, Verdict, seeded, verdict
-from pipeline.models.modes import frozen
-from pipeline.rows import CleanRows, MadeRows, Pixels
-from schemas.digests import row_seed
-from schemas.errors import JobError
-from schemas.quantities import Range
-from schemas.recipes import Attack
+from hardset.pipeline.attacks.recipe import AttackRecipe
+from hardset.pipeline.judge import Classes, Judge, Mask, Verdict, seeded, verdict
+from hardset.pipeline.models.modes import frozen
+from hardset.pipeline.rows import CleanRows, MadeRows, Pixels
+from hardset.schemas.digests import row_seed
+from hardset.schemas.errors import JobError
+from hardset.schemas.quantities import Range
+from hardset.schemas.recipes import Attack
 
 Counted = NDArray[np.int32]
 

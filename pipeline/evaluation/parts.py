@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.evaluation.plan import Part
-from pipeline.rows import Pixels
-from pipeline.storage import Folder
-from schemas.errors import RunError
+from hardset.pipeline.evaluation.plan import Part
+from hardset.pipeline.rows import Pixels
+from hardset.pipeline.storage import Folder
+from hardset.schemas.errors import RunError
 
 PARTS = "_hardset/evaluation/parts"
 _KEY, _LOST, _SECONDS = b"hardset.part", b"hardset.lost", b"hardset.seconds"

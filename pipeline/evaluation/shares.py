@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.errors import JobError
-from schemas.evaluation_record import Share
+from hardset.schemas.errors import JobError
+from hardset.schemas.evaluation_record import Share
 
 CONFIDENCE = 0.95
 

@@ -9,18 +9,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.judge import Classes
-from pipeline.reporting.scan import UnreadableFileError, batches, rows_at
-from pipeline.rows import Pixels
-from pipeline.sinks.ledger import manifests
-from pipeline.sinks.png import decode_png
-from pipeline.storage import Folder
-from pipeline.training.shards import training_files
-from schemas.digests import digest
-from schemas.errors import JobError
-from schemas.evaluation import Threat
-from schemas.records import DataFile, Image, Manifest
-from schemas.rows import ADVERSARIAL
+from hardset.pipeline.judge import Classes
+from hardset.pipeline.reporting.scan import UnreadableFileError, batches, rows_at
+from hardset.pipeline.rows import Pixels
+from hardset.pipeline.sinks.ledger import manifests
+from hardset.pipeline.sinks.png import decode_png
+from hardset.pipeline.storage import Folder
+from hardset.pipeline.training.shards import training_files
+from hardset.schemas.digests import digest
+from hardset.schemas.errors import JobError
+from hardset.schemas.evaluation import Threat
+from hardset.schemas.records import DataFile, Image, Manifest
+from hardset.schemas.rows import ADVERSARIAL
 
 MOST_SHARD_ROWS = 2000
 """Adversarial rows that a model is asked about, spread evenly: 2,000 give an interval of 2 points either way."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 
-from pipeline.evaluation.figures import condition_means
-from schemas.errors import JobError
-from schemas.evaluation_record import AttackFigures, Evaluation, Finding, ModelFigures, Share, ThreatFigures
+from hardset.pipeline.evaluation.figures import condition_means
+from hardset.schemas.errors import JobError
+from hardset.schemas.evaluation_record import AttackFigures, Evaluation, Finding, ModelFigures, Share, ThreatFigures
 
 STATIC_SHARD = 0.30
 """Shard over white-box accuracy. On the digits models that regenerate their shards show 8 to 28 points and those of one

@@ -10,19 +10,19 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from pipeline.evaluation.conditions import SHIFT, corrupted, shifted
-from pipeline.evaluation.measure import Measurement, Settings, judged, measure
-from pipeline.evaluation.parts import PartStore, part_table
-from pipeline.evaluation.plan import EvaluationPlan, Part
-from pipeline.evaluation.training_data import shard_rows
-from pipeline.judge import Verdict
-from pipeline.models.loading import LoadedModel, load_model
-from pipeline.rows import CleanRows, Pixels
-from pipeline.sources import SourceReader, open_source
-from pipeline.storage import public_name
-from schemas.digests import row_seed
-from schemas.errors import RunError
-from schemas.evaluation import EvaluationJob
+from hardset.pipeline.evaluation.conditions import SHIFT, corrupted, shifted
+from hardset.pipeline.evaluation.measure import Measurement, Settings, judged, measure
+from hardset.pipeline.evaluation.parts import PartStore, part_table
+from hardset.pipeline.evaluation.plan import EvaluationPlan, Part
+from hardset.pipeline.evaluation.training_data import shard_rows
+from hardset.pipeline.judge import Verdict
+from hardset.pipeline.models.loading import LoadedModel, load_model
+from hardset.pipeline.rows import CleanRows, Pixels
+from hardset.pipeline.sources import SourceReader, open_source
+from hardset.pipeline.storage import public_name
+from hardset.schemas.digests import row_seed
+from hardset.schemas.errors import RunError
+from hardset.schemas.evaluation import EvaluationJob
 
 CLEAN = "clean"
 """Condition of the rows as they are."""

@@ -8,10 +8,10 @@ import safetensors
 import safetensors.torch
 import torch
 
-from pipeline.gans.generator import Card, Generator
-from pipeline.gans.networks import ARCHITECTURE, GeneratorNet
-from schemas.digests import canonical_json, sha256_hex
-from schemas.errors import JobError
+from hardset.pipeline.gans.generator import Card, Generator
+from hardset.pipeline.gans.networks import ARCHITECTURE, GeneratorNet
+from hardset.schemas.digests import canonical_json, sha256_hex
+from hardset.schemas.errors import JobError
 
 _CARD = "hardset"  # key of the card in the safetensors metadata
 _KEY = "generator.weights"

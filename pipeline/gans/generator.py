@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.gans.networks import ARCHITECTURE, GeneratorNet, Shape
-from schemas.base import Spec
-from schemas.errors import JobError
-from schemas.recipes import GanTraining
-from schemas.records import Image
+from hardset.pipeline.gans.networks import ARCHITECTURE, GeneratorNet, Shape
+from hardset.schemas.base import Spec
+from hardset.schemas.errors import JobError
+from hardset.schemas.recipes import GanTraining
+from hardset.schemas.records import Image
 
 Size = Annotated[int, Field(ge=1)]
 

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline import rng
-from pipeline.divider import Divider
-from pipeline.gans.generator import Generator, check_fit
-from pipeline.rows import CleanRows, MadeRows, Pixels
-from schemas.records import Image
-from schemas.rows import GENERATED
+from hardset.pipeline import rng
+from hardset.pipeline.divider import Divider
+from hardset.pipeline.gans.generator import Generator, check_fit
+from hardset.pipeline.rows import CleanRows, MadeRows, Pixels
+from hardset.schemas.records import Image
+from hardset.schemas.rows import GENERATED
 
 
 class SampleRecipe:

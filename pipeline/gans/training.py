@@ -18,11 +18,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.gans.generator import Card, Generator
-from pipeline.gans.networks import DiscriminatorNet, GeneratorNet, Shape
-from pipeline.rows import Pixels
-from schemas.errors import JobError, RunError
-from schemas.recipes import GanTraining
+from hardset.pipeline.gans.generator import Card, Generator
+from hardset.pipeline.gans.networks import DiscriminatorNet, GeneratorNet, Shape
+from hardset.pipeline.rows import Pixels
+from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.recipes import GanTraining
 
 _CHECK_EVERY = 50  # steps between looks at the losses; each look waits for the device
 

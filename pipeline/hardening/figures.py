@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from pipeline.evaluation.measure import Settings, judged, measure
-from pipeline.rows import CleanRows
-from schemas.errors import JobError
-from schemas.hardening_record import Figures, Score
-from schemas.job import Job
-from schemas.quantities import bounds
-from schemas.recipes import Attack
+from hardset.pipeline.evaluation.measure import Settings, judged, measure
+from hardset.pipeline.rows import CleanRows
+from hardset.schemas.errors import JobError
+from hardset.schemas.hardening_record import Figures, Score
+from hardset.schemas.job import Job
+from hardset.schemas.quantities import bounds
+from hardset.schemas.recipes import Attack
 
 STEPS = 20
 """Of the attack that measures where the job names none."""

@@ -6,30 +6,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.clock import now
-from pipeline.devices import driver_device
-from pipeline.hardening.figures import figures, measuring_attacks
-from pipeline.hardening.home import Home
-from pipeline.hardening.rounds import Loop, Maker, run_round
-from pipeline.hardening.signals import loop_warnings
-from pipeline.models.loading import load_network, model_digests
-from pipeline.plan import public_job
-from pipeline.run import Outcome as Generated
-from pipeline.run import generate
-from pipeline.sinks.environment import versions
-from pipeline.sinks.lease import hold_lease
-from pipeline.sources import open_source
-from pipeline.stopping import Stop
-from pipeline.storage import Folder
-from pipeline.training.inner import inner_attack
-from pipeline.training.loop import weights_of
-from pipeline.training.splits import Splits, read_splits
-from schemas.digests import digest, run_id
-from schemas.errors import JobError, RunError
-from schemas.hardening import Harden
-from schemas.hardening_record import Figures, Hardening, Round, Start
-from schemas.job import Job
-from schemas.training import ON_THE_FLY, Train
+from hardset.pipeline.clock import now
+from hardset.pipeline.devices import driver_device
+from hardset.pipeline.hardening.figures import figures, measuring_attacks
+from hardset.pipeline.hardening.home import Home
+from hardset.pipeline.hardening.rounds import Loop, Maker, run_round
+from hardset.pipeline.hardening.signals import loop_warnings
+from hardset.pipeline.models.loading import load_network, model_digests
+from hardset.pipeline.plan import public_job
+from hardset.pipeline.run import Outcome as Generated
+from hardset.pipeline.run import generate
+from hardset.pipeline.sinks.environment import versions
+from hardset.pipeline.sinks.lease import hold_lease
+from hardset.pipeline.sources import open_source
+from hardset.pipeline.stopping import Stop
+from hardset.pipeline.storage import Folder
+from hardset.pipeline.training.inner import inner_attack
+from hardset.pipeline.training.loop import weights_of
+from hardset.pipeline.training.splits import Splits, read_splits
+from hardset.schemas.digests import digest, run_id
+from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.hardening import Harden
+from hardset.schemas.hardening_record import Figures, Hardening, Round, Start
+from hardset.schemas.job import Job
+from hardset.schemas.training import ON_THE_FLY, Train
 
 EndedBy = Literal["rounds", "gradients", "rows", "minutes"]
 

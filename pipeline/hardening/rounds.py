@@ -8,24 +8,24 @@ from dataclasses import dataclass
 
 import torch
 
-from pipeline.clock import now
-from pipeline.hardening.figures import accuracy, figures, measuring_attacks
-from pipeline.hardening.home import Home
-from pipeline.hardening.rows import training_rows
-from pipeline.models.loading import LoadedModel, load_network
-from pipeline.run import Outcome as Generated
-from pipeline.training.cluster import Work, Workers, train_on_workers
-from pipeline.training.inner import inner_attack
-from pipeline.training.loop import Course, Trained, train
-from pipeline.training.rows import TrainingRows
-from pipeline.training.shards import attack_gradients
-from pipeline.training.splits import Splits
-from schemas.errors import RunError
-from schemas.hardening import Harden
-from schemas.hardening_record import Round, Score, Start, StoredWeights
-from schemas.job import Job
-from schemas.recipes import Attack
-from schemas.training import ON_THE_FLY, Train
+from hardset.pipeline.clock import now
+from hardset.pipeline.hardening.figures import accuracy, figures, measuring_attacks
+from hardset.pipeline.hardening.home import Home
+from hardset.pipeline.hardening.rows import training_rows
+from hardset.pipeline.models.loading import LoadedModel, load_network
+from hardset.pipeline.run import Outcome as Generated
+from hardset.pipeline.training.cluster import Work, Workers, train_on_workers
+from hardset.pipeline.training.inner import inner_attack
+from hardset.pipeline.training.loop import Course, Trained, train
+from hardset.pipeline.training.rows import TrainingRows
+from hardset.pipeline.training.shards import attack_gradients
+from hardset.pipeline.training.splits import Splits
+from hardset.schemas.errors import RunError
+from hardset.schemas.hardening import Harden
+from hardset.schemas.hardening_record import Round, Score, Start, StoredWeights
+from hardset.schemas.job import Job
+from hardset.schemas.recipes import Attack
+from hardset.schemas.training import ON_THE_FLY, Train
 
 Maker = Callable[[Job], Generated]
 """Makes the dataset of a job."""

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from pipeline.rows import CleanRows
-from pipeline.storage import Folder
-from pipeline.training.rows import CLEAN, Part, TrainingRows
-from pipeline.training.shards import MadeRowsRead, read_made_rows
-from pipeline.training.splits import Splits
-from schemas.digests import row_seed
-from schemas.job import Job
-from schemas.rows import ADVERSARIAL, AUGMENTED, GENERATED
-from schemas.training import Train
+from hardset.pipeline.rows import CleanRows
+from hardset.pipeline.storage import Folder
+from hardset.pipeline.training.rows import CLEAN, Part, TrainingRows
+from hardset.pipeline.training.shards import MadeRowsRead, read_made_rows
+from hardset.pipeline.training.splits import Splits
+from hardset.schemas.digests import row_seed
+from hardset.schemas.job import Job
+from hardset.schemas.rows import ADVERSARIAL, AUGMENTED, GENERATED
+from hardset.schemas.training import Train
 
 
 def clean_part(rows: CleanRows, seed: int) -> Part:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from schemas.digests import digest
+from hardset.schemas.digests import digest
 
 
 class Ensemble(nn.Module):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from schemas.errors import JobError
-from schemas.job import Normalize
+from hardset.schemas.errors import JobError
+from hardset.schemas.job import Normalize
 
 
 class Normalised(nn.Module):

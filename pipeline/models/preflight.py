@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.imports import one_line
-from pipeline.judge import as_images, exact_float32, seeded
-from pipeline.models.loading import LoadedModel
-from pipeline.rows import Pixels
-from schemas.errors import JobError, RunError
+from hardset.pipeline.imports import one_line
+from hardset.pipeline.judge import as_images, exact_float32, seeded
+from hardset.pipeline.models.loading import LoadedModel
+from hardset.pipeline.rows import Pixels
+from hardset.schemas.errors import JobError, RunError
 
 PROBE_ROWS = 8
 # Of the largest logit. Float32 passes of one shape agree to 1e-6 even where a kernel adds in varying order.

@@ -17,10 +17,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from pipeline.retries import patiently
-from pipeline.storage import public_name
-from schemas.errors import JobError, RunError, UserError
-from schemas.retries import Retries
+from hardset.pipeline.retries import patiently
+from hardset.pipeline.storage import public_name
+from hardset.schemas.errors import JobError, RunError, UserError
+from hardset.schemas.retries import Retries
 
 RESULT = TypeVar("RESULT")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pipeline.reporting.charts import bar
-from pipeline.reporting.markup import Child, Markup, element, join
-from pipeline.reporting.sections import Content, numbered
-from pipeline.reporting.tables import Column, aside, table
-from pipeline.reporting.wording import amount, percent
+from hardset.pipeline.reporting.charts import bar
+from hardset.pipeline.reporting.markup import Child, Markup, element, join
+from hardset.pipeline.reporting.sections import Content, numbered
+from hardset.pipeline.reporting.tables import Column, aside, table
+from hardset.pipeline.reporting.wording import amount, percent
 
 
 def budgets(content: Content) -> Markup | None:

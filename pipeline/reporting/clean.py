@@ -8,13 +8,13 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.reporting.examples import CleanPixels, Image
-from pipeline.sources import SourceReader, open_source
-from pipeline.sources.base import narrowed
-from schemas.digests import image_sha256
-from schemas.errors import UserError
-from schemas.records import Output, Plan, SourceRange
-from schemas.sources import Source
+from hardset.pipeline.reporting.examples import CleanPixels, Image
+from hardset.pipeline.sources import SourceReader, open_source
+from hardset.pipeline.sources.base import narrowed
+from hardset.schemas.digests import image_sha256
+from hardset.schemas.errors import UserError
+from hardset.schemas.records import Output, Plan, SourceRange
+from hardset.schemas.sources import Source
 
 
 def clean_pixels(plan_of: Callable[[str], Plan | None]) -> CleanPixels:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.reporting.markup import Child, Markup, element, join
-from pipeline.reporting.tables import Column, detail, table
-from pipeline.reporting.wording import NONE, percent
+from hardset.pipeline.reporting.markup import Child, Markup, element, join
+from hardset.pipeline.reporting.tables import Column, detail, table
+from hardset.pipeline.reporting.wording import NONE, percent
 
 _WIDTH, _HEIGHT = 460, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 42, 12, 12, 40

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from pipeline.reporting.curves import Curve, Value, curves, interval
-from pipeline.reporting.evaluation_content import Build, EvaluationContent, at_threat
-from pipeline.reporting.evaluation_details import DETAILS
-from pipeline.reporting.heat import heat_map
-from pipeline.reporting.markup import Child, Markup, element, join
-from pipeline.reporting.shell import Chapter, html_page
-from pipeline.reporting.tables import Column, facts, table
-from pipeline.reporting.wording import NONE, NORMS, amount, clipped, counted, percent
-from schemas.evaluation_record import Evaluation, ModelFigures, Share
+from hardset.pipeline.reporting.curves import Curve, Value, curves, interval
+from hardset.pipeline.reporting.evaluation_content import Build, EvaluationContent, at_threat
+from hardset.pipeline.reporting.evaluation_details import DETAILS
+from hardset.pipeline.reporting.heat import heat_map
+from hardset.pipeline.reporting.markup import Child, Markup, element, join
+from hardset.pipeline.reporting.shell import Chapter, html_page
+from hardset.pipeline.reporting.tables import Column, facts, table
+from hardset.pipeline.reporting.wording import NONE, NORMS, amount, clipped, counted, percent
+from hardset.schemas.evaluation_record import Evaluation, ModelFigures, Share
 
 
 def evaluation_page(content: EvaluationContent, further: Sequence[Chapter] = ()) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipeline.evaluation.examples import Example
-from pipeline.reporting.markup import Markup
-from schemas.evaluation_record import AttackFigures, Evaluation, ModelFigures, Share
+from hardset.pipeline.evaluation.examples import Example
+from hardset.pipeline.reporting.markup import Markup
+from hardset.schemas.evaluation_record import AttackFigures, Evaluation, ModelFigures, Share
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from pipeline.reporting.charts import Series, histogram, legend
-from pipeline.reporting.evaluation_content import Build, EvaluationContent, at_threat
-from pipeline.reporting.heat import heat_map
-from pipeline.reporting.histogram import Histogram
-from pipeline.reporting.markup import Child, Markup, element, join
-from pipeline.reporting.pictures import compared
-from pipeline.reporting.tables import Column, table
-from pipeline.reporting.wording import NONE, amount, clipped, counted, percent
-from schemas.evaluation_record import Bin, Cell, Evaluation, ModelFigures
+from hardset.pipeline.reporting.charts import Series, histogram, legend
+from hardset.pipeline.reporting.evaluation_content import Build, EvaluationContent, at_threat
+from hardset.pipeline.reporting.heat import heat_map
+from hardset.pipeline.reporting.histogram import Histogram
+from hardset.pipeline.reporting.markup import Child, Markup, element, join
+from hardset.pipeline.reporting.pictures import compared
+from hardset.pipeline.reporting.tables import Column, table
+from hardset.pipeline.reporting.wording import NONE, amount, clipped, counted, percent
+from hardset.schemas.evaluation_record import Bin, Cell, Evaluation, ModelFigures
 
 MOST_CLASSES = 20
 """Of a confusion matrix; with more, the most frequent confusions are listed."""

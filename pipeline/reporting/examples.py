@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.reporting.scan import Batch, UnreadableFileError, rows_at
-from pipeline.reporting.statistics import attacked
-from pipeline.sinks.png import decode_png
-from pipeline.storage import Folder
-from schemas.records import Manifest, Output
-from schemas.rows import ADVERSARIAL, GENERATED
+from hardset.pipeline.reporting.scan import Batch, UnreadableFileError, rows_at
+from hardset.pipeline.reporting.statistics import attacked
+from hardset.pipeline.sinks.png import decode_png
+from hardset.pipeline.storage import Folder
+from hardset.schemas.records import Manifest, Output
+from hardset.schemas.rows import ADVERSARIAL, GENERATED
 
 PER_RECIPE = 10
 RESISTING = 3

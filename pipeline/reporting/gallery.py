@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.reporting.examples import Example
-from pipeline.reporting.grid import amplification, amplified_difference, data_uri
-from pipeline.reporting.markup import Child, Markup, element, join
-from pipeline.reporting.pictures import lineage
-from pipeline.reporting.sections import Content, numbered
-from pipeline.reporting.wording import class_name, eps_of_row, percent
-from schemas.rows import ADVERSARIAL, GENERATED
+from hardset.pipeline.reporting.examples import Example
+from hardset.pipeline.reporting.grid import amplification, amplified_difference, data_uri
+from hardset.pipeline.reporting.markup import Child, Markup, element, join
+from hardset.pipeline.reporting.pictures import lineage
+from hardset.pipeline.reporting.sections import Content, numbered
+from hardset.pipeline.reporting.wording import class_name, eps_of_row, percent
+from hardset.schemas.rows import ADVERSARIAL, GENERATED
 
 MOST_BYTES = 3_000_000
 """Of all images of a page together; recipes whose examples no longer fit are named only."""

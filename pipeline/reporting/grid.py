@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image as Pictures
 
-from pipeline.reporting.examples import Example, Image
+from hardset.pipeline.reporting.examples import Example, Image
 
 MID_GREY = 128
 _LARGEST_EMBEDDED = 96

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.evaluation.shares import share
-from pipeline.reporting.curves import Curve, Value, curves, interval
-from pipeline.reporting.markup import Child, Markup, element, join
-from pipeline.reporting.shell import Chapter, html_page
-from pipeline.reporting.tables import Column, detail, table
-from pipeline.reporting.wording import NONE, counted, percent
-from schemas.errors import JobError
-from schemas.hardening_record import Figures, Hardening, Round, Score, Start
+from hardset.pipeline.evaluation.shares import share
+from hardset.pipeline.reporting.curves import Curve, Value, curves, interval
+from hardset.pipeline.reporting.markup import Child, Markup, element, join
+from hardset.pipeline.reporting.shell import Chapter, html_page
+from hardset.pipeline.reporting.tables import Column, detail, table
+from hardset.pipeline.reporting.wording import NONE, counted, percent
+from hardset.schemas.errors import JobError
+from hardset.schemas.hardening_record import Figures, Hardening, Round, Score, Start
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.reporting.markup import Child, Markup, element
+from hardset.pipeline.reporting.markup import Child, Markup, element
 
 SHADES = 10
 """Classes heat-0 to heat-10 of the style sheet."""

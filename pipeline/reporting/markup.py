@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 
-from pipeline.reporting.wording import public_text
+from hardset.pipeline.reporting.wording import public_text
 
 _VOID = frozenset({"img", "meta", "br"})
 

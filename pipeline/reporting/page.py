@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.reporting.budgets import budgets
-from pipeline.reporting.examples import Candidates, CleanPixels, load
-from pipeline.reporting.gallery import gallery
-from pipeline.reporting.markup import element, join
-from pipeline.reporting.provenance import provenance
-from pipeline.reporting.sections import (
+from hardset.pipeline.reporting.budgets import budgets
+from hardset.pipeline.reporting.examples import Candidates, CleanPixels, load
+from hardset.pipeline.reporting.gallery import gallery
+from hardset.pipeline.reporting.markup import element, join
+from hardset.pipeline.reporting.provenance import provenance
+from hardset.pipeline.reporting.sections import (
     Content,
     Section,
     classes,
@@ -21,12 +21,12 @@ from pipeline.reporting.sections import (
     signals,
     warnings,
 )
-from pipeline.reporting.shell import Chapter, html_page
-from pipeline.reporting.statistics import gather
-from pipeline.reporting.throughput import throughput
-from pipeline.reporting.transfer import transfer
-from pipeline.storage import Folder
-from schemas.records import Manifest
+from hardset.pipeline.reporting.shell import Chapter, html_page
+from hardset.pipeline.reporting.statistics import gather
+from hardset.pipeline.reporting.throughput import throughput
+from hardset.pipeline.reporting.transfer import transfer
+from hardset.pipeline.storage import Folder
+from hardset.schemas.records import Manifest
 
 SECTIONS: tuple[Section, ...] = (
     Section("signals", "Warnings", signals),

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.reporting.grid import amplified_difference, data_uri
-from pipeline.reporting.markup import Child, Markup, element
+from hardset.pipeline.reporting.grid import amplified_difference, data_uri
+from hardset.pipeline.reporting.markup import Child, Markup, element
 
 
 def compared(

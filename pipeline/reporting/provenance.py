@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from pipeline.reporting.markup import Child, Markup, element, join
-from pipeline.reporting.sections import Content, numbered
-from pipeline.reporting.tables import facts
-from pipeline.reporting.wording import clipped, number
+from hardset.pipeline.reporting.markup import Child, Markup, element, join
+from hardset.pipeline.reporting.sections import Content, numbered
+from hardset.pipeline.reporting.tables import facts
+from hardset.pipeline.reporting.wording import clipped, number
 
 
 def provenance(content: Content) -> Markup:

@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.storage import Folder
-from schemas.errors import UserError
-from schemas.records import DataFile
-from schemas.rows import COLUMNS, VERSIONS, Column
+from hardset.pipeline.storage import Folder
+from hardset.schemas.errors import UserError
+from hardset.schemas.records import DataFile
+from hardset.schemas.rows import COLUMNS, VERSIONS, Column
 
 BATCH_ROWS = 65_536
 

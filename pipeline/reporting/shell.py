@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from string import Template
 
-from pipeline.reporting.markup import Child, Markup, element, join, text
+from hardset.pipeline.reporting.markup import Child, Markup, element, join, text
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Chapter:
 def html_page(*, title: str, heading: str, lead: Child, top: Child, chapters: Sequence[Chapter], version: str) -> str:
     """The HTML of a report. The same content gives the same text. `top`: what stands before the first chapter."""
     main = element("main", top, [_section(chapter) for chapter in chapters], id="main", tabindex=-1)
-    rooms = files("pipeline.reporting")
+    rooms = files("hardset.pipeline.reporting")
     style = rooms.joinpath("page.css").read_text(encoding="utf-8")
     template = Template(rooms.joinpath("page.html").read_text(encoding="utf-8"))
     return template.substitute(

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.reporting.histogram import Histogram
-from pipeline.reporting.scan import Batch, UnreadableFileError, batches
-from pipeline.storage import Folder
-from schemas.records import Counts, Manifest, Output
-from schemas.rows import ADVERSARIAL
+from hardset.pipeline.reporting.histogram import Histogram
+from hardset.pipeline.reporting.scan import Batch, UnreadableFileError, batches
+from hardset.pipeline.storage import Folder
+from hardset.schemas.records import Counts, Manifest, Output
+from hardset.schemas.rows import ADVERSARIAL
 
 COLUMNS = (
     *("row_id", "recipe_id", "kind", "op", "norm", "label", "target_label", "clean_pred", "pred", "success"),

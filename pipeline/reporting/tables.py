@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pipeline.reporting.markup import Child, Markup, element, join
+from hardset.pipeline.reporting.markup import Child, Markup, element, join
 
 
 @dataclass(frozen=True)

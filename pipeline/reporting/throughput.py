@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pipeline.reporting.charts import bar
-from pipeline.reporting.markup import Child, Markup, element, join
-from pipeline.reporting.sections import Content
-from pipeline.reporting.tables import Column, aside, table
-from pipeline.reporting.wording import number, percent
-from pipeline.throughput import bound_sentence
-from schemas.throughput import Busy
+from hardset.pipeline.reporting.charts import bar
+from hardset.pipeline.reporting.markup import Child, Markup, element, join
+from hardset.pipeline.reporting.sections import Content
+from hardset.pipeline.reporting.tables import Column, aside, table
+from hardset.pipeline.reporting.wording import number, percent
+from hardset.pipeline.throughput import bound_sentence
+from hardset.schemas.throughput import Busy
 
 _STAGES = {"read": "Source: read", "device": "Device", "encode": "Sink: encode", "write": "Sink: write"}
 _MOST_ACTORS = 20

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.clock import now
-from pipeline.recipes import recipe_text
-from pipeline.signals import run_warnings
-from pipeline.sinks.card import write_card
-from pipeline.sinks.environment import versions
-from pipeline.sinks.ledger import Ledger
-from pipeline.sinks.lineage import Lineage
-from pipeline.sinks.statement import write_statement
-from schemas.digests import digest, recipe_id
-from schemas.job import Job
-from schemas.job_warnings import job_warnings
-from schemas.records import Counts, Failure, Manifest, Output, Plan
-from schemas.rows import schema_sha256
-from schemas.throughput import Throughput
+from hardset.pipeline.clock import now
+from hardset.pipeline.recipes import recipe_text
+from hardset.pipeline.signals import run_warnings
+from hardset.pipeline.sinks.card import write_card
+from hardset.pipeline.sinks.environment import versions
+from hardset.pipeline.sinks.ledger import Ledger
+from hardset.pipeline.sinks.lineage import Lineage
+from hardset.pipeline.sinks.statement import write_statement
+from hardset.schemas.digests import digest, recipe_id
+from hardset.schemas.job import Job
+from hardset.schemas.job_warnings import job_warnings
+from hardset.schemas.records import Counts, Failure, Manifest, Output, Plan
+from hardset.schemas.rows import schema_sha256
+from hardset.schemas.throughput import Throughput
 
 
 def commit_run(ledger: Ledger, plan: Plan, manifest: Manifest, lineage: Lineage) -> Manifest:

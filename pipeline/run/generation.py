@@ -8,25 +8,25 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.changes import change_warnings, check_changes
-from pipeline.clock import now
-from pipeline.cluster import Place
-from pipeline.recipes import variants
-from pipeline.run.budget import NO_BUDGET, Budget, Left, Limit, Reason
-from pipeline.run.commit import commit_run, make_manifest
-from pipeline.run.preflight import check_before
-from pipeline.run.state import State, look
-from pipeline.run.work import Made, results
-from pipeline.sinks.emission import emitting
-from pipeline.sinks.lease import Lease, Turn, hold_lease, refuse_held
-from pipeline.sinks.ledger import Ledger
-from pipeline.sinks.lineage import Lineage
-from pipeline.stopping import Stop
-from schemas.errors import HeldError
-from schemas.job import Job
-from schemas.job_warnings import job_warnings
-from schemas.records import Counts, Manifest, Plan, Shard
-from schemas.throughput import Throughput
+from hardset.pipeline.changes import change_warnings, check_changes
+from hardset.pipeline.clock import now
+from hardset.pipeline.cluster import Place
+from hardset.pipeline.recipes import variants
+from hardset.pipeline.run.budget import NO_BUDGET, Budget, Left, Limit, Reason
+from hardset.pipeline.run.commit import commit_run, make_manifest
+from hardset.pipeline.run.preflight import check_before
+from hardset.pipeline.run.state import State, look
+from hardset.pipeline.run.work import Made, results
+from hardset.pipeline.sinks.emission import emitting
+from hardset.pipeline.sinks.lease import Lease, Turn, hold_lease, refuse_held
+from hardset.pipeline.sinks.ledger import Ledger
+from hardset.pipeline.sinks.lineage import Lineage
+from hardset.pipeline.stopping import Stop
+from hardset.schemas.errors import HeldError
+from hardset.schemas.job import Job
+from hardset.schemas.job_warnings import job_warnings
+from hardset.schemas.records import Counts, Manifest, Plan, Shard
+from hardset.schemas.throughput import Throughput
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from pipeline.changes import Earlier
-from pipeline.plan import make_plan
-from pipeline.sinks.lease import newest_number
-from pipeline.sinks.ledger import Ledger, find_receipts, newest_first, summaries
-from pipeline.storage import Folder
-from schemas.job import Job
-from schemas.records import Manifest, Output, Plan, Shard
+from hardset.pipeline.changes import Earlier
+from hardset.pipeline.plan import make_plan
+from hardset.pipeline.sinks.lease import newest_number
+from hardset.pipeline.sinks.ledger import Ledger, find_receipts, newest_first, summaries
+from hardset.pipeline.storage import Folder
+from hardset.schemas.job import Job
+from hardset.schemas.records import Manifest, Output, Plan, Shard
 
 
 @dataclass(frozen=True)

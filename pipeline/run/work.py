@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 import ray
 
-from pipeline.cluster import Dispatcher, Place, RayBackend, Setup, connect
-from pipeline.run.observation import observed
-from pipeline.stopping import Stop
-from pipeline.throughput import Meter
-from schemas.job import Job
-from schemas.records import Counts, Failure, Output, Plan, Receipt, Shard
+from hardset.pipeline.cluster import Dispatcher, Place, RayBackend, Setup, connect
+from hardset.pipeline.run.observation import observed
+from hardset.pipeline.stopping import Stop
+from hardset.pipeline.throughput import Meter
+from hardset.schemas.job import Job
+from hardset.schemas.records import Counts, Failure, Output, Plan, Receipt, Shard
 
 
 @dataclass

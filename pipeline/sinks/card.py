@@ -15,13 +15,13 @@ from typing import Any
 
 import yaml
 
-from pipeline.models.loading import VICTIM
-from pipeline.sinks.croissant import croissant
-from pipeline.sinks.inputs import networks_of
-from pipeline.storage import Folder
-from schemas.records import Counts, Manifest
-from schemas.rows import card_features
-from schemas.sql import rows_view
+from hardset.pipeline.models.loading import VICTIM
+from hardset.pipeline.sinks.croissant import croissant
+from hardset.pipeline.sinks.inputs import networks_of
+from hardset.pipeline.storage import Folder
+from hardset.schemas.records import Counts, Manifest
+from hardset.schemas.rows import card_features
+from hardset.schemas.sql import rows_view
 
 _VIEW = "In this folder: duckdb -init rows.sql; from elsewhere: SET file_search_path = 'path/to/this/folder'; first."
 _NUMBER = re.compile(r"-\d{5,}-[0-9a-f]{12}\.parquet$")

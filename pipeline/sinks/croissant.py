@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.sinks.inputs import source_uri, uri_of, weights_of
-from schemas.records import DataFile, Manifest
-from schemas.rows import IMAGE, Column, columns_of
+from hardset.pipeline.sinks.inputs import source_uri, uri_of, weights_of
+from hardset.schemas.records import DataFile, Manifest
+from hardset.schemas.rows import IMAGE, Column, columns_of
 
 _TERMS = (
     "arrayShape citeAs column containedIn equivalentProperty extract field fileProperty fileObject fileSet format "

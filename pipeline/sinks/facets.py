@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from pipeline.sinks.inputs import source_uri, uri_of, weights_of
-from pipeline.storage import public_name
-from schemas.digests import digest
-from schemas.records import Manifest, Plan
-from schemas.rows import columns_of
+from hardset.pipeline.sinks.inputs import source_uri, uri_of, weights_of
+from hardset.pipeline.storage import public_name
+from hardset.schemas.digests import digest
+from hardset.schemas.records import Manifest, Plan
+from hardset.schemas.rows import columns_of
 
 PARENT, ROOT = "OPENLINEAGE_PARENT_ID", "OPENLINEAGE_ROOT_PARENT_ID"
 NAMESPACE = "OPENLINEAGE_NAMESPACE"

@@ -22,9 +22,9 @@ from typing import Protocol, TypeVar
 
 from pydantic import ValidationError
 
-from pipeline.storage import Folder
-from schemas.base import Spec
-from schemas.errors import HeldError, RunError
+from hardset.pipeline.storage import Folder
+from hardset.schemas.base import Spec
+from hardset.schemas.errors import HeldError, RunError
 
 LEASE_SECONDS = 30.0
 """How long a lease lasts without renewal."""

@@ -14,14 +14,14 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 
-from pipeline.parallel import in_parallel
-from pipeline.sinks.parquet import row_count
-from pipeline.sinks.seals import parse_record, read_record, sealed
-from pipeline.storage import Folder
-from schemas.digests import sha256_hex
-from schemas.errors import RunError
-from schemas.records import Counts, DataFile, Manifest, Output, Plan, Receipt, Shard, Summary
-from schemas.throughput import StageSeconds
+from hardset.pipeline.parallel import in_parallel
+from hardset.pipeline.sinks.parquet import row_count
+from hardset.pipeline.sinks.seals import parse_record, read_record, sealed
+from hardset.pipeline.storage import Folder
+from hardset.schemas.digests import sha256_hex
+from hardset.schemas.errors import RunError
+from hardset.schemas.records import Counts, DataFile, Manifest, Output, Plan, Receipt, Shard, Summary
+from hardset.schemas.throughput import StageSeconds
 
 RUNS = "_hardset/runs"
 _KEY_DIGITS = 12

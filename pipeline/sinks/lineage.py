@@ -13,16 +13,16 @@ from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self
 
-from pipeline.clock import now
-from pipeline.sinks.environment import versions
-from pipeline.sinks.facets import NAMESPACE, facet, parent_facet, producer, source_code_facet
-from pipeline.sinks.facets import input_datasets as inputs_of
-from pipeline.sinks.facets import output_dataset as output_of
-from pipeline.sinks.ledger import RUNS
-from pipeline.storage import Folder
-from schemas.digests import canonical_json
-from schemas.errors import HeldError, RunError, UserError
-from schemas.records import Manifest, Plan
+from hardset.pipeline.clock import now
+from hardset.pipeline.sinks.environment import versions
+from hardset.pipeline.sinks.facets import NAMESPACE, facet, parent_facet, producer, source_code_facet
+from hardset.pipeline.sinks.facets import input_datasets as inputs_of
+from hardset.pipeline.sinks.facets import output_dataset as output_of
+from hardset.pipeline.sinks.ledger import RUNS
+from hardset.pipeline.storage import Folder
+from hardset.schemas.digests import canonical_json
+from hardset.schemas.errors import HeldError, RunError, UserError
+from hardset.schemas.records import Manifest, Plan
 
 SCHEMA = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
 Event = dict[str, Any]

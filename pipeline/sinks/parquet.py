@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.rows import ColumnValues
-from schemas.digests import canonical_json, content_sha256
-from schemas.errors import RunError
-from schemas.rows import COLUMNS, CONTRACT_VERSION, IMAGE, KINDS, QUARANTINE_SCHEMA, Column, arrow_schema
+from hardset.pipeline.rows import ColumnValues
+from hardset.schemas.digests import canonical_json, content_sha256
+from hardset.schemas.errors import RunError
+from hardset.schemas.rows import COLUMNS, CONTRACT_VERSION, IMAGE, KINDS, QUARANTINE_SCHEMA, Column, arrow_schema
 
 FOOTER_KEY = b"hardset"
 ROW_GROUP_BYTES = 16 * 2**20

@@ -7,10 +7,10 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from pipeline.storage import Folder
-from schemas.base import Spec
-from schemas.digests import sha256_hex
-from schemas.errors import RunError
+from hardset.pipeline.storage import Folder
+from hardset.schemas.base import Spec
+from hardset.schemas.digests import sha256_hex
+from hardset.schemas.errors import RunError
 
 _SEAL = re.compile(rb',"seal":"([0-9a-f]{64})"\}\n\Z')
 RECORD = TypeVar("RECORD", bound=Spec)

@@ -9,11 +9,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.sinks.inputs import source_uri, uri_of, weights_of
-from pipeline.sinks.ledger import RUNS
-from pipeline.storage import Folder
-from schemas.digests import canonical_json, sha256_hex
-from schemas.records import DataFile, Manifest, Plan
+from hardset.pipeline.sinks.inputs import source_uri, uri_of, weights_of
+from hardset.pipeline.sinks.ledger import RUNS
+from hardset.pipeline.storage import Folder
+from hardset.schemas.digests import canonical_json, sha256_hex
+from hardset.schemas.records import DataFile, Manifest, Plan
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeline.sources.base import SourceReader, key_of, narrowed
-from pipeline.sources.digits import DigitsReader
-from pipeline.sources.hold_out import HeldOutReader
-from pipeline.sources.imagefolder import ImageFolderReader
-from pipeline.sources.npz import NpzReader
-from pipeline.sources.parquet import ParquetReader
-from schemas.sources import DigitsSource, ImageFolderSource, ImageSource, NpzSource, ParquetSource
+from hardset.pipeline.sources.base import SourceReader, key_of, narrowed
+from hardset.pipeline.sources.digits import DigitsReader
+from hardset.pipeline.sources.hold_out import HeldOutReader
+from hardset.pipeline.sources.imagefolder import ImageFolderReader
+from hardset.pipeline.sources.npz import NpzReader
+from hardset.pipeline.sources.parquet import ParquetReader
+from hardset.schemas.sources import DigitsSource, ImageFolderSource, ImageSource, NpzSource, ParquetSource
 
 READERS: Mapping[type[ImageSource], Callable[[Any], SourceReader]] = {
     DigitsSource: DigitsReader,

@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.rows import CleanRows, Reject, RowError
-from schemas import records
+from hardset.pipeline.rows import CleanRows, Reject, RowError
+from hardset.schemas import records
 
 
 class SourceReader(Protocol):

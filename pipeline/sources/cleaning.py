@@ -8,13 +8,13 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.rows import CleanRows, Reject, RowError
-from pipeline.sources.base import RawRow
-from pipeline.sources.images import Pixels, check_pixels, decode, fit, flatten
-from schemas import records
-from schemas.digests import image_sha256
-from schemas.errors import JobError
-from schemas.sources import ImageSource
+from hardset.pipeline.rows import CleanRows, Reject, RowError
+from hardset.pipeline.sources.base import RawRow
+from hardset.pipeline.sources.images import Pixels, check_pixels, decode, fit, flatten
+from hardset.schemas import records
+from hardset.schemas.digests import image_sha256
+from hardset.schemas.errors import JobError
+from hardset.schemas.sources import ImageSource
 
 _PROBE_READABLE = 16
 _PROBE_ROWS = 256

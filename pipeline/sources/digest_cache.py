@@ -20,9 +20,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pipeline.parallel import in_parallel
-from pipeline.sources.files import Place, is_local
-from schemas.digests import canonical_json, sha256_hex
+from hardset.pipeline.parallel import in_parallel
+from hardset.pipeline.sources.files import Place, is_local
+from hardset.schemas.digests import canonical_json, sha256_hex
 
 FOLDER = "HARDSET_CACHE"
 RACY_SECONDS = 2.0

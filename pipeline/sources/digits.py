@@ -16,13 +16,13 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.rows import CleanRows, Reject
-from pipeline.sources import cleaning, ranges
-from pipeline.sources.base import RawRow
-from pipeline.sources.splits import selected
-from schemas import records
-from schemas.digests import sha256_hex
-from schemas.sources import DigitsSource
+from hardset.pipeline.rows import CleanRows, Reject
+from hardset.pipeline.sources import cleaning, ranges
+from hardset.pipeline.sources.base import RawRow
+from hardset.pipeline.sources.splits import selected
+from hardset.schemas import records
+from hardset.schemas.digests import sha256_hex
+from hardset.schemas.sources import DigitsSource
 
 # The last fifth, not every fifth row: the rows lie in the order of their writers, so hardly any writer of the test
 # rows wrote train rows, and its classes are balanced (33 to 37 rows each).
@@ -76,6 +76,6 @@ class DigitsReader:
     @cached_property
     def _arrays(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Pixels (1797 x 8 x 8) and labels, both uint8."""
-        data = files("pipeline.sources").joinpath("digits.npz").read_bytes()
+        data = files("hardset.pipeline.sources").joinpath("digits.npz").read_bytes()
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return np.rint(arrays["images"] * (255 / 16)).astype(np.uint8), arrays["labels"]

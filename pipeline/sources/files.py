@@ -12,9 +12,9 @@ from typing import Any
 
 import fsspec
 
-from pipeline.retries import PatientFiles
-from pipeline.storage import public_name
-from schemas.errors import JobError, UserError
+from hardset.pipeline.retries import PatientFiles
+from hardset.pipeline.storage import public_name
+from hardset.schemas.errors import JobError, UserError
 
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
 _EXTRAS["hf"] = "hf"

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from schemas.digests import digest
-from schemas.errors import RunError
+from hardset.schemas.digests import digest
+from hardset.schemas.errors import RunError
 
 # Of Google, HTTP, Hugging Face, S3, Azure. Checksums come first: an entity tag may change with the metadata alone.
 _TAGS = ("md5Hash", "Content-MD5", "content_md5", "blob_id", "ETag", "etag")

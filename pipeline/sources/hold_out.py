@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.rows import CleanRows, Reject
-from pipeline.sources.base import SourceReader
-from schemas import records
-from schemas.digests import sha256_hex
-from schemas.sources import HoldOut
+from hardset.pipeline.rows import CleanRows, Reject
+from hardset.pipeline.sources.base import SourceReader
+from hardset.schemas import records
+from hardset.schemas.digests import sha256_hex
+from hardset.schemas.sources import HoldOut
 
 _BITS = 64
 

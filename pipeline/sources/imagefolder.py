@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from pipeline.sources import ranges
-from pipeline.sources.base import RawRow
-from pipeline.sources.digest_cache import digest_cache
-from pipeline.sources.files import Place, SourceFile, resolve
-from pipeline.sources.fingerprints import content_digest, tag_digest
-from pipeline.sources.splits import TRAINING_SPLIT, selected, split_of_folder
-from pipeline.sources.stored import StoredSource
-from schemas import records
-from schemas.digests import digest
-from schemas.errors import JobError
-from schemas.sources import ImageFolderSource
+from hardset.pipeline.sources import ranges
+from hardset.pipeline.sources.base import RawRow
+from hardset.pipeline.sources.digest_cache import digest_cache
+from hardset.pipeline.sources.files import Place, SourceFile, resolve
+from hardset.pipeline.sources.fingerprints import content_digest, tag_digest
+from hardset.pipeline.sources.splits import TRAINING_SPLIT, selected, split_of_folder
+from hardset.pipeline.sources.stored import StoredSource
+from hardset.schemas import records
+from hardset.schemas.digests import digest
+from hardset.schemas.errors import JobError
+from hardset.schemas.sources import ImageFolderSource
 
 _FETCHED_AT_ONCE = 64
 _SHORT = 16  # hex digits of a member's own digest, which only tells whether it changed

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from pipeline.rows import RowError
-from schemas import records
+from hardset.pipeline.rows import RowError
+from hardset.schemas import records
 
 Pixels = NDArray[np.uint8]
 

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from pipeline.sources import ranges
-from pipeline.sources.base import RawRow
-from pipeline.sources.images import UnreadableImageError
-from pipeline.sources.stored import RowFiles
-from schemas import records
-from schemas.errors import JobError
-from schemas.sources import NpzSource
+from hardset.pipeline.sources import ranges
+from hardset.pipeline.sources.base import RawRow
+from hardset.pipeline.sources.images import UnreadableImageError
+from hardset.pipeline.sources.stored import RowFiles
+from hardset.schemas import records
+from hardset.schemas.errors import JobError
+from hardset.schemas.sources import NpzSource
 
 _CORRUPT = (zipfile.BadZipFile, zlib.error, EOFError)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from pipeline.sources.base import narrowed
-from schemas import records
-from schemas.errors import JobError
+from hardset.pipeline.sources.base import narrowed
+from hardset.schemas import records
+from hardset.schemas.errors import JobError
 
 
 def cut(start: int, stop: int, shard_rows: int) -> Iterator[tuple[int, int]]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from schemas.errors import JobError
+from hardset.schemas.errors import JobError
 
 Item = TypeVar("Item")
 

@@ -9,19 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline import rng
-from pipeline.attacks import drawing
-from pipeline.attacks.ascent import ascend
-from pipeline.attacks.objectives import Goal, Objective
-from pipeline.attacks.passes import Scores
-from pipeline.attacks.search import Rows
-from pipeline.attacks.stages import stages_of
-from pipeline.models.modes import frozen
-from pipeline.training.losses import divergence
-from schemas.errors import JobError
-from schemas.job import Job
-from schemas.recipes import Attack
-from schemas.training import Train
+from hardset.pipeline import rng
+from hardset.pipeline.attacks import drawing
+from hardset.pipeline.attacks.ascent import ascend
+from hardset.pipeline.attacks.objectives import Goal, Objective
+from hardset.pipeline.attacks.passes import Scores
+from hardset.pipeline.attacks.search import Rows
+from hardset.pipeline.attacks.stages import stages_of
+from hardset.pipeline.models.modes import frozen
+from hardset.pipeline.training.losses import divergence
+from hardset.schemas.errors import JobError
+from hardset.schemas.job import Job
+from hardset.schemas.recipes import Attack
+from hardset.schemas.training import Train
 
 FAST_STEP = Fraction(5, 4)
 """Step of fgsm_rs as a share of eps (Wong, Rice and Kolter, "Fast is better than free", ICLR 2020)."""

@@ -11,18 +11,18 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from pipeline import rng
-from pipeline.attacks.passes import Scores
-from pipeline.augment.parameters import apply, draw
-from pipeline.imports import by_path
-from pipeline.training.averaging import moving_average, perturbed
-from pipeline.training.inner import InnerAttack
-from pipeline.training.methods import METHODS, Batch
-from pipeline.training.optimisers import make_optimiser, rate_at
-from pipeline.training.rows import CLEAN, TrainingRows
-from pipeline.training.team import Team
-from schemas.errors import JobError, RunError
-from schemas.training import Train
+from hardset.pipeline import rng
+from hardset.pipeline.attacks.passes import Scores
+from hardset.pipeline.augment.parameters import apply, draw
+from hardset.pipeline.imports import by_path
+from hardset.pipeline.training.averaging import moving_average, perturbed
+from hardset.pipeline.training.inner import InnerAttack
+from hardset.pipeline.training.methods import METHODS, Batch
+from hardset.pipeline.training.optimisers import make_optimiser, rate_at
+from hardset.pipeline.training.rows import CLEAN, TrainingRows
+from hardset.pipeline.training.team import Team
+from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.training import Train
 
 State = dict[str, Any]
 """Tensors, numbers and dicts of them, as torch.save writes and torch.load(weights_only=True) reads."""

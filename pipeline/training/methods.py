@@ -9,9 +9,9 @@ from typing import Literal
 
 from torch import Tensor
 
-from pipeline.attacks.passes import Scores
-from pipeline.training import losses
-from schemas.training import Train, TrainingMethod
+from hardset.pipeline.attacks.passes import Scores
+from hardset.pipeline.training import losses
+from hardset.schemas.training import Train, TrainingMethod
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.rows import CleanRows, joined
-from pipeline.sources import open_source
-from pipeline.sources.splits import TRAINING_SPLIT
-from schemas.errors import JobError
-from schemas.hardening import HeldOutShare
-from schemas.job import Job
-from schemas.records import Image
-from schemas.sources import HoldOut, ImageSource
+from hardset.pipeline.rows import CleanRows, joined
+from hardset.pipeline.sources import open_source
+from hardset.pipeline.sources.splits import TRAINING_SPLIT
+from hardset.schemas.errors import JobError
+from hardset.schemas.hardening import HeldOutShare
+from hardset.schemas.job import Job
+from hardset.schemas.records import Image
+from hardset.schemas.sources import HoldOut, ImageSource
 
 TEST_SPLIT = "test"
 

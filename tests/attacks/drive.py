@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from pipeline.attacks import objectives
-from pipeline.attacks.geometries import Geometry
-from pipeline.attacks.objectives import Goal
-from pipeline.attacks.schedules import Memory, Pass, Schedule, Start
+from hardset.pipeline.attacks import objectives
+from hardset.pipeline.attacks.geometries import Geometry
+from hardset.pipeline.attacks.objectives import Goal
+from hardset.pipeline.attacks.schedules import Memory, Pass, Schedule, Start
 
 
 def passes(

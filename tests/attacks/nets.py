@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.attacks.recipe import AttackRecipe
-from pipeline.rows import CleanRows
-from schemas.recipes import Attack
+from hardset.pipeline.attacks.recipe import AttackRecipe
+from hardset.pipeline.rows import CleanRows
+from hardset.schemas.recipes import Attack
 
 CPU = torch.device("cpu")
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pipeline.attacks import objectives
-from pipeline.attacks.apgd import AutoPgd
-from pipeline.attacks.engine import Engine, Rows, Search
-from pipeline.attacks.geometries import L2, Linf
+from hardset.pipeline.attacks import objectives
+from hardset.pipeline.attacks.apgd import AutoPgd
+from hardset.pipeline.attacks.engine import Engine, Rows, Search
+from hardset.pipeline.attacks.geometries import L2, Linf
 from tests.attacks.nets import CPU, conv_net, images, predictions, seeds
 
 

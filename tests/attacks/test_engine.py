@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pipeline.attacks import objectives
-from pipeline.attacks.engine import Engine
-from pipeline.attacks.geometries import L2, Linf
-from pipeline.attacks.network import Network
-from pipeline.attacks.schedules import Cosine, Fixed
-from pipeline.attacks.search import Outcome, Rows, Search
-from pipeline.attacks.slots import REACHED
+from hardset.pipeline.attacks import objectives
+from hardset.pipeline.attacks.engine import Engine
+from hardset.pipeline.attacks.geometries import L2, Linf
+from hardset.pipeline.attacks.network import Network
+from hardset.pipeline.attacks.schedules import Cosine, Fixed
+from hardset.pipeline.attacks.search import Outcome, Rows, Search
+from hardset.pipeline.attacks.slots import REACHED
 from tests.attacks.nets import CPU, TwoClassLinear, conv_net, frozen, images, linear_case, predictions, seeds
 
 _LINF = Linf()

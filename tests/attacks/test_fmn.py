@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
-from pipeline.attacks.fmn import Fmn
-from pipeline.attacks.geometries import L2, Linf
-from pipeline.attacks.l1 import L1
-from pipeline.attacks.schedules import Pass
+from hardset.pipeline.attacks.fmn import Fmn
+from hardset.pipeline.attacks.geometries import L2, Linf
+from hardset.pipeline.attacks.l1 import L1
+from hardset.pipeline.attacks.schedules import Pass
 from tests.attacks.drive import passes
 from tests.attacks.nets import TwoClassLinear, conv_net, images, predictions, recipe, rows, seeds
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from pipeline.attacks import grid
-from pipeline.attacks.geometries import L2, Linf
-from pipeline.attacks.l1 import L1
+from hardset.pipeline.attacks import grid
+from hardset.pipeline.attacks.geometries import L2, Linf
+from hardset.pipeline.attacks.l1 import L1
 
 GEOMETRIES = (Linf(), L2(), L1())
 

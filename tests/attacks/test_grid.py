@@ -9,10 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.attacks import grid
-from pipeline.attacks.geometries import L2, Linf
-from pipeline.attacks.l1 import L1
-from schemas.quantities import whole_levels
+from hardset.pipeline.attacks import grid
+from hardset.pipeline.attacks.geometries import L2, Linf
+from hardset.pipeline.attacks.l1 import L1
+from hardset.schemas.quantities import whole_levels
 
 
 @settings(max_examples=60, deadline=None)

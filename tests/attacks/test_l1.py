@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from pipeline.attacks.geometries import L2, Linf
-from pipeline.attacks.l1 import L1
+from hardset.pipeline.attacks.geometries import L2, Linf
+from hardset.pipeline.attacks.l1 import L1
 from tests.attacks.nets import TwoClassLinear, frozen, predictions, recipe, rows, seeds
 
 SEEDS = st.integers(0, 2**31)

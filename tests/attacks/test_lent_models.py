@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.attacks import objectives
-from pipeline.attacks.engine import Engine
-from pipeline.attacks.geometries import Linf
-from pipeline.attacks.schedules import Fixed
-from pipeline.attacks.search import Rows, Search
-from pipeline.models.zoo import small_cnn
+from hardset.pipeline.attacks import objectives
+from hardset.pipeline.attacks.engine import Engine
+from hardset.pipeline.attacks.geometries import Linf
+from hardset.pipeline.attacks.schedules import Fixed
+from hardset.pipeline.attacks.search import Rows, Search
+from hardset.pipeline.models.zoo import small_cnn
 from tests.attacks.nets import CPU, images, seeds
 
 

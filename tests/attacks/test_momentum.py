@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pipeline.attacks import objectives
-from pipeline.attacks.geometries import L2, Linf
-from pipeline.attacks.momentum import Momentum
+from hardset.pipeline.attacks import objectives
+from hardset.pipeline.attacks.geometries import L2, Linf
+from hardset.pipeline.attacks.momentum import Momentum
 from tests.attacks.drive import passes
 from tests.attacks.nets import conv_net, images, predictions
 

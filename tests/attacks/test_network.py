@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.attacks.network import Network, search_network
-from pipeline.models import zoo
-from pipeline.models.ensemble import Ensemble
-from pipeline.models.normalise import Normalised
-from schemas.job import Normalize
+from hardset.pipeline.attacks.network import Network, search_network
+from hardset.pipeline.models import zoo
+from hardset.pipeline.models.ensemble import Ensemble
+from hardset.pipeline.models.normalise import Normalised
+from hardset.schemas.job import Normalize
 
 CPU = torch.device("cpu")
 STATISTICS = Normalize(mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.25))

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.attacks import objectives as o
-from pipeline.attacks.objectives import Goal
+from hardset.pipeline.attacks import objectives as o
+from hardset.pipeline.attacks.objectives import Goal
 
 ALL = (
     *(o.cross_entropy, o.targeted_cross_entropy, o.margin, o.targeted_margin, o.dlr, o.targeted_dlr),

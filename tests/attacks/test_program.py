@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.attacks.table import ENSEMBLES, Part
-from schemas.errors import JobError
+from hardset.pipeline.attacks.table import ENSEMBLES, Part
+from hardset.schemas.errors import JobError
 from tests.attacks.nets import conv_net, frozen, images, predictions, recipe, rows, seeds
 
 SHORT = (Part("apgd_ce", 5), Part("apgd_t", 4, targets=3), Part("square", 40), Part("pma", 6, on=True))
@@ -16,7 +16,7 @@ SHORT = (Part("apgd_ce", 5), Part("apgd_t", 4, targets=3), Part("square", 40), P
 
 @pytest.fixture(autouse=True)
 def short_ensembles(monkeypatch):
-    monkeypatch.setattr("pipeline.attacks.stages.ENSEMBLES", {"standard": SHORT})
+    monkeypatch.setattr("hardset.pipeline.attacks.stages.ENSEMBLES", {"standard": SHORT})
 
 
 def attacked(net: nn.Module, pixels: np.ndarray, labels: np.ndarray, **settings):

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 from torch import nn
 
-from pipeline.attacks.table import ATTACKS, ENSEMBLES, GEOMETRIES
-from pipeline.rows import CleanRows
-from schemas.recipes import Attack
-from schemas.rows import COLUMNS
+from hardset.pipeline.attacks.table import ATTACKS, ENSEMBLES, GEOMETRIES
+from hardset.pipeline.rows import CleanRows
+from hardset.schemas.recipes import Attack
+from hardset.schemas.rows import COLUMNS
 from tests.attacks.nets import conv_net, images, linear_net, predictions, recipe, rows, seeds
 
 PGD = {"name": "pgd", "eps": "6/255", "steps": 6}
@@ -191,7 +191,7 @@ def test_rows_are_attacked_in_parts_that_fit_memory_and_no_byte_changes(case, cl
     keys = keys[:, : attack.variants]
     whole = attack.make(clean, keys)
     sizes = []
-    monkeypatch.setattr("pipeline.attacks.recipe._MOST_VALUES", 9 * 64 * attack.variants)
+    monkeypatch.setattr("hardset.pipeline.attacks.recipe._MOST_VALUES", 9 * 64 * attack.variants)
     chunk = attack._chunk
     monkeypatch.setattr(attack, "_chunk", lambda rows, kept, part: sizes.append(len(kept)) or chunk(rows, kept, part))
     parts = attack.make(clean, keys)

@@ -8,11 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.attacks import grid
-from pipeline.attacks.geometries import L2, Linf
-from pipeline.attacks.l1 import L1
-from pipeline.attacks.regions import region_corners, region_masks, unchanged_outside
-from schemas.attack_recipe import Region
+from hardset.pipeline.attacks import grid
+from hardset.pipeline.attacks.geometries import L2, Linf
+from hardset.pipeline.attacks.l1 import L1
+from hardset.pipeline.attacks.regions import region_corners, region_masks, unchanged_outside
+from hardset.schemas.attack_recipe import Region
 
 SEEDS = torch.arange(4000) * 7919
 

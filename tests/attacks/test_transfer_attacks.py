@@ -7,11 +7,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pipeline.attacks import objectives
-from pipeline.attacks.engine import Engine, Rows, Search
-from pipeline.attacks.geometries import Linf
-from pipeline.attacks.momentum import Momentum
-from pipeline.attacks.transforms import Diversity, Draws, Scales, smoothed
+from hardset.pipeline.attacks import objectives
+from hardset.pipeline.attacks.engine import Engine, Rows, Search
+from hardset.pipeline.attacks.geometries import Linf
+from hardset.pipeline.attacks.momentum import Momentum
+from hardset.pipeline.attacks.transforms import Diversity, Draws, Scales, smoothed
 from tests.attacks.nets import CPU, conv_net, images, predictions, recipe, rows, seeds
 
 STEPS = 6

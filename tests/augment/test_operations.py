@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.augment.operations import OPERATIONS
-from pipeline.augment.streams import Stream
-from schemas.recipes import Operation
+from hardset.pipeline.augment.operations import OPERATIONS
+from hardset.pipeline.augment.streams import Stream
+from hardset.schemas.recipes import Operation
 
 SHAPES = [(1, 8, 8), (3, 8, 12), (1, 7, 5)]
 

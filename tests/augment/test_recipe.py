@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.augment import recipe as augment_recipe
-from pipeline.augment.recipe import AugmentRecipe, replay_params
-from pipeline.rows import CleanRows, MadeRows
-from schemas.recipes import Augment
+from hardset.pipeline.augment import recipe as augment_recipe
+from hardset.pipeline.augment.recipe import AugmentRecipe, replay_params
+from hardset.pipeline.rows import CleanRows, MadeRows
+from hardset.schemas.recipes import Augment
 
 CPU = torch.device("cpu")
 ALL = (

@@ -19,7 +19,7 @@ import ray
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.zoo import small_cnn
+from hardset.pipeline.models.zoo import small_cnn
 
 PACE = "pace"
 """Name of the file whose content is how many seconds a pass takes longer, so that there is a middle to be struck in."""

@@ -7,17 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from benchmarks.simulation import Nodes, SimulatedCluster, made, shards
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.simulation import Nodes, SimulatedCluster, made, shards
-from pipeline.cluster import Dispatcher
-from pipeline.cluster.messages import Died, Order, Raised, Ready, Result
-from pipeline.cluster.work import MAX_BAD_ROWS
-from pipeline.stopping import Stop
-from schemas.errors import JobError, RunError
-from schemas.job import Run
-from schemas.records import Failure, Receipt, Shard
+from hardset.pipeline.cluster import Dispatcher
+from hardset.pipeline.cluster.messages import Died, Order, Raised, Ready, Result
+from hardset.pipeline.cluster.work import MAX_BAD_ROWS
+from hardset.pipeline.stopping import Stop
+from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.job import Run
+from hardset.schemas.records import Failure, Receipt, Shard
 
 ROWS = 100
 Outcome = Callable[[Order], Result]

@@ -8,15 +8,15 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.run import generate
+from hardset.pipeline.run import generate
 from tests.support import RECIPES, job_of, make_here
 
 POISON = """
 import ctypes, os, signal, sys, time
 import torch
-from pipeline.models.zoo import small_cnn
-from pipeline.sources import open_source
-from schemas.sources import DigitsSource
+from hardset.pipeline.models.zoo import small_cnn
+from hardset.pipeline.sources import open_source
+from hardset.schemas.sources import DigitsSource
 
 def deadly_cnn(**ends):
     model = small_cnn()
@@ -64,7 +64,7 @@ def test_rows_that_end_their_worker_go_to_quarantine_and_take_no_neighbour_along
         "recipes": RECIPES[1:2],
         "run": {"actors": 2, "batch": 64, "max_attempts": 1, "shard_minutes": 0.1 if stuck else None},
     }
-    harmless = {"factory": "pipeline.models.zoo:small_cnn", "weights": weights["victim"], "classes": 10}
+    harmless = {"factory": "hardset.pipeline.models.zoo:small_cnn", "weights": weights["victim"], "classes": 10}
     outputs = {name: {"path": str(tmp_path / name), "shard_rows": 10} for name in ("harmless", "deadly")}
     make_here(job_of(weights, "", model=harmless, output=outputs["harmless"], **changes))
 

@@ -6,7 +6,6 @@ import json
 import random
 
 import pytest
-
 from benchmarks import scaling
 from benchmarks.makespan import START_SECONDS, ideal, lognormal, measure, spot, steady
 from benchmarks.simulation import Nodes

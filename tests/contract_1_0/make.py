@@ -34,15 +34,15 @@ def linear() -> nn.Module:
 
 def main() -> None:
     """Writes source, weights and dataset."""
-    from jobs.train_gan import train
-    from pipeline.bench import Bench
-    from pipeline.plan import make_plan
-    from pipeline.run import _output, make_manifest
-    from pipeline.shard import run_shard
-    from pipeline.sinks.card import write_card
-    from pipeline.sinks.ledger import Ledger
-    from pipeline.storage import Folder
-    from schemas.loading import parse_job
+    from hardset.jobs.train_gan import train
+    from hardset.pipeline.bench import Bench
+    from hardset.pipeline.plan import make_plan
+    from hardset.pipeline.run import _output, make_manifest
+    from hardset.pipeline.shard import run_shard
+    from hardset.pipeline.sinks.card import write_card
+    from hardset.pipeline.sinks.ledger import Ledger
+    from hardset.pipeline.storage import Folder
+    from hardset.schemas.loading import parse_job
 
     socket.gethostname = lambda: "anywhere"  # receipts name it
     torch.manual_seed(0)

@@ -9,9 +9,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from pipeline.evaluation.run import Outcome, evaluate
-from pipeline.models.zoo import small_cnn
-from schemas.evaluation import EvaluationJob, parse_evaluation
+from hardset.pipeline.evaluation.run import Outcome, evaluate
+from hardset.pipeline.models.zoo import small_cnn
+from hardset.schemas.evaluation import EvaluationJob, parse_evaluation
 
 ATTACKS: list[dict[str, Any]] = [
     {"name": "fgsm", "eps": ["8/255", "38/255"]},
@@ -27,7 +27,8 @@ def document(paths: dict[str, str], out: Path | str, **changes: Any) -> dict[str
         "source": {"format": "digits", "splits": ["test"], "limit": 50},
         "classes": 10,
         "models": [
-            {"name": name, "factory": "pipeline.models.zoo:small_cnn", "weights": path} for name, path in paths.items()
+            {"name": name, "factory": "hardset.pipeline.models.zoo:small_cnn", "weights": path}
+            for name, path in paths.items()
         ],
         "threats": [{"eps": "38/255"}],
         "attacks": ATTACKS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.zoo import small_cnn
+from hardset.pipeline.models.zoo import small_cnn
 
 
 class Rounded(nn.Sequential):

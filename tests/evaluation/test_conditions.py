@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from pipeline.evaluation.conditions import CORRUPTION_TABLE, corrupted, shifted
-from schemas.evaluation import CORRUPTIONS
+from hardset.pipeline.evaluation.conditions import CORRUPTION_TABLE, corrupted, shifted
+from hardset.schemas.evaluation import CORRUPTIONS
 
 ROWS = 24
 SEEDS = np.random.default_rng(1).integers(0, 2**62, ROWS)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.evaluation import documentation, warnings
-from schemas.evaluation import parse_evaluation
+from hardset.pipeline.evaluation import documentation, warnings
+from hardset.schemas.evaluation import parse_evaluation
 
 PAGE = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
 

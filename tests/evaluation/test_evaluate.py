@@ -15,13 +15,13 @@ import torch
 import yaml
 from sklearn.metrics import classification_report, confusion_matrix, jaccard_score
 
-from pipeline.evaluation.found import clean_rows
-from pipeline.evaluation.parts import PARTS, PartStore
-from pipeline.evaluation.plan import make_plan
-from pipeline.evaluation.run import RECORD, ROWS, evaluate, read_evaluation
-from pipeline.models.zoo import small_cnn
-from pipeline.storage import Folder
-from schemas.errors import RunError
+from hardset.pipeline.evaluation.found import clean_rows
+from hardset.pipeline.evaluation.parts import PARTS, PartStore
+from hardset.pipeline.evaluation.plan import make_plan
+from hardset.pipeline.evaluation.run import RECORD, ROWS, evaluate, read_evaluation
+from hardset.pipeline.models.zoo import small_cnn
+from hardset.pipeline.storage import Folder
+from hardset.schemas.errors import RunError
 from tests.evaluation.conftest import ATTACKS, document, job_of
 from tests.support import hardset, last_json
 
@@ -233,9 +233,18 @@ def test_gates_decide_the_exit_code(finished, models, tmp_path):
         ({"classes": 9}, [], 2, "classes: got 9, but digits has 10 classes; they must be the same"),
         ({"source": {"format": "digits", "splits": ["validation"]}}, [], 2, "no split 'validation'"),
         ({"models": [{"name": "a", "factory": "no.module:f"}]}, [], 2, "models.0.factory: "),
-        ({"models": [{"name": "a", "factory": "pipeline.models.zoo:cifar_resnet20"}]}, [], 2, "models.0.factory: "),
         (
-            {"models": [{"name": "a", "factory": "pipeline.models.zoo:small_cnn", "weights": "gone.safetensors"}]},
+            {"models": [{"name": "a", "factory": "hardset.pipeline.models.zoo:cifar_resnet20"}]},
+            [],
+            2,
+            "models.0.factory: ",
+        ),
+        (
+            {
+                "models": [
+                    {"name": "a", "factory": "hardset.pipeline.models.zoo:small_cnn", "weights": "gone.safetensors"}
+                ]
+            },
             [],
             2,
             "models.0.weights",

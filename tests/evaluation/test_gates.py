@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.evaluation.gates import Gate, failures, parse_gates, regressions
-from pipeline.evaluation.shares import share
-from schemas.errors import JobError
+from hardset.pipeline.evaluation.gates import Gate, failures, parse_gates, regressions
+from hardset.pipeline.evaluation.shares import share
+from hardset.schemas.errors import JobError
 
 KNOWN = ("robust", "clean", "hardened:robust")
 SHARES = st.floats(0, 1)

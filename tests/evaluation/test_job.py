@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from schemas.errors import JobError
-from schemas.evaluation import EvaluationJob, Threat, parse_evaluation
+from hardset.schemas.errors import JobError
+from hardset.schemas.evaluation import EvaluationJob, Threat, parse_evaluation
 
 
 def document(**changes: Any) -> dict[str, Any]:
@@ -16,7 +16,7 @@ def document(**changes: Any) -> dict[str, Any]:
         "name": "digits",
         "source": {"format": "digits", "splits": ["test"]},
         "classes": 10,
-        "models": [{"name": "plain", "factory": "pipeline.models.zoo:small_cnn"}],
+        "models": [{"name": "plain", "factory": "hardset.pipeline.models.zoo:small_cnn"}],
         "threats": [{"eps": "8/255"}],
         "output": {"path": "out"},
     }

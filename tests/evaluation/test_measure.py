@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.evaluation.measure import Settings, judged, measure
-from schemas.attacks import ATTACK_FACTS
-from schemas.errors import JobError
-from schemas.recipes import Attack
+from hardset.pipeline.evaluation.measure import Settings, judged, measure
+from hardset.schemas.attacks import ATTACK_FACTS
+from hardset.schemas.errors import JobError
+from hardset.schemas.recipes import Attack
 
 ROWS, SIDE = 40, 4
 SETTINGS = Settings(batch=16)

@@ -9,21 +9,21 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline.evaluation import warnings
-from pipeline.evaluation.run import evaluate
-from pipeline.evaluation.shares import share
-from pipeline.evaluation.training_data import shard_rows
-from schemas.errors import JobError
-from schemas.evaluation import Threat, parse_evaluation
-from schemas.evaluation_record import Evaluation
-from schemas.loading import parse_job
-from schemas.records import Image
+from hardset.pipeline.evaluation import warnings
+from hardset.pipeline.evaluation.run import evaluate
+from hardset.pipeline.evaluation.shares import share
+from hardset.pipeline.evaluation.training_data import shard_rows
+from hardset.schemas.errors import JobError
+from hardset.schemas.evaluation import Threat, parse_evaluation
+from hardset.schemas.evaluation_record import Evaluation
+from hardset.schemas.loading import parse_job
+from hardset.schemas.records import Image
 from tests.evaluation.conftest import document
 from tests.evaluation.training import adversarially_trained, digits, fitted, saved
 from tests.support import document as job_document
 from tests.support import hardset, make_here
 
-FACTORY = "pipeline.models.zoo:small_cnn"
+FACTORY = "hardset.pipeline.models.zoo:small_cnn"
 SUITE = [{"name": "fgsm"}, {"name": "pgd", "steps": 20}]
 
 

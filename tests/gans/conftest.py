@@ -7,9 +7,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from pipeline.gans.generator import Generator
-from pipeline.gans.training import train_generator
-from schemas.recipes import GanTraining
+from hardset.pipeline.gans.generator import Generator
+from hardset.pipeline.gans.training import train_generator
+from hardset.schemas.recipes import GanTraining
 
 TINY = GanTraining(steps=2, batch=8, latent=6, features=8)
 

@@ -15,11 +15,11 @@ import safetensors
 import safetensors.torch
 import torch
 
-from pipeline.gans.files import decode_generator, encode_generator
-from pipeline.gans.generator import Generator
-from pipeline.generators import generator_digest, load_generator, save_generator
-from schemas.errors import JobError, RunError
-from schemas.records import Image
+from hardset.pipeline.gans.files import decode_generator, encode_generator
+from hardset.pipeline.gans.generator import Generator
+from hardset.pipeline.generators import generator_digest, load_generator, save_generator
+from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.records import Image
 from tests.gans.conftest import TINY, tiny_generator
 
 CPU = torch.device("cpu")

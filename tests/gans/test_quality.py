@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.gans.assessment import assess, penultimate
-from pipeline.gans.generator import Generator
-from pipeline.gans.quality import authenticity, frechet_distance, quality
+from hardset.pipeline.gans.assessment import assess, penultimate
+from hardset.pipeline.gans.generator import Generator
+from hardset.pipeline.gans.quality import authenticity, frechet_distance, quality
 
 
 def normal(rows: int, size: int, seed: int) -> Tensor:

@@ -7,11 +7,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from pipeline.gans.generator import Generator
-from pipeline.gans.recipe import SampleRecipe
-from pipeline.rows import CleanRows, Pixels
-from schemas.errors import JobError
-from schemas.records import Image
+from hardset.pipeline.gans.generator import Generator
+from hardset.pipeline.gans.recipe import SampleRecipe
+from hardset.pipeline.rows import CleanRows, Pixels
+from hardset.schemas.errors import JobError
+from hardset.schemas.records import Image
 from tests.gans.conftest import tiny_generator
 
 CPU = torch.device("cpu")

@@ -8,12 +8,12 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from pipeline.gans.files import encode_generator
-from pipeline.gans.generator import Generator
-from pipeline.gans.networks import DiscriminatorNet, GeneratorNet, Shape
-from pipeline.gans.training import rows_digest, train_generator
-from schemas.errors import JobError, RunError
-from schemas.recipes import GanTraining
+from hardset.pipeline.gans.files import encode_generator
+from hardset.pipeline.gans.generator import Generator
+from hardset.pipeline.gans.networks import DiscriminatorNet, GeneratorNet, Shape
+from hardset.pipeline.gans.training import rows_digest, train_generator
+from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.recipes import GanTraining
 from tests.gans.conftest import TINY, tiny_generator, training_rows
 
 CPU = torch.device("cpu")

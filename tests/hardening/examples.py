@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline.hardening.loop import Outcome, harden
-from pipeline.plan import make_plan
-from pipeline.run import Outcome as Generated
-from schemas.job import Job
-from schemas.loading import parse_job
+from hardset.pipeline.hardening.loop import Outcome, harden
+from hardset.pipeline.plan import make_plan
+from hardset.pipeline.run import Outcome as Generated
+from hardset.schemas.job import Job
+from hardset.schemas.loading import parse_job
 from tests.support import document, make_here
 
 PGD = {"kind": "attack", "name": "pgd", "eps": "0.1", "steps": 3}

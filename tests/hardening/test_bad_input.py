@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from schemas.errors import JobError, RunError
-from schemas.loading import parse_job
+from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.loading import parse_job
 from tests.hardening.examples import PGD, harden_here, loop_document, loop_job
 from tests.support import job_of, make_here
 
@@ -40,7 +40,7 @@ def test_a_class_without_training_rows(weights, tmp_path):
 
 
 def test_weights_that_do_not_fit(weights, tmp_path):
-    model = {"factory": "pipeline.models.zoo:cnn_a", "arguments": {"channels": 1, "side": 8}, "classes": 10}
+    model = {"factory": "hardset.pipeline.models.zoo:cnn_a", "arguments": {"channels": 1, "side": 8}, "classes": 10}
     job = loop_job(weights, tmp_path / "out", model=model | {"weights": weights["victim"]})
     with pytest.raises(JobError, match=r"model\.weights"):
         harden_here(job)
@@ -49,7 +49,7 @@ def test_weights_that_do_not_fit(weights, tmp_path):
 def test_an_attack_that_leaves_nothing_to_learn(weights, tmp_path):
     train = {"method": "pgd_at", "epochs": 3, "batch": 64, "give_up_after": 2}
     train |= {"attack": {"name": "pgd", "eps": 1, "steps": 2}}
-    model = {"factory": "pipeline.models.zoo:small_cnn", "classes": 10}
+    model = {"factory": "hardset.pipeline.models.zoo:small_cnn", "classes": 10}
     with pytest.raises(RunError, match=r"which is chance; eps 1 leaves it nothing to learn"):
         harden_here(loop_job(weights, tmp_path / "out", model=model, train=train))
 
@@ -57,7 +57,7 @@ def test_an_attack_that_leaves_nothing_to_learn(weights, tmp_path):
 def test_rows_made_for_another_number_of_classes(weights, tmp_path):
     source = npz(tmp_path / "source", classes=5, splits=("train",))
     other = tmp_path / "other"
-    model = {"factory": "pipeline.models.zoo:small_cnn", "arguments": {"classes": 5}, "classes": 5}
+    model = {"factory": "hardset.pipeline.models.zoo:small_cnn", "arguments": {"classes": 5}, "classes": 5}
     make_here(job_of(weights, other, source=source, model=model, recipes=[PGD]))
     train = {"epochs": 1, "data": [str(other)]}
     with pytest.raises(JobError, match="made for 5 classes, and the model has 10"):

@@ -11,22 +11,22 @@ from typing import Any
 import pyarrow.dataset as ds
 import pytest
 
-from pipeline.hardening.home import Home
-from pipeline.hardening.loop import Outcome, spent
-from pipeline.hardening.rows import training_rows
-from pipeline.sinks.ledger import Ledger
-from pipeline.sources.hold_out import held_out
-from pipeline.stopping import Stop
-from pipeline.storage import Folder
-from pipeline.training.splits import read_splits
-from pipeline.verify import verify
-from schemas.digests import sha256_hex
-from schemas.errors import RunError
-from schemas.hardening import HardeningBudget
-from schemas.hardening_record import Round
-from schemas.job import Job
-from schemas.sources import HoldOut
-from schemas.training import Train
+from hardset.pipeline.hardening.home import Home
+from hardset.pipeline.hardening.loop import Outcome, spent
+from hardset.pipeline.hardening.rows import training_rows
+from hardset.pipeline.sinks.ledger import Ledger
+from hardset.pipeline.sources.hold_out import held_out
+from hardset.pipeline.stopping import Stop
+from hardset.pipeline.storage import Folder
+from hardset.pipeline.training.splits import read_splits
+from hardset.pipeline.verify import verify
+from hardset.schemas.digests import sha256_hex
+from hardset.schemas.errors import RunError
+from hardset.schemas.hardening import HardeningBudget
+from hardset.schemas.hardening_record import Round
+from hardset.schemas.job import Job
+from hardset.schemas.sources import HoldOut
+from hardset.schemas.training import Train
 from tests.hardening.examples import harden_here, loop_job
 
 

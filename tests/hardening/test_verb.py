@@ -6,8 +6,8 @@ import pytest
 import safetensors.torch
 import yaml
 
-from pipeline.hardening import loop
-from pipeline.models.zoo import small_cnn
+from hardset.pipeline.hardening import loop
+from hardset.pipeline.models.zoo import small_cnn
 from tests.hardening.examples import loop_document, made_here
 from tests.support import hardset, last_json
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.zoo import small_cnn
+from hardset.pipeline.models.zoo import small_cnn
 
 
 class Applied(nn.Module):

@@ -11,18 +11,18 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.ensemble import Ensemble
-from pipeline.models.loading import LoadedModel, load_model, model_digests
-from pipeline.models.preflight import check_model
-from pipeline.models.zoo import cnn_a
-from schemas.errors import JobError
-from schemas.job import Model
+from hardset.pipeline.models.ensemble import Ensemble
+from hardset.pipeline.models.loading import LoadedModel, load_model, model_digests
+from hardset.pipeline.models.preflight import check_model
+from hardset.pipeline.models.zoo import cnn_a
+from hardset.schemas.errors import JobError
+from hardset.schemas.job import Model
 
 CPU = torch.device("cpu")
 IMAGES = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1), dtype=np.uint8)
-CNN_A = {"factory": "pipeline.models.zoo:cnn_a", "arguments": {"channels": 1, "side": 8}}
-SMALL = {"factory": "pipeline.models.zoo:small_cnn"}
+CNN_A = {"factory": "hardset.pipeline.models.zoo:cnn_a", "arguments": {"channels": 1, "side": 8}}
+SMALL = {"factory": "hardset.pipeline.models.zoo:small_cnn"}
 
 
 def member(path: Path, seed: int, **settings: Any) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def test_plan_and_worker_give_an_ensemble_the_same_digest(two: Any) -> None:
     planned, loaded = digests(*two, SMALL), load(*two, SMALL)
     assert planned["victim"] == loaded.sha256
     assert [planned[f"victim:{i}"] for i in range(3)] == [part.sha256 for part in loaded.members]
-    cnn, small = "pipeline.models.zoo:cnn_a", "pipeline.models.zoo:small_cnn"
+    cnn, small = "hardset.pipeline.models.zoo:cnn_a", "hardset.pipeline.models.zoo:small_cnn"
     assert loaded.model_id == f"mean_logits({cnn}, {cnn}, {small})@{loaded.sha256[:12]}"
     assert load(*two, combine="loss").model_id.startswith(f"mean_loss({cnn}, {cnn})@")
 
@@ -117,7 +117,10 @@ def test_plan_and_worker_give_an_ensemble_the_same_digest(two: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"factory": "pipeline.models.zoo:cnnn"}, r"model\.members\.0\.factory: pipeline.models.zoo has no cnnn"),
+        (
+            {"factory": "hardset.pipeline.models.zoo:cnnn"},
+            r"model\.members\.0\.factory: hardset.pipeline.models.zoo has no cnnn",
+        ),
         ({"arguments": {"depth": 3}}, r"model\.members\.0\.factory: .* does not take model\.members\.0\.arguments"),
         ({"weights": "no.safetensors"}, r"model\.members\.0\.weights: no.safetensors: no such file"),
         ({"weights": "w.pkl"}, r"model\.members\.0\.weights: w.pkl: is a pickle"),

@@ -11,12 +11,12 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.loading import load_model, network_sha256
-from pipeline.models.state import fill
-from pipeline.models.zoo import cnn_a, small_cnn
-from schemas.digests import sha256_hex
-from schemas.errors import JobError
-from schemas.job import Model
+from hardset.pipeline.models.loading import load_model, network_sha256
+from hardset.pipeline.models.state import fill
+from hardset.pipeline.models.zoo import cnn_a, small_cnn
+from hardset.schemas.digests import sha256_hex
+from hardset.schemas.errors import JobError
+from hardset.schemas.job import Model
 
 CPU = torch.device("cpu")
 IMAGES = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -24,7 +24,7 @@ HALVES = {"mean": [0.5], "std": [0.25]}
 
 
 def spec(**settings: Any) -> Model:
-    return Model(**({"factory": "pipeline.models.zoo:small_cnn", "classes": 10} | settings))
+    return Model(**({"factory": "hardset.pipeline.models.zoo:small_cnn", "classes": 10} | settings))
 
 
 def load(channels: int = 1, **settings: Any) -> nn.Module:
@@ -121,7 +121,7 @@ def test_the_digest_is_of_the_file(trained: nn.Module, tmp_path: Path) -> None:
     renamed = save(tmp_path, trained.state_dict(), "renamed.safetensors")
     loaded = load_model(spec(weights=path), channels=1, device=CPU)
     assert loaded.sha256 == network_sha256(spec(weights=path)) == sha256_hex(Path(path).read_bytes())
-    assert loaded.model_id == f"pipeline.models.zoo:small_cnn@{loaded.sha256[:12]}"
+    assert loaded.model_id == f"hardset.pipeline.models.zoo:small_cnn@{loaded.sha256[:12]}"
     assert loaded.model_id == load_model(spec(weights=renamed), channels=1, device=CPU).model_id
     assert loaded.classes == 10
 
@@ -146,7 +146,10 @@ def test_a_factory_that_never_gives_the_same_is_refused() -> None:
     ("settings", "sentence"),
     [
         ({"factory": "no_such_package.models:net"}, "model.factory: no_such_package.models cannot be imported: .*inst"),
-        ({"factory": "pipeline.models.zoo:smal_cnn"}, "model.factory: .* has no smal_cnn; did you mean small_cnn"),
+        (
+            {"factory": "hardset.pipeline.models.zoo:smal_cnn"},
+            "model.factory: .* has no smal_cnn; did you mean small_cnn",
+        ),
         ({"factory": "tests.models.factories:not_callable"}, "model.factory: .* is a int; wants a function"),
         ({"factory": "tests.models.factories:no_module"}, "model.factory: .* returned a dict; wants"),
         ({"factory": "tests.models.factories:broken"}, "model.factory: .* failed: RuntimeError: no such dataset"),

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.models.modes import frozen
-from pipeline.models.zoo import small_cnn
+from hardset.pipeline.models.modes import frozen
+from hardset.pipeline.models.zoo import small_cnn
 from tests.models.factories import stuck_in_training
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.models.loading import LoadedModel, load_model
-from pipeline.models.preflight import check_gradient, check_model
-from pipeline.rows import Pixels
-from schemas.errors import JobError, RunError
-from schemas.job import Model
+from hardset.pipeline.models.loading import LoadedModel, load_model
+from hardset.pipeline.models.preflight import check_gradient, check_model
+from hardset.pipeline.rows import Pixels
+from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.job import Model
 
 CPU = torch.device("cpu")
 
@@ -21,7 +21,7 @@ def rows(count: int = 6, side: int = 8, channels: int = 1) -> Pixels:
     return np.random.default_rng(0).integers(0, 256, (count, side, side, channels), dtype=np.uint8)
 
 
-SMALL_CNN = "pipeline.models.zoo:small_cnn"
+SMALL_CNN = "hardset.pipeline.models.zoo:small_cnn"
 
 
 def loaded(factory: str, channels: int = 1, classes: int = 10, **settings: Any) -> LoadedModel:
@@ -36,9 +36,14 @@ def check(factory: str, pixels: Pixels, classes: int = 10, *, stochastic: bool =
 @pytest.mark.parametrize(
     ("factory", "pixels", "classes", "sentence"),
     [
-        ("pipeline.models.zoo:small_cnn", rows(side=9, channels=3), 10, "fails on images of 9x9x3 .*source.channels"),
-        ("pipeline.models.zoo:small_cnn", rows(side=28), 10, "fails on images of 28x28x1 .*source.size"),
-        ("pipeline.models.zoo:small_cnn", rows(), 12, "model.classes: got 12, but the model returns 10 logits"),
+        (
+            "hardset.pipeline.models.zoo:small_cnn",
+            rows(side=9, channels=3),
+            10,
+            "fails on images of 9x9x3 .*source.channels",
+        ),
+        ("hardset.pipeline.models.zoo:small_cnn", rows(side=28), 10, "fails on images of 28x28x1 .*source.size"),
+        ("hardset.pipeline.models.zoo:small_cnn", rows(), 12, "model.classes: got 12, but the model returns 10 logits"),
         ("feature_map", rows(), 10, r"shape \(6, 10, 6, 6\) for 6 rows; wants \(6, 10\)"),
         ("one_answer_for_all", rows(), 10, r"shape \(1, 10\) for 6 rows"),
         ("a_tuple", rows(), 10, "returns a tuple; wants one tensor of logits"),
@@ -62,7 +67,9 @@ def test_memory_running_out_is_no_fault_of_the_shape() -> None:
         check("out_of_memory", rows())
 
 
-@pytest.mark.parametrize("factory", ["pipeline.models.zoo:small_cnn", "log_probabilities", "half_precision", "masked"])
+@pytest.mark.parametrize(
+    "factory", ["hardset.pipeline.models.zoo:small_cnn", "log_probabilities", "half_precision", "masked"]
+)
 @pytest.mark.parametrize("pixels", [rows(), rows(1), rows(100), np.zeros((2, 8, 8, 1), np.uint8)])
 def test_a_sound_model_passes(factory: str, pixels: Pixels) -> None:
     check(factory, pixels)

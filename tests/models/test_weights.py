@@ -12,9 +12,9 @@ import fsspec
 import pytest
 import torch
 
-from pipeline.models.weights import read_weights, weights_sha256
-from pipeline.models.zoo import small_cnn
-from schemas.errors import JobError, RunError
+from hardset.pipeline.models.weights import read_weights, weights_sha256
+from hardset.pipeline.models.zoo import small_cnn
+from hardset.schemas.errors import JobError, RunError
 
 
 class Bomb:

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.judge import Judge
-from pipeline.models import zoo
-from pipeline.models.fitting import fit_classifier
-from pipeline.models.loading import LoadedModel, load_model
-from pipeline.models.preflight import check_model
-from pipeline.rows import CleanRows
-from pipeline.sources import open_source
-from schemas.job import Model
-from schemas.sources import DigitsSource, ParquetSource, Source
+from hardset.pipeline.judge import Judge
+from hardset.pipeline.models import zoo
+from hardset.pipeline.models.fitting import fit_classifier
+from hardset.pipeline.models.loading import LoadedModel, load_model
+from hardset.pipeline.models.preflight import check_model
+from hardset.pipeline.rows import CleanRows
+from hardset.pipeline.sources import open_source
+from hardset.schemas.job import Model
+from hardset.schemas.sources import DigitsSource, ParquetSource, Source
 
 CPU = torch.device("cpu")
 

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.bench import Bench
-from pipeline.run import Outcome, generate
-from pipeline.shard import run_shard
-from pipeline.sinks.ledger import Ledger
-from pipeline.sources import digest_cache
-from pipeline.stopping import Stop
-from pipeline.storage import Folder
-from pipeline.verify import verify
-from schemas.job import Job
-from schemas.loading import parse_job
-from schemas.records import Failure, Plan, Receipt, Shard
+from hardset.pipeline.bench import Bench
+from hardset.pipeline.run import Outcome, generate
+from hardset.pipeline.shard import run_shard
+from hardset.pipeline.sinks.ledger import Ledger
+from hardset.pipeline.sources import digest_cache
+from hardset.pipeline.stopping import Stop
+from hardset.pipeline.storage import Folder
+from hardset.pipeline.verify import verify
+from hardset.schemas.job import Job
+from hardset.schemas.loading import parse_job
+from hardset.schemas.records import Failure, Plan, Receipt, Shard
 from tests.sources.making import parquet_bytes, png, write
 
 CLASSES = ("cat", "dog")
@@ -82,7 +82,7 @@ def in_process(
 
 @pytest.fixture(autouse=True)
 def _nights_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("pipeline.run.generation.results", in_process)
+    monkeypatch.setattr("hardset.pipeline.run.generation.results", in_process)
     monkeypatch.setenv(digest_cache.FOLDER, str(tmp_path / "cache"))
 
 

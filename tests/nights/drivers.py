@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-import pipeline.run.generation
-from jobs.app import run
-from pipeline.storage import Folder
-from schemas.errors import RunError
+from hardset.jobs.app import run
+from hardset.pipeline.run import generation
+from hardset.pipeline.storage import Folder
+from hardset.schemas.errors import RunError
 from tests.nights.conftest import in_process
 
 
@@ -54,7 +54,7 @@ def drive(arguments: list[str], log: str, environment: dict[str, str], pause: fl
             time.sleep(pause)
             yield result
 
-    pipeline.run.generation.results = slowly  # type: ignore[assignment]
+    generation.results = slowly  # type: ignore[assignment]
     if outage:
         _refuse(random.Random(seed), outage)
     sys.exit(run(arguments))

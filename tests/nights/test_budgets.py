@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.run import Budget, generate
-from pipeline.run.budget import Limit
-from pipeline.sinks.ledger import Ledger
-from pipeline.stopping import Stop
-from pipeline.storage import Folder
-from schemas.errors import JobError
-from schemas.records import Counts, Receipt
+from hardset.pipeline.run import Budget, generate
+from hardset.pipeline.run.budget import Limit
+from hardset.pipeline.sinks.ledger import Ledger
+from hardset.pipeline.stopping import Stop
+from hardset.pipeline.storage import Folder
+from hardset.schemas.errors import JobError
+from hardset.schemas.records import Counts, Receipt
 from tests.nights.conftest import Night
 from tests.support import hardset, last_json
 
@@ -57,7 +57,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr("pipeline.run.budget.time.monotonic", lambda: self.now)
+        monkeypatch.setattr("hardset.pipeline.run.budget.time.monotonic", lambda: self.now)
 
 
 def receipt(seconds: int) -> Receipt:

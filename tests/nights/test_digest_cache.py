@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sources import digest_cache as cache
-from pipeline.sources.digest_cache import FOLDER, digest_cache
-from pipeline.sources.files import resolve
-from schemas.digests import sha256_hex
+from hardset.pipeline.sources import digest_cache as cache
+from hardset.pipeline.sources.digest_cache import FOLDER, digest_cache
+from hardset.pipeline.sources.files import resolve
+from hardset.schemas.digests import sha256_hex
 
 Digest = Callable[[], tuple[str, bool]]
 

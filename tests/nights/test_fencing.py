@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.run import generate, look
-from pipeline.sinks.lease import Lease, acquire, hold_lease
-from pipeline.sinks.ledger import Ledger, latest_manifest
-from pipeline.storage import Folder
-from schemas.errors import HeldError, RunError
+from hardset.pipeline.run import generate, look
+from hardset.pipeline.sinks.lease import Lease, acquire, hold_lease
+from hardset.pipeline.sinks.ledger import Ledger, latest_manifest
+from hardset.pipeline.storage import Folder
+from hardset.schemas.errors import HeldError, RunError
 from tests.nights.conftest import Night, in_process
 
 
@@ -30,11 +30,11 @@ def test_a_run_that_was_taken_over_writes_no_record_any_more(files: Night, monke
         yield from in_process(*arguments, **settings)
         folder = Folder(str(files.out))
         folder.delete(folder.list("_hardset/lease/")[-1])  # as if it had run out
-        monkeypatch.setattr("pipeline.run.generation.results", in_process)
+        monkeypatch.setattr("hardset.pipeline.run.generation.results", in_process)
         files.run()
         seen.update(records(files))
 
-    monkeypatch.setattr("pipeline.run.generation.results", interrupted)
+    monkeypatch.setattr("hardset.pipeline.run.generation.results", interrupted)
     with pytest.raises(HeldError, match="another run has taken this output over"):
         generate(files.job())
     assert seen
@@ -112,7 +112,7 @@ def test_a_start_that_waited_finds_what_the_other_made(files: Night, monkeypatch
     def other_ends(*_: object) -> None:
         held.__exit__(None, None, None)
         monkeypatch.undo()
-        monkeypatch.setattr("pipeline.run.generation.results", in_process)
+        monkeypatch.setattr("hardset.pipeline.run.generation.results", in_process)
         monkeypatch.setenv("HARDSET_CACHE", "")
         files.run()
 
@@ -125,7 +125,7 @@ def test_who_holds_the_output_is_told_before_anything_is_tried(files: Night, mon
     def tried(*_: object) -> tuple[str, ...]:
         raise AssertionError("the model was tried")
 
-    monkeypatch.setattr("pipeline.run.generation.check_before", tried)
+    monkeypatch.setattr("hardset.pipeline.run.generation.check_before", tried)
     with hold_lease(Folder(str(files.out)), "other"), pytest.raises(HeldError, match="run other holds this output"):
         generate(files.job())
 

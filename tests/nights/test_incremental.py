@@ -8,14 +8,14 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.generate import summary
-from pipeline.run import generate, look
-from pipeline.run.generation import Progress
-from pipeline.sinks.ledger import Ledger, latest_manifest, newest_first, run_ids, summaries
-from pipeline.sources import fingerprints
-from pipeline.storage import Folder
-from schemas.errors import JobError
-from schemas.records import Manifest
+from hardset.jobs.generate import summary
+from hardset.pipeline.run import generate, look
+from hardset.pipeline.run.generation import Progress
+from hardset.pipeline.sinks.ledger import Ledger, latest_manifest, newest_first, run_ids, summaries
+from hardset.pipeline.sources import fingerprints
+from hardset.pipeline.storage import Folder
+from hardset.schemas.errors import JobError
+from hardset.schemas.records import Manifest
 from tests.nights.conftest import Night
 from tests.support import hardset, last_json
 
@@ -162,7 +162,7 @@ def test_a_source_as_it_was_before_is_the_newest_run_again(files: Night) -> None
 
 
 def test_what_a_stopped_night_made_is_taken_over_though_the_source_grew(files: Night) -> None:
-    from pipeline.run import Budget
+    from hardset.pipeline.run import Budget
 
     assert generate(files.job(), budget=Budget(max_rows=7)).status == "stopped"
     files.put("c", 3)
@@ -181,7 +181,7 @@ def test_a_night_reads_one_manifest_and_no_file_that_it_knows(files: Night, monk
     for number, name in enumerate("cdef"):
         files.put(name, 10 + number)
         files.run()
-    monkeypatch.setattr("pipeline.sources.digest_cache.RACY_SECONDS", -1.0)
+    monkeypatch.setattr("hardset.pipeline.sources.digest_cache.RACY_SECONDS", -1.0)
     look(files.job())  # now all digests are known
     reads: list[str] = []
     read = Folder.read

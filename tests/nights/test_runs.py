@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from jobs.app import VERBS
-from pipeline.run import Budget, generate
-from pipeline.run.history import nights
-from pipeline.run.status import ABANDONED, AT_WORK
-from pipeline.sinks.lease import hold_lease
-from pipeline.storage import Folder
+from hardset.jobs.app import VERBS
+from hardset.pipeline.run import Budget, generate
+from hardset.pipeline.run.history import nights
+from hardset.pipeline.run.status import ABANDONED, AT_WORK
+from hardset.pipeline.sinks.lease import hold_lease
+from hardset.pipeline.storage import Folder
 from tests.nights.conftest import Night
 from tests.support import hardset, last_json
 

@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from pipeline.run import Budget, generate
-from pipeline.sinks.ledger import latest_manifest
-from pipeline.storage import Folder
-from schemas.digests import sha256_hex
-from schemas.errors import RunError
+from hardset.pipeline.run import Budget, generate
+from hardset.pipeline.sinks.ledger import latest_manifest
+from hardset.pipeline.storage import Folder
+from hardset.schemas.digests import sha256_hex
+from hardset.schemas.errors import RunError
 from tests.nights.conftest import Night
 from tests.nights.drivers import start
 

@@ -10,19 +10,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.plan import public_job
-from pipeline.recipes import recipe_text
-from pipeline.rows import CleanRows
-from pipeline.sinks.ledger import Ledger
-from pipeline.sinks.parquet import encode_quarantine, encode_rows
-from pipeline.sinks.png import encode_png
-from pipeline.sources import open_source
-from pipeline.storage import Folder
-from schemas.digests import content_sha256, digest, image_sha256, recipe_id, row_id, row_seed, run_id, sha256_hex
-from schemas.job import Job
-from schemas.loading import parse_job
-from schemas.records import Counts, Failure, Image, Manifest, Output, Plan, Shard
-from schemas.rows import ADVERSARIAL, AUGMENTED, CONTRACT_VERSION, GENERATED, arrow_schema
+from hardset.pipeline.plan import public_job
+from hardset.pipeline.recipes import recipe_text
+from hardset.pipeline.rows import CleanRows
+from hardset.pipeline.sinks.ledger import Ledger
+from hardset.pipeline.sinks.parquet import encode_quarantine, encode_rows
+from hardset.pipeline.sinks.png import encode_png
+from hardset.pipeline.sources import open_source
+from hardset.pipeline.storage import Folder
+from hardset.schemas.digests import (
+    content_sha256,
+    digest,
+    image_sha256,
+    recipe_id,
+    row_id,
+    row_seed,
+    run_id,
+    sha256_hex,
+)
+from hardset.schemas.job import Job
+from hardset.schemas.loading import parse_job
+from hardset.schemas.records import Counts, Failure, Image, Manifest, Output, Plan, Shard
+from hardset.schemas.rows import ADVERSARIAL, AUGMENTED, CONTRACT_VERSION, GENERATED, arrow_schema
 
 STRONG = {"kind": "attack", "name": "fgsm", "norm": "linf", "eps": "32/255"}
 WEAK = {"kind": "attack", "name": "fgsm", "norm": "linf", "eps": "0.05"}
@@ -110,7 +119,7 @@ def _document(setting: Setting) -> dict[str, Any]:
         "name": setting.name,
         "seed": 7,
         "source": {**setting.source, "limit": setting.rows},
-        "model": {"factory": "pipeline.models.zoo:small_cnn", "classes": 10},
+        "model": {"factory": "hardset.pipeline.models.zoo:small_cnn", "classes": 10},
         "recipes": list(setting.recipes),
         "output": {"path": "out", "keep": setting.keep, "shard_rows": setting.shard_rows},
     }

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.reporting.page import page
+from hardset.pipeline.reporting.page import page
 from tests.reporting.conftest import made
 from tests.reporting.dataset import STRONG, WEAK, Setting
 

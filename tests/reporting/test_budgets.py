@@ -6,14 +6,14 @@ import numpy as np
 import pyarrow.dataset as ds
 import torch
 
-from pipeline.bench import Bench
-from pipeline.plan import make_plan
-from pipeline.reporting.page import page
-from pipeline.reporting.statistics import gather
-from pipeline.run import make_manifest
-from pipeline.shard import run_shard
-from pipeline.sinks.ledger import Ledger
-from pipeline.storage import Folder
+from hardset.pipeline.bench import Bench
+from hardset.pipeline.plan import make_plan
+from hardset.pipeline.reporting.page import page
+from hardset.pipeline.reporting.statistics import gather
+from hardset.pipeline.run import make_manifest
+from hardset.pipeline.shard import run_shard
+from hardset.pipeline.sinks.ledger import Ledger
+from hardset.pipeline.storage import Folder
 from tests.reporting.conftest import content_of
 from tests.reporting.test_page import Outline
 from tests.test_signals_rows import PGD, job

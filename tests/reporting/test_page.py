@@ -13,13 +13,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from pipeline.reporting.markup import element, text
-from pipeline.reporting.page import page
-from pipeline.reporting.sections import Content
-from pipeline.reporting.statistics import Tally
-from pipeline.reporting.wording import amount, percent, public_text, recipe_details, recipe_title
-from schemas.attacks import ATTACK_FACTS
-from schemas.recipes import Attack
+from hardset.pipeline.reporting.markup import element, text
+from hardset.pipeline.reporting.page import page
+from hardset.pipeline.reporting.sections import Content
+from hardset.pipeline.reporting.statistics import Tally
+from hardset.pipeline.reporting.wording import amount, percent, public_text, recipe_details, recipe_title
+from hardset.schemas.attacks import ATTACK_FACTS
+from hardset.schemas.recipes import Attack
 from tests.reporting.conftest import EVIL, SECRET, content_of, made
 from tests.reporting.dataset import STRONG, Setting
 
@@ -139,7 +139,7 @@ def test_the_page_tells_what_a_reader_needs(digits, outline):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_text_has_contrast(theme):
-    style = files("pipeline.reporting").joinpath("page.css").read_text()
+    style = files("hardset.pipeline.reporting").joinpath("page.css").read_text()
     blocks = re.findall(r":root \{(.*?)\}", style, re.S)
     colours = dict(re.findall(r"--([\w-]+): (#\w{6})", blocks[theme == "dark"]))
 

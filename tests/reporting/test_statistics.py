@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.reporting import scan
-from pipeline.reporting.notices import notices
-from pipeline.reporting.statistics import gather
-from pipeline.storage import Folder
-from schemas.records import Failure
+from hardset.pipeline.reporting import scan
+from hardset.pipeline.reporting.notices import notices
+from hardset.pipeline.reporting.statistics import gather
+from hardset.pipeline.storage import Folder
+from hardset.schemas.records import Failure
 from tests.reporting.conftest import Dataset, made
 from tests.reporting.dataset import SHIFT, STRONG, TARGETED, WEAK, Setting
 

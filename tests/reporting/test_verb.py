@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from jobs.app import run
-from jobs.report import write_report
+from hardset.jobs.app import run
+from hardset.jobs.report import write_report
 from tests.reporting.dataset import STRONG, Setting, build
 
 

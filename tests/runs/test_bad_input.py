@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 import safetensors.torch
 
-from jobs.app import run
-from pipeline.models.zoo import small_cnn
+from hardset.jobs.app import run
+from hardset.pipeline.models.zoo import small_cnn
 from tests.support import RECIPES, hardset
 
 WriteJob = Callable[..., Path]
@@ -45,7 +45,7 @@ def nan_weights(folder: Path) -> str:
 
 SOFTMAX = """
 from torch import nn
-from pipeline.models.zoo import small_cnn
+from hardset.pipeline.models.zoo import small_cnn
 
 def net():
     return nn.Sequential(small_cnn(), nn.Softmax(1))
@@ -65,11 +65,15 @@ CASES: dict[str, tuple[Callable[[Path], dict[str, Any]], list[str]]] = {
         ["source.label", "target"],
     ),
     "class count": (
-        lambda _: {"model": {"factory": "pipeline.models.zoo:small_cnn", "arguments": {"classes": 7}, "classes": 7}},
+        lambda _: {
+            "model": {"factory": "hardset.pipeline.models.zoo:small_cnn", "arguments": {"classes": 7}, "classes": 7}
+        },
         ["model.classes", "7", "10"],
     ),
     "nan weights": (
-        lambda f: {"model": {"factory": "pipeline.models.zoo:small_cnn", "weights": nan_weights(f), "classes": 10}},
+        lambda f: {
+            "model": {"factory": "hardset.pipeline.models.zoo:small_cnn", "weights": nan_weights(f), "classes": 10}
+        },
         ["model.weights", "NaN"],
     ),
     "probabilities": (softened, ["probabilities", "softmax"]),
@@ -169,8 +173,8 @@ def test_poison_images_go_to_quarantine_and_take_no_neighbour(write_job: WriteJo
 
     from PIL import Image
 
-    from pipeline.sources import open_source
-    from schemas.sources import DigitsSource
+    from hardset.pipeline.sources import open_source
+    from hardset.schemas.sources import DigitsSource
 
     source = open_source(DigitsSource(limit=40))
     rows, _ = source.read(source.plan(100)[0], source.probe(), 10)

@@ -20,7 +20,7 @@ WriteJob = Callable[..., Path]
 @pytest.fixture(scope="module")
 def undisturbed(weights: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Digests of a run that nothing disturbed."""
-    from pipeline.run import generate
+    from hardset.pipeline.run import generate
 
     out = tmp_path_factory.mktemp("undisturbed") / "out"
     assert generate(slow_job(weights, out)).status == "complete"
@@ -78,7 +78,7 @@ def test_a_row_that_always_fails_goes_to_quarantine_and_its_neighbours_are_there
     weights: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model that refuses one clean row: each attack loses that row, and no other."""
-    from pipeline.run import generate
+    from hardset.pipeline.run import generate
 
     module = tmp_path / "moody.py"
     module.write_text(MOODY)
@@ -99,9 +99,9 @@ def test_a_row_that_always_fails_goes_to_quarantine_and_its_neighbours_are_there
 
 MOODY = """
 import torch
-from pipeline.models.zoo import small_cnn
-from pipeline.sources import open_source
-from schemas.sources import DigitsSource
+from hardset.pipeline.models.zoo import small_cnn
+from hardset.pipeline.sources import open_source
+from hardset.schemas.sources import DigitsSource
 
 def moody_cnn():
     model = small_cnn()

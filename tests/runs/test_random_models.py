@@ -7,15 +7,15 @@ import pyarrow.dataset as ds
 import pytest
 import torch
 
-from pipeline.bench import Bench
-from pipeline.plan import make_plan
-from pipeline.replay import replay
-from pipeline.run import check_before
-from pipeline.shard import make_shard
-from pipeline.storage import Folder
-from pipeline.verify import verify
-from schemas.errors import JobError
-from schemas.job import Job
+from hardset.pipeline.bench import Bench
+from hardset.pipeline.plan import make_plan
+from hardset.pipeline.replay import replay
+from hardset.pipeline.run import check_before
+from hardset.pipeline.shard import make_shard
+from hardset.pipeline.storage import Folder
+from hardset.pipeline.verify import verify
+from hardset.schemas.errors import JobError
+from hardset.schemas.job import Job
 from tests.support import job_of, make_here
 
 CPU = torch.device("cpu")

@@ -22,7 +22,7 @@ def test_photographs_of_mixed_sizes_and_a_published_model(
     job = write_job(
         source={"format": "parquet", "path": str(shared_data / "imagenet250.parquet"), "size": 128, "limit": 60},
         model={
-            "factory": "pipeline.models.zoo:mobilenet_v1",
+            "factory": "hardset.pipeline.models.zoo:mobilenet_v1",
             "weights": weights,
             "classes": 1000,
             "normalize": IMAGENET,
@@ -48,7 +48,7 @@ def test_a_folder_of_real_jpegs(shared_data: Path, write_job: WriteJob, tmp_path
     job = write_job(
         source={"format": "imagefolder", "path": str(tmp_path / "jpegs")},
         model={
-            "factory": "pipeline.models.zoo:cifar_resnet20",
+            "factory": "hardset.pipeline.models.zoo:cifar_resnet20",
             "weights": str(shared_data / "weights" / "cifar_resnet20.safetensors"),
             "classes": 10,
             "normalize": CIFAR,

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from jobs.status import _span
-from pipeline.run.status import ABANDONED, AT_WORK, RunState, run_states
-from pipeline.sinks.lease import Holder, acquire
-from pipeline.sinks.ledger import Ledger
-from pipeline.storage import Folder
-from schemas.records import Failure
+from hardset.jobs.status import _span
+from hardset.pipeline.run.status import ABANDONED, AT_WORK, RunState, run_states
+from hardset.pipeline.sinks.lease import Holder, acquire
+from hardset.pipeline.sinks.ledger import Ledger
+from hardset.pipeline.storage import Folder
+from hardset.schemas.records import Failure
 from tests.sinks.examples import RUN, commit_shard, manifest_of, plan_of, shard_of
 from tests.support import hardset, last_json
 
@@ -38,7 +38,7 @@ def holder(**changes: Any) -> Holder:
 
 
 def seen(folder: Folder, monkeypatch: pytest.MonkeyPatch, who: Holder | None) -> RunState:
-    monkeypatch.setattr("pipeline.run.status.current_holder", lambda _: who)
+    monkeypatch.setattr("hardset.pipeline.run.status.current_holder", lambda _: who)
     (state,) = run_states(folder, NOW)
     return state
 

@@ -20,29 +20,29 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-from jobs.generate import sentence, summary
-from pipeline.bench import Bench
-from pipeline.models.fitting import fit_classifier
-from pipeline.models.zoo import cnn_a, small_cnn
-from pipeline.plan import make_plan
-from pipeline.replay import newest_manifest, replay
-from pipeline.reporting.page import page, read_content
-from pipeline.reporting.transfer import transfer
-from pipeline.run import Outcome, check_before
-from pipeline.shard import make_shard
-from pipeline.sources import open_source
-from pipeline.storage import Folder
-from pipeline.transfer import transfer_rates
-from pipeline.verify import verify
-from schemas.errors import JobError, RunError
-from schemas.job import Job
-from schemas.records import Manifest
+from hardset.jobs.generate import sentence, summary
+from hardset.pipeline.bench import Bench
+from hardset.pipeline.models.fitting import fit_classifier
+from hardset.pipeline.models.zoo import cnn_a, small_cnn
+from hardset.pipeline.plan import make_plan
+from hardset.pipeline.replay import newest_manifest, replay
+from hardset.pipeline.reporting.page import page, read_content
+from hardset.pipeline.reporting.transfer import transfer
+from hardset.pipeline.run import Outcome, check_before
+from hardset.pipeline.shard import make_shard
+from hardset.pipeline.sources import open_source
+from hardset.pipeline.storage import Folder
+from hardset.pipeline.transfer import transfer_rates
+from hardset.pipeline.verify import verify
+from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.job import Job
+from hardset.schemas.records import Manifest
 from tests.runs.test_generate import clean_pixels
 from tests.support import job_of, make_here
 
 CPU = torch.device("cpu")
-CNN_A = {"factory": "pipeline.models.zoo:cnn_a", "arguments": {"channels": 1, "side": 8}}
-SMALL = {"factory": "pipeline.models.zoo:small_cnn"}
+CNN_A = {"factory": "hardset.pipeline.models.zoo:cnn_a", "arguments": {"channels": 1, "side": 8}}
+SMALL = {"factory": "hardset.pipeline.models.zoo:small_cnn"}
 ATTACKS = [
     {"kind": "attack", "name": "pgd", "norm": "linf", "eps": "40/255", "steps": 5},
     {"kind": "attack", "name": "pgd", "norm": "linf", "eps": "60/255", "steps": 5, "target": "next"},
@@ -267,7 +267,10 @@ def test_weights_that_change_under_a_run_stop_it(
 @pytest.mark.parametrize(
     ("held_out", "sentence"),
     [
-        ({"factory": "pipeline.models.zoo:no"}, r"transfer_to\.0\.factory: pipeline.models.zoo has no no"),
+        (
+            {"factory": "hardset.pipeline.models.zoo:no"},
+            r"transfer_to\.0\.factory: hardset\..*zoo has no no",
+        ),
         ({**CNN_A, "weights": "gone.pt"}, r"transfer_to\.0\.weights: gone.pt: no such file"),
         ({"factory": "tests.models.factories:probabilities"}, r"transfer_to\.0\.factory: the model returns probab"),
         ({**SMALL, "arguments": {"classes": 7}}, r"transfer_to\.0\.factory: the model returns 7 logits; wants 10"),

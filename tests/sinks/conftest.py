@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.storage import Folder
+from hardset.pipeline.storage import Folder
 
 
 @pytest.fixture(scope="session")

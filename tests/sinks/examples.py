@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.rows import Pixels
-from pipeline.sinks.ledger import Ledger
-from pipeline.sinks.parquet import encode_quarantine, encode_rows
-from pipeline.sinks.png import encode_png
-from pipeline.storage import Folder
-from schemas.digests import content_sha256, image_sha256, row_id
-from schemas.records import Counts, Failure, Image, Manifest, Plan, Receipt, Shard
-from schemas.rows import ADVERSARIAL, AUGMENTED, CONTRACT_VERSION, GENERATED, schema_sha256
+from hardset.pipeline.rows import Pixels
+from hardset.pipeline.sinks.ledger import Ledger
+from hardset.pipeline.sinks.parquet import encode_quarantine, encode_rows
+from hardset.pipeline.sinks.png import encode_png
+from hardset.pipeline.storage import Folder
+from hardset.schemas.digests import content_sha256, image_sha256, row_id
+from hardset.schemas.records import Counts, Failure, Image, Manifest, Plan, Receipt, Shard
+from hardset.schemas.rows import ADVERSARIAL, AUGMENTED, CONTRACT_VERSION, GENERATED, schema_sha256
 
 CLASSES = ("no", "été: 7", "tench, Tinca tinca")
 RUN = "0a1b2c3d-1111-8222-8333-444455556666"

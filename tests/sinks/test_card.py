@@ -12,13 +12,13 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.sinks.card import patterns, write_card
-from pipeline.sinks.croissant import croissant
-from pipeline.sinks.environment import versions
-from pipeline.sinks.ledger import Ledger
-from pipeline.storage import Folder
-from schemas.records import Counts, Failure, Manifest
-from schemas.rows import COLUMNS
+from hardset.pipeline.sinks.card import patterns, write_card
+from hardset.pipeline.sinks.croissant import croissant
+from hardset.pipeline.sinks.environment import versions
+from hardset.pipeline.sinks.ledger import Ledger
+from hardset.pipeline.storage import Folder
+from hardset.schemas.records import Counts, Failure, Manifest
+from hardset.schemas.rows import COLUMNS
 from tests.sinks.examples import CLASSES, RUN, commit_shard, finished_run, manifest_of, shard_of
 
 SHARDS = (shard_of(0), shard_of(1, recipe=1), shard_of(2, split="test"))

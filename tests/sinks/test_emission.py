@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.sinks import emission
-from pipeline.sinks.emission import configured, emitting
-from pipeline.sinks.lineage import Lineage
-from pipeline.storage import Folder
+from hardset.pipeline.sinks import emission
+from hardset.pipeline.sinks.emission import configured, emitting
+from hardset.pipeline.sinks.lineage import Lineage
+from hardset.pipeline.storage import Folder
 from tests.sinks.examples import RUN, plan_of
 
 

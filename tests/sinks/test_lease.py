@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipeline.sinks.lease import Holder, Lease, Turn, acquire, current_holder, hold_lease
-from pipeline.storage import Folder
-from schemas.errors import HeldError, RunError
+from hardset.pipeline.sinks.lease import Holder, Lease, Turn, acquire, current_holder, hold_lease
+from hardset.pipeline.storage import Folder
+from hardset.schemas.errors import HeldError, RunError
 
 
 def put(folder: Folder, number: int, **changes: object) -> Holder:
@@ -114,7 +114,7 @@ def test_a_number_that_another_process_bears_now_holds_nothing(disk: Folder) -> 
 
 
 def test_without_proc_only_time_tells(disk: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.sinks.lease._machine", lambda: "")
+    monkeypatch.setattr("hardset.pipeline.sinks.lease._machine", lambda: "")
     put(disk, 1, machine="", pid=2**22 + 1)
     with pytest.raises(RunError, match="holds this output"):
         acquire(disk, "run-1")
@@ -198,8 +198,8 @@ def test_numbers_go_on_where_the_leases_are_gone(disk: Folder) -> None:
 
 HOLDER = """
 import sys, time
-from pipeline.sinks.lease import hold_lease
-from pipeline.storage import Folder
+from hardset.pipeline.sinks.lease import hold_lease
+from hardset.pipeline.storage import Folder
 with hold_lease(Folder(sys.argv[1]), "first"):
     print("held", flush=True)
     time.sleep(60)

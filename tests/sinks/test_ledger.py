@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.sinks.ledger import Ledger, latest_manifest, manifests, run_ids
-from pipeline.sinks.parquet import check_file
-from pipeline.storage import Folder
-from schemas.digests import sha256_hex
-from schemas.errors import RunError
+from hardset.pipeline.sinks.ledger import Ledger, latest_manifest, manifests, run_ids
+from hardset.pipeline.sinks.parquet import check_file
+from hardset.pipeline.storage import Folder
+from hardset.schemas.digests import sha256_hex
+from hardset.schemas.errors import RunError
 from tests.sinks.examples import CLASSES, RUN, commit_shard, finished_run, manifest_of, plan_of, shard_of
 
 OTHER_RUN = "9f9f9f9f-1111-8222-8333-444455556666"

@@ -11,13 +11,13 @@ import jsonschema
 import pytest
 from referencing import Registry, Resource
 
-from pipeline.run import commit_run
-from pipeline.sinks.facets import facet, named, parent_facet
-from pipeline.sinks.ledger import Ledger
-from pipeline.sinks.lineage import Lineage
-from pipeline.storage import Folder
-from schemas.errors import HeldError, RunError
-from schemas.records import Failure, SourceRange
+from hardset.pipeline.run import commit_run
+from hardset.pipeline.sinks.facets import facet, named, parent_facet
+from hardset.pipeline.sinks.ledger import Ledger
+from hardset.pipeline.sinks.lineage import Lineage
+from hardset.pipeline.storage import Folder
+from hardset.schemas.errors import HeldError, RunError
+from hardset.schemas.records import Failure, SourceRange
 from tests.sinks.examples import RUN, commit_shard, manifest_of, plan_of, shard_of
 
 PARENT = str(uuid.UUID(int=1))

@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
 from benchmarks.writer import provenance
-from pipeline.sinks.parquet import check_file, encode_quarantine, encode_rows, read_footer, row_count
-from pipeline.sinks.png import decode_png
-from schemas.digests import content_sha256
-from schemas.errors import RunError
-from schemas.rows import (
+
+from hardset.pipeline.sinks.parquet import check_file, encode_quarantine, encode_rows, read_footer, row_count
+from hardset.pipeline.sinks.png import decode_png
+from hardset.schemas.digests import content_sha256
+from hardset.schemas.errors import RunError
+from hardset.schemas.rows import (
     ADVERSARIAL,
     AUGMENTED,
     COLUMNS,

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline.rows import Pixels
-from pipeline.sinks.png import decode_png, decode_pngs, encode_png
+from hardset.pipeline.rows import Pixels
+from hardset.pipeline.sinks.png import decode_png, decode_pngs, encode_png
 
 IMAGES = st.tuples(st.integers(0, 3), st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3])).flatmap(
     lambda shape: arrays(np.uint8, shape)

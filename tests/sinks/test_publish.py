@@ -16,14 +16,14 @@ import pyarrow.parquet as pq
 import pytest
 from pyiceberg.catalog import load_catalog
 
-from pipeline.catalogues.delta import publish_delta
-from pipeline.catalogues.iceberg import Target, parse_target, publish_iceberg
-from pipeline.catalogues.publication import Publication
-from pipeline.sinks.ledger import Ledger
-from pipeline.storage import Folder
-from schemas.errors import JobError, RunError
-from schemas.records import Failure, Manifest
-from schemas.rows import COLUMNS
+from hardset.pipeline.catalogues.delta import publish_delta
+from hardset.pipeline.catalogues.iceberg import Target, parse_target, publish_iceberg
+from hardset.pipeline.catalogues.publication import Publication
+from hardset.pipeline.sinks.ledger import Ledger
+from hardset.pipeline.storage import Folder
+from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.records import Failure, Manifest
+from hardset.schemas.rows import COLUMNS
 from tests.sinks.examples import RUN, commit_shard, finished_run, manifest_of, shard_of
 from tests.support import hardset, last_json
 
@@ -141,7 +141,7 @@ def test_a_moved_iceberg_table_is_told_of(move: Callable[..., Any], disk: Folder
 @both
 def test_columns_of_a_later_contract_are_added(publish: Publish, disk: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as earlier:
-        for module in ("schemas.rows", "pipeline.sinks.parquet"):
+        for module in ("hardset.schemas.rows", "hardset.pipeline.sinks.parquet"):
             earlier.setattr(f"{module}.COLUMNS", COLUMNS[:-2])
         first = finished_run(disk, (shard_of(0), shard_of(1)))
         publish(disk, first)
@@ -190,9 +190,9 @@ def test_iceberg_on_an_object_store(remote: tuple[Folder, Manifest, list[dict[st
 
 DELTA_TWICE = """
 import sys, deltalake
-from pipeline.catalogues.delta import publish_delta
-from pipeline.catalogues.publication import run_to_publish
-from pipeline.storage import Folder
+from hardset.pipeline.catalogues.delta import publish_delta
+from hardset.pipeline.catalogues.publication import run_to_publish
+from hardset.pipeline.storage import Folder
 folder = Folder(sys.argv[1])
 news = [publish_delta(folder, run_to_publish(folder)).new for _ in range(2)]
 table = deltalake.DeltaTable(folder.url, storage_options={"allow_http": "true"})

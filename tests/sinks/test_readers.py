@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipeline.sinks.card import write_card
-from pipeline.sinks.ledger import Ledger
-from pipeline.storage import Folder
-from schemas.rows import COLUMNS
+from hardset.pipeline.sinks.card import write_card
+from hardset.pipeline.sinks.ledger import Ledger
+from hardset.pipeline.storage import Folder
+from hardset.schemas.rows import COLUMNS
 from tests.sinks.examples import CLASSES, RUN, commit_shard, manifest_of, pixels_of, shard_of
 
 

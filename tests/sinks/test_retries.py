@@ -18,12 +18,12 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from s3fs.errors import translate_boto_error
 
-from pipeline.retries import PatientFiles, passes, patiently
-from pipeline.sources.files import resolve
-from pipeline.storage import Folder
-from pipeline.stores import ObjectStore
-from schemas.errors import JobError, RunError
-from schemas.retries import Retries
+from hardset.pipeline.retries import PatientFiles, passes, patiently
+from hardset.pipeline.sources.files import resolve
+from hardset.pipeline.storage import Folder
+from hardset.pipeline.stores import ObjectStore
+from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.retries import Retries
 
 SOON = Retries(tries=4, first_delay=0.001, longest_delay=0.002)
 ONCE = {"config_kwargs": {"retries": {"max_attempts": 0}}}  # botocore's own retries aside
@@ -263,7 +263,7 @@ class LacksConditions(LooseFileSystem):
 def test_a_store_without_conditional_writes_is_refused(
     system: type[LooseFileSystem], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.storage._store", ObjectStore)
+    monkeypatch.setattr("hardset.pipeline.storage._store", ObjectStore)
     fsspec.register_implementation(system.protocol, system, clobber=True)
     folder = Folder(f"{system.protocol}://bucket/out")
     with pytest.raises(JobError, match=told):
@@ -340,12 +340,12 @@ def test_patient_files_pickle() -> None:
 
 
 def test_no_secret_reaches_the_log_of_a_retry(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
-    monkeypatch.setattr("pipeline.storage._store", ObjectStore)
+    monkeypatch.setattr("hardset.pipeline.storage._store", ObjectStore)
     fsspec.register_implementation("moody", MoodyFileSystem, clobber=True)
     folder = Folder("moody://user:pa55word@host/x?token=hidden", retries=SOON)
     folder.write("a", b"x")
     MoodyFileSystem.faults += [ConnectionResetError(f"no answer from {folder.url}"), _s3("SlowDown", 503)]
-    with caplog.at_level(logging.DEBUG, "pipeline.retries"):
+    with caplog.at_level(logging.DEBUG, "hardset.pipeline.retries"):
         assert folder.exists("a")
     assert "SlowDown at try 1" in caplog.text
     assert "ConnectionResetError at try 2" in caplog.text

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from pipeline.run import commit_run
-from pipeline.sinks.inputs import uri_of, weights_of
-from pipeline.sinks.ledger import Ledger
-from pipeline.sinks.lineage import Lineage
-from pipeline.sinks.statement import statement, statement_faults, statement_path, write_statement
-from pipeline.storage import Folder
-from pipeline.verify import verify
-from schemas.digests import sha256_hex
-from schemas.records import Manifest, SourceRange
+from hardset.pipeline.run import commit_run
+from hardset.pipeline.sinks.inputs import uri_of, weights_of
+from hardset.pipeline.sinks.ledger import Ledger
+from hardset.pipeline.sinks.lineage import Lineage
+from hardset.pipeline.sinks.statement import statement, statement_faults, statement_path, write_statement
+from hardset.pipeline.storage import Folder
+from hardset.pipeline.verify import verify
+from hardset.schemas.digests import sha256_hex
+from hardset.schemas.records import Manifest, SourceRange
 from tests.sinks.examples import RUN, commit_shard, manifest_of, plan_of, shard_of
 from tests.support import job_of, make_here
 

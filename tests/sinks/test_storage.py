@@ -19,9 +19,9 @@ from typing import Any
 import fsspec
 import pytest
 
-import pipeline.stores
-from pipeline.storage import TEMPORARY, Folder, public_name
-from schemas.errors import JobError, RunError
+from hardset.pipeline import stores
+from hardset.pipeline.storage import TEMPORARY, Folder, public_name
+from hardset.schemas.errors import JobError, RunError
 
 
 def test_gives_back_what_was_written(folder: Folder) -> None:
@@ -160,7 +160,7 @@ def test_readers_never_see_a_part(folder: Folder) -> None:
 
 WRITER = """
 import sys
-from pipeline.storage import Folder
+from hardset.pipeline.storage import Folder
 folder = Folder(sys.argv[1])
 print("ready", flush=True)
 number = 0
@@ -262,7 +262,7 @@ def test_unknown_stores_are_refused() -> None:
 
 
 def test_a_store_that_ignores_conditions_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline.stores.MemoryStore, "create", lambda *_: True)
+    monkeypatch.setattr(stores.MemoryStore, "create", lambda *_: True)
     with pytest.raises(JobError, match="If-None-Match"):
         Folder("memory://loose").check_writable()
     assert Folder("memory://loose").list() == []

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sources import open_source
-from schemas.digests import image_sha256
-from schemas.errors import JobError
-from schemas.records import Image, SourceRange
-from schemas.sources import ImageFolderSource
+from hardset.pipeline.sources import open_source
+from hardset.schemas.digests import image_sha256
+from hardset.schemas.errors import JobError
+from hardset.schemas.records import Image, SourceRange
+from hardset.schemas.sources import ImageFolderSource
 from tests.sources.making import encoded, pixels, png, write
 
 SHAPE = Image(height=6, width=5, channels=3)

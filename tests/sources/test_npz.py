@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.sources import open_source
-from schemas.errors import JobError
-from schemas.records import Image
-from schemas.sources import NpzSource
+from hardset.pipeline.sources import open_source
+from hardset.schemas.errors import JobError
+from hardset.schemas.records import Image
+from hardset.schemas.sources import NpzSource
 from tests.sources.making import npz_bytes, pixels, write
 
 GREY = np.stack([pixels(i, 4, 4, 1)[..., 0] for i in range(10)])

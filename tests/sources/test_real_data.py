@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipeline.sources import open_source
-from schemas import records
-from schemas.errors import JobError
-from schemas.sources import ImageFolderSource, ParquetSource
+from hardset.pipeline.sources import open_source
+from hardset.schemas import records
+from hardset.schemas.errors import JobError
+from hardset.schemas.sources import ImageFolderSource, ParquetSource
 from tests.sources.making import write
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.sources import open_source
-from schemas.digests import image_sha256
-from schemas.errors import JobError, RunError
-from schemas.records import Image
-from schemas.sources import ImageFolderSource, ParquetSource
+from hardset.pipeline.sources import open_source
+from hardset.schemas.digests import image_sha256
+from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.records import Image
+from hardset.schemas.sources import ImageFolderSource, ParquetSource
 from tests.sources.making import parquet_bytes, pixels, png
 
 s3fs = pytest.importorskip("s3fs")

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.sources import open_source
-from pipeline.sources.splits import selected, split_of_file
-from schemas.errors import JobError
-from schemas.sources import ParquetSource
+from hardset.pipeline.sources import open_source
+from hardset.pipeline.sources.splits import selected, split_of_file
+from hardset.schemas.errors import JobError
+from hardset.schemas.sources import ParquetSource
 from tests.support import job_of, make_here
 
 NAMES = [

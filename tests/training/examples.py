@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from pipeline.rng import integers
-from pipeline.sources import open_source
-from pipeline.training.inner import InnerAttack
-from pipeline.training.learner import Learner
-from pipeline.training.rows import Part, TrainingRows
-from schemas.recipes import Attack
-from schemas.sources import DigitsSource
-from schemas.training import Train
+from hardset.pipeline.rng import integers
+from hardset.pipeline.sources import open_source
+from hardset.pipeline.training.inner import InnerAttack
+from hardset.pipeline.training.learner import Learner
+from hardset.pipeline.training.rows import Part, TrainingRows
+from hardset.schemas.recipes import Attack
+from hardset.schemas.sources import DigitsSource
+from hardset.schemas.training import Train
 
 CPU = torch.device("cpu")
 

@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.training.cluster import Work, Workers, train_on_workers
-from pipeline.training.inner import InnerAttack
-from pipeline.training.loop import Course, Trained, train
-from schemas.job import Network, Run
-from schemas.recipes import Attack
-from schemas.training import Train
+from hardset.pipeline.training.cluster import Work, Workers, train_on_workers
+from hardset.pipeline.training.inner import InnerAttack
+from hardset.pipeline.training.loop import Course, Trained, train
+from hardset.schemas.job import Network, Run
+from hardset.schemas.recipes import Attack
+from hardset.schemas.training import Train
 from tests.training.examples import CPU, digits, normed_net, rows_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pipeline.training.inner import InnerAttack, inner_attack
-from schemas.errors import JobError
-from schemas.recipes import Attack
-from schemas.training import Train
+from hardset.pipeline.training.inner import InnerAttack, inner_attack
+from hardset.schemas.errors import JobError
+from hardset.schemas.recipes import Attack
+from hardset.schemas.training import Train
 from tests.support import job_of
 from tests.training.examples import digits, plain_net
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.models.zoo import small_cnn
-from pipeline.training.averaging import moving_average, perturbed
-from pipeline.training.optimisers import decayed_groups, rate_at
-from pipeline.training.rows import Part
-from schemas.errors import JobError, RunError
-from schemas.training import Train
+from hardset.pipeline.models.zoo import small_cnn
+from hardset.pipeline.training.averaging import moving_average, perturbed
+from hardset.pipeline.training.optimisers import decayed_groups, rate_at
+from hardset.pipeline.training.rows import Part
+from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.training import Train
 from tests.training.examples import digits, learner, plain_net, rows_of, weights_of
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.training import losses
+from hardset.pipeline.training import losses
 
 GENERATOR = np.random.default_rng(0)
 CLEAN, ADVERSARIAL = GENERATOR.normal(size=(2, 16, 5)) * 3
