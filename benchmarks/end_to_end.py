@@ -23,7 +23,7 @@ from typing import Any
 
 from benchmarks.rates import SHARD_ROWS, engine_rate, job_of, make_inputs, overlap_rate, run_rate, threads_rate
 
-from hardset.pipeline.sinks.environment import versions
+from hardset.pipeline.dataset.provenance.environment import versions
 
 FIGURES = Path(__file__).parents[1] / "docs" / "benchmarks" / "end_to_end.json"
 ENGINE, JUDGED, TWO_ENGINES = "attack alone", "attack and judge", "attack alone, two processes at once"

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hardset.pipeline.dataset.provenance.environment import versions
 from hardset.pipeline.evaluation.run import evaluate
-from hardset.pipeline.sinks.environment import versions
-from hardset.schemas.evaluation import parse_evaluation
-from hardset.schemas.evaluation_record import Share
+from hardset.schemas.job.evaluation import parse_evaluation
+from hardset.schemas.records.evaluation import Share
 
 _APGD_STEPS = 100  # what AutoAttack's authors set, whatever the other attacks of a line take
 TOLERANCE = 0.5

@@ -27,23 +27,23 @@ from benchmarks.attacks.context import Book
 from sklearn.model_selection import train_test_split
 from torch import nn
 
-from hardset.pipeline.bench import Bench
+from hardset.pipeline.batches import CleanRows, Pixels
+from hardset.pipeline.dataset.provenance.lineage import Lineage
+from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.evaluation.measure import Settings, judged, measure
 from hardset.pipeline.hardening.loop import Outcome, harden
 from hardset.pipeline.models.loading import load_network
-from hardset.pipeline.plan import make_plan
-from hardset.pipeline.rows import CleanRows, Pixels
-from hardset.pipeline.run import Outcome as Generated
-from hardset.pipeline.run import commit_run, make_manifest
-from hardset.pipeline.shard import run_shard
-from hardset.pipeline.sinks.ledger import Ledger
-from hardset.pipeline.sinks.lineage import Lineage
-from hardset.pipeline.sources import open_source
-from hardset.pipeline.storage import Folder
-from hardset.schemas.job import Job
-from hardset.schemas.loading import parse_job
-from hardset.schemas.recipes import Attack
-from hardset.schemas.sources import DigitsSource, NpzSource
+from hardset.pipeline.planning.plan import make_plan
+from hardset.pipeline.run.commit import commit_run, make_manifest
+from hardset.pipeline.run.generation import Outcome as Generated
+from hardset.pipeline.shards.make import run_shard
+from hardset.pipeline.shards.worker import Bench
+from hardset.pipeline.sources.table import open_source
+from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.job.job import Job
+from hardset.schemas.job.recipes import Attack
+from hardset.schemas.job.sources import DigitsSource, NpzSource
+from hardset.schemas.reading.loading import parse_job
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 EPS, EPOCHS, TRAIN_ROWS = "0.15", 40, 1200

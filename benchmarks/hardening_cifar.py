@@ -20,11 +20,11 @@ import torch
 from benchmarks.attacks.context import Book
 from benchmarks.hardening import between, machine, made_here
 
-from hardset.pipeline.evaluation.shares import share
 from hardset.pipeline.hardening.loop import Outcome, harden
-from hardset.schemas.hardening_record import Score
-from hardset.schemas.job import Job
-from hardset.schemas.loading import parse_job
+from hardset.pipeline.statistics.shares import share
+from hardset.schemas.job.job import Job
+from hardset.schemas.reading.loading import parse_job
+from hardset.schemas.records.hardening import Score
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -16,11 +16,11 @@ from typing import Any
 from benchmarks import scaling
 from benchmarks.simulation import Nodes, SimulatedCluster, shards
 
-from hardset.pipeline.cluster import Dispatcher
+from hardset.pipeline.cluster.dispatcher import Dispatcher
 from hardset.pipeline.cluster.messages import Order
-from hardset.pipeline.stopping import Stop
-from hardset.schemas.job import Run
-from hardset.schemas.records import Receipt
+from hardset.pipeline.cluster.stopping import Stop
+from hardset.schemas.job.job import Run
+from hardset.schemas.records.run import Receipt
 
 ACTORS, SLOTS_PER_NODE = 64, 8
 START_SECONDS = 20.0

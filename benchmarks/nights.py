@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 from benchmarks.records import plan_of, receipt_of
 
-from hardset.pipeline.sinks.ledger import RUNS, find_receipts, manifests, newest_first, summaries
-from hardset.pipeline.sinks.seals import sealed
-from hardset.pipeline.sources import open_source
-from hardset.pipeline.storage import Folder
+from hardset.pipeline.dataset.records.ledger import RUNS, find_receipts, manifests, newest_first, summaries
+from hardset.pipeline.dataset.records.seals import sealed
+from hardset.pipeline.sources.table import open_source
+from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import digest, run_id
-from hardset.schemas.records import Counts, Manifest, Output, Summary
-from hardset.schemas.sources import NpzSource
+from hardset.schemas.job.sources import NpzSource
+from hardset.schemas.records.run import Counts, Manifest, Output, Summary
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks"
 FILE_BYTES = 64 << 20

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from benchmarks.records import receipt_of
 
-from hardset.pipeline.cluster import Setup
+from hardset.pipeline.cluster.actors import Setup
 from hardset.pipeline.cluster.messages import Order, Ready
-from hardset.schemas.records import Receipt
+from hardset.schemas.records.run import Receipt
 
 
 class NoopActor:

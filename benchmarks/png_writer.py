@@ -23,9 +23,9 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from hardset.pipeline.rows import Pixels
-from hardset.pipeline.sinks.environment import versions
-from hardset.pipeline.sinks.png import decode_png, encode_png
+from hardset.pipeline.batches import Pixels
+from hardset.pipeline.dataset.files.png import decode_png, encode_png
+from hardset.pipeline.dataset.provenance.environment import versions
 
 Writer = Callable[[Pixels], list[bytes]]
 SIZES = {32: 512, 224: 32}

@@ -23,16 +23,16 @@ import safetensors.torch
 import torch
 from benchmarks.attacks.networks import ResNet18
 
-from hardset.pipeline.bench import Bench
-from hardset.pipeline.plan import make_plan
-from hardset.pipeline.rows import CleanRows, Reject
-from hardset.pipeline.run import generate
-from hardset.pipeline.shard import run_shard
-from hardset.pipeline.sinks.ledger import Ledger
-from hardset.pipeline.storage import Folder
-from hardset.schemas.job import Job
-from hardset.schemas.loading import parse_job
-from hardset.schemas.records import Receipt
+from hardset.pipeline.batches import CleanRows, Reject
+from hardset.pipeline.dataset.records.ledger import Ledger
+from hardset.pipeline.planning.plan import make_plan
+from hardset.pipeline.run.generation import generate
+from hardset.pipeline.shards.make import run_shard
+from hardset.pipeline.shards.worker import Bench
+from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.job.job import Job
+from hardset.schemas.reading.loading import parse_job
+from hardset.schemas.records.run import Receipt
 
 SHARD_ROWS = 32
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hardset.schemas.digests import digest
-from hardset.schemas.records import Counts, DataFile, Image, Plan, Receipt, Shard, SourceRange
-from hardset.schemas.throughput import StageSeconds
+from hardset.schemas.records.run import Counts, DataFile, Image, Plan, Receipt, Shard, SourceRange
+from hardset.schemas.records.throughput import StageSeconds
 
 ROWS = 2048
 """Of a shard: the default of `output.shard_rows`."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.records import ROWS, plan_of, receipt_of
 
-from hardset.schemas.records import Receipt
+from hardset.schemas.records.run import Receipt
 
 DOCS = Path(__file__).parents[1] / "docs"
 FIGURES = DOCS / "benchmarks" / "scheduler.json"

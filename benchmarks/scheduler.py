@@ -24,11 +24,14 @@ from benchmarks import scaling
 from benchmarks.noop import NoopActor
 from benchmarks.records import plan_of
 
-from hardset.pipeline.cluster import Dispatcher, RayBackend, Setup, connect
-from hardset.pipeline.stopping import Stop
-from hardset.schemas.job import Job
-from hardset.schemas.loading import parse_job
-from hardset.schemas.records import Receipt
+from hardset.pipeline.cluster.actors import Setup
+from hardset.pipeline.cluster.connection import connect
+from hardset.pipeline.cluster.dispatcher import Dispatcher
+from hardset.pipeline.cluster.ray_backend import RayBackend
+from hardset.pipeline.cluster.stopping import Stop
+from hardset.schemas.job.job import Job
+from hardset.schemas.reading.loading import parse_job
+from hardset.schemas.records.run import Receipt
 
 ACTORS = 8
 

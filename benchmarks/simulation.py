@@ -15,7 +15,7 @@ from itertools import count
 
 from hardset.pipeline.cluster.backend import Event
 from hardset.pipeline.cluster.messages import Died, Order, Passed, Ready, Result
-from hardset.schemas.records import Counts, Receipt, Shard
+from hardset.schemas.records.run import Counts, Receipt, Shard
 
 _RECEIPT = Receipt(
     run_id="simulated",

@@ -22,19 +22,19 @@ from typing import Any
 
 import numpy as np
 
-from hardset.pipeline.judge import distances
-from hardset.pipeline.plan import public_job
-from hardset.pipeline.recipes import recipe_text
-from hardset.pipeline.rows import Pixels
-from hardset.pipeline.run import make_manifest
-from hardset.pipeline.signals import attacked_rows, signals_of
-from hardset.pipeline.sinks.environment import versions
-from hardset.pipeline.sinks.ledger import Ledger
-from hardset.pipeline.sinks.parquet import encode_rows
-from hardset.pipeline.sinks.png import encode_png
-from hardset.pipeline.sinks.statement import write_statement
-from hardset.pipeline.storage import Folder
-from hardset.pipeline.verify import verify
+from hardset.pipeline.audit.verify import verify
+from hardset.pipeline.batches import Pixels
+from hardset.pipeline.dataset.files.parquet import encode_rows
+from hardset.pipeline.dataset.files.png import encode_png
+from hardset.pipeline.dataset.provenance.environment import versions
+from hardset.pipeline.dataset.provenance.statement import write_statement
+from hardset.pipeline.dataset.records.ledger import Ledger
+from hardset.pipeline.judging.judge import distances
+from hardset.pipeline.judging.masking import attacked_rows, signals_of
+from hardset.pipeline.planning.plan import public_job
+from hardset.pipeline.recipes.table import recipe_text
+from hardset.pipeline.run.commit import make_manifest
+from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import (
     content_sha256,
     digest,
@@ -45,10 +45,10 @@ from hardset.schemas.digests import (
     run_id,
     sha256_hex,
 )
-from hardset.schemas.job import Job
-from hardset.schemas.loading import parse_job
-from hardset.schemas.records import Counts, Image, Output, Plan, Shard, SourceRange
-from hardset.schemas.rows import ADVERSARIAL, CONTRACT_VERSION
+from hardset.schemas.job.job import Job
+from hardset.schemas.reading.loading import parse_job
+from hardset.schemas.records.run import Counts, Image, Output, Plan, Shard, SourceRange
+from hardset.schemas.rows.contract import ADVERSARIAL, CONTRACT_VERSION
 
 SIDE, CLASSES, LEVELS = 32, 10, 8
 SHARD_ROWS = 5_000

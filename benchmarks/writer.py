@@ -30,12 +30,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from benchmarks.png_writer import ROUNDS, images, writers
 
-from hardset.pipeline.judge import distances
-from hardset.pipeline.rows import Pixels
-from hardset.pipeline.sinks.environment import versions
-from hardset.pipeline.sinks.parquet import encode_rows
+from hardset.pipeline.batches import Pixels
+from hardset.pipeline.dataset.files.parquet import encode_rows
+from hardset.pipeline.dataset.provenance.environment import versions
+from hardset.pipeline.judging.judge import distances
 from hardset.schemas.digests import canonical_json, image_sha256, row_id, row_seed
-from hardset.schemas.rows import ADVERSARIAL, AUGMENTED, GENERATED, IMAGE
+from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, GENERATED, IMAGE
 
 SIZES = {32: 10_000, 224: 200}
 """Side in pixels: rows of a file."""

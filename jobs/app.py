@@ -11,30 +11,30 @@ from typing import Annotated, cast
 
 import typer
 
-from hardset.jobs.attacks import attacks
-from hardset.jobs.console import Exit
-from hardset.jobs.demo import demo
-from hardset.jobs.diff import diff
-from hardset.jobs.evaluate import evaluate
-from hardset.jobs.explain import explain
-from hardset.jobs.gc import gc
-from hardset.jobs.generate import generate
-from hardset.jobs.harden import harden
-from hardset.jobs.init import init
-from hardset.jobs.logs import logs
-from hardset.jobs.plan import plan
-from hardset.jobs.publish import publish
-from hardset.jobs.replay import replay
-from hardset.jobs.report import report
-from hardset.jobs.runs import runs
-from hardset.jobs.schema import schema
-from hardset.jobs.show import show
-from hardset.jobs.status import status
-from hardset.jobs.stop import stop
-from hardset.jobs.submit import submit
-from hardset.jobs.train_gan import train_gan
-from hardset.jobs.verify import verify
-from hardset.jobs.voice import format_of, speaking
+from hardset.jobs.terminal.console import Exit
+from hardset.jobs.terminal.voice import format_of, speaking
+from hardset.jobs.verbs.attacks import attacks
+from hardset.jobs.verbs.demo import demo
+from hardset.jobs.verbs.diff import diff
+from hardset.jobs.verbs.evaluate import evaluate
+from hardset.jobs.verbs.explain import explain
+from hardset.jobs.verbs.gc import gc
+from hardset.jobs.verbs.generate import generate
+from hardset.jobs.verbs.harden import harden
+from hardset.jobs.verbs.init import init
+from hardset.jobs.verbs.logs import logs
+from hardset.jobs.verbs.plan import plan
+from hardset.jobs.verbs.publish import publish
+from hardset.jobs.verbs.replay import replay
+from hardset.jobs.verbs.report import report
+from hardset.jobs.verbs.runs import runs
+from hardset.jobs.verbs.schema import schema
+from hardset.jobs.verbs.show import show
+from hardset.jobs.verbs.status import status
+from hardset.jobs.verbs.stop import stop
+from hardset.jobs.verbs.submit import submit
+from hardset.jobs.verbs.train_gan import train_gan
+from hardset.jobs.verbs.verify import verify
 from hardset.schemas.errors import UserError
 
 VERBS: tuple[Callable[..., None], ...] = (
@@ -109,6 +109,7 @@ def main() -> None:
 
 def run(arguments: list[str], *, debug: bool = False) -> int:
     """Runs one command line and returns its exit code. Errors end in one sentence, without `debug` in no traceback."""
+    path = list(sys.path)
     try:
         result = app(arguments, standalone_mode=False, prog_name="hardset")
     except _BadArguments as error:
@@ -126,6 +127,8 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
             raise
         text = " ".join(f"{type(error).__name__}: {error}".split())[:500]
         return _fail(f"{text} (this is a fault of hardset; --debug shows where)", Exit.FAILED, arguments)
+    finally:
+        sys.path[:] = path
     return int(result) if isinstance(result, int) else 0
 
 

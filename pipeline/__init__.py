@@ -1,1 +1,1 @@
-"""How rows are made: sources, models, recipes, judge, sinks, and the cluster that runs them."""
+"""How rows are made, judged, stored, audited and learnt from; one room per concern, docs/architecture.md tells them."""

@@ -12,11 +12,13 @@ import safetensors.torch
 import torch
 import yaml
 
-from hardset.jobs.train_gan import train, training_rows
+from hardset.jobs.verbs.train_gan import train, training_rows
 from hardset.pipeline.models.fitting import fit_classifier
 from hardset.pipeline.models.zoo import small_cnn
-from hardset.pipeline.run import generate
+from hardset.pipeline.run.generation import generate
 from tests.support import document, job_of
+
+pytest_plugins = ["tests.s3"]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,16 +16,17 @@ from typing import Any
 import torch
 
 from hardset.jobs.app import run
-from hardset.pipeline.bench import Bench
-from hardset.pipeline.plan import make_plan
-from hardset.pipeline.run import check_before, commit_run, make_manifest
-from hardset.pipeline.shard import run_shard
-from hardset.pipeline.sinks.ledger import Ledger
-from hardset.pipeline.sinks.lineage import Lineage
-from hardset.pipeline.storage import Folder
-from hardset.schemas.job import Job
-from hardset.schemas.loading import parse_job
-from hardset.schemas.records import Manifest, Output, Shard
+from hardset.pipeline.dataset.provenance.lineage import Lineage
+from hardset.pipeline.dataset.records.ledger import Ledger
+from hardset.pipeline.planning.plan import make_plan
+from hardset.pipeline.run.commit import commit_run, make_manifest
+from hardset.pipeline.run.preflight import check_before
+from hardset.pipeline.shards.make import run_shard
+from hardset.pipeline.shards.worker import Bench
+from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.job.job import Job
+from hardset.schemas.reading.loading import parse_job
+from hardset.schemas.records.run import Manifest, Output, Shard
 
 RECIPES: list[dict[str, Any]] = [
     {"kind": "attack", "name": "pgd", "norm": "linf", "eps": "40/255", "steps": 5},

@@ -23,7 +23,7 @@ from benchmarks.attacks.ours import warnings_of
 from benchmarks.attacks.timing import Contender, take_turns
 from torch import nn
 
-from hardset.schemas.recipes import Attack
+from hardset.schemas.job.recipes import Attack
 
 EPS = Fraction(2, 255)
 ROOT = Path(__file__).parents[1]

@@ -19,8 +19,8 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from hardset.jobs.app import app
-from hardset.jobs.submit import entrypoint, refuse_relative_paths
-from hardset.schemas.loading import parse_job
+from hardset.jobs.verbs.submit import entrypoint, refuse_relative_paths
+from hardset.schemas.reading.loading import parse_job
 
 ROOT = Path(__file__).parents[1]
 DOCKER = ROOT / "docker"
@@ -178,7 +178,7 @@ def command_lines() -> dict[str, list[str]]:
         "rayjob": shlex.split(documents("rayjob.yaml")["RayJob"]["spec"]["entrypoint"])[1:],
         "submit": shlex.split(
             entrypoint(grace_seconds=30, log_format="json", max_rows=5, max_minutes=None, if_held="skip")
-        )[3:],
+        )[4:],
     }
     commented = re.search(r"args: (\[submit.*\])", (DOCKER / "cronjob.yaml").read_text())
     found["cronjob, commented"] = yaml.safe_load(commented[1])

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from hardset.schemas.documentation import column_table, flag_table, version_table
-from hardset.schemas.loading import parse_job
+from hardset.schemas.reading.loading import parse_job
+from hardset.schemas.rows.documentation import column_table, flag_table, version_table
 
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from hardset.jobs.app import VERBS
-from hardset.jobs.console import Exit
-from hardset.schemas.loading import parse_job
+from hardset.jobs.terminal.console import Exit
+from hardset.schemas.reading.loading import parse_job
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 

@@ -17,10 +17,10 @@ import pytest
 import yaml
 from fsspec.implementations.memory import MemoryFileSystem
 
-from hardset.pipeline.catalogues.iceberg import publish_iceberg
-from hardset.pipeline.replay import newest_manifest
-from hardset.pipeline.storage import Folder
-from hardset.pipeline.verify import verify
+from hardset.pipeline.audit.replay import newest_manifest
+from hardset.pipeline.audit.verify import verify
+from hardset.pipeline.dataset.tables.iceberg import publish_iceberg
+from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import UserError
 from tests.support import document, hardset, job_of, make_here
 
@@ -118,7 +118,7 @@ def test_no_error_holds_a_secret(
     elif broken == "weights":
         changes["model"]["weights"] = URL.format("gone.safetensors")
     else:
-        monkeypatch.setattr("hardset.pipeline.stores.MemoryStore.write", lambda *_: refuse(places["out"]))
+        monkeypatch.setattr("hardset.pipeline.storage.stores.MemoryStore.write", lambda *_: refuse(places["out"]))
     path = tmp_path / "job.yaml"
     path.write_text(yaml.safe_dump(document(weights, places["out"], **changes)))
     done = hardset("generate", path, "--json")

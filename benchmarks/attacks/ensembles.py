@@ -8,8 +8,8 @@ from functools import lru_cache
 from benchmarks.attacks.context import Context
 from benchmarks.attacks.ours import Mode, make, recipe_of
 
-from hardset.pipeline.rows import MadeRows
-from hardset.schemas.recipes import Attack
+from hardset.pipeline.batches import MadeRows
+from hardset.schemas.job.recipes import Attack
 
 BATCH = 250
 

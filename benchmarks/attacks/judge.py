@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hardset.pipeline.judge import Judge, exact_float32, within_budget
+from hardset.pipeline.judging.judge import Judge, exact_float32, within_budget
 
 _BATCH = 128
 _FLOAT_NOISE = 1e-6

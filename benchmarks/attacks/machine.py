@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from benchmarks.attacks.adapters import LIBRARIES
 
-from hardset.pipeline.sinks.environment import versions
+from hardset.pipeline.dataset.provenance.environment import versions
 
 _FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 

@@ -18,11 +18,11 @@ from hardset.pipeline.attacks.program import Ended, run_program
 from hardset.pipeline.attacks.recipe import AttackRecipe
 from hardset.pipeline.attacks.search import Outcome, Rows
 from hardset.pipeline.attacks.stages import Stage, in_floats, stages_of
-from hardset.pipeline.rows import CleanRows, MadeRows
-from hardset.schemas.attacks import ATTACK_FACTS
-from hardset.schemas.job_warnings import job_warnings
-from hardset.schemas.loading import parse_job
-from hardset.schemas.recipes import Attack
+from hardset.pipeline.batches import CleanRows, MadeRows
+from hardset.schemas.job.attacks import ATTACK_FACTS
+from hardset.schemas.job.recipes import Attack
+from hardset.schemas.job.warnings import job_warnings
+from hardset.schemas.reading.loading import parse_job
 
 Stop = Literal["success", "never"]
 

@@ -15,8 +15,8 @@ from benchmarks.attacks.ensembles import ensemble_rows
 from benchmarks.attacks.judge import judge_floats, judge_stored, stored_as
 from benchmarks.attacks.ours import Mode, known, make, recipe_of, spec_of, warnings_of
 
-from hardset.pipeline.rows import MadeRows
-from hardset.schemas.recipes import Attack
+from hardset.pipeline.batches import MadeRows
+from hardset.schemas.job.recipes import Attack
 
 EPS = Fraction("0.3")
 RESTARTS = Settings("pgd", EPS, Fraction("0.01"), steps=50, restarts=10, batch=500)

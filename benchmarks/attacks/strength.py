@@ -18,7 +18,7 @@ from benchmarks.attacks.ours import Mode, Searcher, known, make, recipe_of, spec
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hardset.schemas.recipes import Attack
+from hardset.schemas.job.recipes import Attack
 
 ENSEMBLES = ("standard", "fast")
 POINTS_ALLOWED = 0.3

@@ -1,0 +1,1 @@
+"""Adversarial attacks: one engine; objectives, geometries, schedules; the table of named attacks."""

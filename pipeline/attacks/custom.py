@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from hardset.pipeline.attacks.objectives import Goal, Objective
-from hardset.pipeline.imports import by_path, one_line
+from hardset.pipeline.extensions.imports import by_path, one_line
 from hardset.schemas.errors import JobError
 
 

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hardset.pipeline import rng
-from hardset.schemas.quantities import Amount, Range
+from hardset.pipeline.compute import rng
+from hardset.schemas.job.quantities import Amount, Range
 
 
 def budgets(eps: Amount | tuple[Fraction, ...], keys: Tensor, variants: int) -> NDArray[np.float64]:

@@ -25,8 +25,8 @@ from hardset.pipeline.attacks.schedules import Start
 from hardset.pipeline.attacks.search import Effort, Outcome, Rows, Search
 from hardset.pipeline.attacks.slots import SPENT, Slots
 from hardset.pipeline.attacks.verdicts import Verdicts
-from hardset.pipeline.divider import Divider
-from hardset.pipeline.judge import seeded
+from hardset.pipeline.compute.memory import Divider
+from hardset.pipeline.judging.judge import seeded
 from hardset.pipeline.models.modes import frozen
 
 _PASSES_BETWEEN_SYNCS = 4  # on an accelerator; a fallen row idles at most 3 passes, and the device never waits

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hardset.pipeline import rng
 from hardset.pipeline.attacks import grid
 from hardset.pipeline.attacks.grid import per_row, row_sum, safe
+from hardset.pipeline.compute import rng
 
 
 class Geometry(Protocol):

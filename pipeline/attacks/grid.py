@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hardset.schemas.quantities import LEVEL_SLACK
+from hardset.schemas.job.quantities import LEVEL_SLACK
 
 _HALVINGS = 10  # of the rounding threshold: finds it to 1/2048 of a level
 _INWARD = 1.0 - 1e-5  # float32 leaves ||x - clean|| within 1e-6 of the radius; rounding must start from inside
 
 
 def linf_budget(eps: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Whole 8-bit levels in budgets on the [0, 1] scale; agrees with `schemas.quantities.whole_levels`."""
+    """Whole 8-bit levels in budgets on the [0, 1] scale; agrees with `schemas.job.quantities.whole_levels`."""
     return (eps * 255 + LEVEL_SLACK).astype(np.int64)
 
 

@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hardset.pipeline import rng
 from hardset.pipeline.attacks import grid
 from hardset.pipeline.attacks.geometries import scaled_into_ball
 from hardset.pipeline.attacks.grid import per_row, row_sum, safe
+from hardset.pipeline.compute import rng
 
 _HALVINGS = 24  # of the bracket around the threshold: leaves 2^-24 of the largest change, float32's own precision
 _LARGEST_UNIFORM = 1 - 2.0**-24  # of 24-bit uniform values, so that no logarithm is infinite

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hardset.pipeline import rng
 from hardset.pipeline.attacks import drawing, grid
 from hardset.pipeline.attacks.engine import Engine
 from hardset.pipeline.attacks.network import search_network
@@ -20,11 +19,12 @@ from hardset.pipeline.attacks.program import Ended, run_program
 from hardset.pipeline.attacks.regions import region_masks, unchanged_outside
 from hardset.pipeline.attacks.search import Rows
 from hardset.pipeline.attacks.stages import stages_of
-from hardset.pipeline.divider import Divider
-from hardset.pipeline.rows import CleanRows, ColumnValues, MadeRows, Pixels, Reject, RowError
-from hardset.schemas.flags import flags_column
-from hardset.schemas.recipes import Attack
-from hardset.schemas.rows import ADVERSARIAL
+from hardset.pipeline.batches import CleanRows, ColumnValues, MadeRows, Pixels, Reject, RowError
+from hardset.pipeline.compute import rng
+from hardset.pipeline.compute.memory import Divider
+from hardset.schemas.job.recipes import Attack
+from hardset.schemas.rows.contract import ADVERSARIAL
+from hardset.schemas.rows.flags import flags_column
 
 _UNUSED = -1
 _MOST_VALUES = 2**27  # pixel values attacked in one go: 512 MiB of float results, however many rows a shard has

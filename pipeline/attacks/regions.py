@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hardset.pipeline import rng
-from hardset.schemas.attack_recipe import Region
+from hardset.pipeline.compute import rng
+from hardset.schemas.job.attack_recipe import Region
 
 
 def check_region(region: Region, shape: tuple[int, int]) -> None:

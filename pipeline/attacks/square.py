@@ -13,11 +13,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hardset.pipeline import rng
 from hardset.pipeline.attacks import square_l2, windows
 from hardset.pipeline.attacks.geometries import Geometry
 from hardset.pipeline.attacks.grid import per_row
 from hardset.pipeline.attacks.schedules import Memory, Pass, Schedule, Start
+from hardset.pipeline.compute import rng
 
 _WHOLE = 10_000  # queries of the paper's search, in which the times below are counted
 _HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # last query before the square's area halves

@@ -11,8 +11,8 @@ from hardset.pipeline.attacks.schedules import Cosine, Fixed, Schedule
 from hardset.pipeline.attacks.search import Search
 from hardset.pipeline.attacks.table import ATTACKS, ENSEMBLES, GEOMETRIES, LOSSES, Composition, Part
 from hardset.pipeline.attacks.transforms import Diversity, InputTransform, Scales
-from hardset.schemas.attack_recipe import AfterSuccess, Attack
-from hardset.schemas.attacks import ATTACK_FACTS
+from hardset.schemas.job.attack_recipe import AfterSuccess, Attack
+from hardset.schemas.job.attacks import ATTACK_FACTS
 
 _STEP_SHARE_GOING_ON = 0.5  # of eps: twice eps, the length at a random start, would leave the place at once
 

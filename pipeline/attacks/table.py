@@ -1,6 +1,6 @@
 """Named attacks: which objective and schedule each name stands for, and which of them an ensemble runs in turn.
 
-Defaults, norms and references of the names are in `schemas.attacks`.
+Defaults, norms and references of the names are in `schemas.job.attacks`.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from hardset.pipeline import rng
+from hardset.pipeline.compute import rng
 
 _DEVIATIONS = 3.0  # of the Gaussian from the kernel's middle to its edge, as in the program of Dong et al. 2019
 _WORDS = 4  # random words behind one diversity transform: whether, how large, and two for where

@@ -1,0 +1,1 @@
+"""Augmentation: parameters drawn for each row, then applied to the batch."""

@@ -1,6 +1,7 @@
 """The augmentation operations: each draws its parameters per row, then applies them as a pure function.
 
-To add one: declare its settings in `schemas.recipes`, write its `draw` and `apply`, and give it a line in `OPERATIONS`.
+To add one: declare its settings in `schemas.job.recipes`, write its `draw` and `apply`, and give it a line in
+`OPERATIONS`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from kornia.geometry.transform import hflip, vflip, warp_affine
 from torch import Tensor
 
 from hardset.pipeline.augment.streams import Stream
-from hardset.schemas.recipes import Crop, GaussianNoise, Rotate
+from hardset.schemas.job.recipes import Crop, GaussianNoise, Rotate
 
 Parameters = Mapping[str, Tensor]
 """What was drawn, by name: one scalar per row, (N,), bool, int64 or float64, so that JSON holds it exactly."""

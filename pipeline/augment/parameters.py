@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hardset.pipeline.augment.operations import OPERATIONS, Parameters
 from hardset.pipeline.augment.streams import Stream
-from hardset.schemas.recipes import Operation
+from hardset.schemas.job.recipes import Operation
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hardset.pipeline.augment.parameters import apply, draw, from_json, to_json
-from hardset.pipeline.rows import CleanRows, MadeRows, Pixels
-from hardset.schemas.recipes import Augment
-from hardset.schemas.rows import AUGMENTED
+from hardset.pipeline.batches import CleanRows, MadeRows, Pixels
+from hardset.schemas.job.recipes import Augment
+from hardset.schemas.rows.contract import AUGMENTED
 
 _VALUES = 1 << 20  # pixel values in flight; the noise generator holds about 150 bytes for each
 

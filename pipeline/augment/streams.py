@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hardset.pipeline import rng
+from hardset.pipeline.compute import rng
 
 _PER_OPERATION = 64  # streams that each position owns: 0 decides whether to apply, 32 and up are for noise
 _NOISE = 32

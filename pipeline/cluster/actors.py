@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 import torch
 
-from hardset.pipeline.bench import Bench
 from hardset.pipeline.cluster.messages import Order, Passed, Raised, Ready
-from hardset.pipeline.imports import one_line
-from hardset.pipeline.shard import probe_shard, run_shard
-from hardset.pipeline.sinks.ledger import Ledger
-from hardset.pipeline.storage import Folder
+from hardset.pipeline.dataset.records.ledger import Ledger
+from hardset.pipeline.extensions.imports import one_line
+from hardset.pipeline.shards.make import probe_shard, run_shard
+from hardset.pipeline.shards.worker import Bench
+from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import UserError
-from hardset.schemas.job import Job
-from hardset.schemas.records import Plan, Receipt
+from hardset.schemas.job.job import Job
+from hardset.schemas.records.run import Plan, Receipt
 
 
 @dataclass(frozen=True)

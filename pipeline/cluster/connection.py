@@ -14,7 +14,7 @@ import torch
 from ray.job_config import JobConfig
 
 from hardset.schemas.errors import JobError
-from hardset.schemas.job import Run
+from hardset.schemas.job.job import Run
 
 
 class _PlainImportPath(JobConfig):  # type: ignore[misc]  # Ray is not typed

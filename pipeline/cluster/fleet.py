@@ -10,7 +10,7 @@ from hardset.pipeline.cluster.loads import Loads
 from hardset.pipeline.cluster.messages import Died, Raised
 from hardset.pipeline.cluster.work import MAX_BAD_ROWS
 from hardset.schemas.errors import RunError
-from hardset.schemas.job import Run
+from hardset.schemas.job.job import Run
 
 TELL_SECONDS = 60.0
 """After this long without any actor, whoever watches is told why."""

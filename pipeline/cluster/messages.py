@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hardset.pipeline.exclusion import BadRow
+from hardset.pipeline.shards.exclusion import BadRow
 from hardset.schemas.errors import UserError
-from hardset.schemas.records import Receipt, Shard, SourceRange
+from hardset.schemas.records.run import Receipt, Shard, SourceRange
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from ray.exceptions import ActorUnavailableError, NodeDiedError, RayActorError, 
 from hardset.pipeline.cluster.actors import Setup, ShardActor
 from hardset.pipeline.cluster.backend import Event
 from hardset.pipeline.cluster.messages import Died, Order, Raised, Result
-from hardset.pipeline.imports import one_line
-from hardset.schemas.job import Run
+from hardset.pipeline.extensions.imports import one_line
+from hardset.schemas.job.job import Run
 
 _NODE_LOST = "its node has died"
 """Ray 2.60 tells a lost node from a lost process in the message only, unless the autoscaler drained it."""

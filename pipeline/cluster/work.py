@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from hardset.pipeline.cluster.search import Search
-from hardset.pipeline.exclusion import BadRow
+from hardset.pipeline.shards.exclusion import BadRow
 from hardset.schemas.errors import JobError, UserError
-from hardset.schemas.records import Failure, Shard
+from hardset.schemas.records.run import Failure, Shard
 
 MAX_BAD_ROWS = 8
 """Rows that a shard may lose to quarantine because whoever makes them fails; a shard with more counts as failed."""

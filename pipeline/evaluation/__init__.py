@@ -1,0 +1,1 @@
+"""Models measured by fresh attacks, corruptions and shifts: figures, gates, warnings."""

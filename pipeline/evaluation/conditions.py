@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from hardset.pipeline import rng
-from hardset.pipeline.evaluation.shares import missing
-from hardset.pipeline.rows import Pixels
-from hardset.schemas.evaluation import CORRUPTIONS
+from hardset.pipeline.batches import Pixels
+from hardset.pipeline.compute import rng
+from hardset.pipeline.statistics.shares import missing
+from hardset.schemas.job.evaluation import CORRUPTIONS
 
 SHIFT = "shift"
 

@@ -8,8 +8,8 @@ from pydantic import BaseModel
 
 from hardset.pipeline.evaluation import warnings
 from hardset.pipeline.evaluation.conditions import CORRUPTION_TABLE
-from hardset.schemas.evaluation import EvaluatedModel, EvaluationJob, Threat
-from hardset.schemas.slots import describe, slot_of
+from hardset.schemas.job.evaluation import EvaluatedModel, EvaluationJob, Threat
+from hardset.schemas.reading.slots import describe, slot_of
 
 
 def _points(share: float) -> str:

@@ -4,44 +4,23 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from hardset.pipeline.dataset.files.png import decode_png, encode_png
 from hardset.pipeline.evaluation.found import Attacked, Found, SourceRows, clean_rows
 from hardset.pipeline.evaluation.parts import PartStore
 from hardset.pipeline.evaluation.plan import EvaluationPlan
-from hardset.pipeline.sinks.png import decode_png, encode_png
-from hardset.pipeline.storage import Folder
-from hardset.schemas.evaluation import EvaluationJob
+from hardset.pipeline.reporting.evaluation_content import AttackedExample
+from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.job.evaluation import EvaluationJob
 
 EXAMPLES = "_hardset/evaluation/examples.parquet"
 FALLEN, STANDING = 6, 2
 """Of each attack on each model: rows that it breaks, of as many classes as there are, and rows that withstand it."""
-
-
-@dataclass(frozen=True)
-class Example:
-    """One row under one attack, at the threat's budget."""
-
-    model: str
-    attack: str
-    eps: str
-    source_key: str
-    source_sha256: str
-    label: int
-    clean_pred: int
-    pred: int
-    margin: float
-    confidence: float
-    gradients: int
-    queries: int
-    clean: NDArray[np.uint8]
-    """H x W x C."""
-    attacked: NDArray[np.uint8]
 
 
 def chosen(found: Found, attacked: Attacked) -> NDArray[np.int64]:
@@ -116,12 +95,12 @@ def _line(model: str, rows: SourceRows, found: Found, attacked: Attacked, at: in
     }
 
 
-def read_examples(folder: Folder) -> tuple[Example, ...]:
+def read_examples(folder: Folder) -> tuple[AttackedExample, ...]:
     """The examples of the evaluation in a folder; none where there are none, or they cannot be read."""
     try:
         lines = pq.read_table(io.BytesIO(folder.read(EXAMPLES))).to_pylist()
         return tuple(
-            Example(**{**line, "clean": decode_png(line["clean"]), "attacked": decode_png(line["attacked"])})
+            AttackedExample(**{**line, "clean": decode_png(line["clean"]), "attacked": decode_png(line["attacked"])})
             for line in lines
         )
     except (FileNotFoundError, pa.ArrowException, OSError, ValueError, TypeError):

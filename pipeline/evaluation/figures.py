@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from hardset.pipeline.evaluation.conditions import SHIFT
 from hardset.pipeline.evaluation.found import Attacked, Found
-from hardset.pipeline.evaluation.shares import missing, share, share_of
-from hardset.pipeline.judge import Classes, Floats, Mask
-from hardset.pipeline.reporting.histogram import Histogram
-from hardset.schemas.attacks import ATTACK_FACTS
-from hardset.schemas.evaluation import Threat
-from hardset.schemas.evaluation_record import (
+from hardset.pipeline.judging.judge import Classes, Floats, Mask
+from hardset.pipeline.statistics.histogram import Histogram
+from hardset.pipeline.statistics.shares import missing, share, share_of
+from hardset.schemas.job.attacks import ATTACK_FACTS
+from hardset.schemas.job.evaluation import Threat
+from hardset.schemas.records.evaluation import (
     Agreement,
     AttackFigures,
     Bin,
@@ -28,7 +28,7 @@ from hardset.schemas.evaluation_record import (
     Point,
     ThreatFigures,
 )
-from hardset.schemas.flags import FLAGS, flags_of
+from hardset.schemas.rows.flags import FLAGS, flags_of
 
 
 def attack_figures(found: Found, attacked: Attacked) -> AttackFigures:

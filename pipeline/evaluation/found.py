@@ -9,17 +9,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from hardset.pipeline.batches import CleanRows
 from hardset.pipeline.evaluation.measure import budgets, evaluated
 from hardset.pipeline.evaluation.parts import PartStore, Stored
 from hardset.pipeline.evaluation.plan import EvaluationPlan, Part
 from hardset.pipeline.evaluation.workbench import CLEAN
-from hardset.pipeline.judge import Classes, Floats, Mask
-from hardset.pipeline.rows import CleanRows
-from hardset.pipeline.sources import open_source
+from hardset.pipeline.judging.judge import Classes, Floats, Mask
+from hardset.pipeline.sources.table import open_source
 from hardset.schemas.digests import digest
 from hardset.schemas.errors import RunError
-from hardset.schemas.evaluation import EvaluationJob
-from hardset.schemas.recipes import Attack
+from hardset.schemas.job.evaluation import EvaluationJob
+from hardset.schemas.job.recipes import Attack
 
 
 @dataclass(frozen=True)

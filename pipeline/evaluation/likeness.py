@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hardset.pipeline.judge import Classes
-from hardset.pipeline.rows import Pixels
-from hardset.schemas.evaluation_record import Likeness
+from hardset.pipeline.batches import Pixels
+from hardset.pipeline.judging.judge import Classes
+from hardset.schemas.records.evaluation import Likeness
 
 _MOST_SUMS = 2**26
 """Values of the sums by class, 512 MiB; with more classes or pixels only the overall figure is worked out."""

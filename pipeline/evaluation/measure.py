@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hardset.pipeline.attacks.recipe import AttackRecipe
-from hardset.pipeline.judge import Classes, Judge, Mask, Verdict, seeded, verdict
+from hardset.pipeline.batches import CleanRows, MadeRows, Pixels
+from hardset.pipeline.judging.judge import Classes, Judge, Mask, Verdict, seeded, verdict
 from hardset.pipeline.models.modes import frozen
-from hardset.pipeline.rows import CleanRows, MadeRows, Pixels
 from hardset.schemas.digests import row_seed
 from hardset.schemas.errors import JobError
-from hardset.schemas.quantities import Range
-from hardset.schemas.recipes import Attack
+from hardset.schemas.job.quantities import Range
+from hardset.schemas.job.recipes import Attack
 
 Counted = NDArray[np.int32]
 
@@ -74,7 +74,7 @@ class Measurement:
     queries: Counted
     """Forward passes without gradient (E, N)."""
     flags: tuple[tuple[str, ...], ...]
-    """The `flags` column of every row (E, N): comma-separated names of `schemas.flags`."""
+    """The `flags` column of every row (E, N): comma-separated names of `schemas.rows.flags`."""
     seconds: float
     """Wall-clock time of attack and verdicts."""
 

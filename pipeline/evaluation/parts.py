@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hardset.pipeline.batches import Pixels
 from hardset.pipeline.evaluation.plan import Part
-from hardset.pipeline.rows import Pixels
-from hardset.pipeline.storage import Folder
+from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import RunError
 
 PARTS = "_hardset/evaluation/parts"

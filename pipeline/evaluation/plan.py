@@ -10,11 +10,12 @@ from hardset.pipeline.attacks.regions import check_region
 from hardset.pipeline.evaluation.measure import evaluated
 from hardset.pipeline.evaluation.training_data import dataset_digest
 from hardset.pipeline.models.loading import VICTIM, model_digests
-from hardset.pipeline.sources import SourceReader, open_source
+from hardset.pipeline.sources.base import SourceReader
+from hardset.pipeline.sources.table import open_source
 from hardset.schemas.digests import digest, run_id
 from hardset.schemas.errors import JobError
-from hardset.schemas.evaluation import EvaluationJob
-from hardset.schemas.records import Image, SourceRange
+from hardset.schemas.job.evaluation import EvaluationJob
+from hardset.schemas.records.run import Image, SourceRange
 
 CODE_VERSION = 1
 """Raised when the code starts to find other figures from the same settings; part of every key."""

@@ -6,26 +6,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from hardset.pipeline.clock import now
-from hardset.pipeline.devices import driver_device
+from hardset.pipeline.cluster.stopping import Stop
+from hardset.pipeline.compute.devices import driver_device
+from hardset.pipeline.dataset.records.clock import now
+from hardset.pipeline.dataset.records.seals import read_record, sealed
 from hardset.pipeline.evaluation.examples import EXAMPLES, examples_file
 from hardset.pipeline.evaluation.found import SourceRows, gather, source_rows
 from hardset.pipeline.evaluation.parts import PartStore
 from hardset.pipeline.evaluation.plan import EvaluationPlan, Part, make_plan
-from hardset.pipeline.evaluation.shares import check_installed
 from hardset.pipeline.evaluation.summary import make_record, rows_file
 from hardset.pipeline.evaluation.training_data import training_parents
 from hardset.pipeline.evaluation.warnings import check_leaks
 from hardset.pipeline.evaluation.work import work_here, work_on_ray
 from hardset.pipeline.evaluation.workbench import Workbench
 from hardset.pipeline.models.preflight import check_gradient, check_model
-from hardset.pipeline.sinks.seals import read_record, sealed
-from hardset.pipeline.stopping import Stop
-from hardset.pipeline.storage import Folder
-from hardset.schemas.attacks import ATTACK_FACTS
+from hardset.pipeline.statistics.shares import check_installed
+from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError
-from hardset.schemas.evaluation import EvaluationJob
-from hardset.schemas.evaluation_record import Evaluation
+from hardset.schemas.job.attacks import ATTACK_FACTS
+from hardset.schemas.job.evaluation import EvaluationJob
+from hardset.schemas.records.evaluation import Evaluation
 
 RECORD, ROWS = "evaluation.json", "evaluation.parquet"
 _PROBE_ROWS = 16

@@ -10,18 +10,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hardset.pipeline.dataset.provenance.environment import versions
 from hardset.pipeline.evaluation import figures
 from hardset.pipeline.evaluation.found import Found, SourceRows, clean_rows
 from hardset.pipeline.evaluation.likeness import Similarity
 from hardset.pipeline.evaluation.parts import PartStore
 from hardset.pipeline.evaluation.plan import EvaluationPlan, Part
-from hardset.pipeline.evaluation.shares import share, share_of
 from hardset.pipeline.evaluation.warnings import warnings_of
-from hardset.pipeline.plan import public_job
-from hardset.pipeline.sinks.environment import versions
-from hardset.pipeline.storage import public_name
-from hardset.schemas.evaluation import EvaluationJob
-from hardset.schemas.evaluation_record import Evaluation, Likeness, ModelFigures, Rows, ShardFigures, TransferCell
+from hardset.pipeline.planning.plan import public_job
+from hardset.pipeline.statistics.shares import share, share_of
+from hardset.pipeline.storage.folder import public_name
+from hardset.schemas.job.evaluation import EvaluationJob
+from hardset.schemas.records.evaluation import Evaluation, Likeness, ModelFigures, Rows, ShardFigures, TransferCell
 
 
 def make_record(

@@ -9,18 +9,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from hardset.pipeline.judge import Classes
-from hardset.pipeline.reporting.scan import UnreadableFileError, batches, rows_at
-from hardset.pipeline.rows import Pixels
-from hardset.pipeline.sinks.ledger import manifests
-from hardset.pipeline.sinks.png import decode_png
-from hardset.pipeline.storage import Folder
+from hardset.pipeline.batches import Pixels
+from hardset.pipeline.dataset.files.png import decode_png
+from hardset.pipeline.dataset.files.scan import UnreadableFileError, batches, rows_at
+from hardset.pipeline.dataset.records.ledger import manifests
+from hardset.pipeline.judging.judge import Classes
+from hardset.pipeline.storage.folder import Folder
 from hardset.pipeline.training.shards import training_files
 from hardset.schemas.digests import digest
 from hardset.schemas.errors import JobError
-from hardset.schemas.evaluation import Threat
-from hardset.schemas.records import DataFile, Image, Manifest
-from hardset.schemas.rows import ADVERSARIAL
+from hardset.schemas.job.evaluation import Threat
+from hardset.schemas.records.run import DataFile, Image, Manifest
+from hardset.schemas.rows.contract import ADVERSARIAL
 
 MOST_SHARD_ROWS = 2000
 """Adversarial rows that a model is asked about, spread evenly: 2,000 give an interval of 2 points either way."""

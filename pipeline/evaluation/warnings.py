@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from hardset.pipeline.evaluation.figures import condition_means
 from hardset.schemas.errors import JobError
-from hardset.schemas.evaluation_record import AttackFigures, Evaluation, Finding, ModelFigures, Share, ThreatFigures
+from hardset.schemas.records.evaluation import AttackFigures, Evaluation, Finding, ModelFigures, Share, ThreatFigures
 
 STATIC_SHARD = 0.30
 """Shard over white-box accuracy. On the digits models that regenerate their shards show 8 to 28 points and those of one
@@ -41,7 +41,7 @@ BLACK_BOX_GAP = 0.005
 """Gradient over gradient-free accuracy. AutoAttack (arXiv:2003.01690) warns at 0.002 of the rows left over by its
 gradient attacks; here whole accuracies are compared, so that one row in some hundred is no reason."""
 ZERO_GRADIENTS = 0.01
-"""Of the attacked rows, as in the warnings of a run (`pipeline.signals`)."""
+"""Of the attacked rows, as in the warnings of a run (`pipeline.judging.masking`)."""
 
 
 def warnings_of(record: Evaluation) -> tuple[Finding, ...]:

@@ -12,14 +12,14 @@ import ray
 import torch
 from ray.exceptions import RayActorError, RayTaskError
 
-from hardset.pipeline.cluster import connect
+from hardset.pipeline.cluster.connection import connect
+from hardset.pipeline.cluster.stopping import Stop
 from hardset.pipeline.evaluation.parts import PartStore
 from hardset.pipeline.evaluation.plan import EvaluationPlan, Part
 from hardset.pipeline.evaluation.workbench import Workbench
-from hardset.pipeline.stopping import Stop
-from hardset.pipeline.storage import Folder
+from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import RunError, UserError
-from hardset.schemas.evaluation import EvaluationJob
+from hardset.schemas.job.evaluation import EvaluationJob
 
 _POLL_SECONDS = 0.5
 

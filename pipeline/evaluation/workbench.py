@@ -10,19 +10,20 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from hardset.pipeline.batches import CleanRows, Pixels
 from hardset.pipeline.evaluation.conditions import SHIFT, corrupted, shifted
 from hardset.pipeline.evaluation.measure import Measurement, Settings, judged, measure
 from hardset.pipeline.evaluation.parts import PartStore, part_table
 from hardset.pipeline.evaluation.plan import EvaluationPlan, Part
 from hardset.pipeline.evaluation.training_data import shard_rows
-from hardset.pipeline.judge import Verdict
+from hardset.pipeline.judging.judge import Verdict
 from hardset.pipeline.models.loading import LoadedModel, load_model
-from hardset.pipeline.rows import CleanRows, Pixels
-from hardset.pipeline.sources import SourceReader, open_source
-from hardset.pipeline.storage import public_name
+from hardset.pipeline.sources.base import SourceReader
+from hardset.pipeline.sources.table import open_source
+from hardset.pipeline.storage.folder import public_name
 from hardset.schemas.digests import row_seed
 from hardset.schemas.errors import RunError
-from hardset.schemas.evaluation import EvaluationJob
+from hardset.schemas.job.evaluation import EvaluationJob
 
 CLEAN = "clean"
 """Condition of the rows as they are."""

@@ -1,0 +1,1 @@
+"""Generators: networks, training, sampling, and measures of what they make."""

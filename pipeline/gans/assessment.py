@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hardset.pipeline.batches import CleanRows, Pixels
 from hardset.pipeline.gans.generator import Generator
 from hardset.pipeline.gans.quality import quality
 from hardset.pipeline.gans.recipe import SampleRecipe
-from hardset.pipeline.rows import CleanRows, Pixels
 
 _BATCH = 256
 

@@ -10,8 +10,8 @@ from pydantic import Field
 from hardset.pipeline.gans.networks import ARCHITECTURE, GeneratorNet, Shape
 from hardset.schemas.base import Spec
 from hardset.schemas.errors import JobError
-from hardset.schemas.recipes import GanTraining
-from hardset.schemas.records import Image
+from hardset.schemas.job.recipes import GanTraining
+from hardset.schemas.records.run import Image
 
 Size = Annotated[int, Field(ge=1)]
 

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hardset.pipeline import rng
-from hardset.pipeline.divider import Divider
+from hardset.pipeline.batches import CleanRows, MadeRows, Pixels
+from hardset.pipeline.compute import rng
+from hardset.pipeline.compute.memory import Divider
 from hardset.pipeline.gans.generator import Generator, check_fit
-from hardset.pipeline.rows import CleanRows, MadeRows, Pixels
-from hardset.schemas.records import Image
-from hardset.schemas.rows import GENERATED
+from hardset.schemas.records.run import Image
+from hardset.schemas.rows.contract import GENERATED
 
 
 class SampleRecipe:

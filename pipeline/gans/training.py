@@ -18,11 +18,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hardset.pipeline.batches import Pixels
 from hardset.pipeline.gans.generator import Card, Generator
 from hardset.pipeline.gans.networks import DiscriminatorNet, GeneratorNet, Shape
-from hardset.pipeline.rows import Pixels
 from hardset.schemas.errors import JobError, RunError
-from hardset.schemas.recipes import GanTraining
+from hardset.schemas.job.recipes import GanTraining
 
 _CHECK_EVERY = 50  # steps between looks at the losses; each look waits for the device
 

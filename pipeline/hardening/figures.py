@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from hardset.pipeline.batches import CleanRows
 from hardset.pipeline.evaluation.measure import Settings, judged, measure
-from hardset.pipeline.rows import CleanRows
 from hardset.schemas.errors import JobError
-from hardset.schemas.hardening_record import Figures, Score
-from hardset.schemas.job import Job
-from hardset.schemas.quantities import bounds
-from hardset.schemas.recipes import Attack
+from hardset.schemas.job.job import Job
+from hardset.schemas.job.quantities import bounds
+from hardset.schemas.job.recipes import Attack
+from hardset.schemas.records.hardening import Figures, Score
 
 STEPS = 20
 """Of the attack that measures where the job names none."""

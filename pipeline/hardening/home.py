@@ -11,12 +11,12 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from hardset.pipeline.sinks.seals import read_record, sealed
-from hardset.pipeline.storage import Folder
+from hardset.pipeline.dataset.records.seals import read_record, sealed
+from hardset.pipeline.storage.folder import Folder
 from hardset.pipeline.training.learner import State
 from hardset.schemas.digests import sha256_hex
 from hardset.schemas.errors import RunError
-from hardset.schemas.hardening_record import Hardening, Round, Start, StoredWeights
+from hardset.schemas.records.hardening import Hardening, Round, Start, StoredWeights
 
 LOOPS = "_hardset/hardening"
 

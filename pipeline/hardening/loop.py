@@ -6,30 +6,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from hardset.pipeline.clock import now
-from hardset.pipeline.devices import driver_device
+from hardset.pipeline.cluster.stopping import Stop
+from hardset.pipeline.compute.devices import driver_device
+from hardset.pipeline.dataset.provenance.environment import versions
+from hardset.pipeline.dataset.records.clock import now
+from hardset.pipeline.dataset.records.lease import hold_lease
 from hardset.pipeline.hardening.figures import figures, measuring_attacks
 from hardset.pipeline.hardening.home import Home
 from hardset.pipeline.hardening.rounds import Loop, Maker, run_round
 from hardset.pipeline.hardening.signals import loop_warnings
 from hardset.pipeline.models.loading import load_network, model_digests
-from hardset.pipeline.plan import public_job
-from hardset.pipeline.run import Outcome as Generated
-from hardset.pipeline.run import generate
-from hardset.pipeline.sinks.environment import versions
-from hardset.pipeline.sinks.lease import hold_lease
-from hardset.pipeline.sources import open_source
-from hardset.pipeline.stopping import Stop
-from hardset.pipeline.storage import Folder
+from hardset.pipeline.planning.plan import public_job
+from hardset.pipeline.run.generation import Outcome as Generated
+from hardset.pipeline.run.generation import generate
+from hardset.pipeline.sources.table import open_source
+from hardset.pipeline.storage.folder import Folder
 from hardset.pipeline.training.inner import inner_attack
 from hardset.pipeline.training.loop import weights_of
 from hardset.pipeline.training.splits import Splits, read_splits
 from hardset.schemas.digests import digest, run_id
 from hardset.schemas.errors import JobError, RunError
-from hardset.schemas.hardening import Harden
-from hardset.schemas.hardening_record import Figures, Hardening, Round, Start
-from hardset.schemas.job import Job
-from hardset.schemas.training import ON_THE_FLY, Train
+from hardset.schemas.job.hardening import Harden
+from hardset.schemas.job.job import Job
+from hardset.schemas.job.training import ON_THE_FLY, Train
+from hardset.schemas.records.hardening import Figures, Hardening, Round, Start
 
 EndedBy = Literal["rounds", "gradients", "rows", "minutes"]
 

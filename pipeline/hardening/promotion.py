@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
+from hardset.pipeline.dataset.records.seals import parse_record
 from hardset.pipeline.hardening.home import Home, loops
-from hardset.pipeline.sinks.seals import parse_record
-from hardset.pipeline.storage import Folder, public_name
+from hardset.pipeline.storage.folder import Folder, public_name
 from hardset.schemas.errors import JobError, UserError
-from hardset.schemas.evaluation_record import Evaluation
-from hardset.schemas.hardening_record import Hardening
-from hardset.schemas.job import Job
+from hardset.schemas.job.job import Job
+from hardset.schemas.records.evaluation import Evaluation
+from hardset.schemas.records.hardening import Hardening
 
 KNOWN = ("robust", "clean")
 """Figures that gates may ask for."""

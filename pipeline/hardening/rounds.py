@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import torch
 
-from hardset.pipeline.clock import now
+from hardset.pipeline.dataset.records.clock import now
 from hardset.pipeline.hardening.figures import accuracy, figures, measuring_attacks
 from hardset.pipeline.hardening.home import Home
 from hardset.pipeline.hardening.rows import training_rows
 from hardset.pipeline.models.loading import LoadedModel, load_network
-from hardset.pipeline.run import Outcome as Generated
+from hardset.pipeline.run.generation import Outcome as Generated
 from hardset.pipeline.training.cluster import Work, Workers, train_on_workers
 from hardset.pipeline.training.inner import inner_attack
 from hardset.pipeline.training.loop import Course, Trained, train
@@ -21,11 +21,11 @@ from hardset.pipeline.training.rows import TrainingRows
 from hardset.pipeline.training.shards import attack_gradients
 from hardset.pipeline.training.splits import Splits
 from hardset.schemas.errors import RunError
-from hardset.schemas.hardening import Harden
-from hardset.schemas.hardening_record import Round, Score, Start, StoredWeights
-from hardset.schemas.job import Job
-from hardset.schemas.recipes import Attack
-from hardset.schemas.training import ON_THE_FLY, Train
+from hardset.schemas.job.hardening import Harden
+from hardset.schemas.job.job import Job
+from hardset.schemas.job.recipes import Attack
+from hardset.schemas.job.training import ON_THE_FLY, Train
+from hardset.schemas.records.hardening import Round, Score, Start, StoredWeights
 
 Maker = Callable[[Job], Generated]
 """Makes the dataset of a job."""

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hardset.pipeline.rows import CleanRows
-from hardset.pipeline.storage import Folder
+from hardset.pipeline.batches import CleanRows
+from hardset.pipeline.storage.folder import Folder
 from hardset.pipeline.training.rows import CLEAN, Part, TrainingRows
 from hardset.pipeline.training.shards import MadeRowsRead, read_made_rows
 from hardset.pipeline.training.splits import Splits
 from hardset.schemas.digests import row_seed
-from hardset.schemas.job import Job
-from hardset.schemas.rows import ADVERSARIAL, AUGMENTED, GENERATED
-from hardset.schemas.training import Train
+from hardset.schemas.job.job import Job
+from hardset.schemas.job.training import Train
+from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, GENERATED
 
 
 def clean_part(rows: CleanRows, seed: int) -> Part:

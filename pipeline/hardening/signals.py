@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hardset.schemas.hardening_record import Round, Start
+from hardset.schemas.records.hardening import Round, Start
 
 _SHARD_AHEAD = 0.25
 """Share of the rows by which a shard's accuracy may lie above robust accuracy; one static round measured 0.9."""

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from hardset.pipeline.imports import by_path, one_line
-from hardset.schemas import job
+from hardset.pipeline.extensions.imports import by_path, one_line
 from hardset.schemas.errors import JobError
+from hardset.schemas.job import job
 
 _SEED = 0
 """A factory's own weights come from here, so that they are the same in every process."""

@@ -14,9 +14,9 @@ from hardset.pipeline.models.factory import build
 from hardset.pipeline.models.normalise import normalised
 from hardset.pipeline.models.state import check_finite, fill
 from hardset.pipeline.models.weights import read_weights, weights_sha256
-from hardset.pipeline.storage import public_name
-from hardset.schemas import job
+from hardset.pipeline.storage.folder import public_name
 from hardset.schemas.errors import JobError
+from hardset.schemas.job import job
 
 VICTIM = "victim"
 """Role of the model under attack in a plan's digests; the members of an ensemble are `victim:0` and so on."""

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hardset.pipeline.imports import one_line
-from hardset.pipeline.judge import as_images, exact_float32, seeded
+from hardset.pipeline.batches import Pixels
+from hardset.pipeline.extensions.imports import one_line
+from hardset.pipeline.judging.judge import as_images, exact_float32, seeded
 from hardset.pipeline.models.loading import LoadedModel
-from hardset.pipeline.rows import Pixels
 from hardset.schemas.errors import JobError, RunError
 
 PROBE_ROWS = 8

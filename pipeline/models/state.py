@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hardset.pipeline.models.weights import State
 from hardset.schemas.errors import JobError
-from hardset.schemas.job import Normalize
+from hardset.schemas.job.job import Normalize
 
 # Published figures are rounded to three digits (0.4914 for 125.3 / 255).
 _SAME_NORMALISATION = 1e-3

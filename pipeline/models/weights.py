@@ -17,8 +17,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from hardset.pipeline.retries import patiently
-from hardset.pipeline.storage import public_name
+from hardset.pipeline.storage.folder import public_name
+from hardset.pipeline.storage.retries import patiently
 from hardset.schemas.errors import JobError, RunError, UserError
 from hardset.schemas.retries import Retries
 

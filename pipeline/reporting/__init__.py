@@ -1,1 +1,1 @@
-"""What a dataset holds, in figures and pictures: statistics, example rows, the HTML page, the README picture."""
+"""Reports: HTML pages of datasets, evaluations and hardening loops, and the picture of a dataset."""

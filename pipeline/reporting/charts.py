@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hardset.pipeline.reporting.histogram import Histogram
 from hardset.pipeline.reporting.markup import Markup, element, join
 from hardset.pipeline.reporting.tables import detail
 from hardset.pipeline.reporting.wording import counted, number
+from hardset.pipeline.statistics.histogram import Histogram
 
 _WIDTH, _HEIGHT = 340, 176
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 10, 12, 40

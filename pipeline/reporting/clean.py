@@ -9,12 +9,12 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from hardset.pipeline.reporting.examples import CleanPixels, Image
-from hardset.pipeline.sources import SourceReader, open_source
-from hardset.pipeline.sources.base import narrowed
+from hardset.pipeline.sources.base import SourceReader, narrowed
+from hardset.pipeline.sources.table import open_source
 from hardset.schemas.digests import image_sha256
 from hardset.schemas.errors import UserError
-from hardset.schemas.records import Output, Plan, SourceRange
-from hardset.schemas.sources import Source
+from hardset.schemas.job.sources import Source
+from hardset.schemas.records.run import Output, Plan, SourceRange
 
 
 def clean_pixels(plan_of: Callable[[str], Plan | None]) -> CleanPixels:

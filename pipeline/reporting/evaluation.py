@@ -13,7 +13,7 @@ from hardset.pipeline.reporting.markup import Child, Markup, element, join
 from hardset.pipeline.reporting.shell import Chapter, html_page
 from hardset.pipeline.reporting.tables import Column, facts, table
 from hardset.pipeline.reporting.wording import NONE, NORMS, amount, clipped, counted, percent
-from hardset.schemas.evaluation_record import Evaluation, ModelFigures, Share
+from hardset.schemas.records.evaluation import Evaluation, ModelFigures, Share
 
 
 def evaluation_page(content: EvaluationContent, further: Sequence[Chapter] = ()) -> str:

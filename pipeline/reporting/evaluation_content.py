@@ -5,9 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hardset.pipeline.evaluation.examples import Example
+import numpy as np
+from numpy.typing import NDArray
+
 from hardset.pipeline.reporting.markup import Markup
-from hardset.schemas.evaluation_record import AttackFigures, Evaluation, ModelFigures, Share
+from hardset.schemas.records.evaluation import AttackFigures, Evaluation, ModelFigures, Share
+
+
+@dataclass(frozen=True)
+class AttackedExample:
+    """One row under one attack, at the threat's budget."""
+
+    model: str
+    attack: str
+    eps: str
+    source_key: str
+    source_sha256: str
+    label: int
+    clean_pred: int
+    pred: int
+    margin: float
+    confidence: float
+    gradients: int
+    queries: int
+    clean: NDArray[np.uint8]
+    """H x W x C."""
+    attacked: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -15,7 +38,7 @@ class EvaluationContent:
     """A record, and rows to look at."""
 
     record: Evaluation
-    examples: tuple[Example, ...] = ()
+    examples: tuple[AttackedExample, ...] = ()
 
 
 Build = Callable[[EvaluationContent], Markup | None]

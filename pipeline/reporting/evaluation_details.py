@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from hardset.pipeline.reporting.charts import Series, histogram, legend
 from hardset.pipeline.reporting.evaluation_content import Build, EvaluationContent, at_threat
 from hardset.pipeline.reporting.heat import heat_map
-from hardset.pipeline.reporting.histogram import Histogram
 from hardset.pipeline.reporting.markup import Child, Markup, element, join
 from hardset.pipeline.reporting.pictures import compared
 from hardset.pipeline.reporting.tables import Column, table
 from hardset.pipeline.reporting.wording import NONE, amount, clipped, counted, percent
-from hardset.schemas.evaluation_record import Bin, Cell, Evaluation, ModelFigures
+from hardset.pipeline.statistics.histogram import Histogram
+from hardset.schemas.records.evaluation import Bin, Cell, Evaluation, ModelFigures
 
 MOST_CLASSES = 20
 """Of a confusion matrix; with more, the most frequent confusions are listed."""

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from hardset.pipeline.reporting.scan import Batch, UnreadableFileError, rows_at
-from hardset.pipeline.reporting.statistics import attacked
-from hardset.pipeline.sinks.png import decode_png
-from hardset.pipeline.storage import Folder
-from hardset.schemas.records import Manifest, Output
-from hardset.schemas.rows import ADVERSARIAL, GENERATED
+from hardset.pipeline.dataset.files.png import decode_png
+from hardset.pipeline.dataset.files.scan import Batch, UnreadableFileError, rows_at
+from hardset.pipeline.statistics.dataset import attacked
+from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.records.run import Manifest, Output
+from hardset.schemas.rows.contract import ADVERSARIAL, GENERATED
 
 PER_RECIPE = 10
 RESISTING = 3

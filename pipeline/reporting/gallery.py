@@ -10,7 +10,7 @@ from hardset.pipeline.reporting.markup import Child, Markup, element, join
 from hardset.pipeline.reporting.pictures import lineage
 from hardset.pipeline.reporting.sections import Content, numbered
 from hardset.pipeline.reporting.wording import class_name, eps_of_row, percent
-from hardset.schemas.rows import ADVERSARIAL, GENERATED
+from hardset.schemas.rows.contract import ADVERSARIAL, GENERATED
 
 MOST_BYTES = 3_000_000
 """Of all images of a page together; recipes whose examples no longer fit are named only."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hardset.pipeline.evaluation.shares import share
 from hardset.pipeline.reporting.curves import Curve, Value, curves, interval
 from hardset.pipeline.reporting.markup import Child, Markup, element, join
 from hardset.pipeline.reporting.shell import Chapter, html_page
 from hardset.pipeline.reporting.tables import Column, detail, table
 from hardset.pipeline.reporting.wording import NONE, counted, percent
+from hardset.pipeline.statistics.shares import share
 from hardset.schemas.errors import JobError
-from hardset.schemas.hardening_record import Figures, Hardening, Round, Score, Start
+from hardset.schemas.records.hardening import Figures, Hardening, Round, Score, Start
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,11 @@ from hardset.pipeline.reporting.sections import (
     warnings,
 )
 from hardset.pipeline.reporting.shell import Chapter, html_page
-from hardset.pipeline.reporting.statistics import gather
 from hardset.pipeline.reporting.throughput import throughput
 from hardset.pipeline.reporting.transfer import transfer
-from hardset.pipeline.storage import Folder
-from hardset.schemas.records import Manifest
+from hardset.pipeline.statistics.dataset import gather
+from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.records.run import Manifest
 
 SECTIONS: tuple[Section, ...] = (
     Section("signals", "Warnings", signals),

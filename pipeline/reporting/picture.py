@@ -13,9 +13,9 @@ from PIL import ImageDraw, ImageFont
 from hardset.pipeline.reporting.examples import Example, Image
 from hardset.pipeline.reporting.grid import amplification, amplified_difference, tile
 from hardset.pipeline.reporting.sections import Content
-from hardset.pipeline.reporting.statistics import RecipeStatistics
 from hardset.pipeline.reporting.wording import counted, eps_of_row, percent, recipe_title
-from hardset.schemas.rows import ADVERSARIAL, AUGMENTED, GENERATED
+from hardset.pipeline.statistics.dataset import RecipeStatistics
+from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, GENERATED
 
 WIDTH = 1144
 _MARGIN, _LABELS, _SIDE, _GAP = 36, 128, 80, 16

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from hardset.pipeline.judging.masking import flag_counts
 from hardset.pipeline.reporting.charts import Series, bar, histogram, legend
 from hardset.pipeline.reporting.examples import Example
 from hardset.pipeline.reporting.markup import Child, Markup, element, join
 from hardset.pipeline.reporting.notices import Notice, notices
-from hardset.pipeline.reporting.statistics import RecipeStatistics, Statistics, Tally
 from hardset.pipeline.reporting.tables import Column, aside, detail, table
 from hardset.pipeline.reporting.wording import NONE, class_name, clipped, counted, percent, recipe_details, recipe_title
-from hardset.pipeline.signals import flag_counts
-from hardset.schemas.flags import FLAGS
-from hardset.schemas.rows import ADVERSARIAL, AUGMENTED, GENERATED
+from hardset.pipeline.statistics.dataset import RecipeStatistics, Statistics, Tally
+from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, GENERATED
+from hardset.schemas.rows.flags import FLAGS
 
 MOST_CLASSES = 40
 """Rows of the table of classes."""

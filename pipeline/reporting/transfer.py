@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from hardset.pipeline.judging.transfer import transfer_rates
 from hardset.pipeline.reporting.charts import bar
 from hardset.pipeline.reporting.markup import Child, Markup, element, join
 from hardset.pipeline.reporting.sections import Content, numbered
 from hardset.pipeline.reporting.tables import Column, aside, table
 from hardset.pipeline.reporting.wording import percent
-from hardset.pipeline.transfer import transfer_rates
 
 
 def transfer(content: Content) -> Markup | None:

@@ -9,9 +9,9 @@ from datetime import datetime
 from threading import Event
 from typing import Literal
 
-from hardset.pipeline.stopping import Stop
+from hardset.pipeline.cluster.stopping import Stop
 from hardset.schemas.errors import JobError
-from hardset.schemas.records import Failure, Receipt, Shard
+from hardset.schemas.records.run import Failure, Receipt, Shard
 
 Reason = Literal["signal", "max_rows", "max_minutes"]
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hardset.pipeline.clock import now
-from hardset.pipeline.recipes import recipe_text
-from hardset.pipeline.signals import run_warnings
-from hardset.pipeline.sinks.card import write_card
-from hardset.pipeline.sinks.environment import versions
-from hardset.pipeline.sinks.ledger import Ledger
-from hardset.pipeline.sinks.lineage import Lineage
-from hardset.pipeline.sinks.statement import write_statement
+from hardset.pipeline.dataset.provenance.card import write_card
+from hardset.pipeline.dataset.provenance.environment import versions
+from hardset.pipeline.dataset.provenance.lineage import Lineage
+from hardset.pipeline.dataset.provenance.statement import write_statement
+from hardset.pipeline.dataset.records.clock import now
+from hardset.pipeline.dataset.records.ledger import Ledger
+from hardset.pipeline.judging.masking import run_warnings
+from hardset.pipeline.recipes.table import recipe_text
 from hardset.schemas.digests import digest, recipe_id
-from hardset.schemas.job import Job
-from hardset.schemas.job_warnings import job_warnings
-from hardset.schemas.records import Counts, Failure, Manifest, Output, Plan
-from hardset.schemas.rows import schema_sha256
-from hardset.schemas.throughput import Throughput
+from hardset.schemas.job.job import Job
+from hardset.schemas.job.warnings import job_warnings
+from hardset.schemas.records.run import Counts, Failure, Manifest, Output, Plan
+from hardset.schemas.records.throughput import Throughput
+from hardset.schemas.rows.contract import schema_sha256
 
 
 def commit_run(ledger: Ledger, plan: Plan, manifest: Manifest, lineage: Lineage) -> Manifest:

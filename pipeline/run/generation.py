@@ -8,25 +8,25 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
 
-from hardset.pipeline.changes import change_warnings, check_changes
-from hardset.pipeline.clock import now
-from hardset.pipeline.cluster import Place
-from hardset.pipeline.recipes import variants
+from hardset.pipeline.cluster.connection import Place
+from hardset.pipeline.cluster.stopping import Stop
+from hardset.pipeline.dataset.provenance.emission import emitting
+from hardset.pipeline.dataset.provenance.lineage import Lineage
+from hardset.pipeline.dataset.records.clock import now
+from hardset.pipeline.dataset.records.lease import Lease, Turn, hold_lease, refuse_held
+from hardset.pipeline.dataset.records.ledger import Ledger
+from hardset.pipeline.planning.changes import change_warnings, check_changes
+from hardset.pipeline.recipes.table import variants
 from hardset.pipeline.run.budget import NO_BUDGET, Budget, Left, Limit, Reason
 from hardset.pipeline.run.commit import commit_run, make_manifest
 from hardset.pipeline.run.preflight import check_before
 from hardset.pipeline.run.state import State, look
 from hardset.pipeline.run.work import Made, results
-from hardset.pipeline.sinks.emission import emitting
-from hardset.pipeline.sinks.lease import Lease, Turn, hold_lease, refuse_held
-from hardset.pipeline.sinks.ledger import Ledger
-from hardset.pipeline.sinks.lineage import Lineage
-from hardset.pipeline.stopping import Stop
 from hardset.schemas.errors import HeldError
-from hardset.schemas.job import Job
-from hardset.schemas.job_warnings import job_warnings
-from hardset.schemas.records import Counts, Manifest, Plan, Shard
-from hardset.schemas.throughput import Throughput
+from hardset.schemas.job.job import Job
+from hardset.schemas.job.warnings import job_warnings
+from hardset.schemas.records.run import Counts, Manifest, Plan, Shard
+from hardset.schemas.records.throughput import Throughput
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hardset.pipeline.parallel import in_parallel
+from hardset.pipeline.dataset.records.lease import current_holder
+from hardset.pipeline.dataset.records.ledger import Ledger, run_ids, summaries
 from hardset.pipeline.run.status import ABANDONED, AT_WORK
-from hardset.pipeline.sinks.lease import current_holder
-from hardset.pipeline.sinks.ledger import Ledger, run_ids, summaries
-from hardset.pipeline.storage import Folder
-from hardset.schemas.records import Changes, Counts, Summary
+from hardset.pipeline.storage.folder import Folder
+from hardset.pipeline.storage.parallel import in_parallel
+from hardset.schemas.records.run import Changes, Counts, Summary
 
 
 @dataclass(frozen=True)

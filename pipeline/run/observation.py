@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
 
-from hardset.pipeline.cluster import Tally
-from hardset.pipeline.events import RunEvents
-from hardset.pipeline.metrics import RunMetrics
-from hardset.schemas.records import Failure, Plan, Receipt
+from hardset.pipeline.cluster.tally import Tally
+from hardset.pipeline.run.events import RunEvents
+from hardset.pipeline.run.metrics import RunMetrics
+from hardset.schemas.records.run import Failure, Plan, Receipt
 
 LOOK_SECONDS = 5.0
 """Between two looks at queues and actors; Ray's agent takes new figures every 10 s (Ray 2.60)."""

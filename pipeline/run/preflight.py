@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from hardset.pipeline.bench import Bench
-from hardset.pipeline.devices import driver_device
+from hardset.pipeline.batches import Pixels
+from hardset.pipeline.compute.devices import driver_device
 from hardset.pipeline.models.preflight import check_gradient, check_model
-from hardset.pipeline.rows import Pixels
-from hardset.pipeline.sources import narrowed
-from hardset.schemas.attacks import ATTACK_FACTS
+from hardset.pipeline.shards.worker import Bench
+from hardset.pipeline.sources.base import narrowed
 from hardset.schemas.errors import JobError
-from hardset.schemas.job import Job
-from hardset.schemas.records import Plan
+from hardset.schemas.job.attacks import ATTACK_FACTS
+from hardset.schemas.job.job import Job
+from hardset.schemas.records.run import Plan
 
 PREFLIGHT_ROWS = 16
 """Source rows that the model is tried on before anything runs."""

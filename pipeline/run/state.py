@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from hardset.pipeline.changes import Earlier
-from hardset.pipeline.plan import make_plan
-from hardset.pipeline.sinks.lease import newest_number
-from hardset.pipeline.sinks.ledger import Ledger, find_receipts, newest_first, summaries
-from hardset.pipeline.storage import Folder
-from hardset.schemas.job import Job
-from hardset.schemas.records import Manifest, Output, Plan, Shard
+from hardset.pipeline.dataset.records.lease import newest_number
+from hardset.pipeline.dataset.records.ledger import Ledger, find_receipts, newest_first, summaries
+from hardset.pipeline.planning.changes import Earlier
+from hardset.pipeline.planning.plan import make_plan
+from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.job.job import Job
+from hardset.schemas.records.run import Manifest, Output, Plan, Shard
 
 
 @dataclass(frozen=True)

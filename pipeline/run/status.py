@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from hardset.pipeline.signals import run_warnings
-from hardset.pipeline.sinks.lease import Holder, current_holder
-from hardset.pipeline.sinks.ledger import Ledger, manifests, run_ids
-from hardset.pipeline.storage import Folder
-from hardset.pipeline.throughput import Meter, throughput_record
-from hardset.schemas.records import Counts, Manifest, Output, Plan, Receipt
-from hardset.schemas.throughput import Throughput
+from hardset.pipeline.dataset.records.lease import Holder, current_holder
+from hardset.pipeline.dataset.records.ledger import Ledger, manifests, run_ids
+from hardset.pipeline.judging.masking import run_warnings
+from hardset.pipeline.shards.throughput import Meter, throughput_record
+from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.records.run import Counts, Manifest, Output, Plan, Receipt
+from hardset.schemas.records.throughput import Throughput
 
 WINDOW_S = 600.0
 """Rates are taken over this last stretch: long enough for slow shards, short enough to follow a cluster that grows."""

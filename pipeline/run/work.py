@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 
 import ray
 
-from hardset.pipeline.cluster import Dispatcher, Place, RayBackend, Setup, connect
+from hardset.pipeline.cluster.actors import Setup
+from hardset.pipeline.cluster.connection import Place, connect
+from hardset.pipeline.cluster.dispatcher import Dispatcher
+from hardset.pipeline.cluster.ray_backend import RayBackend
+from hardset.pipeline.cluster.stopping import Stop
 from hardset.pipeline.run.observation import observed
-from hardset.pipeline.stopping import Stop
-from hardset.pipeline.throughput import Meter
-from hardset.schemas.job import Job
-from hardset.schemas.records import Counts, Failure, Output, Plan, Receipt, Shard
+from hardset.pipeline.shards.throughput import Meter
+from hardset.schemas.job.job import Job
+from hardset.schemas.records.run import Counts, Failure, Output, Plan, Receipt, Shard
 
 
 @dataclass

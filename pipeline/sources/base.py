@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hardset.pipeline.rows import CleanRows, Reject, RowError
-from hardset.schemas import records
+from hardset.pipeline.batches import CleanRows, Reject, RowError
+from hardset.schemas.records import run as records
 
 
 class SourceReader(Protocol):

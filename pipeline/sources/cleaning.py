@@ -8,13 +8,13 @@ from typing import Literal
 
 import numpy as np
 
-from hardset.pipeline.rows import CleanRows, Reject, RowError
+from hardset.pipeline.batches import CleanRows, Reject, RowError
 from hardset.pipeline.sources.base import RawRow
 from hardset.pipeline.sources.images import Pixels, check_pixels, decode, fit, flatten
-from hardset.schemas import records
 from hardset.schemas.digests import image_sha256
 from hardset.schemas.errors import JobError
-from hardset.schemas.sources import ImageSource
+from hardset.schemas.job.sources import ImageSource
+from hardset.schemas.records import run as records
 
 _PROBE_READABLE = 16
 _PROBE_ROWS = 256

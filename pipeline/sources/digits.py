@@ -16,13 +16,13 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
-from hardset.pipeline.rows import CleanRows, Reject
+from hardset.pipeline.batches import CleanRows, Reject
 from hardset.pipeline.sources import cleaning, ranges
 from hardset.pipeline.sources.base import RawRow
 from hardset.pipeline.sources.splits import selected
-from hardset.schemas import records
 from hardset.schemas.digests import sha256_hex
-from hardset.schemas.sources import DigitsSource
+from hardset.schemas.job.sources import DigitsSource
+from hardset.schemas.records import run as records
 
 # The last fifth, not every fifth row: the rows lie in the order of their writers, so hardly any writer of the test
 # rows wrote train rows, and its classes are balanced (33 to 37 rows each).

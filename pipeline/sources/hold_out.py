@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hardset.pipeline.rows import CleanRows, Reject
+from hardset.pipeline.batches import CleanRows, Reject
 from hardset.pipeline.sources.base import SourceReader
-from hardset.schemas import records
 from hardset.schemas.digests import sha256_hex
-from hardset.schemas.sources import HoldOut
+from hardset.schemas.job.sources import HoldOut
+from hardset.schemas.records import run as records
 
 _BITS = 64
 

@@ -15,10 +15,10 @@ from hardset.pipeline.sources.files import Place, SourceFile, resolve
 from hardset.pipeline.sources.fingerprints import content_digest, tag_digest
 from hardset.pipeline.sources.splits import TRAINING_SPLIT, selected, split_of_folder
 from hardset.pipeline.sources.stored import StoredSource
-from hardset.schemas import records
 from hardset.schemas.digests import digest
 from hardset.schemas.errors import JobError
-from hardset.schemas.sources import ImageFolderSource
+from hardset.schemas.job.sources import ImageFolderSource
+from hardset.schemas.records import run as records
 
 _FETCHED_AT_ONCE = 64
 _SHORT = 16  # hex digits of a member's own digest, which only tells whether it changed

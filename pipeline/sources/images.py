@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from hardset.pipeline.rows import RowError
-from hardset.schemas import records
+from hardset.pipeline.batches import RowError
+from hardset.schemas.records import run as records
 
 Pixels = NDArray[np.uint8]
 

@@ -18,9 +18,9 @@ from hardset.pipeline.sources import ranges
 from hardset.pipeline.sources.base import RawRow
 from hardset.pipeline.sources.images import UnreadableImageError
 from hardset.pipeline.sources.stored import RowFiles
-from hardset.schemas import records
 from hardset.schemas.errors import JobError
-from hardset.schemas.sources import NpzSource
+from hardset.schemas.job.sources import NpzSource
+from hardset.schemas.records import run as records
 
 _CORRUPT = (zipfile.BadZipFile, zlib.error, EOFError)
 

@@ -11,17 +11,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hardset.pipeline.parallel import in_parallel
-from hardset.pipeline.rows import RowError
+from hardset.pipeline.batches import RowError
 from hardset.pipeline.sources import ranges
 from hardset.pipeline.sources.base import RawRow
 from hardset.pipeline.sources.cleaning import NoImageError
 from hardset.pipeline.sources.files import SourceFile, storage_faults
 from hardset.pipeline.sources.images import UnreadableImageError
 from hardset.pipeline.sources.stored import RowFiles
-from hardset.schemas import records
+from hardset.pipeline.storage.parallel import in_parallel
 from hardset.schemas.errors import JobError
-from hardset.schemas.sources import ParquetSource
+from hardset.schemas.job.sources import ParquetSource
+from hardset.schemas.records import run as records
 
 _ROWS_AT_ONCE = 64
 _BUFFER = 4 << 20

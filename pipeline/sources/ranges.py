@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from hardset.pipeline.sources.base import narrowed
-from hardset.schemas import records
 from hardset.schemas.errors import JobError
+from hardset.schemas.records import run as records
 
 
 def cut(start: int, stop: int, shard_rows: int) -> Iterator[tuple[int, int]]:

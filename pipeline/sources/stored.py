@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import ClassVar
 
-from hardset.pipeline.rows import CleanRows, Reject
+from hardset.pipeline.batches import CleanRows, Reject
 from hardset.pipeline.sources import cleaning, ranges
 from hardset.pipeline.sources.base import RawRow
 from hardset.pipeline.sources.digest_cache import digest_cache
 from hardset.pipeline.sources.files import Place, SourceFile, resolve, storage_faults
 from hardset.pipeline.sources.fingerprints import check_unchanged, fingerprint
 from hardset.pipeline.sources.splits import selected, split_of_file
-from hardset.schemas import records
 from hardset.schemas.errors import JobError
-from hardset.schemas.sources import ImageFolderSource, NpzSource, ParquetSource
+from hardset.schemas.job.sources import ImageFolderSource, NpzSource, ParquetSource
+from hardset.schemas.records import run as records
 
 _PROBED_AT_ONCE = 16
 

@@ -13,16 +13,16 @@ from typing import Any
 import ray
 import torch
 
-from hardset.pipeline.cluster import connect
+from hardset.pipeline.cluster.connection import connect
 from hardset.pipeline.models.loading import load_network
-from hardset.pipeline.storage import Folder
+from hardset.pipeline.storage.folder import Folder
 from hardset.pipeline.training.batch_norm import share_batch_norms
 from hardset.pipeline.training.learner import Learner, State, Tally
 from hardset.pipeline.training.loop import Course, Trained, state_of, train, weights_of
 from hardset.pipeline.training.rows import TrainingRows
 from hardset.pipeline.training.team import Team
-from hardset.schemas import job
 from hardset.schemas.errors import JobError, RunError, UserError
+from hardset.schemas.job import job
 
 _MOST_DEATHS = 8
 """Times that workers are started anew before a training is given up."""

@@ -9,19 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hardset.pipeline import rng
 from hardset.pipeline.attacks import drawing
 from hardset.pipeline.attacks.ascent import ascend
 from hardset.pipeline.attacks.objectives import Goal, Objective
 from hardset.pipeline.attacks.passes import Scores
 from hardset.pipeline.attacks.search import Rows
 from hardset.pipeline.attacks.stages import stages_of
+from hardset.pipeline.compute import rng
 from hardset.pipeline.models.modes import frozen
 from hardset.pipeline.training.losses import divergence
 from hardset.schemas.errors import JobError
-from hardset.schemas.job import Job
-from hardset.schemas.recipes import Attack
-from hardset.schemas.training import Train
+from hardset.schemas.job.job import Job
+from hardset.schemas.job.recipes import Attack
+from hardset.schemas.job.training import Train
 
 FAST_STEP = Fraction(5, 4)
 """Step of fgsm_rs as a share of eps (Wong, Rice and Kolter, "Fast is better than free", ICLR 2020)."""

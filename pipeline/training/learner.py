@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from hardset.pipeline import rng
 from hardset.pipeline.attacks.passes import Scores
 from hardset.pipeline.augment.parameters import apply, draw
-from hardset.pipeline.imports import by_path
+from hardset.pipeline.compute import rng
+from hardset.pipeline.extensions.imports import by_path
 from hardset.pipeline.training.averaging import moving_average, perturbed
 from hardset.pipeline.training.inner import InnerAttack
 from hardset.pipeline.training.methods import METHODS, Batch
@@ -22,7 +22,7 @@ from hardset.pipeline.training.optimisers import make_optimiser, rate_at
 from hardset.pipeline.training.rows import CLEAN, TrainingRows
 from hardset.pipeline.training.team import Team
 from hardset.schemas.errors import JobError, RunError
-from hardset.schemas.training import Train
+from hardset.schemas.job.training import Train
 
 State = dict[str, Any]
 """Tensors, numbers and dicts of them, as torch.save writes and torch.load(weights_only=True) reads."""

@@ -13,14 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from hardset.pipeline.judge import seeded
+from hardset.pipeline.judging.judge import seeded
 from hardset.pipeline.models.normalise import Normalised
 from hardset.pipeline.training.inner import InnerAttack
 from hardset.pipeline.training.learner import Learner, State, Tally
 from hardset.pipeline.training.rows import TrainingRows
 from hardset.pipeline.training.team import Team
 from hardset.schemas.errors import RunError
-from hardset.schemas.training import Train
+from hardset.schemas.job.training import Train
 
 _CHANCE = 1.25
 """Times the share of the commonest class: up to there a model has learnt nothing."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hardset.pipeline.attacks.passes import Scores
 from hardset.pipeline.training import losses
-from hardset.schemas.training import Train, TrainingMethod
+from hardset.schemas.job.training import Train, TrainingMethod
 
 
 @dataclass(frozen=True)

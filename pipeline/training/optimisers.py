@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from hardset.pipeline.imports import by_path, one_line
+from hardset.pipeline.extensions.imports import by_path, one_line
 from hardset.schemas.errors import JobError
-from hardset.schemas.training import Train
+from hardset.schemas.job.training import Train
 
 
 def decayed_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

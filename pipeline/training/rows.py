@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hardset.pipeline.rows import Pixels
+from hardset.pipeline.batches import Pixels
 
 CLEAN = "clean"
 """Kind of the rows of the source as they are; its number of rows is what an epoch is counted by."""

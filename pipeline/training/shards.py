@@ -12,14 +12,14 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-from hardset.pipeline.rows import Pixels
-from hardset.pipeline.sinks.ledger import manifests
-from hardset.pipeline.sinks.png import decode_pngs
+from hardset.pipeline.batches import Pixels
+from hardset.pipeline.dataset.files.png import decode_pngs
+from hardset.pipeline.dataset.records.ledger import manifests
 from hardset.pipeline.sources.splits import TRAINING_SPLIT
-from hardset.pipeline.storage import Folder
+from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError, RunError
-from hardset.schemas.records import DataFile, Image, Manifest
-from hardset.schemas.rows import ADVERSARIAL, AUGMENTED, GENERATED
+from hardset.schemas.records.run import DataFile, Image, Manifest
+from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, GENERATED
 
 _COLUMNS = ["image", "label", "row_id", "kind", "seed", "source_split", "source_key", "source_sha256"]
 _KINDS = (ADVERSARIAL, AUGMENTED, GENERATED)

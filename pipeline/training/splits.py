@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hardset.pipeline.rows import CleanRows, joined
-from hardset.pipeline.sources import open_source
+from hardset.pipeline.batches import CleanRows, joined
 from hardset.pipeline.sources.splits import TRAINING_SPLIT
+from hardset.pipeline.sources.table import open_source
 from hardset.schemas.errors import JobError
-from hardset.schemas.hardening import HeldOutShare
-from hardset.schemas.job import Job
-from hardset.schemas.records import Image
-from hardset.schemas.sources import HoldOut, ImageSource
+from hardset.schemas.job.hardening import HeldOutShare
+from hardset.schemas.job.job import Job
+from hardset.schemas.job.sources import HoldOut, ImageSource
+from hardset.schemas.records.run import Image
 
 TEST_SPLIT = "test"
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from hardset.pipeline.attacks.recipe import AttackRecipe
-from hardset.pipeline.rows import CleanRows
-from hardset.schemas.recipes import Attack
+from hardset.pipeline.batches import CleanRows
+from hardset.schemas.job.recipes import Attack
 
 CPU = torch.device("cpu")
 

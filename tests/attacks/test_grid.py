@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hardset.pipeline.attacks import grid
 from hardset.pipeline.attacks.geometries import L2, Linf
 from hardset.pipeline.attacks.l1 import L1
-from hardset.schemas.quantities import whole_levels
+from hardset.schemas.job.quantities import whole_levels
 
 
 @settings(max_examples=60, deadline=None)

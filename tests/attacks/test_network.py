@@ -14,7 +14,7 @@ from hardset.pipeline.attacks.network import Network, search_network
 from hardset.pipeline.models import zoo
 from hardset.pipeline.models.ensemble import Ensemble
 from hardset.pipeline.models.normalise import Normalised
-from hardset.schemas.job import Normalize
+from hardset.schemas.job.job import Normalize
 
 CPU = torch.device("cpu")
 STATISTICS = Normalize(mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.25))

@@ -13,9 +13,9 @@ from scipy.optimize import linprog
 from torch import nn
 
 from hardset.pipeline.attacks.table import ATTACKS, ENSEMBLES, GEOMETRIES
-from hardset.pipeline.rows import CleanRows
-from hardset.schemas.recipes import Attack
-from hardset.schemas.rows import COLUMNS
+from hardset.pipeline.batches import CleanRows
+from hardset.schemas.job.recipes import Attack
+from hardset.schemas.rows.contract import COLUMNS
 from tests.attacks.nets import conv_net, images, linear_net, predictions, recipe, rows, seeds
 
 PGD = {"name": "pgd", "eps": "6/255", "steps": 6}

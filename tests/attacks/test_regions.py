@@ -12,7 +12,7 @@ from hardset.pipeline.attacks import grid
 from hardset.pipeline.attacks.geometries import L2, Linf
 from hardset.pipeline.attacks.l1 import L1
 from hardset.pipeline.attacks.regions import region_corners, region_masks, unchanged_outside
-from hardset.schemas.attack_recipe import Region
+from hardset.schemas.job.attack_recipe import Region
 
 SEEDS = torch.arange(4000) * 7919
 

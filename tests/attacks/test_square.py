@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hardset.pipeline import rng
 from hardset.pipeline.attacks.geometries import Linf
 from hardset.pipeline.attacks.square import Square
+from hardset.pipeline.compute import rng
 from tests.attacks.drive import passes
 from tests.attacks.nets import TwoClassLinear, conv_net, images, predictions
 

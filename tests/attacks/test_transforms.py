@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage, stats
 
-from hardset.pipeline import rng
 from hardset.pipeline.attacks.transforms import Diversity, Draws, Scales, gaussian, smoothed
+from hardset.pipeline.compute import rng
 
 
 def _draws(count: int, *, step: int = 0) -> Draws:

@@ -11,7 +11,7 @@ import torch
 
 from hardset.pipeline.augment.operations import OPERATIONS
 from hardset.pipeline.augment.streams import Stream
-from hardset.schemas.recipes import Operation
+from hardset.schemas.job.recipes import Operation
 
 SHAPES = [(1, 8, 8), (3, 8, 12), (1, 7, 5)]
 

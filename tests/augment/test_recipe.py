@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from hardset.pipeline.augment import recipe as augment_recipe
 from hardset.pipeline.augment.recipe import AugmentRecipe, replay_params
-from hardset.pipeline.rows import CleanRows, MadeRows
-from hardset.schemas.recipes import Augment
+from hardset.pipeline.batches import CleanRows, MadeRows
+from hardset.schemas.job.recipes import Augment
 
 CPU = torch.device("cpu")
 ALL = (

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from hardset.pipeline.storage import Folder
-from hardset.schemas.loading import parse_job
+from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.reading.loading import parse_job
 from tests.chaos.nodes import Nodes, cluster
 from tests.chaos.proxy import FaultyStore
 from tests.chaos.report import Report

@@ -23,7 +23,7 @@ class Driver:
         """`says`: where what it says goes, as .out and .err."""
         where = [] if address is None else ["--address", address]
         line = ["generate", str(job), *where, *options, "--json"]
-        command = [sys.executable, "-c", "from jobs.app import main; main()", *line]
+        command = [sys.executable, "-c", "from hardset.jobs.app import main; main()", *line]
         self.out, self.err = says.with_suffix(".out"), says.with_suffix(".err")
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(command, stdout=out, stderr=err, cwd=ROOT)

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from hardset.pipeline.sources import open_source
-from hardset.pipeline.storage import Folder
-from hardset.schemas.loading import parse_job
-from hardset.schemas.sources import DigitsSource
+from hardset.pipeline.sources.table import open_source
+from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.job.sources import DigitsSource
+from hardset.schemas.reading.loading import parse_job
 from tests.chaos.monkeys import torment
 from tests.chaos.moody import STAMP, poison_deaths
 from tests.chaos.nodes import Nodes

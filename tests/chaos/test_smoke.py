@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hardset.schemas.loading import parse_job
+from hardset.schemas.reading.loading import parse_job
 from tests.chaos.monkeys import torment
 from tests.chaos.proxy import STORE_FAULTS, FaultyStore
 from tests.chaos.trial import TrialOf

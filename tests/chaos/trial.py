@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from hardset.pipeline.storage import Folder
+from hardset.pipeline.storage.folder import Folder
 from tests.chaos.drivers import Driver
 from tests.chaos.monkeys import Scene
 from tests.chaos.moody import PACE

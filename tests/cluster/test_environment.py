@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import ray
 
-from hardset.pipeline.cluster import connect
+from hardset.pipeline.cluster.connection import connect
 from hardset.pipeline.cluster.messages import Ready
 from hardset.pipeline.cluster.ray_backend import RayBackend
-from hardset.schemas.job import Run
+from hardset.schemas.job.job import Run
 
 
 class Asked:

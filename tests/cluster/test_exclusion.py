@@ -9,16 +9,16 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from hardset.pipeline.bench import Bench
-from hardset.pipeline.exclusion import BadRow, part_of, read_without
-from hardset.pipeline.plan import make_plan
-from hardset.pipeline.replay import replay
-from hardset.pipeline.shard import make_shard, probe_shard, run_shard
-from hardset.pipeline.sinks.ledger import Ledger
-from hardset.pipeline.storage import Folder
-from hardset.pipeline.verify import verify
-from hardset.schemas.job import Job
-from hardset.schemas.records import Plan, Shard, SourceRange
+from hardset.pipeline.audit.replay import replay
+from hardset.pipeline.audit.verify import verify
+from hardset.pipeline.dataset.records.ledger import Ledger
+from hardset.pipeline.planning.plan import make_plan
+from hardset.pipeline.shards.exclusion import BadRow, part_of, read_without
+from hardset.pipeline.shards.make import make_shard, probe_shard, run_shard
+from hardset.pipeline.shards.worker import Bench
+from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.job.job import Job
+from hardset.schemas.records.run import Plan, Shard, SourceRange
 from tests.support import job_of, make_here
 
 CPU = torch.device("cpu")

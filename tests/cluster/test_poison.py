@@ -8,15 +8,15 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from hardset.pipeline.run import generate
+from hardset.pipeline.run.generation import generate
 from tests.support import RECIPES, job_of, make_here
 
 POISON = """
 import ctypes, os, signal, sys, time
 import torch
 from hardset.pipeline.models.zoo import small_cnn
-from hardset.pipeline.sources import open_source
-from hardset.schemas.sources import DigitsSource
+from hardset.pipeline.sources.table import open_source
+from hardset.schemas.job.sources import DigitsSource
 
 def deadly_cnn(**ends):
     model = small_cnn()

@@ -34,15 +34,16 @@ def linear() -> nn.Module:
 
 def main() -> None:
     """Writes source, weights and dataset."""
-    from hardset.jobs.train_gan import train
-    from hardset.pipeline.bench import Bench
-    from hardset.pipeline.plan import make_plan
-    from hardset.pipeline.run import _output, make_manifest
-    from hardset.pipeline.shard import run_shard
-    from hardset.pipeline.sinks.card import write_card
-    from hardset.pipeline.sinks.ledger import Ledger
-    from hardset.pipeline.storage import Folder
-    from hardset.schemas.loading import parse_job
+    from hardset.jobs.verbs.train_gan import train
+    from hardset.pipeline.dataset.provenance.card import write_card
+    from hardset.pipeline.dataset.records.ledger import Ledger
+    from hardset.pipeline.planning.plan import make_plan
+    from hardset.pipeline.run import _output
+    from hardset.pipeline.run.commit import make_manifest
+    from hardset.pipeline.shards.make import run_shard
+    from hardset.pipeline.shards.worker import Bench
+    from hardset.pipeline.storage.folder import Folder
+    from hardset.schemas.reading.loading import parse_job
 
     socket.gethostname = lambda: "anywhere"  # receipts name it
     torch.manual_seed(0)

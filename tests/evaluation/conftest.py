@@ -11,7 +11,7 @@ import torch
 
 from hardset.pipeline.evaluation.run import Outcome, evaluate
 from hardset.pipeline.models.zoo import small_cnn
-from hardset.schemas.evaluation import EvaluationJob, parse_evaluation
+from hardset.schemas.job.evaluation import EvaluationJob, parse_evaluation
 
 ATTACKS: list[dict[str, Any]] = [
     {"name": "fgsm", "eps": ["8/255", "38/255"]},

@@ -8,7 +8,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from hardset.pipeline.evaluation.conditions import CORRUPTION_TABLE, corrupted, shifted
-from hardset.schemas.evaluation import CORRUPTIONS
+from hardset.schemas.job.evaluation import CORRUPTIONS
 
 ROWS = 24
 SEEDS = np.random.default_rng(1).integers(0, 2**62, ROWS)

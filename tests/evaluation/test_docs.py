@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from hardset.pipeline.evaluation import documentation, warnings
-from hardset.schemas.evaluation import parse_evaluation
+from hardset.schemas.job.evaluation import parse_evaluation
 
 PAGE = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
 

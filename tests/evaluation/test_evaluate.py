@@ -20,7 +20,7 @@ from hardset.pipeline.evaluation.parts import PARTS, PartStore
 from hardset.pipeline.evaluation.plan import make_plan
 from hardset.pipeline.evaluation.run import RECORD, ROWS, evaluate, read_evaluation
 from hardset.pipeline.models.zoo import small_cnn
-from hardset.pipeline.storage import Folder
+from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import RunError
 from tests.evaluation.conftest import ATTACKS, document, job_of
 from tests.support import hardset, last_json

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardset.pipeline.evaluation.gates import Gate, failures, parse_gates, regressions
-from hardset.pipeline.evaluation.shares import share
+from hardset.pipeline.statistics.shares import share
 from hardset.schemas.errors import JobError
 
 KNOWN = ("robust", "clean", "hardened:robust")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hardset.schemas.errors import JobError
-from hardset.schemas.evaluation import EvaluationJob, Threat, parse_evaluation
+from hardset.schemas.job.evaluation import EvaluationJob, Threat, parse_evaluation
 
 
 def document(**changes: Any) -> dict[str, Any]:

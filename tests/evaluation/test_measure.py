@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from hardset.pipeline.evaluation.measure import Settings, judged, measure
-from hardset.schemas.attacks import ATTACK_FACTS
 from hardset.schemas.errors import JobError
-from hardset.schemas.recipes import Attack
+from hardset.schemas.job.attacks import ATTACK_FACTS
+from hardset.schemas.job.recipes import Attack
 
 ROWS, SIDE = 40, 4
 SETTINGS = Settings(batch=16)

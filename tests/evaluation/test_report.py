@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from hardset.jobs.report import write_report
+from hardset.jobs.verbs.report import write_report
 from hardset.pipeline.evaluation.examples import read_examples
 from hardset.pipeline.hardening.home import Home
 from hardset.pipeline.reporting.evaluation import evaluation_page
 from hardset.pipeline.reporting.evaluation_content import EvaluationContent
-from hardset.pipeline.storage import Folder
+from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError
-from hardset.schemas.evaluation_record import Finding
-from hardset.schemas.hardening_record import Figures, Hardening, Round, Score, Start, StoredWeights
+from hardset.schemas.records.evaluation import Finding
+from hardset.schemas.records.hardening import Figures, Hardening, Round, Score, Start, StoredWeights
 from tests.reporting.test_browser import BROWSER, browse, site  # noqa: F401 - a fixture
 
 CSS = files("hardset.pipeline.reporting").joinpath("page.css").read_text(encoding="utf-8")

@@ -11,13 +11,13 @@ import yaml
 
 from hardset.pipeline.evaluation import warnings
 from hardset.pipeline.evaluation.run import evaluate
-from hardset.pipeline.evaluation.shares import share
 from hardset.pipeline.evaluation.training_data import shard_rows
+from hardset.pipeline.statistics.shares import share
 from hardset.schemas.errors import JobError
-from hardset.schemas.evaluation import Threat, parse_evaluation
-from hardset.schemas.evaluation_record import Evaluation
-from hardset.schemas.loading import parse_job
-from hardset.schemas.records import Image
+from hardset.schemas.job.evaluation import Threat, parse_evaluation
+from hardset.schemas.reading.loading import parse_job
+from hardset.schemas.records.evaluation import Evaluation
+from hardset.schemas.records.run import Image
 from tests.evaluation.conftest import document
 from tests.evaluation.training import adversarially_trained, digits, fitted, saved
 from tests.support import document as job_document

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hardset.pipeline.batches import CleanRows
 from hardset.pipeline.models.fitting import fit_classifier
 from hardset.pipeline.models.zoo import small_cnn
-from hardset.pipeline.rows import CleanRows
-from hardset.pipeline.sources import open_source
-from hardset.schemas.sources import DigitsSource
+from hardset.pipeline.sources.table import open_source
+from hardset.schemas.job.sources import DigitsSource
 
 
 def digits(split: str) -> CleanRows:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hardset.pipeline.gans.generator import Generator
 from hardset.pipeline.gans.training import train_generator
-from hardset.schemas.recipes import GanTraining
+from hardset.schemas.job.recipes import GanTraining
 
 TINY = GanTraining(steps=2, batch=8, latent=6, features=8)
 

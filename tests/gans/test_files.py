@@ -17,9 +17,9 @@ import torch
 
 from hardset.pipeline.gans.files import decode_generator, encode_generator
 from hardset.pipeline.gans.generator import Generator
-from hardset.pipeline.generators import generator_digest, load_generator, save_generator
+from hardset.pipeline.recipes.generator_files import generator_digest, load_generator, save_generator
 from hardset.schemas.errors import JobError, RunError
-from hardset.schemas.records import Image
+from hardset.schemas.records.run import Image
 from tests.gans.conftest import TINY, tiny_generator
 
 CPU = torch.device("cpu")

@@ -7,18 +7,18 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from hardset.pipeline.batches import CleanRows, Pixels
 from hardset.pipeline.gans.generator import Generator
 from hardset.pipeline.gans.recipe import SampleRecipe
-from hardset.pipeline.rows import CleanRows, Pixels
 from hardset.schemas.errors import JobError
-from hardset.schemas.records import Image
+from hardset.schemas.records.run import Image
 from tests.gans.conftest import tiny_generator
 
 CPU = torch.device("cpu")
 
 
 def asked(labels: NDArray[np.int64]) -> CleanRows:
-    """As `pipeline.bench` asks for samples."""
+    """As `pipeline.shards.worker` asks for samples."""
     numbers = np.arange(len(labels), dtype=np.int64)
     return CleanRows(np.zeros((0, 0, 0, 1), np.uint8), labels, tuple(f"sample#{n}" for n in numbers), numbers)
 

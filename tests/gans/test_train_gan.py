@@ -8,11 +8,11 @@ import pytest
 import safetensors.torch
 import torch
 
-from hardset.jobs.train_gan import train, training_rows
-from hardset.pipeline.generators import load_generator
+from hardset.jobs.verbs.train_gan import train, training_rows
 from hardset.pipeline.models.fitting import fit_classifier
 from hardset.pipeline.models.zoo import small_cnn
-from hardset.schemas.job import Job
+from hardset.pipeline.recipes.generator_files import load_generator
+from hardset.schemas.job.job import Job
 from tests.support import document
 
 FIGURES = {"label_agreement", "fd_target", "fd_floor", "precision", "recall", "density", "coverage", "authenticity"}

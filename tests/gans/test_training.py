@@ -13,7 +13,7 @@ from hardset.pipeline.gans.generator import Generator
 from hardset.pipeline.gans.networks import DiscriminatorNet, GeneratorNet, Shape
 from hardset.pipeline.gans.training import rows_digest, train_generator
 from hardset.schemas.errors import JobError, RunError
-from hardset.schemas.recipes import GanTraining
+from hardset.schemas.job.recipes import GanTraining
 from tests.gans.conftest import TINY, tiny_generator, training_rows
 
 CPU = torch.device("cpu")

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from hardset.pipeline.hardening.loop import Outcome, harden
-from hardset.pipeline.plan import make_plan
-from hardset.pipeline.run import Outcome as Generated
-from hardset.schemas.job import Job
-from hardset.schemas.loading import parse_job
+from hardset.pipeline.planning.plan import make_plan
+from hardset.pipeline.run.generation import Outcome as Generated
+from hardset.schemas.job.job import Job
+from hardset.schemas.reading.loading import parse_job
 from tests.support import document, make_here
 
 PGD = {"kind": "attack", "name": "pgd", "eps": "0.1", "steps": 3}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hardset.schemas.errors import JobError, RunError
-from hardset.schemas.loading import parse_job
+from hardset.schemas.reading.loading import parse_job
 from tests.hardening.examples import PGD, harden_here, loop_document, loop_job
 from tests.support import job_of, make_here
 

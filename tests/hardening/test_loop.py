@@ -11,22 +11,22 @@ from typing import Any
 import pyarrow.dataset as ds
 import pytest
 
+from hardset.pipeline.audit.verify import verify
+from hardset.pipeline.cluster.stopping import Stop
+from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.hardening.home import Home
 from hardset.pipeline.hardening.loop import Outcome, spent
 from hardset.pipeline.hardening.rows import training_rows
-from hardset.pipeline.sinks.ledger import Ledger
 from hardset.pipeline.sources.hold_out import held_out
-from hardset.pipeline.stopping import Stop
-from hardset.pipeline.storage import Folder
+from hardset.pipeline.storage.folder import Folder
 from hardset.pipeline.training.splits import read_splits
-from hardset.pipeline.verify import verify
 from hardset.schemas.digests import sha256_hex
 from hardset.schemas.errors import RunError
-from hardset.schemas.hardening import HardeningBudget
-from hardset.schemas.hardening_record import Round
-from hardset.schemas.job import Job
-from hardset.schemas.sources import HoldOut
-from hardset.schemas.training import Train
+from hardset.schemas.job.hardening import HardeningBudget
+from hardset.schemas.job.job import Job
+from hardset.schemas.job.sources import HoldOut
+from hardset.schemas.job.training import Train
+from hardset.schemas.records.hardening import Round
 from tests.hardening.examples import harden_here, loop_job
 
 

@@ -16,7 +16,7 @@ from hardset.pipeline.models.loading import LoadedModel, load_model, model_diges
 from hardset.pipeline.models.preflight import check_model
 from hardset.pipeline.models.zoo import cnn_a
 from hardset.schemas.errors import JobError
-from hardset.schemas.job import Model
+from hardset.schemas.job.job import Model
 
 CPU = torch.device("cpu")
 IMAGES = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -16,7 +16,7 @@ from hardset.pipeline.models.state import fill
 from hardset.pipeline.models.zoo import cnn_a, small_cnn
 from hardset.schemas.digests import sha256_hex
 from hardset.schemas.errors import JobError
-from hardset.schemas.job import Model
+from hardset.schemas.job.job import Model
 
 CPU = torch.device("cpu")
 IMAGES = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))

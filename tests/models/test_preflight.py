@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from hardset.pipeline.batches import Pixels
 from hardset.pipeline.models.loading import LoadedModel, load_model
 from hardset.pipeline.models.preflight import check_gradient, check_model
-from hardset.pipeline.rows import Pixels
 from hardset.schemas.errors import JobError, RunError
-from hardset.schemas.job import Model
+from hardset.schemas.job.job import Model
 
 CPU = torch.device("cpu")
 

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from hardset.pipeline.judge import Judge
+from hardset.pipeline.batches import CleanRows
+from hardset.pipeline.judging.judge import Judge
 from hardset.pipeline.models import zoo
 from hardset.pipeline.models.fitting import fit_classifier
 from hardset.pipeline.models.loading import LoadedModel, load_model
 from hardset.pipeline.models.preflight import check_model
-from hardset.pipeline.rows import CleanRows
-from hardset.pipeline.sources import open_source
-from hardset.schemas.job import Model
-from hardset.schemas.sources import DigitsSource, ParquetSource, Source
+from hardset.pipeline.sources.table import open_source
+from hardset.schemas.job.job import Model
+from hardset.schemas.job.sources import DigitsSource, ParquetSource, Source
 
 CPU = torch.device("cpu")
 
@@ -68,7 +68,7 @@ def published(shared_data: Path, name: str, channels: int, classes: int) -> Load
     """A published network, as a job names it."""
     factory, arguments, mean, std = PUBLISHED[name]
     spec = Model(
-        factory=f"pipeline.models.zoo:{factory}",
+        factory=f"hardset.pipeline.models.zoo:{factory}",
         arguments=arguments,
         weights=str(shared_data / "weights" / f"{name}.safetensors"),
         classes=classes,

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 import torch
 
-from hardset.pipeline.bench import Bench
-from hardset.pipeline.run import Outcome, generate
-from hardset.pipeline.shard import run_shard
-from hardset.pipeline.sinks.ledger import Ledger
+from hardset.pipeline.audit.verify import verify
+from hardset.pipeline.cluster.stopping import Stop
+from hardset.pipeline.dataset.records.ledger import Ledger
+from hardset.pipeline.run.generation import Outcome, generate
+from hardset.pipeline.shards.make import run_shard
+from hardset.pipeline.shards.worker import Bench
 from hardset.pipeline.sources import digest_cache
-from hardset.pipeline.stopping import Stop
-from hardset.pipeline.storage import Folder
-from hardset.pipeline.verify import verify
-from hardset.schemas.job import Job
-from hardset.schemas.loading import parse_job
-from hardset.schemas.records import Failure, Plan, Receipt, Shard
+from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.job.job import Job
+from hardset.schemas.reading.loading import parse_job
+from hardset.schemas.records.run import Failure, Plan, Receipt, Shard
 from tests.sources.making import parquet_bytes, png, write
 
 CLASSES = ("cat", "dog")

@@ -16,7 +16,7 @@ import torch
 
 from hardset.jobs.app import run
 from hardset.pipeline.run import generation
-from hardset.pipeline.storage import Folder
+from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import RunError
 from tests.nights.conftest import in_process
 

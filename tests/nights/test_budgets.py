@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
-from hardset.pipeline.run import Budget, generate
-from hardset.pipeline.run.budget import Limit
-from hardset.pipeline.sinks.ledger import Ledger
-from hardset.pipeline.stopping import Stop
-from hardset.pipeline.storage import Folder
+from hardset.pipeline.cluster.stopping import Stop
+from hardset.pipeline.dataset.records.ledger import Ledger
+from hardset.pipeline.run.budget import Budget, Limit
+from hardset.pipeline.run.generation import generate
+from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError
-from hardset.schemas.records import Counts, Receipt
+from hardset.schemas.records.run import Counts, Receipt
 from tests.nights.conftest import Night
 from tests.support import hardset, last_json
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardset.jobs.dates import dated
-from hardset.pipeline.plan import make_plan
-from hardset.pipeline.sinks.lineage import event
+from hardset.jobs.terminal.dates import dated
+from hardset.pipeline.dataset.provenance.lineage import event
+from hardset.pipeline.planning.plan import make_plan
 from hardset.schemas.dates import logical_date
 from hardset.schemas.digests import plan_digest, run_id
 from hardset.schemas.errors import JobError
-from hardset.schemas.loading import parse_job
+from hardset.schemas.reading.loading import parse_job
 from tests.support import document
 
 NEARLY_MIDNIGHT = datetime(2026, 3, 28, 23, 30, tzinfo=UTC)

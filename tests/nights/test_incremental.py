@@ -8,14 +8,14 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from hardset.jobs.generate import summary
-from hardset.pipeline.run import generate, look
-from hardset.pipeline.run.generation import Progress
-from hardset.pipeline.sinks.ledger import Ledger, latest_manifest, newest_first, run_ids, summaries
+from hardset.jobs.verbs.generate import summary
+from hardset.pipeline.dataset.records.ledger import Ledger, latest_manifest, newest_first, run_ids, summaries
+from hardset.pipeline.run.generation import Progress, generate
+from hardset.pipeline.run.state import look
 from hardset.pipeline.sources import fingerprints
-from hardset.pipeline.storage import Folder
+from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError
-from hardset.schemas.records import Manifest
+from hardset.schemas.records.run import Manifest
 from tests.nights.conftest import Night
 from tests.support import hardset, last_json
 
@@ -162,7 +162,7 @@ def test_a_source_as_it_was_before_is_the_newest_run_again(files: Night) -> None
 
 
 def test_what_a_stopped_night_made_is_taken_over_though_the_source_grew(files: Night) -> None:
-    from hardset.pipeline.run import Budget
+    from hardset.pipeline.run.budget import Budget
 
     assert generate(files.job(), budget=Budget(max_rows=7)).status == "stopped"
     files.put("c", 3)

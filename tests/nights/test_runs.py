@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from hardset.jobs.app import VERBS
-from hardset.pipeline.run import Budget, generate
+from hardset.pipeline.dataset.records.lease import hold_lease
+from hardset.pipeline.run.budget import Budget
+from hardset.pipeline.run.generation import generate
 from hardset.pipeline.run.history import nights
 from hardset.pipeline.run.status import ABANDONED, AT_WORK
-from hardset.pipeline.sinks.lease import hold_lease
-from hardset.pipeline.storage import Folder
+from hardset.pipeline.storage.folder import Folder
 from tests.nights.conftest import Night
 from tests.support import hardset, last_json
 

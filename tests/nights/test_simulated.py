@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from hardset.pipeline.run import Budget, generate
-from hardset.pipeline.sinks.ledger import latest_manifest
-from hardset.pipeline.storage import Folder
+from hardset.pipeline.dataset.records.ledger import latest_manifest
+from hardset.pipeline.run.budget import Budget
+from hardset.pipeline.run.generation import generate
+from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import sha256_hex
 from hardset.schemas.errors import RunError
 from tests.nights.conftest import Night

@@ -7,12 +7,12 @@ from functools import cached_property
 
 import pytest
 
+from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.reporting.clean import clean_pixels
 from hardset.pipeline.reporting.page import read_content
 from hardset.pipeline.reporting.sections import Content
-from hardset.pipeline.sinks.ledger import Ledger
-from hardset.pipeline.storage import Folder
-from hardset.schemas.records import Failure, Manifest
+from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.records.run import Failure, Manifest
 from tests.reporting.dataset import RECIPES, Setting, build
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&"

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hardset.pipeline.plan import public_job
-from hardset.pipeline.recipes import recipe_text
-from hardset.pipeline.rows import CleanRows
-from hardset.pipeline.sinks.ledger import Ledger
-from hardset.pipeline.sinks.parquet import encode_quarantine, encode_rows
-from hardset.pipeline.sinks.png import encode_png
-from hardset.pipeline.sources import open_source
-from hardset.pipeline.storage import Folder
+from hardset.pipeline.batches import CleanRows
+from hardset.pipeline.dataset.files.parquet import encode_quarantine, encode_rows
+from hardset.pipeline.dataset.files.png import encode_png
+from hardset.pipeline.dataset.records.ledger import Ledger
+from hardset.pipeline.planning.plan import public_job
+from hardset.pipeline.recipes.table import recipe_text
+from hardset.pipeline.sources.table import open_source
+from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import (
     content_sha256,
     digest,
@@ -28,10 +28,10 @@ from hardset.schemas.digests import (
     run_id,
     sha256_hex,
 )
-from hardset.schemas.job import Job
-from hardset.schemas.loading import parse_job
-from hardset.schemas.records import Counts, Failure, Image, Manifest, Output, Plan, Shard
-from hardset.schemas.rows import ADVERSARIAL, AUGMENTED, CONTRACT_VERSION, GENERATED, arrow_schema
+from hardset.schemas.job.job import Job
+from hardset.schemas.reading.loading import parse_job
+from hardset.schemas.records.run import Counts, Failure, Image, Manifest, Output, Plan, Shard
+from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, CONTRACT_VERSION, GENERATED, arrow_schema
 
 STRONG = {"kind": "attack", "name": "fgsm", "norm": "linf", "eps": "32/255"}
 WEAK = {"kind": "attack", "name": "fgsm", "norm": "linf", "eps": "0.05"}

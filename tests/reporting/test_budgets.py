@@ -6,17 +6,17 @@ import numpy as np
 import pyarrow.dataset as ds
 import torch
 
-from hardset.pipeline.bench import Bench
-from hardset.pipeline.plan import make_plan
+from hardset.pipeline.dataset.records.ledger import Ledger
+from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.reporting.page import page
-from hardset.pipeline.reporting.statistics import gather
-from hardset.pipeline.run import make_manifest
-from hardset.pipeline.shard import run_shard
-from hardset.pipeline.sinks.ledger import Ledger
-from hardset.pipeline.storage import Folder
+from hardset.pipeline.run.commit import make_manifest
+from hardset.pipeline.shards.make import run_shard
+from hardset.pipeline.shards.worker import Bench
+from hardset.pipeline.statistics.dataset import gather
+from hardset.pipeline.storage.folder import Folder
+from tests.judging.test_masking_rows import PGD, job
 from tests.reporting.conftest import content_of
 from tests.reporting.test_page import Outline
-from tests.test_signals_rows import PGD, job
 
 
 def test_success_is_told_by_budget(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardset.pipeline.reporting.histogram import MOST_BINS, Histogram
+from hardset.pipeline.statistics.histogram import MOST_BINS, Histogram
 
 VALUES = st.lists(st.floats(-1e6, 1e6, allow_subnormal=False), max_size=60)
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from hardset.pipeline.judging.masking import run_warnings
 from hardset.pipeline.reporting.page import page
 from hardset.pipeline.reporting.sections import Content
-from hardset.pipeline.signals import run_warnings
-from hardset.schemas.flags import FLAGS
+from hardset.schemas.rows.flags import FLAGS
 from tests.reporting.conftest import EVIL
 from tests.reporting.test_page import Outline
 

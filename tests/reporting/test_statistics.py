@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from hardset.pipeline.reporting import scan
+from hardset.pipeline.dataset.files import scan
 from hardset.pipeline.reporting.notices import notices
-from hardset.pipeline.reporting.statistics import gather
-from hardset.pipeline.storage import Folder
-from hardset.schemas.records import Failure
+from hardset.pipeline.statistics.dataset import gather
+from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.records.run import Failure
 from tests.reporting.conftest import Dataset, made
 from tests.reporting.dataset import SHIFT, STRONG, TARGETED, WEAK, Setting
 

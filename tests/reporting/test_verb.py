@@ -7,7 +7,7 @@ import json
 import pytest
 
 from hardset.jobs.app import run
-from hardset.jobs.report import write_report
+from hardset.jobs.verbs.report import write_report
 from tests.reporting.dataset import STRONG, Setting, build
 
 

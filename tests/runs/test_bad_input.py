@@ -173,8 +173,8 @@ def test_poison_images_go_to_quarantine_and_take_no_neighbour(write_job: WriteJo
 
     from PIL import Image
 
-    from hardset.pipeline.sources import open_source
-    from hardset.schemas.sources import DigitsSource
+    from hardset.pipeline.sources.table import open_source
+    from hardset.schemas.job.sources import DigitsSource
 
     source = open_source(DigitsSource(limit=40))
     rows, _ = source.read(source.plan(100)[0], source.probe(), 10)

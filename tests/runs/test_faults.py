@@ -20,7 +20,7 @@ WriteJob = Callable[..., Path]
 @pytest.fixture(scope="module")
 def undisturbed(weights: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Digests of a run that nothing disturbed."""
-    from hardset.pipeline.run import generate
+    from hardset.pipeline.run.generation import generate
 
     out = tmp_path_factory.mktemp("undisturbed") / "out"
     assert generate(slow_job(weights, out)).status == "complete"
@@ -40,7 +40,7 @@ def small_shards(out: Path) -> dict[str, object]:
 def started(write_job: WriteJob, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path, Path]]:
     """The command line at work, with at least three shards committed."""
     job = write_job(recipes=RECIPES[1:], output=small_shards(tmp_path / "out"))
-    command = [sys.executable, "-c", "from jobs.app import main; main()", "generate", str(job), "--json"]
+    command = [sys.executable, "-c", "from hardset.jobs.app import main; main()", "generate", str(job), "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     out = tmp_path / "out"
     deadline = time.monotonic() + 90
@@ -78,7 +78,7 @@ def test_a_row_that_always_fails_goes_to_quarantine_and_its_neighbours_are_there
     weights: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model that refuses one clean row: each attack loses that row, and no other."""
-    from hardset.pipeline.run import generate
+    from hardset.pipeline.run.generation import generate
 
     module = tmp_path / "moody.py"
     module.write_text(MOODY)
@@ -100,8 +100,8 @@ def test_a_row_that_always_fails_goes_to_quarantine_and_its_neighbours_are_there
 MOODY = """
 import torch
 from hardset.pipeline.models.zoo import small_cnn
-from hardset.pipeline.sources import open_source
-from hardset.schemas.sources import DigitsSource
+from hardset.pipeline.sources.table import open_source
+from hardset.schemas.job.sources import DigitsSource
 
 def moody_cnn():
     model = small_cnn()

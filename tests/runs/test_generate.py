@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 
 from hardset.pipeline.models.zoo import small_cnn
-from hardset.pipeline.sources import open_source
-from hardset.schemas.records import SourceRange
+from hardset.pipeline.sources.table import open_source
+from hardset.schemas.records.run import SourceRange
 from tests.support import digests, hardset, job_of, last_json
 
 WriteJob = Callable[..., Path]
@@ -97,8 +97,8 @@ def test_verify_finds_nothing_and_then_what_was_done_to_it(small_dataset: Path, 
 
 @pytest.mark.parametrize("op", ["pgd_linf", "fgsm_linf", "augment", "gan"])
 def test_replay_gives_the_row_bit_for_bit(small_dataset: Path, op: str) -> None:
-    from hardset.pipeline.replay import replay
-    from hardset.pipeline.storage import Folder
+    from hardset.pipeline.audit.replay import replay
+    from hardset.pipeline.storage.folder import Folder
 
     row = next(row for row in reversed(rows_of(small_dataset)) if row["op"] == op)
     done = replay(Folder(str(small_dataset)), str(row["row_id"]))
@@ -110,7 +110,7 @@ def test_replay_gives_the_row_bit_for_bit(small_dataset: Path, op: str) -> None:
 def test_the_bytes_do_not_depend_on_the_number_of_actors(
     small_dataset: Path, weights: dict[str, str], tmp_path: Path, actors: int
 ) -> None:
-    from hardset.pipeline.run import generate
+    from hardset.pipeline.run.generation import generate
 
     generate(job_of(weights, tmp_path / "out", sample=True, run={"actors": actors, "batch": 64}))
     assert digests(tmp_path / "out") == digests(small_dataset)
@@ -131,8 +131,8 @@ def test_a_changed_eps_makes_only_that_recipes_shards_anew(
 ) -> None:
     import shutil
 
-    from hardset.pipeline.run import look
-    from hardset.schemas.loading import parse_job
+    from hardset.pipeline.run.state import look
+    from hardset.schemas.reading.loading import parse_job
     from tests.support import document
 
     out = tmp_path / "out"

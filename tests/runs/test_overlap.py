@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import torch
 
-from hardset.pipeline.bench import Bench
-from hardset.pipeline.overlap import Stages, Walk
-from hardset.pipeline.plan import make_plan
-from hardset.pipeline.rows import MadeRows
-from hardset.pipeline.shard import make_shard
-from hardset.schemas.records import Receipt
+from hardset.pipeline.batches import MadeRows
+from hardset.pipeline.planning.plan import make_plan
+from hardset.pipeline.shards.make import make_shard
+from hardset.pipeline.shards.stages import Stages, Walk
+from hardset.pipeline.shards.worker import Bench
+from hardset.schemas.records.run import Receipt
 from tests.support import digests, job_of, make_here
 
 PATIENCE = 20.0  # seconds after which a thread that should have come is given up
@@ -129,7 +129,7 @@ def test_a_stage_that_failed_is_free_again(stages: Stages) -> None:
 
 def test_the_clock_tells_stages_apart_and_runs_inside_them(stages: Stages, monkeypatch: pytest.MonkeyPatch) -> None:
     moments = iter([0.0, 0.5, 2.5, 3.0, 3.0, 4.0, 9.0])
-    monkeypatch.setattr("hardset.pipeline.overlap.time.perf_counter", lambda: next(moments))
+    monkeypatch.setattr("hardset.pipeline.shards.stages.time.perf_counter", lambda: next(moments))
     walk: Walk = stages.walk()
     with walk.stage("read"):
         pass

@@ -7,15 +7,15 @@ import pyarrow.dataset as ds
 import pytest
 import torch
 
-from hardset.pipeline.bench import Bench
-from hardset.pipeline.plan import make_plan
-from hardset.pipeline.replay import replay
-from hardset.pipeline.run import check_before
-from hardset.pipeline.shard import make_shard
-from hardset.pipeline.storage import Folder
-from hardset.pipeline.verify import verify
+from hardset.pipeline.audit.replay import replay
+from hardset.pipeline.audit.verify import verify
+from hardset.pipeline.planning.plan import make_plan
+from hardset.pipeline.run.preflight import check_before
+from hardset.pipeline.shards.make import make_shard
+from hardset.pipeline.shards.worker import Bench
+from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError
-from hardset.schemas.job import Job
+from hardset.schemas.job.job import Job
 from tests.support import job_of, make_here
 
 CPU = torch.device("cpu")

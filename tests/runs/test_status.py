@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from hardset.jobs.status import _span
+from hardset.jobs.verbs.status import _span
+from hardset.pipeline.dataset.records.lease import Holder, acquire
+from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.run.status import ABANDONED, AT_WORK, RunState, run_states
-from hardset.pipeline.sinks.lease import Holder, acquire
-from hardset.pipeline.sinks.ledger import Ledger
-from hardset.pipeline.storage import Folder
-from hardset.schemas.records import Failure
-from tests.sinks.examples import RUN, commit_shard, manifest_of, plan_of, shard_of
+from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.records.run import Failure
+from tests.dataset.examples import RUN, commit_shard, manifest_of, plan_of, shard_of
 from tests.support import hardset, last_json
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)

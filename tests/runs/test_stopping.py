@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from hardset.jobs.stopping import stop_on_signal
-from hardset.jobs.voice import LogFormat, speaking
-from hardset.pipeline.stopping import Stop
+from hardset.jobs.terminal.stopping import stop_on_signal
+from hardset.jobs.terminal.voice import LogFormat, speaking
+from hardset.pipeline.cluster.stopping import Stop
 
 with speaking(LogFormat.TEXT) as VOICE:
     pass

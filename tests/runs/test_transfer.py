@@ -20,23 +20,24 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-from hardset.jobs.generate import sentence, summary
-from hardset.pipeline.bench import Bench
+from hardset.jobs.verbs.generate import sentence, summary
+from hardset.pipeline.audit.replay import newest_manifest, replay
+from hardset.pipeline.audit.verify import verify
+from hardset.pipeline.judging.transfer import transfer_rates
 from hardset.pipeline.models.fitting import fit_classifier
 from hardset.pipeline.models.zoo import cnn_a, small_cnn
-from hardset.pipeline.plan import make_plan
-from hardset.pipeline.replay import newest_manifest, replay
+from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.reporting.page import page, read_content
 from hardset.pipeline.reporting.transfer import transfer
-from hardset.pipeline.run import Outcome, check_before
-from hardset.pipeline.shard import make_shard
-from hardset.pipeline.sources import open_source
-from hardset.pipeline.storage import Folder
-from hardset.pipeline.transfer import transfer_rates
-from hardset.pipeline.verify import verify
+from hardset.pipeline.run.generation import Outcome
+from hardset.pipeline.run.preflight import check_before
+from hardset.pipeline.shards.make import make_shard
+from hardset.pipeline.shards.worker import Bench
+from hardset.pipeline.sources.table import open_source
+from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError, RunError
-from hardset.schemas.job import Job
-from hardset.schemas.records import Manifest
+from hardset.schemas.job.job import Job
+from hardset.schemas.records.run import Manifest
 from tests.runs.test_generate import clean_pixels
 from tests.support import job_of, make_here
 

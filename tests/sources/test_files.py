@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from hardset.pipeline.sources import open_source
 from hardset.pipeline.sources.files import redacted, resolve
 from hardset.pipeline.sources.fingerprints import tag_digest
+from hardset.pipeline.sources.table import open_source
 from hardset.schemas.errors import JobError
-from hardset.schemas.sources import ImageFolderSource, NpzSource, ParquetSource
+from hardset.schemas.job.sources import ImageFolderSource, NpzSource, ParquetSource
 from tests.sources.making import parquet_bytes, png, write
 
 SPECS: list[Callable[..., Any]] = [ParquetSource, ImageFolderSource, NpzSource]

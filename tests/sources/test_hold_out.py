@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hardset.pipeline.sources import open_source
 from hardset.pipeline.sources.hold_out import held_out
-from hardset.schemas.sources import DigitsSource, HoldOut
+from hardset.pipeline.sources.table import open_source
+from hardset.schemas.job.sources import DigitsSource, HoldOut
 from tests.support import job_of, make_here
 
 IMAGE = open_source(DigitsSource()).probe()

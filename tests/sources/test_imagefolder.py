@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from hardset.pipeline.sources import open_source
+from hardset.pipeline.sources.table import open_source
 from hardset.schemas.digests import image_sha256
 from hardset.schemas.errors import JobError
-from hardset.schemas.records import Image, SourceRange
-from hardset.schemas.sources import ImageFolderSource
+from hardset.schemas.job.sources import ImageFolderSource
+from hardset.schemas.records.run import Image, SourceRange
 from tests.sources.making import encoded, pixels, png, write
 
 SHAPE = Image(height=6, width=5, channels=3)

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from hardset.pipeline.rows import RowError
+from hardset.pipeline.batches import RowError
 from hardset.pipeline.sources import images
 from hardset.pipeline.sources.images import decode, fit
-from hardset.schemas import records
+from hardset.schemas.records import run as records
 from tests.sources.making import encoded, pixels
 
 PLENTY = 10**6

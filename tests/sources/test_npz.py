@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hardset.pipeline.sources import open_source
+from hardset.pipeline.sources.table import open_source
 from hardset.schemas.errors import JobError
-from hardset.schemas.records import Image
-from hardset.schemas.sources import NpzSource
+from hardset.schemas.job.sources import NpzSource
+from hardset.schemas.records.run import Image
 from tests.sources.making import npz_bytes, pixels, write
 
 GREY = np.stack([pixels(i, 4, 4, 1)[..., 0] for i in range(10)])

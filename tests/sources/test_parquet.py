@@ -15,12 +15,12 @@ from fsspec.implementations.local import LocalFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardset.pipeline.sources import open_source
 from hardset.pipeline.sources.ranges import cut_groups
+from hardset.pipeline.sources.table import open_source
 from hardset.schemas.digests import image_sha256
 from hardset.schemas.errors import JobError
-from hardset.schemas.records import Image
-from hardset.schemas.sources import ParquetSource
+from hardset.schemas.job.sources import ParquetSource
+from hardset.schemas.records.run import Image
 from tests.sources.making import IMAGE_TYPE, encoded, parquet_bytes, pixels, png, write
 
 SHAPE = Image(height=6, width=5, channels=3)

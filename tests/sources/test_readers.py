@@ -11,11 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hardset.pipeline.sources import READERS, key_of, narrowed, open_source
+from hardset.pipeline.sources.base import key_of, narrowed
+from hardset.pipeline.sources.table import READERS, open_source
 from hardset.schemas.digests import image_sha256
 from hardset.schemas.errors import JobError
-from hardset.schemas.records import Image
-from hardset.schemas.sources import DigitsSource, ImageFolderSource, ImageSource, NpzSource, ParquetSource, Source
+from hardset.schemas.job.sources import DigitsSource, ImageFolderSource, ImageSource, NpzSource, ParquetSource, Source
+from hardset.schemas.records.run import Image
 from tests.sources.making import npz_bytes, parquet_bytes, pixels, png, write
 
 LABELS = [i % 3 for i in range(37)]

@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from hardset.pipeline.sources import open_source
-from hardset.schemas import records
+from hardset.pipeline.sources.table import open_source
 from hardset.schemas.errors import JobError
-from hardset.schemas.sources import ImageFolderSource, ParquetSource
+from hardset.schemas.job.sources import ImageFolderSource, ParquetSource
+from hardset.schemas.records import run as records
 from tests.sources.making import write
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from hardset.pipeline.sources import open_source
+from hardset.pipeline.sources.table import open_source
 from hardset.schemas.digests import image_sha256
 from hardset.schemas.errors import JobError, RunError
-from hardset.schemas.records import Image
-from hardset.schemas.sources import ImageFolderSource, ParquetSource
+from hardset.schemas.job.sources import ImageFolderSource, ParquetSource
+from hardset.schemas.records.run import Image
 from tests.sources.making import parquet_bytes, pixels, png
 
 s3fs = pytest.importorskip("s3fs")

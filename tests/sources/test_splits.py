@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hardset.pipeline.sources import open_source
 from hardset.pipeline.sources.splits import selected, split_of_file
+from hardset.pipeline.sources.table import open_source
 from hardset.schemas.errors import JobError
-from hardset.schemas.sources import ParquetSource
+from hardset.schemas.job.sources import ParquetSource
 from tests.support import job_of, make_here
 
 NAMES = [

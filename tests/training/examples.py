@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from hardset.pipeline.rng import integers
-from hardset.pipeline.sources import open_source
+from hardset.pipeline.compute.rng import integers
+from hardset.pipeline.sources.table import open_source
 from hardset.pipeline.training.inner import InnerAttack
 from hardset.pipeline.training.learner import Learner
 from hardset.pipeline.training.rows import Part, TrainingRows
-from hardset.schemas.recipes import Attack
-from hardset.schemas.sources import DigitsSource
-from hardset.schemas.training import Train
+from hardset.schemas.job.recipes import Attack
+from hardset.schemas.job.sources import DigitsSource
+from hardset.schemas.job.training import Train
 
 CPU = torch.device("cpu")
 

@@ -15,9 +15,9 @@ from torch import Tensor
 from hardset.pipeline.training.cluster import Work, Workers, train_on_workers
 from hardset.pipeline.training.inner import InnerAttack
 from hardset.pipeline.training.loop import Course, Trained, train
-from hardset.schemas.job import Network, Run
-from hardset.schemas.recipes import Attack
-from hardset.schemas.training import Train
+from hardset.schemas.job.job import Network, Run
+from hardset.schemas.job.recipes import Attack
+from hardset.schemas.job.training import Train
 from tests.training.examples import CPU, digits, normed_net, rows_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

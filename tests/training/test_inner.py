@@ -7,8 +7,8 @@ import torch
 
 from hardset.pipeline.training.inner import InnerAttack, inner_attack
 from hardset.schemas.errors import JobError
-from hardset.schemas.recipes import Attack
-from hardset.schemas.training import Train
+from hardset.schemas.job.recipes import Attack
+from hardset.schemas.job.training import Train
 from tests.support import job_of
 from tests.training.examples import digits, plain_net
 

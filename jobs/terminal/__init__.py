@@ -1,0 +1,1 @@
+"""What commands say and take on a terminal: arguments they share, progress, signals, JSON lines."""

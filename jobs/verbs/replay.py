@@ -1,0 +1,48 @@
+"""`hardset replay`: makes one row again and compares."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from hardset.jobs.terminal.console import AsJson, Exit, OutputFolder, RunId, count, give, say
+from hardset.pipeline.audit.replay import DIFFERS, Place, Replayed
+from hardset.pipeline.audit.replay import replay as make_again
+from hardset.pipeline.storage.folder import Folder
+
+
+def replay(
+    out: OutputFolder,
+    row_id: Annotated[str, typer.Argument(metavar="ROW_ID", help="Value of the row_id column.", show_default=False)],
+    run: RunId = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make row ROW_ID of OUT again from its provenance, and compare it bit for bit.
+
+    Reads the dataset, the source and the weights; writes nothing. Returns 0 when the pixels are the same, or nearly so
+    and another device or other libraries made them, else 1.
+    """
+    done = make_again(Folder(out), row_id, run)
+    if done.where is None:
+        say(f"{row_id}: the same, bit for bit ({done.op}, shard {done.shard})")
+    else:
+        _tell(done, done.where)
+    if done.columns_differing:
+        say(f"Columns that differ: {', '.join(done.columns_differing)}")
+    give(asdict(done), as_json=as_json)
+    raise typer.Exit(Exit.FAILED if done.result == DIFFERS else Exit.DONE)
+
+
+def _tell(done: Replayed, place: Place) -> None:
+    what = "differs" if done.result == DIFFERS else "the same within the tolerance for what was made elsewhere: differs"
+    values = count(done.differing_values, "value")
+    say(f"{done.row_id}: {what} in {values}, by {count(done.largest_difference, 'level')} at most")
+    top, left, bottom, right = place.box
+    first = (
+        f"row {place.row}, column {place.column}, channel {place.channel}: {place.stored} stored, {place.again} again"
+    )
+    say(f"First at {first}; all in rows {top} to {bottom - 1}, columns {left} to {right - 1}")
+    if done.elsewhere:
+        say(f"It was made with {', '.join(done.elsewhere)}")

@@ -1,0 +1,43 @@
+"""`hardset stop`: ends a submitted job."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from hardset.jobs.terminal.console import Address, AsJson, Insecure, Overrides, Submitted, errors, give, say
+from hardset.jobs.terminal.dates import LogicalDate, TimeZone, dated
+
+
+def stop(
+    target: Submitted,
+    *,
+    address: Address,
+    wait: Annotated[bool, typer.Option(help="Wait until it has ended; else return once it is asked to.")] = True,
+    date: LogicalDate = None,
+    time_zone: TimeZone = None,
+    overrides: Overrides = None,
+    insecure: Insecure = False,
+    as_json: AsJson = False,
+) -> None:
+    """Stop a submitted job: what it has committed stays, and submitting it again goes on from there.
+
+    The job finishes or drops the shards in hand within its --grace-seconds. Writes nothing. Returns 0 when the job has
+    ended, now or before; 1 where contact is lost; 2 where the cluster knows no such job.
+    """
+    # Ray takes a second to import; `hardset --help` need not wait for it.
+    from hardset.jobs.cluster.following import connect, follow  # noqa: PLC0415
+    from hardset.jobs.cluster.submissions import id_of  # noqa: PLC0415
+
+    client = connect(address, insecure=insecure)
+    submission_id = id_of(client, target, dated(overrides, date, time_zone))
+    asked = client.stop(submission_id)
+    record: dict[str, Any] = {"submission_id": submission_id, "asked_to_stop": asked, "status": "STOPPING"}
+    if asked:
+        errors.print(f"Asked {submission_id} to stop", markup=False)
+    if wait or not asked:
+        outcome = follow(client, submission_id, show=lambda _: None, poll_s=0.5)
+        record |= {"status": outcome.status, "exit_code": outcome.exit_code, "result": outcome.result}
+        say(f"{submission_id} {'ended' if asked else 'had ended already'}: {outcome.sentence}")
+    give(record, as_json=as_json)

@@ -1,0 +1,1 @@
+"""Stored rows held against their records, their sources, and what makes them again."""

@@ -1,0 +1,135 @@
+"""What lies in a dataset folder that no record lists, and what runs that are given up leave behind.
+
+`hardset verify` names orphans and `hardset gc` removes them, both by `orphans`. Nothing that a kept run's manifest or
+receipt, or a table published from here, still lists is ever removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from hardset.pipeline.dataset.records.lease import current_holder, hold_lease
+from hardset.pipeline.dataset.records.ledger import RUNS, Ledger, manifests, run_ids
+from hardset.pipeline.dataset.tables.listing import published_files
+from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.errors import JobError
+from hardset.schemas.records.run import Manifest, Output, Receipt
+
+UNLISTED = "no record lists this file"
+UNFINISHED = "was left unfinished and no process will finish it"
+OLD_RUN = "only runs that are given up list it"
+OLD_RECORD = "belongs to a run that is given up"
+LEFTOVER_SECONDS = 3600.0
+"""A file that is being written is younger than this."""
+HOLDER = "gc"
+"""Stands for the run in the lease while files are removed."""
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """A file that nothing needs."""
+
+    path: str
+    bytes: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What can be removed, in an order that leaves the folder sound wherever it is cut off."""
+
+    orphans: tuple[Orphan, ...]
+    given_up: tuple[str, ...] = ()
+    """Ids of the runs that are given up."""
+    kept_records: tuple[str, ...] = ()
+    """Of those, runs whose records stay, as newer runs list files that they made."""
+
+    @property
+    def bytes(self) -> int:
+        """What removing them frees."""
+        return sum(orphan.bytes for orphan in self.orphans)
+
+
+def orphans(folder: Folder) -> list[Orphan]:
+    """Data and quarantine files that no record and no table lists, and files left unfinished, in order of their paths.
+
+    Files of the run that holds the lease are not among them. Raises RunError where records cannot be believed: then
+    nothing can be called an orphan.
+    """
+    return _orphans(folder, manifests(folder))
+
+
+def _orphans(folder: Folder, finished: Sequence[Manifest]) -> list[Orphan]:
+    rest = folder.leftovers(LEFTOVER_SECONDS)
+    unfinished = (Orphan(path, size, UNFINISHED) for path, size in rest.items())
+    lost = (Orphan(path, size, UNLISTED) for path, size in _unlisted(folder, finished).items())
+    return sorted([*unfinished, *lost], key=lambda orphan: orphan.path)
+
+
+def look(folder: Folder, *, keep_runs: int | None = None) -> Sweep:
+    """What could be removed: orphans, and with `keep_runs` what only older finished runs than that many need.
+
+    Raises JobError where `keep_runs` keeps none, RunError where records cannot be believed or tables not be read.
+    """
+    if keep_runs is not None and keep_runs < 1:
+        raise JobError(f"--keep-runs: got {keep_runs}; wants 1 or more")
+    finished = manifests(folder)
+    lost = _orphans(folder, finished)
+    given_up, kept = (finished[:-keep_runs], finished[-keep_runs:]) if keep_runs else ([], finished)
+    if not given_up:
+        return Sweep(tuple(lost))
+    runs, needed = [one.run_id for one in given_up], {output.run_id for one in kept for output in one.outputs}
+    found = _unlisted(folder, kept, without=runs)
+    known = {orphan.path for orphan in lost}
+    old = (Orphan(path, size, OLD_RUN) for path, size in sorted(found.items()) if path not in known)
+    records = _records_of(folder, (run for run in runs if run not in needed))
+    return Sweep((*records, *old, *lost), tuple(runs), tuple(run for run in runs if run in needed))
+
+
+def _unlisted(folder: Folder, finished: Sequence[Manifest], without: Collection[str] = ()) -> dict[str, int]:
+    """Sizes of files that neither these manifests nor a table lists, nor a receipt of any run but those `without`."""
+    present = folder.sizes("data/") | folder.sizes("quarantine/")
+    found = present.keys() - _paths(output for manifest in finished for output in manifest.outputs)
+    holder = current_holder(folder)
+    if holder is not None:
+        found = {path for path in found if _maker(path) != holder.run_id[:8]}
+    makers = {_maker(path) for path in found}  # the receipts of one run list files that it made itself
+    for run in run_ids(folder):
+        if run[:8] in makers and run not in without:
+            found -= _paths(Ledger(folder, run).receipts().values())
+    if found:
+        found -= published_files(folder)
+    return {path: present[path] for path in found}
+
+
+def _maker(path: str) -> str:
+    """First eight digits of the id of the run that made a file."""
+    return path.split("/")[1][:8]
+
+
+def _paths(committed: Iterable[Receipt | Output]) -> set[str]:
+    return {file.path for part in committed for file in (part.data, part.quarantine) if file is not None}
+
+
+def collect(folder: Folder, *, keep_runs: int | None = None) -> Sweep:
+    """Removes what `look` finds, under the lease, and returns it. Raises HeldError where a run holds the lease."""
+    with hold_lease(folder, HOLDER) as lease:
+        found = look(folder, keep_runs=keep_runs)
+        for orphan in found.orphans:
+            if not lease.held():
+                lease.check()
+            folder.delete(orphan.path)
+        for place in ("data", "quarantine", RUNS):
+            folder.remove_empty(place)
+    return found
+
+
+def _records_of(folder: Folder, runs: Iterable[str]) -> list[Orphan]:
+    """The records of runs, each manifest last: while it is there, a sweep that was cut off can be taken up again."""
+    found = []
+    for run in runs:
+        sizes = folder.sizes(f"{RUNS}/{run}/")
+        names = sorted(sizes, key=lambda path: (path.endswith("/manifest.json"), path))
+        found += [Orphan(path, sizes[path], OLD_RECORD) for path in names]
+    return found

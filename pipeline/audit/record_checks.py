@@ -1,0 +1,113 @@
+"""Whether the records of a run agree: manifest, plan, receipts, statement, and the files that they list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hardset.pipeline.audit.gc import orphans
+from hardset.pipeline.dataset.provenance.statement import statement_faults, statement_path
+from hardset.pipeline.dataset.records.ledger import RUNS, Ledger
+from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.digests import digest, plan_digest, recipe_id, run_id
+from hardset.schemas.errors import RunError
+from hardset.schemas.records.run import Counts, Manifest, Output, Plan, Receipt, Shard
+from hardset.schemas.rows.contract import schema_sha256
+
+_Fault = tuple[str, str]
+
+
+def record_faults(folder: Folder, manifest: Manifest) -> Iterator[_Fault]:
+    """What is wrong: the place and a sentence."""
+    for check in (_manifest_faults, _plan_faults, _receipt_faults, _unlisted):
+        yield from check(folder, manifest)
+    yield from ((statement_path(manifest.run_id), fault) for fault in statement_faults(folder, manifest))
+
+
+def _manifest_faults(folder: Folder, manifest: Manifest) -> Iterator[_Fault]:
+    """What the manifest says of itself. Byte flips never come so far: they break its seal."""
+    path = f"{RUNS}/{manifest.run_id}/manifest.json"
+    for output in manifest.outputs:
+        counts = output.counts
+        if counts.expected != counts.rows_out + counts.quarantined + counts.dropped + counts.held_out:
+            what = f"{counts.expected} rows are due, {counts.rows_out} stored, {counts.quarantined} quarantined"
+            more = f"{counts.dropped} dropped, {counts.held_out} held out"
+            yield f"shard {output.index}", f"its counts do not add up: {what}, {more}"
+        if counts.rows_in and counts.expected % counts.rows_in:
+            yield f"shard {output.index}", f"{counts.expected} rows are due from {counts.rows_in}; wants a multiple"
+    if sum((output.counts for output in manifest.outputs), Counts()) != manifest.totals:
+        yield path, "its totals are not the sums over its shards"
+    if digest([output.content_sha256 for output in manifest.outputs]) != manifest.content_sha256:
+        yield path, "its content_sha256 is not that of its shards"
+    if schema_sha256(manifest.classes, manifest.contract) != manifest.schema_sha256:
+        yield path, f"its schema_sha256 is not that of row contract {manifest.contract} with its classes"
+    for name, text in manifest.recipes.items():
+        if recipe_id(text) != name:
+            yield path, f"recipe {name} has another text than the one its id was made from"
+    if manifest.failures:
+        yield path, f"{len(manifest.failures)} shards failed; the run is incomplete"
+
+
+def _plan_faults(folder: Folder, manifest: Manifest) -> Iterator[_Fault]:
+    path = f"{RUNS}/{manifest.run_id}/plan.json"
+    plan = Ledger(folder, manifest.run_id).plan()
+    if plan is None:
+        yield path, "is missing"
+        return
+    names = ("contract", "run_id", "logical_date", "classes", "image", "models")
+    for name in (name for name in names if getattr(plan, name) != getattr(manifest, name)):
+        yield path, f"has another {name} than the manifest"
+    keys = (shard.key for shard in plan.shards)
+    if run_id(plan_digest(plan.job["name"], keys, plan.logical_date)) != manifest.run_id:
+        yield path, "its shards are not those that the run id was made from"
+    yield from _shard_faults(path, plan, manifest)
+
+
+def _shard_faults(path: str, plan: Plan, manifest: Manifest) -> Iterator[_Fault]:
+    planned: dict[str, Shard] = {shard.key: shard for shard in plan.shards}
+    listed = {output.key: output for output in manifest.outputs}
+    failed = {failure.key for failure in manifest.failures}
+    for key, shard in planned.items():
+        output = listed.get(key)
+        if output is None and key not in failed:
+            yield f"shard {shard.index}", "is planned, but the manifest does not list it"
+        elif output is not None and (output.index, output.split) != (shard.index, shard.split):
+            yield f"shard {shard.index}", "has another number or split in the manifest than in the plan"
+        elif output is not None and output.counts.rows_in != shard.rows:
+            yield f"shard {shard.index}", f"{output.counts.rows_in} rows went in; {shard.rows} were planned"
+    if len(listed) != len(manifest.outputs) or not listed.keys() <= planned.keys():
+        yield path, "the manifest lists shards that were not planned, or lists one twice"
+
+
+def _receipt_faults(folder: Folder, manifest: Manifest) -> Iterator[_Fault]:
+    """Shards whose receipt is gone or says something else than the manifest."""
+    for run in sorted({output.run_id for output in manifest.outputs}):
+        home = f"{RUNS}/{run}/receipts"
+        try:
+            receipts = Ledger(folder, run).receipts()
+        except RunError as error:
+            yield home, str(error)
+            continue
+        for output in (output for output in manifest.outputs if output.run_id == run):
+            receipt = receipts.get(output.key)
+            if receipt is None:
+                yield home, f"the receipt of shard {output.index} is missing"
+            elif _of_receipt(receipt) != _of_output(output):
+                yield home, f"the receipt of shard {output.index} says something else than the manifest"
+
+
+def _of_receipt(receipt: Receipt) -> tuple[object, ...]:
+    output = (receipt.run_id, receipt.data, receipt.content_sha256, receipt.quarantine, receipt.counts)
+    return (*output, receipt.excluded, receipt.device_batch)
+
+
+def _of_output(output: Output) -> tuple[object, ...]:
+    receipt = (output.run_id, output.data, output.content_sha256, output.quarantine, output.counts)
+    return (*receipt, output.excluded, output.device_batch)
+
+
+def _unlisted(folder: Folder, manifest: Manifest) -> Iterator[_Fault]:
+    """Files that nothing needs; `hardset gc` removes the same."""
+    try:
+        yield from ((orphan.path, orphan.why) for orphan in orphans(folder))
+    except RunError as error:
+        yield RUNS, f"which files no record lists cannot be told: {error}"

@@ -1,0 +1,223 @@
+"""Provenance put to work: a row is made again from its own columns and the manifest, and compared bit for bit.
+
+PyTorch promises no equal bits across devices and releases, so what another one made may be equal within a tolerance.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from hardset.pipeline.compute.devices import driver_device
+from hardset.pipeline.dataset.files.png import decode_png
+from hardset.pipeline.dataset.provenance.environment import versions
+from hardset.pipeline.dataset.records.ledger import Ledger, find_receipts, latest_manifest, manifests
+from hardset.pipeline.recipes.table import CODE_VERSIONS
+from hardset.pipeline.shards.exclusion import BadRow
+from hardset.pipeline.shards.make import make_shard
+from hardset.pipeline.shards.worker import Bench
+from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.digests import image_sha256
+from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.job.job import Job
+from hardset.schemas.records.run import Manifest, Output, Plan, Shard
+
+EQUAL, NEARLY, DIFFERS = "equal", "within tolerance", "differs"
+TOLERATED_LEVELS, TOLERATED_SHARE = 1, 0.01
+"""How an image may differ that another device or other libraries made, if its verdict is the same: in all values by one
+level, or in this share of them by any. Sums in another order tip the sign of a gradient here and there, and such a
+value may end at the other side of its budget."""
+_VERDICT = {"label", "target_label", "clean_pred", "pred", "success"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where images differ: the first such value in reading order, and the box around all."""
+
+    row: int
+    column: int
+    channel: int
+    stored: int
+    """Level of the first differing value, as stored."""
+    again: int
+    """As made again."""
+    box: tuple[int, int, int, int]
+    """Top, left, bottom and right, in pixels, the last two past the end."""
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What came of making a row again."""
+
+    row_id: str
+    result: str
+    """`equal`: all pixels are the same; `within tolerance`: nearly so, and made elsewhere; or `differs`."""
+    equal: bool
+    """Whether all pixels are the same."""
+    largest_difference: int
+    """In 8-bit levels."""
+    differing_values: int
+    where: Place | None
+    """None where all pixels are the same."""
+    elsewhere: tuple[str, ...]
+    """What this machine has otherwise than the one that made the row: device, versions."""
+    columns_differing: tuple[str, ...]
+    """Columns whose values differ, the image aside."""
+    shard: int
+    op: str
+
+
+def replay(folder: Folder, row_id: str, run: str | None = None) -> Replayed:
+    """Makes the shard of a stored row again and compares the row. `run`: start of its run's id; None: the newest.
+
+    Raises JobError where the row is unknown or the source cannot be read, RunError where source, weights or the
+    recipe's code changed.
+    """
+    manifest = chosen_manifest(folder, run)
+    output, row = find_row(folder, manifest, row_id)
+    _check_code(manifest, row)
+    plan = plan_of(folder, output.run_id)
+    shard = next(shard for shard in plan.shards if shard.key == output.key)
+    job = Job.model_validate(plan.job)
+    bench = Bench(job, plan, driver_device(job.run))
+    elsewhere = _elsewhere(folder, manifest, output, str(bench.device))
+    return compare(row, shard, plan, bench, excluded=output.excluded, elsewhere=elsewhere)
+
+
+def _elsewhere(folder: Folder, manifest: Manifest, output: Output, device: str) -> tuple[str, ...]:
+    """How the machine and the libraries that made a shard differ from this process, one text each."""
+    maker = Ledger(folder, output.run_id).manifest() or manifest
+    made = {f"{name} {version}" for name, version in maker.environment.items()}
+    here = {f"{name} {version}" for name, version in versions().items()}
+    found = sorted(made - here)
+    devices = {receipt.device for receipt in find_receipts(folder, [output.key]) if receipt.run_id == output.run_id}
+    return tuple(sorted(f"device {name}" for name in devices - {device}) + found)
+
+
+def _check_code(manifest: Manifest, row: dict[str, Any]) -> None:
+    """Raises RunError where the recipe's code has made other rows from the same settings since."""
+    recipe = manifest.recipes.get(row["recipe_id"], {})
+    kind, code = recipe.get("kind"), recipe.get("code")
+    if kind in CODE_VERSIONS and code != CODE_VERSIONS[kind]:
+        made_by = manifest.environment.get("hardset", "an older version")
+        raise RunError(
+            f"row {row['row_id']}: version {code} of the {kind} code made it (hardset {made_by}), and this is version "
+            f"{CODE_VERSIONS[kind]}, which makes other rows; replay it with the hardset that made it"
+        )
+
+
+def compare(
+    row: dict[str, Any],
+    shard: Shard,
+    plan: Plan,
+    bench: Bench,
+    *,
+    excluded: Sequence[int] = (),
+    elsewhere: Sequence[str] = (),
+) -> Replayed:
+    """Makes `shard` again, without its `excluded` rows, and holds its row against the stored `row`."""
+    bad = [BadRow(row=position, error_class="", message="") for position in excluded]
+    made = make_shard(shard, None if shard.range is None else plan.ranges[shard.range], bench, bad)
+    ids = list(made.columns["row_id"])
+    if row["row_id"] not in ids:
+        raise RunError(f"row {row['row_id']}: making its shard again gave no such row; the source has changed")
+    at = ids.index(row["row_id"])
+    stored, again = decode_png(row["image"]["bytes"]), decode_png(made.columns["image"][at]["bytes"])
+    if image_sha256(stored) != row["image_sha256"]:
+        raise RunError(f"row {row['row_id']}: its stored image is not the one its image_sha256 names")
+    difference = np.abs(stored.astype(np.int16) - again.astype(np.int16))
+    columns = tuple(_differing(row, made.columns, at))
+    return Replayed(
+        row_id=row["row_id"],
+        result=result_of(difference, columns, elsewhere),
+        equal=not difference.any(),
+        largest_difference=int(difference.max()),
+        differing_values=int((difference > 0).sum()),
+        where=place_of(stored, again),
+        elsewhere=tuple(elsewhere),
+        columns_differing=columns,
+        shard=shard.index,
+        op=row["op"],
+    )
+
+
+def result_of(difference: NDArray[np.int16], columns: Collection[str], elsewhere: Collection[str]) -> str:
+    """`EQUAL`, `NEARLY` or `DIFFERS`. `difference`: of all values, in levels; `columns`: those that differ."""
+    if not difference.any():
+        return EQUAL
+    near = difference.max() <= TOLERATED_LEVELS or (difference > 0).mean() <= TOLERATED_SHARE
+    return NEARLY if elsewhere and near and not _VERDICT & set(columns) else DIFFERS
+
+
+def place_of(stored: NDArray[np.uint8], again: NDArray[np.uint8]) -> Place | None:
+    """Where two images (H, W, C) differ; None where they do not."""
+    places = np.argwhere(stored != again)
+    if not len(places):
+        return None
+    row, column, channel = map(int, places[0])
+    (top, left, _), (bottom, right, _) = places.min(axis=0).tolist(), (places.max(axis=0) + 1).tolist()
+    values = int(stored[row, column, channel]), int(again[row, column, channel])
+    return Place(row, column, channel, *values, (top, left, bottom, right))
+
+
+def _differing(row: dict[str, Any], columns: dict[str, Any], at: int) -> list[str]:
+    names = []
+    for name, values in columns.items():
+        again = None if values is None else values[at]
+        again = again.item() if isinstance(again, np.generic) else again
+        if name != "image" and name in row and again != row[name]:  # rows of older contracts lack columns
+            names.append(name)
+    return names
+
+
+def newest_manifest(folder: Folder) -> Manifest:
+    """The manifest of the newest run. Raises JobError where the folder holds none."""
+    manifest = latest_manifest(folder)
+    if manifest is None:
+        raise JobError(f"{folder.name}: no finished run here; `hardset generate JOB` makes one")
+    return manifest
+
+
+def chosen_manifest(folder: Folder, run: str | None) -> Manifest:
+    """The manifest of the finished run whose id starts with `run`; of the newest where `run` is None.
+
+    Raises JobError where there is no such run, or more than one.
+    """
+    if run is None:
+        return newest_manifest(folder)
+    found = [manifest for manifest in manifests(folder) if manifest.run_id.startswith(run)] if run else []
+    if len(found) != 1:
+        every = ", ".join(manifest.run_id[:8] for manifest in manifests(folder)) or "none"
+        what = f"{len(found)} finished runs start with it" if found else "no finished run has that id"
+        raise JobError(f"--run: {run!r}: {what} in {folder.name}; there are {every}")
+    return found[0]
+
+
+def plan_of(folder: Folder, run_id: str) -> Plan:
+    """The plan of a run. Raises RunError where it is gone."""
+    plan = Ledger(folder, run_id).plan()
+    if plan is None:
+        raise RunError(f"{folder.name}: the plan of run {run_id} is missing, so its rows cannot be made again")
+    return plan
+
+
+def find_row(folder: Folder, manifest: Manifest, row_id: str) -> tuple[Output, dict[str, Any]]:
+    """The shard that holds a row, and the row. Raises JobError where no shard does."""
+    for output in manifest.outputs:
+        if output.data is None:
+            continue
+        file = pq.ParquetFile(io.BytesIO(folder.read(output.data.path)), page_checksum_verification=True)
+        for group in range(file.num_row_groups):
+            ids = file.read_row_group(group, columns=["row_id"]).column(0).to_pylist()
+            if row_id in ids:
+                at = ids.index(row_id)
+                return output, file.read_row_group(group).slice(at, 1).to_pylist()[0]
+    raise JobError(
+        f"{row_id}: no such row in run {manifest.run_id[:8]} of {folder.name}; row ids are in the row_id column"
+    )

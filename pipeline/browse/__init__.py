@@ -1,0 +1,1 @@
+"""Rows looked up by a condition, and two datasets side by side."""

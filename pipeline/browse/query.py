@@ -1,0 +1,143 @@
+"""The rows of a run as a table that SQL conditions can be asked of: DuckDB over the files its manifest lists.
+
+Only the columns that a question needs are fetched. DuckDB gets the table and nothing else: it may open no file, see no
+variable and load no extension, so a condition can neither read nor write anything beside the rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from hardset.pipeline.dataset.files.scan import StoredFile, UnreadableFileError, batches
+from hardset.pipeline.reporting.examples import Candidate, CleanPixels, Example, load
+from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.records.run import Manifest
+from hardset.schemas.rows.contract import COLUMNS, IMAGE, arrow_schema
+
+_PLACE = re.compile(r"\n+LINE \d+:")
+NAMES = tuple(column.name for column in COLUMNS if column.type != IMAGE)
+"""Columns that can be asked for: all but the image."""
+_SETTINGS = {"threads": 1, "python_enable_replacements": False, "temp_directory": ""}
+"""One thread, so that rows come in the dataset's order."""
+_CONDITION = {f"{kind}Exception" for kind in ("Parser", "Binder", "Catalog", "Permission", "Conversion", "OutOfRange")}
+"""DuckDB's errors that speak of the condition."""
+_LOCKS = (
+    "SET autoinstall_known_extensions = false",
+    "SET autoload_known_extensions = false",
+    "SET enable_external_access = false",
+    "SET lock_configuration = true",
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Rows that meet a condition."""
+
+    rows: list[dict[str, Any]]
+    """The first of them, in the dataset's order."""
+    matching: int
+    """How many there are."""
+
+
+def find(folder: Folder, manifest: Manifest, *, where: str | None, limit: int, columns: Sequence[str]) -> Found:
+    """The first `limit` rows of a run that meet a condition, with these columns.
+
+    Raises JobError where `where` is no condition on the rows or DuckDB is missing, RunError where a file cannot be
+    read.
+    """
+    duckdb = duckdb_library()
+    with tables(rows=(folder, manifest)) as connection:
+        try:
+            # A relation takes one expression: no second statement, no clause behind it.
+            chosen = connection.table("rows").filter("true" if where is None else where)
+            matching = chosen.aggregate("count(*)").fetchall()[0][0]
+            quoted = ", ".join(f'"{name}"' for name in columns)
+            return Found(chosen.select(quoted).limit(limit).to_arrow_table().to_pylist(), matching)
+        except duckdb.Error as error:
+            if type(error).__name__ not in _CONDITION:  # then it may be a file's
+                check_readable(folder, manifest)
+            raise _refused(error) from error
+
+
+@contextmanager
+def tables(**named: tuple[Folder, Manifest]) -> Iterator[Any]:
+    """A DuckDB connection that sees runs as tables of these names, and nothing else.
+
+    Raises JobError where DuckDB is missing.
+    """
+    duckdb = duckdb_library()
+    with duckdb.connect(":memory:", config=_SETTINGS) as connection:
+        for name, (folder, manifest) in named.items():
+            connection.register(name, _dataset(folder, manifest))
+        for lock in _LOCKS:
+            connection.execute(lock)
+        yield connection
+
+
+def examples(folder: Folder, manifest: Manifest, row_ids: Sequence[str], clean: CleanPixels) -> list[Example]:
+    """These rows with their images, in their order; rows whose images cannot be read are left out.
+
+    Only the row groups that hold them are read whole. Raises RunError where the files cannot be searched for them.
+    """
+    wanted = set(row_ids)
+    found: dict[str, Candidate] = {}
+    for file in manifest.data_files:
+        if len(found) == len(wanted):
+            break
+        try:
+            for batch in batches(folder, file, ["row_id"]):
+                for at, row_id in enumerate(batch.columns.column(0).to_pylist(), batch.start):
+                    if row_id in wanted:
+                        found.setdefault(row_id, Candidate(row_id, "", -1, False, file.path, at))
+        except UnreadableFileError as error:
+            raise _unreadable(folder, error) from error
+    return load(folder, manifest, [found[row_id] for row_id in row_ids if row_id in found], clean)
+
+
+def _schema(manifest: Manifest) -> pa.Schema:
+    schema = arrow_schema(manifest.classes).remove_metadata()
+    return pa.schema([schema.field(name) for name in NAMES])
+
+
+def _dataset(folder: Folder, manifest: Manifest) -> ds.Dataset:
+    # Columns are fetched one by one: reading ahead in bulk would take the images between them along.
+    options = ds.ParquetFragmentScanOptions(pre_buffer=False, page_checksum_verification=True)
+    form = ds.ParquetFileFormat(default_fragment_scan_options=options)
+    files = [form.make_fragment(pa.PythonFile(StoredFile(folder, file), mode="r")) for file in manifest.data_files]
+    return ds.FileSystemDataset(files, _schema(manifest), form)
+
+
+def check_readable(folder: Folder, manifest: Manifest) -> None:
+    """Raises RunError, which names the file, where the columns of a run cannot be read."""
+    try:
+        for file in manifest.data_files:
+            for _ in batches(folder, file, NAMES):
+                pass
+    except UnreadableFileError as error:
+        raise _unreadable(folder, error) from error
+
+
+def _refused(error: Exception) -> JobError:
+    reason = " ".join(_PLACE.split(str(error))[0].split()).rstrip("!.")
+    return JobError(f"--where: {reason}; wants a condition on the columns, such as margin > -0.1")
+
+
+def _unreadable(folder: Folder, error: UnreadableFileError) -> RunError:
+    return RunError(f"{folder.name}: {error}; `hardset verify` names every fault")
+
+
+def duckdb_library() -> Any:
+    """The module. Raises JobError where it is not installed."""
+    try:
+        import duckdb  # noqa: PLC0415
+    except ImportError:
+        raise JobError("duckdb, which looks into datasets, is not installed: pip install 'hardset[inspect]'") from None
+    return duckdb

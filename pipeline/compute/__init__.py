@@ -1,0 +1,1 @@
+"""What computing on a device needs: row-keyed random numbers, batches that memory holds, the device itself."""

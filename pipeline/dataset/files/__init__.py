@@ -1,0 +1,1 @@
+"""Data files: PNG images inside Parquet, encoded, decoded and scanned."""

@@ -1,0 +1,238 @@
+"""The dataset card: README.md with the head that `datasets` and the Hugging Face Hub read, croissant.json, rows.sql.
+
+All are renderings of the manifest. The head repeats the features, because a file that another tool rewrites loses
+those in its footer, and lists the files of the newest run only.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import yaml
+
+from hardset.pipeline.dataset.provenance.croissant import croissant
+from hardset.pipeline.dataset.provenance.inputs import networks_of
+from hardset.pipeline.models.loading import VICTIM
+from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.records.run import Counts, Manifest
+from hardset.schemas.rows.contract import card_features
+from hardset.schemas.rows.sql import rows_view
+
+_VIEW = "In this folder: duckdb -init rows.sql; from elsewhere: SET file_search_path = 'path/to/this/folder'; first."
+_NUMBER = re.compile(r"-\d{5,}-[0-9a-f]{12}\.parquet$")
+
+
+def write_card(folder: Folder, manifest: Manifest) -> None:
+    """Writes README.md, croissant.json and rows.sql as `manifest` describes the dataset; the same bytes every time."""
+    files = data_files(manifest, folder.list("data/"))
+    lost = patterns(
+        [output.quarantine.path for output in manifest.outputs if output.quarantine], folder.list("quarantine/")
+    )
+    every = [path for paths in files.values() for path in paths]
+    description = croissant(manifest, every)
+    folder.write("croissant.json", (json.dumps(description, indent=1, ensure_ascii=False) + "\n").encode())
+    if every:  # a view over no file breaks DuckDB
+        view = rows_view(every, manifest.classes, manifest.contract)
+        folder.write("rows.sql", f"-- The rows of run {manifest.run_id}. {_VIEW}\n{view}".encode())
+    folder.write("README.md", f"---\n{_head(manifest, files, lost)}---\n\n{_body(folder, manifest)}".encode())
+
+
+def data_files(manifest: Manifest, present: Sequence[str]) -> dict[str, list[str]]:
+    """Patterns of the manifest's data files by split, whose names are made such as `datasets` takes."""
+    listed: dict[str, list[str]] = defaultdict(list)
+    for output in manifest.outputs:
+        if output.data is not None:
+            listed[re.sub(r"\W+", "_", output.split)].append(output.data.path)
+    return {split: patterns(paths, present) for split, paths in sorted(listed.items())}
+
+
+def patterns(listed: Iterable[str], present: Sequence[str]) -> list[str]:
+    """Globs that match of the files `present` exactly those `listed`; single names where no glob does."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for path in listed:
+        groups[_NUMBER.sub("", path)].append(path)
+    found: list[str] = []
+    for stem, paths in sorted(groups.items()):
+        glob = f"{stem}-*.parquet"
+        exact = set(fnmatch.filter(present, glob)) == set(paths)
+        found += [glob] if exact else sorted(paths)
+    return found
+
+
+def _head(manifest: Manifest, files: dict[str, list[str]], lost: list[str]) -> str:
+    head: dict[str, Any] = {
+        "pretty_name": manifest.job["name"],
+        "license": _license(manifest) or "unknown",
+        "task_categories": ["image-classification"],
+        "tags": ["hardset", "adversarial-examples", "robustness"],
+    }
+    configs = []
+    if files:
+        entries = [{"split": split, "path": paths} for split, paths in files.items()]
+        configs.append({"config_name": "default", "default": True, "data_files": entries})
+        head["dataset_info"] = {
+            "config_name": "default",
+            "features": card_features(manifest.classes, manifest.contract),
+        }
+    if lost:  # a config that matches no file breaks load_dataset
+        configs.append({"config_name": "quarantine", "data_files": [{"split": "quarantine", "path": lost}]})
+    if configs:
+        head["configs"] = configs
+    return yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def _body(folder: Folder, manifest: Manifest) -> str:
+    sections = [
+        f"# {manifest.job['name']}",
+        _summary(manifest),
+        *_warnings(manifest),
+        "## Recipes\n\n" + _recipes(manifest),
+        "## Models\n\n" + _models(manifest),
+        "## Intended use\n\n" + _USE,
+        "## How to load\n\n" + _LOADING.format(folder="path/to/this/folder", first=_first(manifest)),
+        "## Limits\n\n" + _LIMITS,
+        "## Licence\n\n" + (f"{_license(manifest)}. " if _license(manifest) else _UNLICENSED) + _INHERITED,
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _summary(manifest: Manifest) -> str:
+    totals, image = manifest.totals, manifest.image
+    source = manifest.job.get("source", {})
+    lines = [
+        "A hardened image training set made by hardset. Every row says what it was made from, how, and whether it "
+        "fools the model it was made against. This card is rewritten at the end of every run.",
+        "",
+        f"* {totals.rows_out:,} rows of {image.height} x {image.width} pixels, {image.channels} channel(s), "
+        f"{len(manifest.classes)} classes",
+        f"* source: {source.get('path', source.get('format', 'unknown'))}",
+        f"* {totals.quarantined:,} rows could not be made; {totals.dropped:,} resisting rows were left out",
+        f"* run {manifest.run_id}, finished {manifest.finished}, {manifest.status}",
+        f"* content SHA-256 {manifest.content_sha256}",
+    ]
+    if manifest.failures:
+        lines.append(f"* **{len(manifest.failures)} shards failed and are missing**; start the job again to make them")
+    return "\n".join(lines)
+
+
+def _warnings(manifest: Manifest) -> list[str]:
+    """A section that says what casts doubt on the attacks; none where nothing does."""
+    return ["## Warnings\n\n" + "\n".join(f"* {text}" for text in manifest.warnings)] if manifest.warnings else []
+
+
+def _recipes(manifest: Manifest) -> str:
+    counts = _counts(manifest)
+    lines = ["| recipe | settings | rows | fooled | of attacked | quarantined |", "|---|---|---:|---:|---:|---:|"]
+    for position, recipe in enumerate(manifest.job.get("recipes", [])):
+        these = counts[position]
+        share = f"{these.success / these.attacked:.1%}" if these.attacked else "-"
+        settings = _settings(recipe)
+        name = recipe.get("name", recipe["kind"])
+        lines.append(
+            f"| {name} | {settings} | {these.rows_out:,} | {share} | {these.attacked:,} | {these.quarantined:,} |"
+        )
+    return "\n".join(lines)
+
+
+def _counts(manifest: Manifest) -> list[Counts]:
+    """What became of the rows, by recipe."""
+    counts = [Counts() for _ in manifest.job.get("recipes", [])]
+    for output in manifest.outputs:
+        counts[output.recipe] += output.counts
+    return counts
+
+
+def _license(manifest: Manifest) -> str | None:
+    name: str | None = manifest.job.get("output", {}).get("license")
+    return name
+
+
+_NEUTRAL = {"restarts": 1, "eot": 1, "misclassified": "attack", "momentum": 0, "nesterov": False}
+_NEUTRAL |= {"diversity": 0, "translation": 1, "scales": 1}
+"""Settings of attacks that change nothing, which the table of recipes leaves out."""
+
+
+def _settings(recipe: dict[str, Any]) -> str:
+    shown = {
+        key: value
+        for key, value in recipe.items()
+        if key not in ("kind", "name") and value is not None and value != _NEUTRAL.get(key)
+    }
+    if "ops" in shown:
+        shown["ops"] = "+".join(operation["name"] for operation in shown["ops"])
+    shown.pop("generator", None)
+    texts = (f"{key} {_range(value)}" for key, value in shown.items())
+    return ", ".join(texts).replace("|", "\\|")
+
+
+def _range(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return " and ".join(map(str, value))
+    if isinstance(value, dict) and {"min", "max"} <= set(value):
+        return f"{value['min']} to {value['max']}"
+    return " ".join(f"{key} {_range(item)}" for key, item in value.items()) if isinstance(value, dict) else str(value)
+
+
+def _models(manifest: Manifest) -> str:
+    if not manifest.models:
+        return "None: no row was made against a model."
+    lines = ["| role | model | SHA-256 of the weights |", "|---|---|---|"]
+    for role, network, sha256 in networks_of(manifest.job, manifest.models):
+        members = len(network.get("members", ()))
+        name = network.get("factory") or (network.get("weights") or "-").rpartition("/")[2]
+        name += f" and {members} more" if role == VICTIM and members else ""
+        lines.append(f"| {role} | {name} | `{sha256}` |")
+    return "\n".join([*lines, *_accuracies(manifest)])
+
+
+def _accuracies(manifest: Manifest) -> list[str]:
+    """A table of the victim's accuracy by attack; nothing where no untargeted attack made a row."""
+    lines = []
+    for position, (recipe, counts) in enumerate(zip(manifest.job["recipes"], _counts(manifest), strict=True), 1):
+        judged = counts.rows_out + counts.dropped
+        if recipe["kind"] == "attack" and recipe.get("target") is None and judged:
+            clean, attacked = counts.attacked / judged, (counts.attacked - counts.success) / judged
+            lines.append(f"| {position}. {recipe['name']} | {judged:,} | {clean:.1%} | {attacked:.1%} |")
+    if not lines:
+        return []
+    head = "| attack | rows judged | clean accuracy | accuracy under the attack |\n|---|---:|---:|---:|"
+    return ["", "The model under attack, on the clean rows and on what each attack stored of them:", "", head, *lines]
+
+
+def _first(manifest: Manifest) -> str:
+    files = manifest.data_files
+    return files[0].path.rpartition("/")[0] if files else "data"
+
+
+_LOADING = """```python
+from datasets import load_dataset
+rows = load_dataset("{folder}", split="train")
+rows[0]["image"], rows[0]["label"], rows[0]["success"]
+```
+
+```sql
+SELECT op, eps, avg(success::int) FROM '{folder}/{first}/*.parquet' GROUP BY ALL;  -- DuckDB
+```
+
+Images are PNG files inside the `image.bytes` column. Every file carries its recipes, model digests and class names in
+its footer (key `hardset`). `hardset verify` checks all of it; `hardset replay` makes a single row again."""
+
+_LIMITS = """* "Fooled" is a verdict in float32 on the stored 8-bit pixels, for the model above and no other. It is
+  counted over attacked rows: those the model had right before, or for targeted attacks those with another target than
+  their label.
+* A share of fooled rows is no robust accuracy: that takes a fresh attack on the model in question.
+* The label of a generated row is the class that was asked for; nobody has looked at the image.
+* The accuracy under an attack is that of this attack at this budget: a stronger one may leave less.
+* Rows are those of the source, with its biases and its wrong labels."""
+
+_USE = """* Training classifiers that withstand such rows: mix them with clean rows of the source and keep the labels.
+* Testing the model above, and finding the rows it fails on (`margin`, `success`).
+* Not for claims about other models, and not for deceiving systems that people rely on."""
+
+_UNLICENSED = "Not stated: set `output.license` in the job file. "
+_INHERITED = "The licences of the source images and of the models carry over to the rows."

@@ -1,0 +1,1 @@
+"""Records of runs: the commit protocol, the lease on an output, and seals."""

@@ -1,0 +1,246 @@
+"""The commit protocol of a run: what is published, in which order, and who wins.
+
+A shard's data object has its content's hash in its name, so publishing it twice is harmless. Its receipt is then
+created conditionally: of several attempts one wins, the others get the winner's receipt. The manifest comes last.
+Whoever reads files that receipts or manifests list sees whole shards only, wherever a writer was cut off.
+
+Each record is sealed (`pipeline.dataset.records.seals`), so that one changed since is not believed.
+"""
+
+from __future__ import annotations
+
+import bisect
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
+
+from hardset.pipeline.dataset.files.parquet import row_count
+from hardset.pipeline.dataset.records.seals import parse_record, read_record, sealed
+from hardset.pipeline.storage.folder import Folder
+from hardset.pipeline.storage.parallel import in_parallel
+from hardset.schemas.digests import sha256_hex
+from hardset.schemas.errors import RunError
+from hardset.schemas.records.run import Counts, DataFile, Manifest, Output, Plan, Receipt, Shard, Summary
+from hardset.schemas.records.throughput import StageSeconds
+
+RUNS = "_hardset/runs"
+_KEY_DIGITS = 12
+_RECEIPT = re.compile(rf"/receipts/\d+-([0-9a-f]{{{_KEY_DIGITS}}})\.json\Z")
+
+
+class Ledger:
+    """The records of one run, in `_hardset/runs/<run id>/` of a dataset folder."""
+
+    def __init__(self, folder: Folder, run_id: str, fence: Callable[[], None] = lambda: None) -> None:
+        """`fence`: asked before a record is put over another or a file is removed; raises where this is not allowed."""
+        self.folder = folder
+        self.run_id = run_id
+        self.fence = fence
+        self._home = f"{RUNS}/{run_id}"
+
+    def write_plan(self, plan: Plan) -> None:
+        """Puts the plan down, over that of an earlier start of the same run."""
+        self.fence()
+        self.folder.write(f"{self._home}/plan.json", sealed(plan))
+
+    def plan(self) -> Plan | None:
+        """The plan; None where the run never started."""
+        return read_record(self.folder, f"{self._home}/plan.json", Plan)
+
+    def commit(
+        self,
+        shard: Shard,
+        *,
+        data: bytes | None,
+        rows: int,
+        quarantine: bytes | None,
+        content_sha256: str,
+        counts: Counts,
+        attempt: int,
+        started: str,
+        finished: str,
+        host: str,
+        device: str,
+        excluded: tuple[int, ...] = (),
+        process: int = 0,
+        device_batch: int | None = None,
+        seconds: Callable[[], StageSeconds | None] = lambda: None,
+    ) -> Receipt:
+        """Publishes a shard's files and then its receipt. Returns the receipt of the attempt that was first.
+
+        `data`, `quarantine`: Parquet files, None where they would be empty; `rows`: rows of `data`; `seconds` is asked
+        once the files are published.
+        Raises RunError where storage refuses or `data` does not hold `rows` rows; the shard is then not committed.
+        """
+        if rows != (row_count(data) if data is not None else 0):
+            raise RunError(f"shard {shard.index}: its data file does not hold the {rows} rows that were made")
+        receipt = Receipt(
+            run_id=self.run_id,
+            index=shard.index,
+            key=shard.key,
+            data=_described(data, lambda digest: self._data_path(shard, digest)),
+            content_sha256=content_sha256,
+            quarantine=_described(quarantine, lambda digest: self._quarantine_path(shard, digest)),
+            counts=counts,
+            excluded=excluded,
+            attempt=attempt,
+            started=started,
+            finished=finished,
+            host=host,
+            device=device,
+            process=process,
+            device_batch=device_batch,
+        )
+        for file, content in ((receipt.data, data), (receipt.quarantine, quarantine)):
+            if file is not None and content is not None:
+                self.folder.write(file.path, content)
+        return self._settle(receipt.model_copy(update={"seconds": seconds()}))
+
+    def receipts(self) -> dict[str, Receipt]:
+        """All receipts by shard key, from one listing. Raises RunError for one that is broken."""
+        paths = self.folder.list(f"{self._home}/receipts/")
+        contents = self.folder.read_many(paths)
+        found = (
+            parse_record(self.folder, path, content, Receipt) for path, content in zip(paths, contents, strict=True)
+        )
+        return {receipt.key: receipt for receipt in found}
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Commits the run: removes files that no record lists, then puts summary and manifest down.
+
+        Raises RunError where another holder of the output has committed it meanwhile, with other content.
+        """
+        self.sweep(manifest)
+        self.fence()
+        path, content = f"{self._home}/manifest.json", sealed(manifest)
+        first = not self.folder.exists(path)
+        self.folder.write(f"{self._home}/summary.json", sealed(Summary.of(manifest)))
+        if not first:
+            self.fence()
+            self.folder.write(path, content)
+        elif not self.folder.create(path, content) and self.folder.read(path) != content:
+            raise RunError(f"{self.folder.name}: another process has committed run {self.run_id} meanwhile")
+
+    def summary(self) -> Summary | None:
+        """What the run came to; None while it is not finished, or where the version of hardset wrote none."""
+        return read_record(self.folder, f"{self._home}/summary.json", Summary)
+
+    def is_finished(self) -> bool:
+        """Whether there is a manifest, unread."""
+        return self.folder.exists(f"{self._home}/manifest.json")
+
+    def manifest(self) -> Manifest | None:
+        """The manifest; None while the run is not finished."""
+        return read_record(self.folder, f"{self._home}/manifest.json", Manifest)
+
+    def sweep(self, manifest: Manifest | None = None) -> list[str]:
+        """Removes data and quarantine files of this run that no receipt and no manifest lists; returns them.
+
+        They stem from attempts that were cut off, or lost to another with other bytes. For the holder of the lease.
+        """
+        run8 = self.run_id[:8]
+        found = {*self.folder.list(f"data/{run8}/"), *self.folder.list(f"quarantine/{run8}-")}
+        orphans = found - _paths(*self.receipts().values()) - _paths(*(manifest.outputs if manifest else ()))
+        if orphans:
+            twins = [run for run in run_ids(self.folder) if run[:8] == run8 and run != self.run_id]
+            for run in twins:
+                orphans -= _paths(*Ledger(self.folder, run).receipts().values())
+            orphans -= _paths(*(output for other in manifests(self.folder) for output in other.outputs))
+        for path in sorted(orphans):
+            self.fence()
+            self.folder.delete(path)
+        return sorted(orphans)
+
+    def _settle(self, receipt: Receipt) -> Receipt:
+        path = f"{self._home}/receipts/{receipt.index:06d}-{receipt.key[:_KEY_DIGITS]}.json"
+        if self.folder.create(path, sealed(receipt)):
+            return receipt
+        winner = read_record(self.folder, path, Receipt)
+        if winner is None or not all(map(self.folder.exists, _paths(winner))):
+            self.folder.write(path, sealed(receipt))  # its files were removed since, so it says nothing any more
+            return receipt
+        for orphan in _paths(receipt) - _paths(winner):
+            self.folder.delete(orphan)
+        return winner
+
+    def _data_path(self, shard: Shard, digest: str) -> str:
+        split = re.sub(r"[^\w.]+", "_", shard.split) or "train"
+        return f"data/{self.run_id[:8]}/{split}-{shard.index:05d}-{digest[:12]}.parquet"
+
+    def _quarantine_path(self, shard: Shard, digest: str) -> str:
+        return f"quarantine/{self.run_id[:8]}-{shard.index:05d}-{digest[:12]}.parquet"
+
+
+def run_ids(folder: Folder) -> list[str]:
+    """Ids of all runs that ever started in the dataset folder, sorted."""
+    return folder.folders(RUNS)
+
+
+def manifests(folder: Folder) -> list[Manifest]:
+    """The manifests of all finished runs of a dataset folder, newest last."""
+    return [*newest_first(folder)][::-1]
+
+
+def latest_manifest(folder: Folder) -> Manifest | None:
+    """The newest manifest; None where there is none."""
+    return next(newest_first(folder), None)
+
+
+def newest_first(folder: Folder, of: Iterable[Summary] | None = None) -> Iterator[Manifest]:
+    """Manifests, each read when it is asked for. `of`: those of these summaries; None: all there are.
+
+    Newer is what was written under a later lease, then what finished later.
+    """
+    # A summary is written before its manifest, so its age is at least the manifest's.
+    waiting = sorted(summaries(folder) if of is None else of, key=lambda summary: summary.age)
+    while waiting:
+        summary = waiting.pop()
+        manifest = Ledger(folder, summary.run_id).manifest()
+        if manifest is None:
+            continue
+        found = Summary.of(manifest)
+        if found.age < summary.age:
+            bisect.insort(waiting, found, key=lambda summary: summary.age)
+        else:
+            yield manifest
+
+
+def summaries(folder: Folder) -> list[Summary]:
+    """What the finished runs came to, in the order of their ids; from the manifest where there is no summary.
+
+    One that was cut off at its end may be among them: only a manifest is a commit.
+    """
+
+    def read(run: str) -> Summary | None:
+        ledger = Ledger(folder, run)
+        if (summary := ledger.summary()) is not None:
+            return summary
+        manifest = ledger.manifest()
+        return None if manifest is None else Summary.of(manifest)
+
+    return [summary for summary in in_parallel(read, run_ids(folder)) if summary is not None]
+
+
+def find_receipts(folder: Folder, keys: Collection[str]) -> Iterator[Receipt]:
+    """Receipts of the shards with these keys, of whichever run, finished or not; from one listing.
+
+    Receipts that are broken are passed over.
+    """
+    wanted = {key[:_KEY_DIGITS] for key in keys}
+    paths = [path for path in folder.list(f"{RUNS}/") if (name := _RECEIPT.search(path)) and name[1] in wanted]
+    for path, content in zip(paths, folder.read_many(paths), strict=True):
+        with suppress(RunError):
+            receipt = parse_record(folder, path, content, Receipt)
+            if receipt.key in keys:
+                yield receipt
+
+
+def _described(content: bytes | None, path: Callable[[str], str]) -> DataFile | None:
+    if content is None:
+        return None
+    digest = sha256_hex(content)
+    return DataFile(path=path(digest), bytes=len(content), sha256=digest, rows=row_count(content))
+
+
+def _paths(*committed: Receipt | Output) -> set[str]:
+    return {file.path for part in committed for file in (part.data, part.quarantine) if file is not None}

@@ -1,0 +1,51 @@
+"""Sealed records: each ends in the SHA-256 of its JSON without it, so that a record changed since is not believed."""
+
+from __future__ import annotations
+
+import re
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.base import Spec
+from hardset.schemas.digests import sha256_hex
+from hardset.schemas.errors import RunError
+
+_SEAL = re.compile(rb',"seal":"([0-9a-f]{64})"\}\n\Z')
+RECORD = TypeVar("RECORD", bound=Spec)
+
+
+def sealed(record: Spec) -> bytes:
+    """The record as one line of JSON with its seal."""
+    text = record.model_dump_json()
+    return f'{text[:-1]},"seal":"{sha256_hex(text)}"}}\n'.encode()
+
+
+def read_record(folder: Folder, path: str, kind: type[RECORD]) -> RECORD | None:
+    """The record in a file; None where there is no such file. Raises as `parse_record` does."""
+    try:
+        return parse_record(folder, path, folder.read(path), kind)
+    except FileNotFoundError:
+        return None
+
+
+def parse_record(folder: Folder, path: str, content: bytes, kind: type[RECORD]) -> RECORD:
+    """The record that `content`, read from `path`, holds.
+
+    Raises RunError where it was changed after it was written, or is no such record.
+    """
+    seal = _SEAL.search(content)
+    if seal is not None:  # the first records had none
+        content = content[: seal.start()] + b"}"
+        if sha256_hex(content).encode() != seal[1]:
+            raise RunError(f"{folder.name}: {path} was changed after it was written, as its seal shows")
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in fault["loc"])
+        raise RunError(
+            f"{folder.name}: {path} is not a {kind.__name__.lower()} of this version of hardset"
+            f" ({place + ': ' if place else ''}{fault['msg']})"
+        ) from error

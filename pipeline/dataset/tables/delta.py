@@ -1,0 +1,102 @@
+"""A Delta table in place: its log lies in the dataset folder, with paths relative to it, so the folder can be moved."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from hardset.pipeline.dataset.tables.publication import Publication, changes, load, properties, refusals
+from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.records.run import DataFile, Manifest
+from hardset.schemas.rows.contract import described_schema
+
+CONFIGURATION = {"delta.deletedFileRetentionDuration": "interval 36500 days"}
+"""VACUUM removes what the table does not list once it is that old: here card, quarantine and earlier runs."""
+
+
+def publish_delta(folder: Folder, manifest: Manifest) -> Publication:
+    """Makes the rows of a finished run the Delta table in `folder`, in one commit; does nothing where it did already.
+
+    Idempotent by a Delta transaction id, the run's. Raises JobError where deltalake is not installed, RunError where
+    the store or the library refuses.
+    """
+    deltalake = load("deltalake", extra="delta")
+    options = _options()
+    with refusals(folder.name):
+        if not folder.list("_delta_log/"):
+            return _create(folder, manifest, options)
+        table = deltalake.DeltaTable(folder.place, storage_options=options)
+        if table.transaction_version(_transaction_id(manifest)) is not None:
+            return Publication(folder.name, str(table.version()), 0, 0, False)
+        return _replace(table, folder, manifest)
+
+
+def _create(folder: Folder, manifest: Manifest, options: dict[str, str]) -> Publication:
+    transaction = load("deltalake.transaction", extra="delta")
+    files = manifest.data_files
+    transaction.create_table_with_add_actions(
+        folder.place,
+        _schema(manifest),
+        [_added(file, manifest) for file in files],
+        name=manifest.job["name"],
+        configuration=CONFIGURATION,
+        storage_options=options,
+        commit_properties=_commit(manifest),
+    )
+    return Publication(folder.name, "0", len(files), 0, True)
+
+
+def _replace(table: Any, folder: Folder, manifest: Manifest) -> Publication:
+    transaction = load("deltalake.transaction", extra="delta")
+    known = {field.name for field in table.schema().fields}
+    if new := [field for field in _schema(manifest).fields if field.name not in known]:
+        table.alter.add_columns(new)
+    files = {file.path: file for file in manifest.data_files}
+    present = pa.table(table.get_add_actions())["path"].to_pylist()
+    added, removed = changes(list(files), present)
+    now = _milliseconds(manifest)
+    actions = [_added(files[path], manifest) for path in added]
+    actions += [transaction.RemoveAction(path, True, now, partition_values={}) for path in removed]
+    table.create_write_transaction(actions, "append", table.schema(), commit_properties=_commit(manifest))
+    return Publication(folder.name, str(table.version()), len(added), len(removed), True)
+
+
+def _added(file: DataFile, manifest: Manifest) -> Any:
+    return load("deltalake.transaction", extra="delta").AddAction(
+        path=file.path,
+        size=file.bytes,
+        partition_values={},
+        modification_time=_milliseconds(manifest),
+        data_change=True,
+        stats=json.dumps({"numRecords": file.rows}),
+    )
+
+
+def _commit(manifest: Manifest) -> Any:
+    deltalake = load("deltalake", extra="delta")
+    return deltalake.CommitProperties(
+        custom_metadata=properties(manifest),
+        app_transactions=[deltalake.Transaction(_transaction_id(manifest), 1)],
+    )
+
+
+def _transaction_id(manifest: Manifest) -> str:
+    return f"hardset:{manifest.run_id}"
+
+
+def _schema(manifest: Manifest) -> Any:
+    described = described_schema(manifest.contract, "comment")
+    return load("deltalake", extra="delta").Schema.from_arrow(described)
+
+
+def _milliseconds(manifest: Manifest) -> int:
+    return int(datetime.fromisoformat(manifest.finished).timestamp() * 1000)
+
+
+def _options() -> dict[str, str]:
+    """An endpoint that was given as http:// is meant so; delta-rs wants to be told twice."""
+    return {"allow_http": "true"} if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://") else {}

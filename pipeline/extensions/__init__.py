@@ -1,0 +1,1 @@
+"""Code that a job names by import path."""

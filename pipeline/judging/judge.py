@@ -1,0 +1,228 @@
+"""The verdict on stored pixels: always float32, always one batch shape, budgets counted in integers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from hardset.pipeline.batches import Pixels
+from hardset.pipeline.compute.memory import Divider
+from hardset.schemas.job.quantities import whole_levels, whole_squares
+
+Floats = NDArray[np.float32]
+Classes = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Computes logits in the reference mode; what runs beside it, or ran before, has no say.
+
+    The mode sets global switches of torch and puts them back, so no other thread may use torch meanwhile.
+    """
+
+    module: nn.Module
+    """Float32 images in [0, 1], N x C x H x W, to logits; in eval mode, on the device."""
+    batch: int
+    """Rows in every forward pass; the last is filled up with copies of its last row."""
+    device: torch.device
+    stochastic: bool = False
+    """The model draws from torch's generators: each row is judged alone and from the same seed, so that its verdict
+    depends on no other row and can be had again."""
+    name: str = "the judge"
+    """What errors call it."""
+    divider: Divider = field(default_factory=Divider)
+    """Runs a batch in parts where memory does not hold it; they may round otherwise, which `verify_id` does not say."""
+
+    @property
+    def verify_id(self) -> str:
+        """How the verdict is computed: the `verify_id` column."""
+        return "fp32-tf32off-b1-seeded" if self.stochastic else f"fp32-tf32off-b{self.batch}"
+
+    def logits(self, pixels: Pixels, seed: int = 0) -> Floats:
+        """Logits (N, classes) of uint8 rows (N, H, W, C); (0, 0) for no rows. `seed`: for stochastic models."""
+        count = len(pixels)
+        if count == 0:
+            return np.zeros((0, 0), np.float32)
+        with exact_float32(self.device), torch.no_grad():
+            if self.stochastic:
+                parts = [self._alone(pixels[at : at + 1], seed) for at in range(count)]
+            else:
+                parts = [self._forward(pixels[at : at + self.batch]) for at in range(0, count, self.batch)]
+            return torch.cat(parts)[:count].cpu().numpy()
+
+    def _forward(self, pixels: Pixels) -> Tensor:
+        lacking = self.batch - len(pixels)
+        full = np.concatenate((pixels, np.repeat(pixels[-1:], lacking, axis=0))) if lacking else pixels
+        return self._asked(as_images(full, self.device))
+
+    def _alone(self, row: Pixels, seed: int) -> Tensor:
+        with seeded(self.device, seed):
+            return self._asked(as_images(row, self.device))
+
+    def _asked(self, images: Tensor) -> Tensor:
+        def work(rows: slice) -> tuple[Tensor]:
+            logits: Tensor = self.module(images[rows])
+            return (logits.float(),)
+
+        (logits,) = self.divider.run(self.name, len(images), work)
+        return logits
+
+
+@contextmanager
+def seeded(device: torch.device, seed: int = 0) -> Iterator[None]:
+    """A fixed state of torch's generators, for models that draw from them; the old states are put back."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def as_images(pixels: Pixels, device: torch.device) -> Tensor:
+    """Float32 images in [0, 1], (N, C, H, W) laid out channels_last, of uint8 rows (N, H, W, C)."""
+    # torch warns of arrays that are read-only, as memory maps and Arrow buffers are.
+    levels = torch.from_numpy(np.require(pixels, requirements=("C", "W"))).to(device)
+    return levels.permute(0, 3, 1, 2).to(torch.float32).div_(255)
+
+
+@contextmanager
+def exact_float32(device: torch.device) -> Iterator[None]:
+    """Float32 without autocast, TF32 or bfloat16 inside, and deterministic kernels; all switches are put back."""
+    backends: Any = torch.backends
+    with_precision = (
+        *(backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn),
+        *(backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn),
+    )
+    precisions = [backend.fp32_precision for backend in with_precision]
+    cudnn = backends.cudnn.deterministic, backends.cudnn.benchmark
+    legacy = None
+    try:
+        for backend in with_precision:
+            backend.fp32_precision = "ieee"
+        # The older switch is moved too: torch raises where the two disagree, and may do so on reading it before.
+        legacy = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+        backends.cudnn.deterministic, backends.cudnn.benchmark = True, False
+        with torch.autocast(device.type, enabled=False), _deterministic(device):
+            yield
+    finally:
+        if legacy is not None:
+            torch.set_float32_matmul_precision(legacy)
+        for backend, precision in zip(with_precision, precisions, strict=True):
+            backend.fp32_precision = precision
+        backends.cudnn.deterministic, backends.cudnn.benchmark = cudnn
+
+
+@contextmanager
+def _deterministic(device: torch.device) -> Iterator[None]:
+    # On a CPU a forward pass is deterministic anyway, and the switch imports inductor: 1.6 s with torch 2.13.
+    if device.type == "cpu":
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    try:
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the model says of N rows."""
+
+    pred: Classes
+    """Class with the largest logit, the first of equals; -1 where a logit is not finite."""
+    margin: Floats
+    """Logit of the label less the best other; below 0 is an error. NaN where a logit is not finite."""
+    confidence: Floats
+    """Softmax probability of `pred`. NaN where a logit is not finite."""
+
+
+def finite_rows(logits: Floats) -> Mask:
+    """Rows that there is a verdict on: all logits finite. The others belong in quarantine."""
+    return np.asarray(np.isfinite(logits).all(axis=1), np.bool_)
+
+
+def verdict(logits: Floats, labels: Classes) -> Verdict:
+    """Verdict on logits (N, classes) for labels (N,) in [0, classes). Raises ValueError for other labels."""
+    count, classes = logits.shape
+    if count == 0:
+        return Verdict(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.float32))
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"labels must lie in [0, {classes})")
+    finite = finite_rows(logits)
+    exact = np.where(finite[:, None], logits, 0).astype(np.float64)
+    rows = np.arange(count)
+    pred = exact.argmax(axis=1)
+    confidence = 1 / np.exp(exact - exact[rows, pred][:, None]).sum(axis=1)
+    own = exact[rows, labels]
+    exact[rows, labels] = -np.inf
+    margin = own - exact.max(axis=1)
+    return Verdict(
+        pred=np.where(finite, pred, -1),
+        margin=np.where(finite, margin, np.nan).astype(np.float32),
+        confidence=np.where(finite, confidence, np.nan).astype(np.float32),
+    )
+
+
+def distances(stored: Pixels, clean: Pixels) -> tuple[NDArray[np.int32], Floats, Floats]:
+    """Largest change of a value in levels, then L2 and L1 norm of the change on the [0, 1] scale, per row.
+
+    Both uint8 (N, H, W, C); int32 (N,), float32 (N,) and float32 (N,), from integer differences.
+    """
+    change = _change(stored, clean)
+    l2, l1 = np.sqrt(_squares(change)) / 255, _sum(change) / 255
+    return _largest(change).astype(np.int32), l2.astype(np.float32), l1.astype(np.float32)
+
+
+def within_budget(stored: Pixels, clean: Pixels, norm: str, eps: NDArray[np.float64]) -> Mask:
+    """Whether each row keeps its budget, counted in integers.
+
+    `norm`: linf, l2 or l1; `eps` (N,) on the [0, 1] scale.
+    """
+    spend = {"linf": _largest, "l2": _squares, "l1": _sum}
+    if norm not in spend:
+        raise ValueError(f"norm must be linf, l2 or l1, got {norm!r}")
+    budget = whole_squares if norm == "l2" else whole_levels
+    allowed = np.asarray([budget(value) for value in eps.tolist()], np.int64)
+    inside: Mask = spend[norm](_change(stored, clean)) <= allowed
+    return inside
+
+
+def _change(stored: Pixels, clean: Pixels) -> Pixels:
+    """Size of each value's change; uint8, so that a shard of photographs is not held eightfold."""
+    if stored.shape != clean.shape:
+        raise ValueError(f"shapes differ: {stored.shape} and {clean.shape}")
+    return np.maximum(stored, clean) - np.minimum(stored, clean)
+
+
+def _largest(change: Pixels) -> NDArray[np.int64]:
+    largest: NDArray[np.int64] = change.max(axis=(1, 2, 3), initial=0).astype(np.int64)
+    return largest
+
+
+def _sum(change: Pixels) -> NDArray[np.int64]:
+    total: NDArray[np.int64] = change.sum(axis=(1, 2, 3), dtype=np.int64)
+    return total
+
+
+def _squares(change: Pixels) -> NDArray[np.int64]:
+    squares: NDArray[np.int64] = np.einsum("nhwc,nhwc->n", change, change, dtype=np.int64, casting="safe")
+    return squares
+
+
+def succeeded(clean_pred: Classes, pred: Classes, labels: Classes, targets: Classes | None = None) -> Mask:
+    """The contract's success: untargeted, clean_pred = label and pred != label; targeted, pred = target != label.
+
+    Rows without a verdict (pred -1) never succeed.
+    """
+    reached: Mask = clean_pred == labels if targets is None else pred == targets
+    wrong: Mask = (pred != labels) & (pred >= 0)
+    return reached & wrong

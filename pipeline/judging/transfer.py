@@ -1,0 +1,162 @@
+"""How far an attack transfers: what held-out models, which it never saw, make of the stored images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardset.pipeline.batches import Pixels
+from hardset.pipeline.judging.judge import Classes, Floats, Judge, Mask, succeeded, verdict
+from hardset.schemas.digests import canonical_json
+
+_COUNTED, _FOOLED = "transfer_counted", "transfer_fooled"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one held-out model makes of N rows: logits (N, classes)."""
+
+    before: Floats
+    """Of the clean rows."""
+    after: Floats
+    """Of the stored rows."""
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Verdicts of held-out models on N rows."""
+
+    seen: Mapping[str, Seen]
+    """By the model's name."""
+    labels: Classes
+    targets: Classes | None
+    """Classes that the attack aimed at, where it did."""
+
+    def pred(self, name: str) -> Classes:
+        """Predictions (N,) on the stored rows; -1 where a logit is not finite."""
+        return verdict(self.seen[name].after, self.labels).pred
+
+    def fooled(self, name: str) -> Mask:
+        """Rows (N,) that fool a model: right on the clean row and wrong on the stored one, or at the target."""
+        return succeeded(self._clean_pred(name), self.pred(name), self.labels, self.targets)
+
+    def counted(self, name: str) -> Mask:
+        """Rows (N,) that fooling is counted over: right on the clean row; with targets, any with a verdict."""
+        right: Mask = self._clean_pred(name) == self.labels
+        return right if self.targets is None else self.pred(name) >= 0
+
+    def _clean_pred(self, name: str) -> Classes:
+        return verdict(self.seen[name].before, self.labels).pred
+
+    def columns(self) -> dict[str, Any]:
+        """The columns `transfer_pred` and `transferred`; none without held-out models."""
+        if not self.seen:
+            return {}
+        preds = {name: self.pred(name).tolist() for name in self.seen}
+        texts = [
+            canonical_json({name: pred[i] if pred[i] >= 0 else None for name, pred in preds.items()})
+            for i in range(len(self.labels))
+        ]
+        total = np.sum([self.fooled(name) for name in self.seen], axis=0, dtype=np.int32)
+        return {"transfer_pred": texts, "transferred": total}
+
+    def signals(self, attacked: Mask) -> dict[str, int]:
+        """For `Counts.signals`: of the `attacked` rows (N,), those counted and those fooled, by model."""
+        found: dict[str, int] = {}
+        for name in self.seen:
+            counted = self.counted(name) & attacked
+            found[f"{_COUNTED}:{name}"] = int(counted.sum())
+            found[f"{_FOOLED}:{name}"] = int((self.fooled(name) & counted).sum())
+        return {key: rows for key, rows in sorted(found.items()) if rows}
+
+
+def transfer_of(
+    judges: Mapping[str, Judge],
+    stored: Pixels,
+    clean: Pixels,
+    *,
+    parents: NDArray[np.int64],
+    labels: Classes,
+    targets: Classes | None,
+) -> Transfer:
+    """Asks every held-out model about N stored rows, uint8 (N, H, W, C), and the `clean` rows they were made from.
+
+    `parents` (N,): the clean row of each; `labels`, `targets` (N,): of the stored rows.
+    """
+    if not len(stored):
+        return Transfer({}, labels, targets)
+    seen = {name: Seen(judge.logits(clean)[parents], judge.logits(stored)) for name, judge in judges.items()}
+    return Transfer(seen, labels, targets)
+
+
+def transfer_rates(signals: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """(fooled, counted) rows by held-out model, from the signals of shards added up."""
+    counted = {key.partition(":")[2]: rows for key, rows in signals.items() if key.startswith(f"{_COUNTED}:")}
+    return {name: (signals.get(f"{_FOOLED}:{name}", 0), rows) for name, rows in sorted(counted.items())}
+
+
+def transfer_faults(found: Transfer, rows: Sequence[Mapping[str, Any]], tolerance: float) -> Iterator[tuple[int, str]]:
+    """Where the columns of `rows` (N) are not what was found: position and sentence.
+
+    `tolerance`: by how much logits may differ between devices, in units of 1 or of the largest; calls that close are
+    held against no row.
+    """
+    told = [_told(row.get("transfer_pred")) for row in rows]
+    named = [preds is not None and preds.keys() == found.seen.keys() for preds in told]
+    sure, unsure = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
+    for name, seen in found.seen.items():
+        pred = np.asarray([_class(preds, name, seen.after.shape[1]) for preds in told], np.int64)
+        for i in map(int, np.flatnonzero(~_agrees(seen.after, pred, tolerance) & named)):
+            again, stored = (f"class {c}" if c >= 0 else "none" for c in (int(found.pred(name)[i]), int(pred[i])))
+            yield i, f"held-out model {name} predicts {again} when judged again, {stored} as stored"
+        fooled = succeeded(found.labels, pred, found.labels, found.targets)
+        close = np.zeros(len(rows), bool)
+        if found.targets is None:
+            close = fooled & _close(seen.before, found.labels, tolerance)
+            fooled &= found.counted(name)
+        sure += fooled & ~close
+        unsure += close
+    for i, row in enumerate(rows):
+        if not named[i] and (found.seen or row.get("transfer_pred") is not None):
+            yield i, f"transfer_pred does not name the held-out models: {', '.join(sorted(found.seen)) or 'none'}"
+        elif found.seen and not _between(row.get("transferred"), sure[i], sure[i] + unsure[i]):
+            yield i, f"transferred is {sure[i]} when counted again, {row.get('transferred')} as stored"
+
+
+def _between(number: int | None, low: int, high: int) -> bool:
+    return number is not None and low <= number <= high
+
+
+def _told(text: str | None) -> dict[str, Any] | None:
+    try:
+        preds = json.loads(text or "")
+    except ValueError:
+        return None
+    return preds if isinstance(preds, dict) else None
+
+
+def _class(preds: dict[str, Any] | None, name: str, classes: int) -> int:
+    pred = (preds or {}).get(name)
+    return pred if isinstance(pred, int) and 0 <= pred < classes else -1
+
+
+def _agrees(logits: Floats, pred: Classes, tolerance: float) -> Mask:
+    """Rows whose `pred` (-1: no verdict) has the largest logit, or nearly so."""
+    short = verdict(logits, np.maximum(pred, 0)).margin
+    return np.where(pred < 0, np.isnan(short), short >= -_slack(logits, tolerance))
+
+
+def _close(logits: Floats, labels: Classes, tolerance: float) -> Mask:
+    """Rows on which it is open whether the label has the largest logit."""
+    close: Mask = np.abs(verdict(logits, labels).margin) <= _slack(logits, tolerance)
+    return close
+
+
+def _slack(logits: Floats, tolerance: float) -> Floats:
+    slack: Floats = tolerance * np.maximum(1, np.abs(logits).max(axis=1))
+    return slack

@@ -1,0 +1,209 @@
+"""From a job to its plan: which shards there are, and the key that fixes each shard's bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from hardset.pipeline.attacks.regions import check_region
+from hardset.pipeline.models.loading import VICTIM, model_digests, network_sha256, transfer_role
+from hardset.pipeline.planning.changes import POLICIES, Earlier, comparable, compare, merged
+from hardset.pipeline.recipes.generator_files import generator_digest
+from hardset.pipeline.recipes.table import recipe_text
+from hardset.pipeline.sources.base import SourceReader
+from hardset.pipeline.sources.splits import TRAINING_SPLIT
+from hardset.pipeline.sources.table import open_source
+from hardset.pipeline.storage.folder import public_name
+from hardset.schemas.base import Spec
+from hardset.schemas.digests import digest, plan_digest, run_id
+from hardset.schemas.errors import JobError
+from hardset.schemas.job.job import Job
+from hardset.schemas.job.recipes import Attack, Augment, Crop, Recipe, Sample
+from hardset.schemas.job.sources import ImageSource
+from hardset.schemas.records.run import Image, Plan, Shard, SourceRange
+from hardset.schemas.rows.contract import CONTRACT_VERSION
+
+_MODEL_PATHS: Any = {"weights": True, "members": {"__all__": {"weights"}}}
+"""What does not fix bytes: the digests of the weights do."""
+_FIXES_ROWS = {"split", "file", "start", "stop", "digest", "members", "label"}
+"""What of a range has a say in the bytes of its shards."""
+SAMPLE_SPLIT = TRAINING_SPLIT
+"""Generated rows have no parent whose split they could inherit."""
+
+
+def make_plan(job: Job, earlier: Earlier | None = None) -> Plan:
+    """All shards of `job`. Reads listings, row counts and digests; writes nothing but the cache of digests.
+
+    `earlier`: the newest finished run of the job, whose shards of files that changed or vanished are in the plan too
+    where the job keeps them. Raises JobError where the source, the weights or the class count cannot be used.
+    """
+    source = open_source(job.source)
+    image, classes = source.probe(), _classes(job, source)
+    _check_regions(job, image)
+    _check_crops(job, image)
+    models = _models(job, len(classes), image)
+    fixed = _determinants(job, source.name, image, classes)
+    commons = [_common(job, position, models, fixed) for position in range(len(job.recipes))]
+    kept = earlier.available if earlier is not None else frozenset()
+    now, same = source.plan(job.output.shard_rows), comparable(job, earlier)
+    ranges = tuple(now if same is None else _with_kept(job, source, same, now, commons))
+    shards = tuple(_shards(job, ranges, commons, len(classes), kept))
+    return Plan(
+        contract=CONTRACT_VERSION,
+        run_id=run_id(plan_digest(job.name, (shard.key for shard in shards), job.logical_date)),
+        logical_date=job.logical_date,
+        job=public_job(job),
+        classes=classes,
+        image=image,
+        models=models,
+        ranges=ranges,
+        shards=shards,
+        changes=None if same is None else compare(same, now),
+    )
+
+
+def public_job(job: Spec) -> dict[str, Any]:
+    """A resolved job of any verb without user names, passwords or query strings in its URLs."""
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: clean(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [clean(item) for item in value]
+        return public_name(value) if isinstance(value, str) else value
+
+    cleaned: dict[str, Any] = clean(job.model_dump(mode="json"))
+    return cleaned
+
+
+def _models(job: Job, classes: int, image: Image) -> dict[str, str]:
+    digests = {} if job.model is None else model_digests(job.model)
+    for position, held_out in enumerate(job.transfer_to):
+        digests[transfer_role(held_out.name)] = network_sha256(held_out, at=f"transfer_to.{position}")
+    for position, recipe in enumerate(job.recipes):
+        if isinstance(recipe, Sample):
+            key = f"recipes.{position}.generator.weights"
+            digests[f"generator:{position}"] = generator_digest(
+                recipe.generator.weights, key=key, classes=classes, image=image
+            )
+    return digests
+
+
+def _classes(job: Job, source: SourceReader) -> tuple[str, ...]:
+    names = source.class_names()
+    if job.model is None:
+        if names is None:
+            raise JobError(f"source: {source.name} does not name its classes; add a model section, whose classes count")
+        return names
+    if names is None:
+        return tuple(str(number) for number in range(job.model.classes))
+    if len(names) != job.model.classes:
+        raise JobError(
+            f"model.classes: got {job.model.classes}, but {source.name} has {len(names)} classes; they must be the same"
+        )
+    return names
+
+
+def _check_regions(job: Job, image: Image) -> None:
+    for position, recipe in enumerate(job.recipes):
+        region = recipe.region if isinstance(recipe, Attack) else None
+        if region is None:
+            continue
+        try:
+            check_region(region, (image.height, image.width))
+        except ValueError as error:
+            raise JobError(f"recipes.{position}.region: a {error}; make it smaller or move it") from None
+
+
+def _check_crops(job: Job, image: Image) -> None:
+    """Refuses shifts that can leave nothing of an image."""
+    most = min(image.height, image.width) - 1
+    for position, recipe in enumerate(job.recipes):
+        for number, operation in enumerate(recipe.ops if isinstance(recipe, Augment) else ()):
+            if isinstance(operation, Crop) and operation.padding > most:
+                raise JobError(
+                    f"recipes.{position}.ops.{number}.padding: got {operation.padding}, and rows are {image.height} x "
+                    f"{image.width} pixels: a shift that large leaves a black image; wants at most {most}"
+                )
+
+
+def _determinants(job: Job, source: str, image: Image, classes: tuple[str, ...]) -> dict[str, Any]:
+    """What fixes the bytes of every shard alike."""
+    return {
+        "contract": CONTRACT_VERSION,
+        "seed": job.seed,
+        "source": source,
+        "reading": job.source.model_dump(mode="json", exclude=_not_reading(job.source)),
+        "image": image.model_dump(),
+        "classes": classes,
+        "model": job.model.model_dump(mode="json", exclude=_MODEL_PATHS) if job.model else None,
+        "output": job.output.model_dump(include={"png_level", "keep"}),
+        "run": job.run.model_dump(include={"batch", "precision", "compile"}),
+    }
+
+
+def _not_reading(source: ImageSource) -> set[str]:
+    """What of a source section leaves the bytes of a range alone. A hold-out that is unset keeps the keys of before."""
+    return {"path", "splits", "limit", *POLICIES} | ({"hold_out"} if source.hold_out is None else set())
+
+
+def _common(job: Job, position: int, models: Mapping[str, str], fixed: Mapping[str, Any]) -> str:
+    """Digest of what fixes the bytes of all shards of a recipe."""
+    recipe = job.recipes[position]
+    text = recipe_text(recipe, position, models)
+    return digest({**fixed, "recipe": text, "victim": models.get(VICTIM), **_transfer(job, recipe, models)})
+
+
+def _key(common: str, part: SourceRange) -> str:
+    return digest([common, part.model_dump(include=_FIXES_ROWS)])
+
+
+def _with_kept(
+    job: Job, source: SourceReader, earlier: Earlier, ranges: Sequence[SourceRange], commons: Sequence[str]
+) -> Iterator[SourceRange]:
+    """`ranges` of the source as it is, and those of the earlier run that the job keeps and that have a shard."""
+    found = merged(job.source, earlier, ranges, job.output.shard_rows)
+    fixed = iter(source.fixed([part for part in found if not part.digest]))
+    for part in found:
+        if not part.kept:
+            yield part if part.digest else next(fixed)
+        elif any(_key(common, part) in earlier.available for common in commons):
+            yield part
+
+
+def _shards(
+    job: Job, ranges: tuple[SourceRange, ...], commons: Sequence[str], classes: int, kept: Collection[str]
+) -> Iterator[Shard]:
+    """`kept`: keys that shards of kept ranges must have, as nothing can be made of those."""
+    index = 0
+    for position, (recipe, common) in enumerate(zip(job.recipes, commons, strict=True)):
+        if isinstance(recipe, Sample):
+            places: list[tuple[int | None, str, int, int]] = [
+                (None, SAMPLE_SPLIT, start, stop)
+                for start, stop in _cuts(recipe.per_class * classes, job.output.shard_rows)
+            ]
+        else:
+            places = [(number, item.split, item.start, item.stop) for number, item in enumerate(ranges)]
+        for number, split, start, stop in places:
+            part = None if number is None else ranges[number]
+            key = digest([common, {"samples": [start, stop]}]) if part is None else _key(common, part)
+            if part is not None and part.kept and key not in kept:
+                continue
+            yield Shard(index=index, key=key, recipe=position, range=number, split=split, start=start, stop=stop)
+            index += 1
+
+
+def _transfer(job: Job, recipe: Recipe, models: Mapping[str, str]) -> dict[str, Any]:
+    """What fixes the columns of held-out models, which attacks alone have."""
+    if not job.transfer_to or not isinstance(recipe, Attack):
+        return {}
+    declared = [model.model_dump(mode="json", exclude={"weights"}) for model in job.transfer_to]
+    return {
+        "transfer": [
+            [text, models[transfer_role(model.name)]] for text, model in zip(declared, job.transfer_to, strict=True)
+        ]
+    }
+
+
+def _cuts(rows: int, most: int) -> list[tuple[int, int]]:
+    return [(start, min(start + most, rows)) for start in range(0, rows, most)]

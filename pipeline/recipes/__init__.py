@@ -1,0 +1,1 @@
+"""From a recipe that a job declares to the object that makes its rows."""

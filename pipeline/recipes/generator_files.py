@@ -1,0 +1,61 @@
+"""Generator files on any storage: read, written and digested."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from hardset.pipeline.gans.files import decode_generator, encode_generator
+from hardset.pipeline.gans.generator import Generator, check_fit
+from hardset.pipeline.storage.folder import Folder, public_name
+from hardset.schemas.digests import sha256_hex
+from hardset.schemas.errors import JobError
+from hardset.schemas.records.run import Image
+
+_KEY = "generator.weights"
+
+
+def save_generator(generator: Generator, weights: str) -> str:
+    """Writes the generator to any fsspec URL, whole or not at all, and returns the file's SHA-256.
+
+    The same generator gives the same bytes. Raises RunError where the storage refuses.
+    """
+    data = encode_generator(generator)
+    folder, name = _place(weights)
+    folder.write(name, data)
+    return sha256_hex(data)
+
+
+def load_generator(weights: str, *, device: torch.device, key: str = _KEY) -> Generator:
+    """The generator of a file at any fsspec URL, frozen and in eval mode.
+
+    Raises JobError, naming `key`, where the file is missing, foreign or broken; RunError where the storage refuses.
+    """
+    generator = decode_generator(_read(weights, key), name=public_name(weights), key=key)
+    return replace(generator, net=generator.net.to(device))
+
+
+def generator_digest(weights: str, *, key: str = _KEY, classes: int | None = None, image: Image | None = None) -> str:
+    """SHA-256 of a generator file that can be sampled from.
+
+    Raises as `load_generator`, and JobError where the generator does not make `classes` or the shape `image`.
+    """
+    generator = load_generator(weights, device=torch.device("cpu"), key=key)
+    check_fit(generator.card, classes=classes, image=image, key=key)
+    return generator.sha256
+
+
+def _read(weights: str, key: str) -> bytes:
+    folder, name = _place(weights)
+    try:
+        return folder.read(name)
+    except FileNotFoundError:
+        raise JobError(f"{key}: no file at {public_name(weights)}; `hardset train-gan JOB` makes it") from None
+
+
+def _place(weights: str) -> tuple[Folder, str]:
+    parent, slash, name = weights.rpartition("/")
+    if parent.endswith(":/") or (slash and not parent):  # memory://name, /name: the parent is the root itself
+        parent += "/"
+    return Folder(parent or "."), name

@@ -1,0 +1,91 @@
+"""From a recipe's declaration to the object that makes its rows, and to the text that names it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from hardset.pipeline.attacks.recipe import AttackRecipe
+from hardset.pipeline.augment.recipe import AugmentRecipe
+from hardset.pipeline.batches import Recipe
+from hardset.pipeline.compute.memory import Divider
+from hardset.pipeline.gans.recipe import SampleRecipe
+from hardset.pipeline.models.loading import LoadedModel
+from hardset.pipeline.recipes.generator_files import load_generator
+from hardset.pipeline.storage.folder import public_name
+from hardset.schemas.errors import RunError
+from hardset.schemas.job.job import Run
+from hardset.schemas.job.recipes import Attack, Augment, Sample
+from hardset.schemas.records.run import Image
+
+CODE_VERSIONS = {"attack": 2, "augment": 1, "sample": 1}
+"""Raised when a recipe's code starts to make other bytes from the same settings; part of every shard key."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a recipe may need besides its own declaration."""
+
+    run: Run
+    image: Image
+    classes: int
+    device: torch.device
+    victim: LoadedModel | None
+    """The classifier under attack."""
+    generator_sha256: str
+    """Digest that the plan holds for the recipe's generator; empty where it has none."""
+    divider: Divider
+    """Runs batches that the device's memory does not hold."""
+
+
+def _attack(spec: Attack, at: Setting) -> Recipe:
+    if at.victim is None:
+        raise RunError("an attack recipe needs the model under attack")
+    return AttackRecipe(
+        spec,
+        module=at.victim.module,
+        classes=at.classes,
+        batch=at.run.batch,
+        precision=at.run.precision,
+        compile=at.run.compile,
+        parts=at.victim.parts,
+        device=at.device,
+        divider=at.divider,
+    )
+
+
+def _augment(spec: Augment, at: Setting) -> Recipe:
+    return AugmentRecipe(spec, batch=at.run.batch, device=at.device)
+
+
+def _sample(spec: Sample, at: Setting) -> Recipe:
+    generator = load_generator(spec.generator.weights, device=at.device)
+    if generator.sha256 != at.generator_sha256:
+        raise RunError(f"{public_name(spec.generator.weights)}: changed since the run was planned; start it again")
+    return SampleRecipe(generator, classes=at.classes, batch=at.run.batch, device=at.device, divider=at.divider)
+
+
+_BUILDERS: dict[str, Callable[[Any, Setting], Recipe]] = {"attack": _attack, "augment": _augment, "sample": _sample}
+
+
+def build_recipe(spec: Attack | Augment | Sample, at: Setting) -> Recipe:
+    """The recipe that `spec` declares."""
+    return _BUILDERS[spec.kind](spec, at)
+
+
+def recipe_text(spec: Attack | Augment | Sample, position: int, models: Mapping[str, str]) -> dict[str, Any]:
+    """The fully resolved recipe: its settings, and the digests of the weights it uses instead of their paths."""
+    text = spec.model_dump(mode="json")
+    if isinstance(spec, Attack):
+        text["model"] = models["victim"]
+    if isinstance(spec, Sample):
+        text["generator"] = models[f"generator:{position}"]
+    return {**text, "code": CODE_VERSIONS[spec.kind]}
+
+
+def variants(spec: Attack | Augment | Sample) -> int:
+    """Rows that the recipe makes from each row that goes in."""
+    return 1 if isinstance(spec, Sample) else spec.variants

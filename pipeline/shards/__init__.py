@@ -1,0 +1,1 @@
+"""One shard from read to receipt."""

@@ -1,0 +1,278 @@
+"""What a dataset holds, in figures: one pass over a few columns, in memory that does not grow with the rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from hardset.pipeline.dataset.files.scan import Batch, UnreadableFileError, batches
+from hardset.pipeline.statistics.histogram import Histogram
+from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.records.run import Counts, Manifest, Output
+from hardset.schemas.rows.contract import ADVERSARIAL
+
+COLUMNS = (
+    *("row_id", "recipe_id", "kind", "op", "norm", "label", "target_label", "clean_pred", "pred", "success"),
+    *("variant", "clean_margin", "margin", "linf_levels", "l1", "l2", "eps", "steps"),
+)
+"""What statistics and examples are worked out from; never the images."""
+
+_QUARANTINE = ("recipe_id", "stage", "error_class", "message", "source_key")
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Counts over some rows."""
+
+    rows: int = 0
+    attacked: int = 0
+    """Adversarial rows that success is counted over: the clean prediction was right, or the target is not the label."""
+    success: int = 0
+    clean_judged: int = 0
+    """Clean rows with a prediction, however many rows were made from each."""
+    clean_right: int = 0
+    judged: int = 0
+    """Rows with a prediction on the stored image."""
+    right: int = 0
+    """Of those, predicted as labelled."""
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(*(getattr(self, name) + getattr(other, name) for name in _MEASURES))
+
+    @property
+    def success_rate(self) -> float | None:
+        """Share of attacked rows that fool the model; None where there are none."""
+        return self.success / self.attacked if self.attacked else None
+
+
+_MEASURES = tuple(Tally.__dataclass_fields__)
+
+
+@dataclass(frozen=True)
+class RecipeStatistics:
+    """What one recipe made."""
+
+    position: int
+    """In the job."""
+    recipe_id: str
+    text: dict[str, Any]
+    """The resolved recipe."""
+    counts: Counts
+    """From the manifest, so with rows that were dropped or quarantined."""
+    kind: str = ""
+    """Kind of its rows; empty where there are none."""
+    op: str = ""
+    norm: str | None = None
+    by_class: tuple[Tally, ...] = ()
+    """One for each class; the last one is of rows without a known class."""
+    clean_margins: Histogram = field(default_factory=Histogram)
+    """Logits."""
+    margins: Histogram = field(default_factory=Histogram)
+    """Logits, on the stored images."""
+    linf_levels: Histogram = field(default_factory=Histogram.of_whole_numbers)
+    l2: Histogram = field(default_factory=Histogram)
+    """[0, 1] pixel scale."""
+    l1: Histogram = field(default_factory=Histogram)
+    """[0, 1] pixel scale."""
+    steps: Histogram = field(default_factory=Histogram.of_whole_numbers)
+    eps: tuple[float, float] | None = None
+    """Smallest and largest budget of its rows."""
+    by_budget: tuple[tuple[int, int], ...] = ()
+    """(attacked rows, successes) at each of `budgets`."""
+
+    @property
+    def budgets(self) -> tuple[str, ...]:
+        """The budgets of an attack that makes a row for each of several, smallest first; empty for others."""
+        eps = self.text.get("eps")
+        return tuple(eps) if isinstance(eps, list | tuple) else ()
+
+    @property
+    def tally(self) -> Tally:
+        """Over all classes."""
+        return sum(self.by_class, Tally())
+
+    @property
+    def targeted(self) -> bool:
+        """Whether it is an attack towards chosen classes."""
+        return self.text.get("target") is not None
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why rows went to quarantine."""
+
+    stage: str
+    error_class: str
+    rows: int
+    message: str
+    """Of the first such row."""
+    source_key: str
+    """Of the first such row."""
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """A run in figures."""
+
+    manifest: Manifest
+    recipes: tuple[RecipeStatistics, ...]
+    quarantine: tuple[Reason, ...]
+    """Most frequent first."""
+    unreadable: tuple[str, ...]
+    """Files that the manifest lists and that are not counted here, each with the reason."""
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """Stored rows by kind."""
+        counts: Counter[str] = Counter()
+        for recipe in self.recipes:
+            counts[recipe.kind] += recipe.tally.rows
+        return {kind: rows for kind, rows in counts.items() if rows}
+
+    @property
+    def attacks(self) -> tuple[RecipeStatistics, ...]:
+        """Recipes that made adversarial rows."""
+        return tuple(recipe for recipe in self.recipes if recipe.kind == ADVERSARIAL)
+
+    @property
+    def only_successes(self) -> bool:
+        """Whether resisting rows were left out, so that rates cannot be counted over the rows."""
+        return bool(self.manifest.job.get("output", {}).get("keep") == "success")
+
+
+def gather(folder: Folder, manifest: Manifest, watch: Callable[[Batch], None] | None = None) -> Statistics:
+    """Reads the files of a run once. `watch` sees every batch of `COLUMNS` that passes."""
+    made = {recipe.recipe_id: recipe for recipe in declared(manifest)}
+    unreadable: list[str] = []
+    for output in manifest.outputs:
+        if output.data is None:
+            continue
+        try:
+            for batch in batches(folder, output.data, COLUMNS):
+                _count(made, batch.columns, len(manifest.classes))
+                if watch:
+                    watch(batch)
+        except UnreadableFileError as error:
+            unreadable.append(str(error))
+    reasons = _quarantine(folder, manifest.outputs, unreadable)
+    return Statistics(manifest, tuple(made.values()), reasons, tuple(unreadable))
+
+
+def declared(manifest: Manifest) -> list[RecipeStatistics]:
+    """The job's recipes in its order, with the manifest's counts and no rows yet."""
+    left = dict(manifest.recipes)
+    found = []
+    for position, declaration in enumerate(manifest.job.get("recipes", ())):
+        generator = manifest.models.get(f"generator:{position}")
+        fitting = (name for name, text in left.items() if _declares(declaration, text, generator))
+        name = next(fitting, None)
+        if name is not None:
+            counts = sum((o.counts for o in manifest.outputs if o.recipe == position), Counts())
+            found.append(RecipeStatistics(position, name, left.pop(name), counts))
+    return found
+
+
+def _declares(declaration: dict[str, Any], text: dict[str, Any], generator: str | None) -> bool:
+    """Whether a recipe text, which holds digests and a code version besides, resolves a job's declaration."""
+    if text.get("generator") != generator:
+        return False
+    return all(text.get(key) == value for key, value in declaration.items() if key != "generator")
+
+
+def _count(made: dict[str, RecipeStatistics], rows: pa.RecordBatch, classes: int) -> None:
+    for name in pc.unique(rows.column("recipe_id")).to_pylist():
+        mine = rows.filter(pc.equal(rows.column("recipe_id"), name))
+        if name in made:
+            made[name] = _with_rows(made[name], mine, classes)
+
+
+def _with_rows(recipe: RecipeStatistics, rows: pa.RecordBatch, classes: int) -> RecipeStatistics:
+    tallies = _tallies(rows, classes)
+    before = recipe.by_class or (Tally(),) * (classes + 1)
+    eps = _present(rows, "eps")
+    low, high = recipe.eps or (np.inf, -np.inf)
+    return replace(
+        recipe,
+        kind=rows.column("kind")[0].as_py(),
+        op=rows.column("op")[0].as_py(),
+        norm=rows.column("norm")[0].as_py(),
+        by_class=tuple(one + other for one, other in zip(before, tallies, strict=True)),
+        clean_margins=recipe.clean_margins.add(_present(rows, "clean_margin")),
+        margins=recipe.margins.add(_present(rows, "margin")),
+        linf_levels=recipe.linf_levels.add(_present(rows, "linf_levels")),
+        l2=recipe.l2.add(_present(rows, "l2")),
+        l1=recipe.l1.add(_present(rows, "l1")),
+        steps=recipe.steps.add(_present(rows, "steps")),
+        by_budget=_by_budget(recipe, rows),
+        eps=(min(low, float(eps.min())), max(high, float(eps.max()))) if len(eps) else recipe.eps,
+    )
+
+
+def _by_budget(recipe: RecipeStatistics, rows: pa.RecordBatch) -> tuple[tuple[int, int], ...]:
+    budgets = len(recipe.budgets)
+    counted = attacked(rows)
+    masks = (counted, pc.and_(counted, rows.column("success").fill_null(False)))
+    place = np.clip(rows.column("variant").fill_null(budgets).to_numpy(), 0, budgets)
+    found = [np.bincount(place[mask.to_numpy(zero_copy_only=False)], minlength=budgets + 1) for mask in masks]
+    before = recipe.by_budget or ((0, 0),) * budgets
+    return tuple((a + int(b), c + int(d)) for (a, c), b, d in zip(before, *found, strict=False))
+
+
+def _present(rows: pa.RecordBatch, name: str) -> NDArray[np.float64]:
+    values = rows.column(name).drop_null().to_numpy(zero_copy_only=False)
+    return np.asarray(values, np.float64)
+
+
+def attacked(rows: pa.RecordBatch) -> Any:
+    """Which rows success is counted over, as `Tally.attacked` says: Arrow booleans without nulls."""
+    right = pc.fill_null(pc.equal(rows.column("clean_pred"), rows.column("label")), False)
+    target, label = rows.column("target_label"), rows.column("label")
+    counted = pc.if_else(pc.is_valid(target), pc.fill_null(pc.not_equal(target, label), False), right)
+    judged = pc.and_(pc.equal(rows.column("kind"), ADVERSARIAL), pc.is_valid(rows.column("success")))
+    return pc.and_(judged, counted)
+
+
+def _tallies(rows: pa.RecordBatch, classes: int) -> list[Tally]:
+    label = rows.column("label")
+    success, clean, pred = (rows.column(name) for name in ("success", "clean_pred", "pred"))
+    counted = attacked(rows)
+    first = pc.equal(rows.column("variant"), 0)
+    measures = (
+        pc.is_valid(rows.column("row_id")),
+        counted,
+        pc.and_(counted, pc.fill_null(success, False)),
+        pc.and_(first, pc.is_valid(clean)),
+        pc.and_(first, pc.equal(clean, label)),
+        pc.is_valid(pred),
+        pc.equal(pred, label),
+    )
+    place = pc.fill_null(label, classes).to_numpy()
+    place = np.where((place < 0) | (place > classes), classes, place)
+    columns = [
+        np.bincount(place[pc.fill_null(measure, False).to_numpy(zero_copy_only=False)], minlength=classes + 1)
+        for measure in measures
+    ]
+    return [Tally(*map(int, counts)) for counts in zip(*columns, strict=True)]
+
+
+def _quarantine(folder: Folder, outputs: tuple[Output, ...], unreadable: list[str]) -> tuple[Reason, ...]:
+    found: dict[tuple[str, str], Reason] = {}
+    for file in (output.quarantine for output in outputs):
+        if file is None:
+            continue
+        try:
+            for batch in batches(folder, file, _QUARANTINE):
+                for row in batch.columns.to_pylist():
+                    key = (row["stage"] or "", row["error_class"] or "")
+                    first = found.get(key) or Reason(*key, 0, row["message"] or "", row["source_key"] or "")
+                    found[key] = replace(first, rows=first.rows + 1)
+        except UnreadableFileError as error:
+            unreadable.append(str(error))
+    return tuple(sorted(found.values(), key=lambda reason: (-reason.rows, reason.stage, reason.error_class)))

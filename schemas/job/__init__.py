@@ -1,0 +1,1 @@
+"""What a user asks for: job files, validated before anything runs."""

@@ -1,0 +1,254 @@
+"""The job file of an evaluation: which models are attacked how, on which rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from hardset.schemas.base import Spec
+from hardset.schemas.job.attack_recipe import Attack, Budgets
+from hardset.schemas.job.attacks import ATTACK_FACTS
+from hardset.schemas.job.job import HeldOut, Member, Model, Name, Run, check_classes
+from hardset.schemas.job.quantities import Amount, Range, Rational
+from hardset.schemas.job.sources import Source
+from hardset.schemas.reading.loading import load_job_file, parse_document
+
+Norm = Literal["linf", "l2", "l1"]
+CorruptionName = Literal[
+    "gaussian_noise",
+    "shot_noise",
+    "impulse_noise",
+    "speckle_noise",
+    "gaussian_blur",
+    "brightness",
+    "contrast",
+    "pixelate",
+    "jpeg",
+]
+CORRUPTIONS: tuple[CorruptionName, ...] = get_args(CorruptionName)
+SUITE = ("fgsm", "pgd", "fast", "square")
+"""Attacks of a job that names none: one step, many steps, an ensemble, and one without gradients, so that every
+warning has what it needs."""
+# A quarter to four times the budget shows where accuracy falls off; the last must take it to 0. 128/255: every image
+# of 8 bits can be made the same grey, so that no model can tell classes apart. L2 and L1: sixteen times is past half
+# the pixel range for the budgets in use.
+_CURVE = (Fraction(1, 4), Fraction(1, 2), Fraction(1), Fraction(2), Fraction(4))
+_HALF_RANGE = Fraction(128, 255)
+_VANISHING = 16
+
+
+class Threat(Spec):
+    """What an adversary may do. Each is evaluated by the attacks of its norm; the first one is the headline."""
+
+    norm: Norm = "linf"
+    """Norm that the budget is measured in."""
+    eps: Rational
+    """Budget on the [0, 1] pixel scale (for L2 and L1: of the whole image's norm)."""
+
+    @model_validator(mode="after")
+    def _sound(self) -> Threat:
+        if self.eps <= 0:
+            raise ValueError(f"eps: got {self.eps}; wants more than 0")
+        if self.norm == "linf" and self.eps > 1:
+            hint = f" (write {self.eps}/255, not {self.eps})" if self.eps.denominator == 1 and self.eps <= 255 else ""
+            raise ValueError(f"eps: got {self.eps}; wants at most 1, pixels lie in [0, 1]{hint}")
+        return self
+
+    @property
+    def curve(self) -> tuple[Fraction, ...]:
+        """Budgets of attacks that name none, ascending: around `eps`, and one at which accuracy must vanish."""
+        if self.norm != "linf":
+            return (*(share * self.eps for share in _CURVE), _VANISHING * self.eps)
+        last = max(_HALF_RANGE, min(8 * self.eps, Fraction(1)))
+        # Whole levels, since no stored row can use the rest.
+        levels = {Fraction(int(share * self.eps * 255), 255) for share in _CURVE if share != 1}
+        return tuple(sorted({self.eps, last, *(eps for eps in levels if 0 < eps < last)}))
+
+
+class EvaluatedModel(HeldOut):
+    """A classifier to evaluate. With `members` it is an ensemble, whose prediction is that of the mean logits."""
+
+    members: tuple[Member, ...] = ()
+    """Further networks of the same classes; the first member is the model above. Empty: that one alone."""
+    combine: Literal["logits", "loss"] = "logits"
+    """What an attack on an ensemble averages over the members: their logits, or their losses."""
+    hardened_from: Name | None = None
+    """The model, by name, that this one was hardened from. Its gains are told over that one."""
+    last_of: Name | None = None
+    """The model, by name, of which this is the last checkpoint; that one is the checkpoint chosen by validation."""
+    trained_on: tuple[str, ...] = ()
+    """Folders of hardset datasets that it was trained on; any fsspec URL. Its accuracy on their adversarial rows is
+    held against its robust accuracy, and an evaluated row that one of their training rows was made from is an
+    error."""
+
+    def model(self, classes: int) -> Model:
+        """The same as a model under attack."""
+        fields = self.model_dump(exclude={"name", "hardened_from", "last_of", "trained_on"})
+        return Model(**fields, classes=classes)
+
+
+class MeasuredAttack(Attack):
+    """An attack. A row is done at its first fall unless `stop` says otherwise."""
+
+    eps: Amount | Budgets = Fraction(0)
+    """Budget, or a list of budgets that holds the threat's. Unset: a quarter, half, once, twice and four times the
+    budget of the threat of the same norm, and one at which accuracy must vanish; for fmn the threat's alone."""
+
+
+class Output(Spec):
+    """What is written, and where."""
+
+    path: str
+    """Folder of the evaluation; any fsspec URL."""
+    part_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
+    """Most rows in a part, the unit of work and of resuming: one attack on one model over so many rows."""
+
+
+class EvaluationRun(Run):
+    """How the work is spread; `batch`, `precision` and `compile` can also move single rows."""
+
+    actors: Annotated[int, Field(ge=1)] = 1
+    """Ray actors. 1 without --address works in the command's own process, without Ray."""
+
+    @model_validator(mode="after")
+    def _taken(self) -> EvaluationRun:
+        for key in ("shards_per_actor", "start_minutes", "shard_minutes"):
+            if key in self.model_fields_set:
+                raise ValueError(f"{key}: an evaluation has parts and no shards; remove it")
+        return self
+
+
+class EvaluationJob(Spec):
+    """One job file of `hardset evaluate`."""
+
+    name: Name
+    """Names the evaluation in records and reports: letters, digits, dot, dash, underscore."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Root of all randomness: same seed, same figures."""
+    source: Source
+    """Where the rows come from. Name a split that no model was trained on."""
+    classes: Annotated[int, Field(ge=2)]
+    """Number of logits of every model."""
+    models: Annotated[tuple[EvaluatedModel, ...], Field(min_length=1)]
+    """The classifiers."""
+    threats: Annotated[tuple[Threat, ...], Field(min_length=1)]
+    """What is defended against; one for each norm. The first is the headline."""
+    attacks: tuple[MeasuredAttack, ...] = Field(default=(), validate_default=True)
+    """Each is run on every model, under the threat of its norm. Empty: fgsm, pgd, fast and square, as far as they know
+    the threats' norms."""
+    corruptions: tuple[CorruptionName, ...] = CORRUPTIONS
+    """Changes that no adversary chose, with the strengths of CIFAR-10-C (Hendrycks & Dietterich 2019,
+    arXiv:1903.12261)."""
+    severities: tuple[Annotated[int, Field(ge=1, le=5)], ...] = (1, 3, 5)
+    """Of the corruptions, 1 to 5."""
+    shifts: tuple[Annotated[int, Field(ge=1, le=4)], ...] = (1, 2)
+    """Most pixels that images are shifted by, both ways, filled up with black; the worst of all such shifts counts."""
+    output: Output
+    """What is written, and where."""
+    run: EvaluationRun = EvaluationRun()
+    """How the work is spread."""
+
+    @field_validator("attacks")
+    @classmethod
+    def _budgeted(cls, attacks: tuple[MeasuredAttack, ...], others: ValidationInfo) -> tuple[MeasuredAttack, ...]:
+        threats: dict[str, Threat] = {threat.norm: threat for threat in others.data.get("threats", ())}
+        return tuple(_with_budgets(attack, threats.get(attack.norm)) for attack in attacks or _suite(threats.values()))
+
+    @model_validator(mode="after")
+    def _whole(self) -> EvaluationJob:
+        self._check_models()
+        self._check_threats()
+        for position, attack in enumerate(self.attacks):
+            _check_budgets(attack, f"attacks.{position}", [t for t in self.threats if t.norm == attack.norm])
+            check_classes(attack, f"attacks.{position}", self.classes)
+        return self
+
+    def _check_models(self) -> None:
+        names = [model.name for model in self.models]
+        for position, model in enumerate(self.models):
+            at, first = f"models.{position}", names.index(model.name)
+            if first != position:
+                raise ValueError(
+                    f"{at}.name: got {model.name!r}, which is the name of models.{first} too; wants another"
+                )
+            for key, other in (("hardened_from", model.hardened_from), ("last_of", model.last_of)):
+                if other is not None and (other == model.name or other not in names):
+                    others = ", ".join(name for name in names if name != model.name) or "there is none"
+                    raise ValueError(f"{at}.{key}: got {other!r}; wants the name of another model: {others}")
+
+    def _check_threats(self) -> None:
+        norms = [threat.norm for threat in self.threats]
+        for position, norm in enumerate(norms):
+            at, first = f"threats.{position}.norm", norms.index(norm)
+            if first != position:
+                raise ValueError(
+                    f"{at}: got {norm}, as threats.{first} has; wants one threat for each norm, and further budgets in "
+                    "the attacks' eps"
+                )
+            if not any(attack.norm == norm for attack in self.attacks):
+                raise ValueError(f"{at}: no attack has the norm {norm}; add one, or remove the threat")
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether the models may answer at random: every attack averages its gradients over that (eot above 1)."""
+        return all(attack.eot > 1 for attack in self.attacks)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What each attack is called: its name, with its norm where there are several threats, and its number where
+        that is not enough."""
+        several = len(self.threats) > 1
+        names = [f"{attack.name} {attack.norm}" if several else attack.name for attack in self.attacks]
+        return tuple(
+            name if names.count(name) == 1 else f"{name} #{names[: at + 1].count(name)}"
+            for at, name in enumerate(names)
+        )
+
+    def threat_of(self, attack: Attack) -> Threat:
+        """The threat that an attack belongs to."""
+        return next(threat for threat in self.threats if threat.norm == attack.norm)
+
+
+def _suite(threats: Any) -> tuple[MeasuredAttack, ...]:
+    return tuple(
+        MeasuredAttack(name=name, norm=threat.norm)
+        for threat in threats
+        for name in SUITE
+        if threat.norm in ATTACK_FACTS[name].norms
+    )
+
+
+def _with_budgets(attack: MeasuredAttack, threat: Threat | None) -> MeasuredAttack:
+    """The attack with the curve of its threat where it names no budgets."""
+    if attack.eps != 0 or threat is None:
+        return attack
+    curve = (threat.eps,) if attack.name == "fmn" else threat.curve
+    return attack.model_copy(update={"eps": curve if len(curve) > 1 else curve[0]})
+
+
+def _check_budgets(attack: MeasuredAttack, at: str, threats: Sequence[Threat]) -> None:
+    if not threats:
+        raise ValueError(
+            f"{at}.norm: there is no threat of the norm {attack.norm}; add one to threats, at whose eps it is judged"
+        )
+    if isinstance(attack.eps, Range):
+        raise ValueError(f"{at}.eps: got a range; a figure belongs to one budget, so wants a number or a list of them")
+    if threats[0].eps not in (attack.eps if isinstance(attack.eps, tuple) else (attack.eps,)):
+        raise ValueError(f"{at}.eps: lacks {threats[0].eps}, the budget of the threat {attack.norm}; add it")
+
+
+def load_evaluation(path: str | Path, overrides: Sequence[str] = ()) -> EvaluationJob:
+    """The validated evaluation of a YAML file, with `key.path=value` overrides laid over it.
+
+    Raises JobError with one line per fault: file, key path, what it got, what it wants.
+    """
+    return load_job_file(path, overrides, EvaluationJob)
+
+
+def parse_evaluation(document: dict[str, Any], overrides: Sequence[str] = (), *, name: str = "job") -> EvaluationJob:
+    """The validated evaluation of a mapping. Raises JobError with one line per fault, each beginning with `name`."""
+    return parse_document(document, overrides, EvaluationJob, name=name)

@@ -1,0 +1,268 @@
+"""The job file: what a user asks for, validated before anything runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from hardset.schemas.base import Spec
+from hardset.schemas.dates import Day, with_date
+from hardset.schemas.digests import canonical_json
+from hardset.schemas.job.hardening import Harden
+from hardset.schemas.job.recipes import Attack, Recipe
+from hardset.schemas.job.sources import Source
+from hardset.schemas.job.training import Train
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", examples=["digits-nightly"])]
+
+
+OWN_FACTORIES = "hardset.pipeline.models.zoo:"
+"""What the import paths of hardset's own networks begin with."""
+_OLD_FACTORIES = "pipeline.models.zoo:"
+"""The same before 0.2.0, in job files and records; any other `pipeline` is the user's own."""
+
+
+class Normalize(Spec):
+    """Per-channel normalisation that the model expects; applied inside the model, images stay in [0, 1]."""
+
+    mean: Annotated[tuple[float, ...], Field(min_length=1)]
+    """Subtracted, one value per channel."""
+    std: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
+    """Divided by, one value per channel."""
+
+    @model_validator(mode="after")
+    def _paired(self) -> Normalize:
+        if len(self.mean) != len(self.std):
+            raise ValueError(
+                f"std: has {len(self.std)} values and mean has {len(self.mean)}; wants one per channel in both"
+            )
+        return self
+
+
+class Network(Spec):
+    """A classifier: how it is built, filled and normalised."""
+
+    factory: Annotated[str, Field(pattern=r"^[\w.]+:[\w.]+$", examples=["hardset.pipeline.models.zoo:small_cnn"])]
+    """Importable `package.module:function` that returns a torch module: NCHW images in, logits out."""
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of the factory; anything JSON can hold."""
+    weights: str | None = None
+    """State dict as .safetensors, or .pt/.pth read with weights_only; any fsspec URL. Unset: the factory's own."""
+    normalize: Normalize | None = None
+    """Unset: the model takes images in [0, 1] as they are."""
+
+    @field_validator("factory")
+    @classmethod
+    def _canonical(cls, factory: str) -> str:
+        return OWN_FACTORIES + factory.removeprefix(_OLD_FACTORIES) if factory.startswith(_OLD_FACTORIES) else factory
+
+    @field_validator("arguments")
+    @classmethod
+    def _plain(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return dict(json.loads(canonical_json(arguments)))
+        except (TypeError, ValueError, RecursionError):
+            raise ValueError("wants text, finite numbers, booleans, lists and mappings only") from None
+
+
+class Member(Network):
+    """A further member of the ensemble under attack."""
+
+
+class HeldOut(Network):
+    """A classifier that no attack sees; its verdicts on the stored images say how far the attack transfers."""
+
+    name: Name
+    """Names the model in columns and reports: letters, digits, dot, dash, underscore."""
+
+
+class Model(Network):
+    """The classifier under attack. With `members` it is an ensemble, whose prediction is that of the mean logits."""
+
+    classes: Annotated[int, Field(ge=2)]
+    """Number of logits."""
+    members: tuple[Member, ...] = ()
+    """Further networks of the same classes; the first member is the model above. Empty: that one alone."""
+    combine: Literal["logits", "loss"] = "logits"
+    """What an attack on an ensemble averages over the members: their logits, or their losses."""
+
+    @model_validator(mode="after")
+    def _ensemble(self) -> Model:
+        if self.combine == "loss" and not self.members:
+            raise ValueError("combine: got loss, but there is one model only; list the others in members")
+        first: dict[str, str] = {}
+        for key, network in self.networks().items():
+            earlier = first.setdefault(canonical_json(network.model_dump(mode="json")), key)
+            if earlier != key:
+                told = earlier.removeprefix("model.") if earlier != "model" else "the model above"
+                raise ValueError(f"{key.removeprefix('model.')}: is the same as {told}; remove one or change a setting")
+        return self
+
+    def networks(self) -> dict[str, Network]:
+        """All members by their keys in the job, the first one first."""
+        first = Member(factory=self.factory, arguments=self.arguments, weights=self.weights, normalize=self.normalize)
+        return {"model": first, **{f"model.members.{i}": member for i, member in enumerate(self.members)}}
+
+
+class Output(Spec):
+    """What is written, and where."""
+
+    path: str
+    """Folder of the dataset; any fsspec URL."""
+    png_level: Annotated[int, Field(ge=0, le=9)] = 0
+    """0: stored PNG, compressed by Parquet (fast); 1 to 9: deflated PNG, for archives."""
+    keep: Literal["all", "success"] = "all"
+    """all: resisting rows are stored as such; success: only adversarial rows that succeed are."""
+    shard_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 2048
+    """Most source rows in a shard, the unit of work and retry."""
+    license: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """Licence of the dataset for its card, such as cc-by-4.0; those of source and models carry over. Unset: unknown."""
+
+
+class Actors(Spec):
+    """How many Ray actors a run uses, as the cluster grows and shrinks."""
+
+    min: Annotated[int, Field(ge=1)] = 1
+    """Without so many the run does not go on after `start_minutes`; later it goes on with fewer."""
+    max: Annotated[int, Field(ge=1)]
+    """As many are asked for, if there are shards for them; an autoscaler may bring nodes for them at any time."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Actors:
+        if self.min > self.max:
+            raise ValueError(f"min: got {self.min}; wants at most max, which is {self.max}")
+        return self
+
+
+class Run(Spec):
+    """How the work is spread; `batch`, `precision` and `compile` also fix the bytes of the result."""
+
+    actors: Annotated[int, Field(ge=1)] | Actors = 2
+    """Ray actors: a number, or {min, max}. The run starts with those there is room for and takes in the others as they
+    come; a number is the most, and 1 the least."""
+    shards_per_actor: Annotated[int, Field(ge=1, le=16)] = 2
+    """Shards in an actor's hands at once: while one is on the device, others are read, encoded and written."""
+    cpus_per_actor: Annotated[int, Field(ge=1)] = 1
+    """CPU cores, and torch threads, of each actor."""
+    gpus_per_actor: Annotated[float, Field(ge=0)] = 0
+    """GPUs of each actor; 0 runs on the CPU."""
+    batch: Annotated[int, Field(ge=1)] = 256
+    """Rows in one forward pass."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the search; verdicts are always float32."""
+    compile: bool = False
+    """Compile the model for the search (torch.compile): a start of a minute or so, then faster steps. Where it cannot
+    be compiled, the search goes on without, and the run says so."""
+    max_attempts: Annotated[int, Field(ge=1)] = 3
+    """Tries per shard, crashes of its worker among them, before it is searched for the rows it fails of. Preemption and
+    lost nodes cost no try."""
+    start_minutes: Annotated[float, Field(gt=0)] = 30
+    """Minutes to wait for workers, and for the nodes that an autoscaler brings, before the run ends with an error."""
+    shard_minutes: Annotated[float, Field(gt=0)] | None = None
+    """Minutes without an answer after which a shard is abandoned and made elsewhere. Unset: ten times the median of the
+    shards so far, or three times the slowest if that is more, and at least 10; 240 until a shard is done."""
+
+    @property
+    def least_actors(self) -> int:
+        """Actors without which the run does not start."""
+        return self.actors.min if isinstance(self.actors, Actors) else 1
+
+    @property
+    def most_actors(self) -> int:
+        """Actors that are asked for."""
+        return self.actors.max if isinstance(self.actors, Actors) else self.actors
+
+
+class Job(Spec):
+    """One job file."""
+
+    name: Name
+    """Names the job in plans, cards and lineage: letters, digits, dot, dash, underscore."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Root of all randomness: same seed, same rows."""
+    logical_date: Day | None = None
+    """The night that a run stands for. Part of the run id, not of the rows: the same job on another date is another
+    run that takes all shards over which it has already. Stands in place of {date} in source.path, output.path and
+    weights. --logical-date sets it."""
+    source: Source
+    """Where clean rows come from."""
+    model: Model | None = None
+    """The classifier under attack. Only jobs without attacks may leave it out; rows then carry no verdicts."""
+    transfer_to: tuple[HeldOut, ...] = ()
+    """Held-out models of the same classes. Each adds its verdict on every adversarial row; no attack sees them."""
+    recipes: Annotated[tuple[Recipe, ...], Field(min_length=1)]
+    """How output rows are made; each makes rows of its own from the source."""
+    output: Output
+    """What is written, and where."""
+    run: Run = Run()
+    """How the work is spread."""
+    train: Train | None = None
+    """How `hardset harden` trains the model; generate leaves it alone."""
+    harden: Harden | None = None
+    """Rounds of `hardset harden`; generate leaves it alone."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _dated(cls, document: Any) -> Any:
+        return with_date(document) if isinstance(document, Mapping) else document
+
+    @field_validator("recipes")
+    @classmethod
+    def _resolve(cls, recipes: tuple[Any, ...], others: ValidationInfo) -> tuple[Any, ...]:
+        model = others.data.get("model")
+        classes = model.classes if model else None
+        return tuple(r.resolved(classes) if isinstance(r, Attack) else r for r in recipes)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Job:
+        if self.model is None and self.attacks:
+            raise ValueError("model: missing; attack recipes need the classifier under attack")
+        first: dict[str, int] = {}
+        for position, recipe in enumerate(self.recipes):
+            earlier = first.setdefault(recipe.model_dump_json(), position)
+            if earlier != position:
+                raise ValueError(
+                    f"recipes.{position}: is the same as recipes.{earlier}; remove one or change a setting"
+                )
+            if self.model and isinstance(recipe, Attack):
+                check_classes(recipe, f"recipes.{position}", self.model.classes)
+        return self
+
+    @model_validator(mode="after")
+    def _transfer(self) -> Job:
+        if self.transfer_to and not self.attacks:
+            raise ValueError("transfer_to: only adversarial rows are judged by held-out models; add an attack recipe")
+        first: dict[str, int] = {}
+        for position, model in enumerate(self.transfer_to):
+            earlier = first.setdefault(model.name, position)
+            if earlier != position:
+                raise ValueError(
+                    f"transfer_to.{position}.name: got {model.name!r}, which is the name of transfer_to.{earlier} too; "
+                    "wants another"
+                )
+        return self
+
+    @property
+    def attacks(self) -> tuple[Attack, ...]:
+        """The recipes that attack the model."""
+        return tuple(recipe for recipe in self.recipes if isinstance(recipe, Attack))
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether the model may answer at random: every attack averages its gradients over that (eot above 1)."""
+        return bool(self.attacks) and all(attack.eot > 1 for attack in self.attacks)
+
+
+def check_classes(attack: Attack, key: str, classes: int) -> None:
+    """Raises ValueError, which names `key`, where an attack wants classes that the model does not have."""
+    if isinstance(attack.target, int) and attack.target >= classes:
+        raise ValueError(
+            f"{key}.target: got {attack.target}; wants a class from 0 to {classes - 1}, as model.classes says"
+        )
+    if attack.targets is not None and attack.targets >= classes:
+        raise ValueError(
+            f"{key}.targets: got {attack.targets}; wants at most {classes - 1}, as model.classes is {classes}"
+        )

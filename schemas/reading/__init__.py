@@ -1,0 +1,1 @@
+"""From text to a declared record, and every fault in one sentence."""

@@ -1,0 +1,1 @@
+"""What runs, evaluations and hardening loops leave behind, and what commands answer."""

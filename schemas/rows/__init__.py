@@ -1,0 +1,1 @@
+"""The row contract: columns, flags, and the contract in SQL and tables."""

@@ -1,0 +1,67 @@
+"""The row contract in SQL: its types there, and the rows of a dataset as a view of DuckDB."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hardset.schemas.rows.contract import CONTRACT_VERSION, IMAGE, Column, columns_of
+
+_DUCKDB = {
+    "string": "VARCHAR",
+    "bool": "BOOLEAN",
+    "int32": "INTEGER",
+    "int64": "BIGINT",
+    "float": "FLOAT",
+    "double": "DOUBLE",
+}
+_ICEBERG = {
+    "string": "string",
+    "bool": "boolean",
+    "int32": "int",
+    "int64": "long",
+    "float": "float",
+    "double": "double",
+}
+
+
+def duckdb_type(column: Column) -> str:
+    """The column's type in DuckDB."""
+    return "STRUCT(bytes BLOB, path VARCHAR)" if column.type == IMAGE else _DUCKDB[str(column.type)]
+
+
+def iceberg_type(column: Column) -> str:
+    """The column's type in an Iceberg table."""
+    return "struct<bytes: binary, path: string>" if column.type == IMAGE else _ICEBERG[str(column.type)]
+
+
+def rows_view(paths: Sequence[str], class_names: Sequence[str], version: str = CONTRACT_VERSION) -> str:
+    """SQL that makes the view `rows` of DuckDB over Parquet files, and the macro `class_name` of class numbers.
+
+    `paths`: files or globs, relative to the folder that DuckDB looks in. Class columns have columns with names beside
+    them, and each column says what it means (`duckdb_columns()`).
+    """
+    columns = columns_of(version)
+    names = ", ".join(map(_text, class_names))
+    chosen = [_cast(column) for column in columns]
+    chosen += [f'  class_name("{c.name}") AS "{c.name}_name"' for c in columns if c.is_class]
+    told = [f'COMMENT ON COLUMN rows."{column.name}" IS {_text(column.meaning)};' for column in columns]
+    files = ", ".join(map(_text, paths))
+    return "\n".join(
+        [
+            f"CREATE OR REPLACE MACRO class_name(number) AS ([{names}]::VARCHAR[])[number + 1];",
+            "CREATE OR REPLACE VIEW rows AS",
+            "SELECT",
+            ",\n".join(chosen),
+            f"FROM read_parquet([{files}], union_by_name = true);",
+            *told,
+            "",
+        ]
+    )
+
+
+def _cast(column: Column) -> str:
+    return f'  "{column.name}"::{duckdb_type(column)} AS "{column.name}"'
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
