@@ -43,6 +43,7 @@ def gc(
     give(
         {"status": status, "files": len(found.orphans), "bytes": found.bytes}
         | {"orphans": [{"path": one.path, "bytes": one.bytes, "why": one.why} for one in found.orphans]}
+        | {"foreign": [one.path for one in found.foreign]}
         | {"given_up": list(found.given_up), "kept_records": list(found.kept_records)},
         as_json=as_json,
     )
@@ -55,6 +56,8 @@ def _tell(found: Sweep, deleted: bool) -> None:
         say(f"... and {count(len(found.orphans) - SHOWN, 'more file')} (all of them with --json)")
         for why, files in Counter(orphan.why for orphan in found.orphans).items():
             say(f"  {count(files, 'file')}: {why}")
+    for orphan in found.foreign[:SHOWN]:
+        say(f"{orphan.path} ({_size(orphan.bytes)}): {orphan.why}")
     if found.kept_records:
         say(f"Records of {count(len(found.kept_records), 'run')} stay: newer runs list files that they made")
     if not found.orphans:

@@ -10,13 +10,14 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from hardset.pipeline.dataset.records.lease import current_holder, hold_lease
-from hardset.pipeline.dataset.records.ledger import RUNS, Ledger, manifests, run_ids
+from hardset.pipeline.dataset.records.ledger import RUNS, Ledger, manifests, removable_from, run_ids
 from hardset.pipeline.dataset.tables.listing import published_files
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError
 from hardset.schemas.records.run import Manifest, Output, Receipt
 
 UNLISTED = "no record lists this file"
+FOREIGN = "no record lists this file, and hardset did not name it so, or a link leads to it: it is never removed"
 UNFINISHED = "was left unfinished and no process will finish it"
 OLD_RUN = "only runs that are given up list it"
 OLD_RECORD = "belongs to a run that is given up"
@@ -33,6 +34,8 @@ class Orphan:
     path: str
     bytes: int
     why: str
+    foreign: bool = False
+    """It is told and never removed: its name is none that hardset gives, or it is reached through a link."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Sweep:
     """Ids of the runs that are given up."""
     kept_records: tuple[str, ...] = ()
     """Of those, runs whose records stay, as newer runs list files that they made."""
+    foreign: tuple[Orphan, ...] = ()
+    """Files that no record lists and that are never removed."""
 
     @property
     def bytes(self) -> int:
@@ -62,9 +67,14 @@ def orphans(folder: Folder) -> list[Orphan]:
 
 def _orphans(folder: Folder, finished: Sequence[Manifest]) -> list[Orphan]:
     rest = folder.leftovers(LEFTOVER_SECONDS)
-    unfinished = (Orphan(path, size, UNFINISHED) for path, size in rest.items())
-    lost = (Orphan(path, size, UNLISTED) for path, size in _unlisted(folder, finished).items())
+    unfinished = (_orphan(path, size, UNFINISHED, own=folder.inside(path)) for path, size in rest.items())
+    found = _unlisted(folder, finished).items()
+    lost = (_orphan(path, size, UNLISTED, own=removable_from(folder, path)) for path, size in found)
     return sorted([*unfinished, *lost], key=lambda orphan: orphan.path)
+
+
+def _orphan(path: str, size: int, why: str, *, own: bool) -> Orphan:
+    return Orphan(path, size, why if own else FOREIGN, foreign=not own)
 
 
 def look(folder: Folder, *, keep_runs: int | None = None) -> Sweep:
@@ -75,16 +85,17 @@ def look(folder: Folder, *, keep_runs: int | None = None) -> Sweep:
     if keep_runs is not None and keep_runs < 1:
         raise JobError(f"--keep-runs: got {keep_runs}; wants 1 or more")
     finished = manifests(folder)
-    lost = _orphans(folder, finished)
+    found = _orphans(folder, finished)
+    lost, foreign = [one for one in found if not one.foreign], tuple(one for one in found if one.foreign)
     given_up, kept = (finished[:-keep_runs], finished[-keep_runs:]) if keep_runs else ([], finished)
     if not given_up:
-        return Sweep(tuple(lost))
+        return Sweep(tuple(lost), foreign=foreign)
     runs, needed = [one.run_id for one in given_up], {output.run_id for one in kept for output in one.outputs}
-    found = _unlisted(folder, kept, without=runs)
-    known = {orphan.path for orphan in lost}
-    old = (Orphan(path, size, OLD_RUN) for path, size in sorted(found.items()) if path not in known)
+    known = {orphan.path for orphan in found}
+    only_theirs = {path: size for path, size in _unlisted(folder, kept, without=runs).items() if path not in known}
+    old = [Orphan(path, size, OLD_RUN) for path, size in sorted(only_theirs.items()) if removable_from(folder, path)]
     records = _records_of(folder, (run for run in runs if run not in needed))
-    return Sweep((*records, *old, *lost), tuple(runs), tuple(run for run in runs if run in needed))
+    return Sweep((*records, *old, *lost), tuple(runs), tuple(run for run in runs if run in needed), foreign)
 
 
 def _unlisted(folder: Folder, finished: Sequence[Manifest], without: Collection[str] = ()) -> dict[str, int]:
@@ -131,5 +142,5 @@ def _records_of(folder: Folder, runs: Iterable[str]) -> list[Orphan]:
     for run in runs:
         sizes = folder.sizes(f"{RUNS}/{run}/")
         names = sorted(sizes, key=lambda path: (path.endswith("/manifest.json"), path))
-        found += [Orphan(path, sizes[path], OLD_RECORD) for path in names]
+        found += [Orphan(path, sizes[path], OLD_RECORD) for path in names if folder.inside(path)]
     return found

@@ -126,8 +126,13 @@ class Folder:
         with self._refusals("list", path):
             return sorted(self._store.folders(_relative(path) if path else ""))
 
+    def inside(self, path: str) -> bool:
+        """Whether the file really lies in this folder: it is no symbolic link, and none on its way leads out."""
+        with self._refusals("look for", path):
+            return self._store.inside(_relative(path))
+
     def delete(self, path: str) -> None:
-        """Removes a file; a missing one is no error."""
+        """Removes a file; a missing one is no error. Raises RunError where it is not `inside`."""
         with self._refusals("delete", path):
             self._store.delete(_relative(path))
 

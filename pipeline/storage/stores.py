@@ -49,6 +49,7 @@ class Store(Protocol):
     def look(self, path: str) -> Look: ...
 
     def folders(self, folder: str) -> list[str]: ...
+    def inside(self, path: str) -> bool: ...
     def delete(self, path: str) -> None: ...
     def remove_empty(self, folder: str) -> None: ...
     def leaving_nothing(self, path: str) -> AbstractContextManager[None]:
@@ -135,11 +136,19 @@ class LocalStore:
         except _MISSING:
             return []
 
+    def inside(self, path: str) -> bool:
+        full = self.root / path
+        return full.parent.resolve().is_relative_to(self.root.resolve()) and not full.is_symlink()
+
     def delete(self, path: str) -> None:
+        if not self.inside(path):
+            raise PermissionError("a link on its way leads elsewhere; what lies there is not this folder's to remove")
         with suppress(*_MISSING):
             (self.root / path).unlink()
 
     def remove_empty(self, folder: str) -> None:
+        if not self.inside(folder):
+            return
         for place, _, _ in os.walk(self.root / folder, topdown=False):
             with suppress(OSError):  # it holds something
                 Path(place).rmdir()
@@ -225,6 +234,9 @@ class ObjectStore:
         except FileNotFoundError:
             return []
         return [entry["name"].rstrip("/").rpartition("/")[2] for entry in entries if entry["type"] == "directory"]
+
+    def inside(self, path: str) -> bool:
+        return True
 
     def delete(self, path: str) -> None:
         with suppress(FileNotFoundError):

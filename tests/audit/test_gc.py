@@ -71,7 +71,11 @@ def files_of(*runs: Manifest) -> set[str]:
 
 def stray(folder: Folder) -> list[str]:
     """Files that no record lists: of a run that is known, and of none."""
-    paths = [f"data/{RUN[:8]}/train-00009-{'0' * 12}.parquet", "data/other.parquet", "quarantine/x.parquet"]
+    paths = [
+        f"data/{RUN[:8]}/train-00009-{'0' * 12}.parquet",
+        f"data/0badf00d/train-00000-{'0' * 12}.parquet",
+        f"quarantine/0badf00d-00000-{'0' * 12}.parquet",
+    ]
     for path in paths:
         folder.write(path, b"stray")
     return paths
@@ -129,7 +133,7 @@ def test_a_run_at_work_is_left_alone(disk: Folder) -> None:
     stray(disk)
     with hold_lease(disk, RUN):
         # Its own files may be about to be listed; others are not its own.
-        assert [one.path for one in orphans(disk)] == ["data/other.parquet", "quarantine/x.parquet"]
+        assert [one.path.split("/")[0] for one in orphans(disk)] == ["data", "quarantine"]
         before = disk.list()
         for arguments in ([], ["--delete"]):
             done = hardset("gc", disk.url, *arguments)
@@ -253,3 +257,50 @@ def test_a_folder_that_is_no_dataset_is_named_and_left_alone(disk: Folder, argum
     assert (done.returncode, done.stdout) == (2, "")
     assert "no run here" in done.stderr
     assert not Path(disk.url).exists()
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """A folder of somebody's own, with files named as hardset names its own."""
+    place = tmp_path / "elsewhere"
+    for name in (f"0badf00d/train-00000-{'0' * 12}.parquet", f"0badf00d-00000-{'0' * 12}.parquet", ".hardset-tmp-ab"):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_bytes(b"theirs")
+        os.utime(place / name, (time.time() - 7200,) * 2)
+    return place
+
+
+@pytest.mark.parametrize("linked", ["data/0badf00d", "data", "quarantine", "_hardset/runs/linked"])
+def test_nothing_is_removed_through_a_link(disk: Folder, elsewhere: Path, linked: str, tmp_path: Path) -> None:
+    finished_run(disk, (shard_of(0),), lost=1)
+    link = Path(disk.url) / linked
+    target = elsewhere / "0badf00d" if linked == "data/0badf00d" else elsewhere
+    if link.exists():
+        link.rename(tmp_path / "moved")
+        shutil.copytree(tmp_path / "moved", elsewhere, dirs_exist_ok=True)
+    link.symlink_to(target, target_is_directory=True)
+    before = sorted(path for path in elsewhere.rglob("*"))
+    for arguments in (["--delete"], ["--delete", "--keep-runs", "1"]):
+        done = hardset("gc", disk.url, *arguments)
+        assert done.returncode == 0, done.stderr
+    assert sorted(path for path in elsewhere.rglob("*")) == before
+
+
+def test_a_file_that_hardset_did_not_name_is_told_and_left(disk: Folder) -> None:
+    manifest = finished_run(disk, (shard_of(0),))
+    for path in ("data/notes.md", "data/other.parquet", "quarantine/x.parquet", f"data/{RUN[:8]}/mine.parquet"):
+        disk.write(path, b"mine")
+    found = look(disk)
+    assert (found.orphans, len(found.foreign)) == ((), 4)
+    assert {one.path for one in found.foreign} <= {path for path, _ in record_faults(disk, manifest)}
+    collect(disk)
+    Ledger(disk, RUN).sweep(manifest)
+    assert {one.path for one in found.foreign} <= set(disk.list())
+
+
+def test_a_folder_never_deletes_what_lies_elsewhere(disk: Folder, elsewhere: Path) -> None:
+    disk.write("kept.json", b"1")
+    (Path(disk.url) / "out").symlink_to(elsewhere, target_is_directory=True)
+    with pytest.raises(RunError, match="a link on its way leads elsewhere"):
+        disk.delete("out/.hardset-tmp-ab")
+    assert (elsewhere / ".hardset-tmp-ab").exists()

@@ -25,6 +25,10 @@ from hardset.schemas.records.throughput import StageSeconds
 
 RUNS = "_hardset/runs"
 _KEY_DIGITS = 12
+OWN_FILE = re.compile(
+    r"data/[0-9a-f]{8}/[\w.]+-\d{5,}-[0-9a-f]{12}\.parquet|quarantine/[0-9a-f]{8}-\d{5,}-[0-9a-f]{12}\.parquet"
+)
+"""Paths of the data and quarantine files that runs write."""
 _RECEIPT = re.compile(rf"/receipts/\d+-([0-9a-f]{{{_KEY_DIGITS}}})\.json\Z")
 
 
@@ -146,10 +150,11 @@ class Ledger:
             for run in twins:
                 orphans -= _paths(*Ledger(self.folder, run).receipts().values())
             orphans -= _paths(*(output for other in manifests(self.folder) for output in other.outputs))
-        for path in sorted(orphans):
+        removable = sorted(path for path in orphans if removable_from(self.folder, path))
+        for path in removable:
             self.fence()
             self.folder.delete(path)
-        return sorted(orphans)
+        return removable
 
     def _settle(self, receipt: Receipt) -> Receipt:
         path = f"{self._home}/receipts/{receipt.index:06d}-{receipt.key[:_KEY_DIGITS]}.json"
@@ -169,6 +174,11 @@ class Ledger:
 
     def _quarantine_path(self, shard: Shard, digest: str) -> str:
         return f"quarantine/{self.run_id[:8]}-{shard.index:05d}-{digest[:12]}.parquet"
+
+
+def removable_from(folder: Folder, path: str) -> bool:
+    """Whether a file may be removed at all: its name is one that hardset gives, and no link leads to it."""
+    return OWN_FILE.fullmatch(path) is not None and folder.inside(path)
 
 
 def run_ids(folder: Folder) -> list[str]:
