@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hardset.pipeline.dataset.provenance.environment import versions
-from hardset.pipeline.evaluation.run import evaluate
+from hardset.pipeline.evaluation.evaluate import evaluate
 from hardset.schemas.job.evaluation import parse_evaluation
 from hardset.schemas.records.evaluation import Share
 

@@ -20,7 +20,7 @@ from hardset.pipeline.dataset.provenance.lineage import Lineage
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.run.commit import commit_run, make_manifest
-from hardset.pipeline.run.preflight import check_before
+from hardset.pipeline.run.precheck import check_before
 from hardset.pipeline.shards.make import run_shard
 from hardset.pipeline.shards.worker import Bench
 from hardset.pipeline.storage.folder import Folder

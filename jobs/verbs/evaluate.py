@@ -13,9 +13,9 @@ from hardset.jobs.terminal.stopping import GRACE_SECONDS, GraceSeconds, stop_on_
 from hardset.jobs.terminal.voice import LogFormat, Logs, speaking
 from hardset.jobs.verbs.generate import Address
 from hardset.pipeline.dataset.records.seals import read_record
+from hardset.pipeline.evaluation.evaluate import RECORD, Outcome, Progress, read_evaluation
+from hardset.pipeline.evaluation.evaluate import evaluate as run_evaluation
 from hardset.pipeline.evaluation.gates import failures, parse_gates, regressions
-from hardset.pipeline.evaluation.run import RECORD, Outcome, Progress, read_evaluation
-from hardset.pipeline.evaluation.run import evaluate as run_evaluation
 from hardset.pipeline.evaluation.summary import gate_figures, summary_line
 from hardset.pipeline.storage.folder import Folder, public_name
 from hardset.schemas.errors import JobError

@@ -17,7 +17,7 @@ from hardset.pipeline.judging.transfer import transfer_rates
 from hardset.pipeline.run.budget import NO_BUDGET, Budget
 from hardset.pipeline.run.generation import Outcome
 from hardset.pipeline.run.generation import generate as run_job
-from hardset.pipeline.shards.throughput import bound_sentence, throughput_record
+from hardset.pipeline.shards.bottleneck import bound_sentence, throughput_record
 from hardset.schemas.errors import HeldError, JobError
 from hardset.schemas.job.job import Job
 from hardset.schemas.reading.loading import load_job

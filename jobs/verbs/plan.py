@@ -9,7 +9,7 @@ from hardset.jobs.terminal.dates import LogicalDate, TimeZone, dated
 from hardset.jobs.verbs.generate import changes
 from hardset.pipeline.planning.changes import change_warnings
 from hardset.pipeline.recipes.table import variants
-from hardset.pipeline.run.state import look
+from hardset.pipeline.run.run_state import look
 from hardset.schemas.job.recipes import Attack
 from hardset.schemas.job.warnings import job_warnings
 from hardset.schemas.reading.loading import load_job

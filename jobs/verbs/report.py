@@ -9,15 +9,15 @@ import typer
 from hardset.jobs.terminal.console import AsJson, OutputFolder, RunId, give, say
 from hardset.pipeline.audit.replay import chosen_manifest
 from hardset.pipeline.dataset.records.ledger import RUNS, Ledger, latest_manifest
-from hardset.pipeline.evaluation.examples import read_examples
-from hardset.pipeline.evaluation.run import read_evaluation
+from hardset.pipeline.evaluation.evaluate import read_evaluation
+from hardset.pipeline.evaluation.example_rows import read_examples
 from hardset.pipeline.hardening.home import LOOPS, Home
 from hardset.pipeline.reporting.clean import clean_pixels
-from hardset.pipeline.reporting.evaluation import chapters, evaluation_page
 from hardset.pipeline.reporting.evaluation_content import EvaluationContent
-from hardset.pipeline.reporting.hardening import Loop, hardening_chapters, hardening_page
+from hardset.pipeline.reporting.evaluation_page import chapters, evaluation_page
+from hardset.pipeline.reporting.example_grid import grid_png
+from hardset.pipeline.reporting.hardening_page import Loop, hardening_chapters, hardening_page
 from hardset.pipeline.reporting.page import page, read_content
-from hardset.pipeline.reporting.picture import grid_png
 from hardset.pipeline.storage.folder import Folder, public_name
 from hardset.schemas.errors import JobError
 

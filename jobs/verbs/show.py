@@ -15,7 +15,7 @@ from hardset.pipeline.audit.replay import chosen_manifest
 from hardset.pipeline.browse.query import NAMES, Found, examples, find
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.reporting.clean import clean_pixels
-from hardset.pipeline.reporting.picture import rows_png
+from hardset.pipeline.reporting.example_grid import rows_png
 from hardset.pipeline.reporting.wording import class_name, eps_of_row, number, public_text
 from hardset.pipeline.storage.folder import Folder, public_name
 from hardset.schemas.errors import JobError

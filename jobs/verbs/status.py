@@ -14,7 +14,7 @@ from rich.table import Table
 from hardset.jobs.terminal.console import AsJson, Insecure, Overrides, console, count, give, say
 from hardset.jobs.terminal.dates import LogicalDate, TimeZone, dated
 from hardset.pipeline.run.status import ABANDONED, AT_WORK, RunState, run_states
-from hardset.pipeline.shards.throughput import bound_sentence
+from hardset.pipeline.shards.bottleneck import bound_sentence
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from hardset.pipeline.browse.query import check_readable, duckdb_library, tables
 from hardset.pipeline.reporting.wording import recipe_details, recipe_title
-from hardset.pipeline.statistics.dataset import RecipeStatistics, Statistics, Tally, gather
+from hardset.pipeline.statistics.recipe_statistics import RecipeStatistics, Statistics, Tally, gather
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import RunError
 from hardset.schemas.records.run import Counts, Manifest

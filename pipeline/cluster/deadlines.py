@@ -6,7 +6,7 @@ import statistics
 from collections import deque
 from dataclasses import dataclass, field
 
-from hardset.pipeline.cluster.work import Work
+from hardset.pipeline.cluster.pending import Work
 
 FIRST_SECONDS = 4 * 3600.0
 """Until a shard is done nobody knows how long one takes."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hardset.pipeline.cluster.backend import Backend
 from hardset.pipeline.cluster.loads import Loads
 from hardset.pipeline.cluster.messages import Died, Raised
-from hardset.pipeline.cluster.work import MAX_BAD_ROWS
+from hardset.pipeline.cluster.pending import MAX_BAD_ROWS
 from hardset.schemas.errors import RunError
 from hardset.schemas.job.job import Run
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardset.pipeline.evaluation.conditions import SHIFT
-from hardset.pipeline.evaluation.found import Attacked, Found
+from hardset.pipeline.evaluation.gathered import Attacked, Found
 from hardset.pipeline.judging.judge import Classes, Floats, Mask
 from hardset.pipeline.statistics.histogram import Histogram
 from hardset.pipeline.statistics.shares import missing, share, share_of

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hardset.pipeline.batches import Pixels
-from hardset.pipeline.evaluation.plan import Part
+from hardset.pipeline.evaluation.evaluation_plan import Part
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import RunError
 

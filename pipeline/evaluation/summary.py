@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 
 from hardset.pipeline.dataset.provenance.environment import versions
 from hardset.pipeline.evaluation import figures
-from hardset.pipeline.evaluation.found import Found, SourceRows, clean_rows
+from hardset.pipeline.evaluation.doubts import warnings_of
+from hardset.pipeline.evaluation.evaluation_plan import EvaluationPlan, Part
+from hardset.pipeline.evaluation.gathered import Found, SourceRows, clean_rows
 from hardset.pipeline.evaluation.likeness import Similarity
 from hardset.pipeline.evaluation.parts import PartStore
-from hardset.pipeline.evaluation.plan import EvaluationPlan, Part
-from hardset.pipeline.evaluation.warnings import warnings_of
 from hardset.pipeline.planning.plan import public_job
 from hardset.pipeline.statistics.shares import share, share_of
 from hardset.pipeline.storage.folder import public_name

@@ -15,7 +15,7 @@ from hardset.pipeline.dataset.files.scan import UnreadableFileError, batches, ro
 from hardset.pipeline.dataset.records.ledger import manifests
 from hardset.pipeline.judging.judge import Classes
 from hardset.pipeline.storage.folder import Folder
-from hardset.pipeline.training.shards import training_files
+from hardset.pipeline.training.made_rows import training_files
 from hardset.schemas.digests import digest
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.evaluation import Threat

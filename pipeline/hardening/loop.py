@@ -11,19 +11,19 @@ from hardset.pipeline.compute.devices import driver_device
 from hardset.pipeline.dataset.provenance.environment import versions
 from hardset.pipeline.dataset.records.clock import now
 from hardset.pipeline.dataset.records.lease import hold_lease
-from hardset.pipeline.hardening.figures import figures, measuring_attacks
 from hardset.pipeline.hardening.home import Home
+from hardset.pipeline.hardening.loop_warnings import loop_warnings
+from hardset.pipeline.hardening.measuring import figures, measuring_attacks
 from hardset.pipeline.hardening.rounds import Loop, Maker, run_round
-from hardset.pipeline.hardening.signals import loop_warnings
 from hardset.pipeline.models.loading import load_network, model_digests
 from hardset.pipeline.planning.plan import public_job
 from hardset.pipeline.run.generation import Outcome as Generated
 from hardset.pipeline.run.generation import generate
 from hardset.pipeline.sources.table import open_source
 from hardset.pipeline.storage.folder import Folder
+from hardset.pipeline.training.epochs import weights_of
 from hardset.pipeline.training.inner import inner_attack
-from hardset.pipeline.training.loop import weights_of
-from hardset.pipeline.training.splits import Splits, read_splits
+from hardset.pipeline.training.split_rows import Splits, read_splits
 from hardset.schemas.digests import digest, run_id
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.hardening import Harden

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 import torch
 
 from hardset.pipeline.dataset.records.clock import now
-from hardset.pipeline.hardening.figures import accuracy, figures, measuring_attacks
 from hardset.pipeline.hardening.home import Home
-from hardset.pipeline.hardening.rows import training_rows
+from hardset.pipeline.hardening.measuring import accuracy, figures, measuring_attacks
+from hardset.pipeline.hardening.round_rows import training_rows
 from hardset.pipeline.models.loading import LoadedModel, load_network
 from hardset.pipeline.run.generation import Outcome as Generated
-from hardset.pipeline.training.cluster import Work, Workers, train_on_workers
+from hardset.pipeline.training.epochs import Course, Trained, train
 from hardset.pipeline.training.inner import inner_attack
-from hardset.pipeline.training.loop import Course, Trained, train
-from hardset.pipeline.training.rows import TrainingRows
-from hardset.pipeline.training.shards import attack_gradients
-from hardset.pipeline.training.splits import Splits
+from hardset.pipeline.training.made_rows import attack_gradients
+from hardset.pipeline.training.mixture import TrainingRows
+from hardset.pipeline.training.ray_workers import Work, Workers, train_on_workers
+from hardset.pipeline.training.split_rows import Splits
 from hardset.schemas.errors import RunError
 from hardset.schemas.job.hardening import Harden
 from hardset.schemas.job.job import Job

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from hardset.pipeline.storage.folder import public_name
-from hardset.pipeline.storage.retries import patiently
+from hardset.pipeline.storage.retrying import patiently
 from hardset.schemas.errors import JobError, RunError, UserError
 from hardset.schemas.retries import Retries
 

@@ -9,7 +9,7 @@ from hardset.pipeline.reporting.charts import Series, histogram, legend
 from hardset.pipeline.reporting.evaluation_content import Build, EvaluationContent, at_threat
 from hardset.pipeline.reporting.heat import heat_map
 from hardset.pipeline.reporting.markup import Child, Markup, element, join
-from hardset.pipeline.reporting.pictures import compared
+from hardset.pipeline.reporting.row_pictures import compared
 from hardset.pipeline.reporting.tables import Column, table
 from hardset.pipeline.reporting.wording import NONE, amount, clipped, counted, percent
 from hardset.pipeline.statistics.histogram import Histogram

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hardset.pipeline.dataset.files.png import decode_png
 from hardset.pipeline.dataset.files.scan import Batch, UnreadableFileError, rows_at
-from hardset.pipeline.statistics.dataset import attacked
+from hardset.pipeline.statistics.recipe_statistics import attacked
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.records.run import Manifest, Output
 from hardset.schemas.rows.contract import ADVERSARIAL, GENERATED

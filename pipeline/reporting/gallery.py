@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hardset.pipeline.reporting.enlarging import amplification, amplified_difference, data_uri
 from hardset.pipeline.reporting.examples import Example
-from hardset.pipeline.reporting.grid import amplification, amplified_difference, data_uri
 from hardset.pipeline.reporting.markup import Child, Markup, element, join
-from hardset.pipeline.reporting.pictures import lineage
+from hardset.pipeline.reporting.row_pictures import lineage
 from hardset.pipeline.reporting.sections import Content, numbered
 from hardset.pipeline.reporting.wording import class_name, eps_of_row, percent
 from hardset.schemas.rows.contract import ADVERSARIAL, GENERATED

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from hardset.pipeline.reporting.wording import amount, clipped, counted, number
-from hardset.pipeline.statistics.dataset import RecipeStatistics, Statistics
+from hardset.pipeline.statistics.recipe_statistics import RecipeStatistics, Statistics
 
 
 @dataclass(frozen=True)

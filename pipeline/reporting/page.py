@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hardset.pipeline.reporting.budgets import budgets
+from hardset.pipeline.reporting.budgets_section import budgets
 from hardset.pipeline.reporting.examples import Candidates, CleanPixels, load
 from hardset.pipeline.reporting.gallery import gallery
 from hardset.pipeline.reporting.markup import element, join
-from hardset.pipeline.reporting.provenance import provenance
+from hardset.pipeline.reporting.provenance_section import provenance
 from hardset.pipeline.reporting.sections import (
     Content,
     Section,
@@ -22,9 +22,9 @@ from hardset.pipeline.reporting.sections import (
     warnings,
 )
 from hardset.pipeline.reporting.shell import Chapter, html_page
-from hardset.pipeline.reporting.throughput import throughput
-from hardset.pipeline.reporting.transfer import transfer
-from hardset.pipeline.statistics.dataset import gather
+from hardset.pipeline.reporting.throughput_section import throughput
+from hardset.pipeline.reporting.transfer_section import transfer
+from hardset.pipeline.statistics.recipe_statistics import gather
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.records.run import Manifest
 

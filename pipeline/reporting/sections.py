@@ -12,7 +12,7 @@ from hardset.pipeline.reporting.markup import Child, Markup, element, join
 from hardset.pipeline.reporting.notices import Notice, notices
 from hardset.pipeline.reporting.tables import Column, aside, detail, table
 from hardset.pipeline.reporting.wording import NONE, class_name, clipped, counted, percent, recipe_details, recipe_title
-from hardset.pipeline.statistics.dataset import RecipeStatistics, Statistics, Tally
+from hardset.pipeline.statistics.recipe_statistics import RecipeStatistics, Statistics, Tally
 from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, GENERATED
 from hardset.schemas.rows.flags import FLAGS
 

@@ -19,9 +19,9 @@ from hardset.pipeline.planning.changes import change_warnings, check_changes
 from hardset.pipeline.recipes.table import variants
 from hardset.pipeline.run.budget import NO_BUDGET, Budget, Left, Limit, Reason
 from hardset.pipeline.run.commit import commit_run, make_manifest
-from hardset.pipeline.run.preflight import check_before
-from hardset.pipeline.run.state import State, look
-from hardset.pipeline.run.work import Made, results
+from hardset.pipeline.run.precheck import check_before
+from hardset.pipeline.run.run_state import State, look
+from hardset.pipeline.run.shard_results import Made, results
 from hardset.schemas.errors import HeldError
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.warnings import job_warnings

@@ -10,7 +10,7 @@ from typing import Any
 from hardset.pipeline.dataset.records.lease import Holder, current_holder
 from hardset.pipeline.dataset.records.ledger import Ledger, manifests, run_ids
 from hardset.pipeline.judging.masking import run_warnings
-from hardset.pipeline.shards.throughput import Meter, throughput_record
+from hardset.pipeline.shards.bottleneck import Meter, throughput_record
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.records.run import Counts, Manifest, Output, Plan, Receipt
 from hardset.schemas.records.throughput import Throughput

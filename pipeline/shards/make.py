@@ -23,7 +23,7 @@ from hardset.pipeline.recipes.table import recipe_text
 from hardset.pipeline.shards.answers import Answers, ask
 from hardset.pipeline.shards.columns import Columns, judged_columns, provenance_columns, select
 from hardset.pipeline.shards.exclusion import BadRow, read_without
-from hardset.pipeline.shards.stages import Walk
+from hardset.pipeline.shards.overlap import Walk
 from hardset.pipeline.shards.worker import Bench
 from hardset.schemas.digests import content_sha256, row_seed
 from hardset.schemas.errors import RunError

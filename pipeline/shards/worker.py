@@ -16,7 +16,7 @@ from hardset.pipeline.compute.memory import Divider
 from hardset.pipeline.judging.judge import Judge
 from hardset.pipeline.models.loading import VICTIM, LoadedModel, load_model, load_network, transfer_role
 from hardset.pipeline.recipes.table import Setting, build_recipe, recipe_text, variants
-from hardset.pipeline.shards.stages import Stages
+from hardset.pipeline.shards.overlap import Stages
 from hardset.pipeline.sources.base import SourceReader
 from hardset.pipeline.sources.table import open_source
 from hardset.pipeline.storage.folder import public_name

@@ -13,7 +13,7 @@ from typing import Any
 import fsspec
 
 from hardset.pipeline.storage.folder import public_name
-from hardset.pipeline.storage.retries import PatientFiles
+from hardset.pipeline.storage.retrying import PatientFiles
 from hardset.schemas.errors import JobError, UserError
 
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}

@@ -1,7 +1,7 @@
 """How bytes reach a disk, memory, or an object store: what `pipeline.storage.folder.Folder` is made of.
 
 Paths are relative to the store's root. Errors are those of the operating system or of the client library. Requests to
-object stores are tried again while their faults pass by themselves (`pipeline.storage.retries`).
+object stores are tried again while their faults pass by themselves (`pipeline.storage.retrying`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 
 from fsspec.implementations.memory import MemoryFile
 
-from hardset.pipeline.storage.retries import Answer, patiently
+from hardset.pipeline.storage.retrying import Answer, patiently
 from hardset.schemas.retries import Retries
 
 RESULT = TypeVar("RESULT")

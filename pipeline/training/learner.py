@@ -18,8 +18,8 @@ from hardset.pipeline.extensions.imports import by_path
 from hardset.pipeline.training.averaging import moving_average, perturbed
 from hardset.pipeline.training.inner import InnerAttack
 from hardset.pipeline.training.methods import METHODS, Batch
+from hardset.pipeline.training.mixture import CLEAN, TrainingRows
 from hardset.pipeline.training.optimisers import make_optimiser, rate_at
-from hardset.pipeline.training.rows import CLEAN, TrainingRows
 from hardset.pipeline.training.team import Team
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.training import Train

@@ -211,7 +211,7 @@ class Finding(Spec):
     """What casts doubt on a figure."""
 
     kind: str
-    """One of `pipeline.evaluation.warnings`."""
+    """One of `pipeline.evaluation.doubts`."""
     model: str
     text: str
     """Cause and remedy, one sentence."""

@@ -12,7 +12,7 @@ import pytest
 from hardset.pipeline.audit.explain import explain
 from hardset.pipeline.dataset.records.ledger import Ledger, latest_manifest
 from hardset.pipeline.run.commit import make_manifest
-from hardset.pipeline.run.state import look
+from hardset.pipeline.run.run_state import look
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.records.run import Manifest
 from tests.support import RECIPES, hardset, job_of, last_json, make_here

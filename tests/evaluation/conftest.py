@@ -9,7 +9,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from hardset.pipeline.evaluation.run import Outcome, evaluate
+from hardset.pipeline.evaluation.evaluate import Outcome, evaluate
 from hardset.pipeline.models.zoo import small_cnn
 from hardset.schemas.job.evaluation import EvaluationJob, parse_evaluation
 

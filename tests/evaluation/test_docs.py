@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hardset.pipeline.evaluation import documentation, warnings
+from hardset.pipeline.evaluation import doubts, reference
 from hardset.schemas.job.evaluation import parse_evaluation
 
 PAGE = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
@@ -16,7 +16,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding
 
 @pytest.mark.parametrize("table", ["job_tables", "warning_table", "corruption_table"])
 def test_tables_are_the_codes(table):
-    assert getattr(documentation, table)() in PAGE
+    assert getattr(reference, table)() in PAGE
 
 
 def test_the_job_is_a_job():
@@ -27,6 +27,6 @@ def test_the_job_is_a_job():
 
 
 def test_every_warning_is_listed():
-    source = Path(warnings.__file__).read_text(encoding="utf-8")
+    source = Path(doubts.__file__).read_text(encoding="utf-8")
     kinds = set(re.findall(r'_told\("(\w+)"', source)) | set(re.findall(r'\(\("(\w+)", text\)', source))
-    assert kinds == set(re.findall(r"^\| `(\w+)` \|", documentation.warning_table(), re.MULTILINE))
+    assert kinds == set(re.findall(r"^\| `(\w+)` \|", reference.warning_table(), re.MULTILINE))

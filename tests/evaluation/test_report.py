@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from hardset.jobs.verbs.report import write_report
-from hardset.pipeline.evaluation.examples import read_examples
+from hardset.pipeline.evaluation.example_rows import read_examples
 from hardset.pipeline.hardening.home import Home
-from hardset.pipeline.reporting.evaluation import evaluation_page
 from hardset.pipeline.reporting.evaluation_content import EvaluationContent
+from hardset.pipeline.reporting.evaluation_page import evaluation_page
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError
 from hardset.schemas.records.evaluation import Finding

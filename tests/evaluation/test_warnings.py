@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import yaml
 
-from hardset.pipeline.evaluation import warnings
-from hardset.pipeline.evaluation.run import evaluate
+from hardset.pipeline.evaluation import doubts
+from hardset.pipeline.evaluation.evaluate import evaluate
 from hardset.pipeline.evaluation.training_data import shard_rows
 from hardset.pipeline.statistics.shares import share
 from hardset.schemas.errors import JobError
@@ -45,47 +45,47 @@ def kinds(record: Evaluation, model: str) -> set[str]:
 
 
 def test_static_shard_at_its_threshold():
-    assert warnings.static_shard(share(31, 100), share(0, 100), "set") is not None
-    assert warnings.static_shard(share(30, 100), share(0, 100), "set") is None
-    assert warnings.static_shard(share(90, 100), share(44, 100), "set") is not None
-    assert warnings.static_shard(share(90, 100), share(45, 100), "set") is None
-    assert warnings.static_shard(share(0, 0), share(0, 100), "set") is None
+    assert doubts.static_shard(share(31, 100), share(0, 100), "set") is not None
+    assert doubts.static_shard(share(30, 100), share(0, 100), "set") is None
+    assert doubts.static_shard(share(90, 100), share(44, 100), "set") is not None
+    assert doubts.static_shard(share(90, 100), share(45, 100), "set") is None
+    assert doubts.static_shard(share(0, 0), share(0, 100), "set") is None
 
 
 def test_fgsm_gap_at_its_thresholds():
-    assert warnings.fgsm_gap(share(31, 100), share(15, 100), "pgd") is not None
-    assert warnings.fgsm_gap(share(31, 100), share(16, 100), "pgd") is None
-    assert warnings.fgsm_gap(share(10, 100), share(0, 100), "pgd") is None
+    assert doubts.fgsm_gap(share(31, 100), share(15, 100), "pgd") is not None
+    assert doubts.fgsm_gap(share(31, 100), share(16, 100), "pgd") is None
+    assert doubts.fgsm_gap(share(10, 100), share(0, 100), "pgd") is None
 
 
 def test_held_out_family_at_its_thresholds():
-    assert warnings.held_out_family("shift", 0.09, 0.40) is not None
-    assert warnings.held_out_family("shift", 0.10, 0.40) is None
-    assert warnings.held_out_family("shift", 0.0, 0.10) is None
-    assert "-2.0 points" in (warnings.held_out_family("shift", -0.02, 0.40) or "")
+    assert doubts.held_out_family("shift", 0.09, 0.40) is not None
+    assert doubts.held_out_family("shift", 0.10, 0.40) is None
+    assert doubts.held_out_family("shift", 0.0, 0.10) is None
+    assert "-2.0 points" in (doubts.held_out_family("shift", -0.02, 0.40) or "")
 
 
 def test_robust_overfitting_at_its_threshold():
-    assert warnings.robust_overfitting(share(56, 100), share(50, 100)) is not None
-    assert warnings.robust_overfitting(share(55, 100), share(51, 100)) is None
+    assert doubts.robust_overfitting(share(56, 100), share(50, 100)) is not None
+    assert doubts.robust_overfitting(share(55, 100), share(51, 100)) is None
 
 
 def test_not_vanishing_at_its_threshold():
-    assert warnings.not_vanishing(share(3, 100), "1") is not None
-    assert warnings.not_vanishing(share(2, 100), "1") is None
+    assert doubts.not_vanishing(share(3, 100), "1") is not None
+    assert doubts.not_vanishing(share(2, 100), "1") is None
 
 
 def test_black_box_at_its_thresholds():
-    assert warnings.black_box(share(497, 1000), share(503, 1000), "pgd") is not None
-    assert warnings.black_box(share(496, 1000), share(500, 1000), "pgd") is None
-    assert warnings.black_box(share(49, 100), share(50, 100), "pgd") is None, "one row is no evidence"
-    assert warnings.black_box(share(90, 100), share(10, 100), "pgd") is None
+    assert doubts.black_box(share(497, 1000), share(503, 1000), "pgd") is not None
+    assert doubts.black_box(share(496, 1000), share(500, 1000), "pgd") is None
+    assert doubts.black_box(share(49, 100), share(50, 100), "pgd") is None, "one row is no evidence"
+    assert doubts.black_box(share(90, 100), share(10, 100), "pgd") is None
 
 
 def test_zero_gradients_at_their_threshold():
-    assert warnings.zero_gradients(2, 100, "pgd") is not None
-    assert warnings.zero_gradients(1, 100, "pgd") is None
-    assert warnings.zero_gradients(0, 0, "pgd") is None
+    assert doubts.zero_gradients(2, 100, "pgd") is not None
+    assert doubts.zero_gradients(1, 100, "pgd") is None
+    assert doubts.zero_gradients(0, 0, "pgd") is None
 
 
 # Real models

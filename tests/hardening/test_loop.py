@@ -16,10 +16,10 @@ from hardset.pipeline.cluster.stopping import Stop
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.hardening.home import Home
 from hardset.pipeline.hardening.loop import Outcome, spent
-from hardset.pipeline.hardening.rows import training_rows
+from hardset.pipeline.hardening.round_rows import training_rows
 from hardset.pipeline.sources.hold_out import held_out
 from hardset.pipeline.storage.folder import Folder
-from hardset.pipeline.training.splits import read_splits
+from hardset.pipeline.training.split_rows import read_splits
 from hardset.schemas.digests import sha256_hex
 from hardset.schemas.errors import RunError
 from hardset.schemas.job.hardening import HardeningBudget

@@ -11,7 +11,7 @@ import pytest
 from hardset.pipeline.dataset.records.lease import Lease, acquire, hold_lease
 from hardset.pipeline.dataset.records.ledger import Ledger, latest_manifest
 from hardset.pipeline.run.generation import generate
-from hardset.pipeline.run.state import look
+from hardset.pipeline.run.run_state import look
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import HeldError, RunError
 from tests.nights.conftest import Night, in_process

@@ -11,7 +11,7 @@ import pytest
 from hardset.jobs.verbs.generate import summary
 from hardset.pipeline.dataset.records.ledger import Ledger, latest_manifest, newest_first, run_ids, summaries
 from hardset.pipeline.run.generation import Progress, generate
-from hardset.pipeline.run.state import look
+from hardset.pipeline.run.run_state import look
 from hardset.pipeline.sources import fingerprints
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError

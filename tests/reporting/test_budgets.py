@@ -12,7 +12,7 @@ from hardset.pipeline.reporting.page import page
 from hardset.pipeline.run.commit import make_manifest
 from hardset.pipeline.shards.make import run_shard
 from hardset.pipeline.shards.worker import Bench
-from hardset.pipeline.statistics.dataset import gather
+from hardset.pipeline.statistics.recipe_statistics import gather
 from hardset.pipeline.storage.folder import Folder
 from tests.judging.test_masking_rows import PGD, job
 from tests.reporting.conftest import content_of

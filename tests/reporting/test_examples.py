@@ -14,10 +14,10 @@ from PIL import Image
 
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.reporting.clean import clean_pixels
+from hardset.pipeline.reporting.enlarging import amplification, amplified_difference, data_uri, fitted
+from hardset.pipeline.reporting.example_grid import WIDTH, grid_png
 from hardset.pipeline.reporting.examples import PER_RECIPE, RESISTING, Example
-from hardset.pipeline.reporting.grid import amplification, amplified_difference, data_uri, fitted
 from hardset.pipeline.reporting.page import read_content
-from hardset.pipeline.reporting.picture import WIDTH, grid_png
 from hardset.schemas.digests import image_sha256
 from tests.reporting.conftest import content_of, made
 from tests.reporting.dataset import STRONG, WEAK, Setting

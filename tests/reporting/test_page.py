@@ -17,7 +17,7 @@ from hardset.pipeline.reporting.markup import element, text
 from hardset.pipeline.reporting.page import page
 from hardset.pipeline.reporting.sections import Content
 from hardset.pipeline.reporting.wording import amount, percent, public_text, recipe_details, recipe_title
-from hardset.pipeline.statistics.dataset import Tally
+from hardset.pipeline.statistics.recipe_statistics import Tally
 from hardset.schemas.job.attacks import ATTACK_FACTS
 from hardset.schemas.job.recipes import Attack
 from tests.reporting.conftest import EVIL, SECRET, content_of, made

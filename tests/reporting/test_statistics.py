@@ -12,7 +12,7 @@ import pytest
 
 from hardset.pipeline.dataset.files import scan
 from hardset.pipeline.reporting.notices import notices
-from hardset.pipeline.statistics.dataset import gather
+from hardset.pipeline.statistics.recipe_statistics import gather
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.records.run import Failure
 from tests.reporting.conftest import Dataset, made

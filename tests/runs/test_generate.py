@@ -131,7 +131,7 @@ def test_a_changed_eps_makes_only_that_recipes_shards_anew(
 ) -> None:
     import shutil
 
-    from hardset.pipeline.run.state import look
+    from hardset.pipeline.run.run_state import look
     from hardset.schemas.reading.loading import parse_job
     from tests.support import document
 

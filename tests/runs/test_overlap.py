@@ -15,7 +15,7 @@ import torch
 from hardset.pipeline.batches import MadeRows
 from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.shards.make import make_shard
-from hardset.pipeline.shards.stages import Stages, Walk
+from hardset.pipeline.shards.overlap import Stages, Walk
 from hardset.pipeline.shards.worker import Bench
 from hardset.schemas.records.run import Receipt
 from tests.support import digests, job_of, make_here
@@ -129,7 +129,7 @@ def test_a_stage_that_failed_is_free_again(stages: Stages) -> None:
 
 def test_the_clock_tells_stages_apart_and_runs_inside_them(stages: Stages, monkeypatch: pytest.MonkeyPatch) -> None:
     moments = iter([0.0, 0.5, 2.5, 3.0, 3.0, 4.0, 9.0])
-    monkeypatch.setattr("hardset.pipeline.shards.stages.time.perf_counter", lambda: next(moments))
+    monkeypatch.setattr("hardset.pipeline.shards.overlap.time.perf_counter", lambda: next(moments))
     walk: Walk = stages.walk()
     with walk.stage("read"):
         pass

@@ -10,7 +10,7 @@ import torch
 from hardset.pipeline.audit.replay import replay
 from hardset.pipeline.audit.verify import verify
 from hardset.pipeline.planning.plan import make_plan
-from hardset.pipeline.run.preflight import check_before
+from hardset.pipeline.run.precheck import check_before
 from hardset.pipeline.shards.make import make_shard
 from hardset.pipeline.shards.worker import Bench
 from hardset.pipeline.storage.folder import Folder

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardset.pipeline.run.status import run_states
-from hardset.pipeline.shards.throughput import Meter, bound_sentence
+from hardset.pipeline.shards.bottleneck import Meter, bound_sentence
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.records.run import Counts, Manifest, Receipt
 from hardset.schemas.records.throughput import StageSeconds, Throughput

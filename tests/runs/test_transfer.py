@@ -28,9 +28,9 @@ from hardset.pipeline.models.fitting import fit_classifier
 from hardset.pipeline.models.zoo import cnn_a, small_cnn
 from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.reporting.page import page, read_content
-from hardset.pipeline.reporting.transfer import transfer
+from hardset.pipeline.reporting.transfer_section import transfer
 from hardset.pipeline.run.generation import Outcome
-from hardset.pipeline.run.preflight import check_before
+from hardset.pipeline.run.precheck import check_before
 from hardset.pipeline.shards.make import make_shard
 from hardset.pipeline.shards.worker import Bench
 from hardset.pipeline.sources.table import open_source

@@ -20,7 +20,7 @@ from hardset.pipeline.dataset.tables.iceberg import publish_iceberg
 from hardset.pipeline.dataset.tables.publication import run_to_publish
 from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.sources.table import open_source
-from hardset.pipeline.statistics.dataset import gather
+from hardset.pipeline.statistics.recipe_statistics import gather
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.job.sources import ParquetSource
 from hardset.schemas.records.run import Manifest

@@ -20,7 +20,7 @@ from s3fs.errors import translate_boto_error
 
 from hardset.pipeline.sources.files import resolve
 from hardset.pipeline.storage.folder import Folder
-from hardset.pipeline.storage.retries import PatientFiles, passes, patiently
+from hardset.pipeline.storage.retrying import PatientFiles, passes, patiently
 from hardset.pipeline.storage.stores import ObjectStore
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.retries import Retries
@@ -345,7 +345,7 @@ def test_no_secret_reaches_the_log_of_a_retry(monkeypatch: pytest.MonkeyPatch, c
     folder = Folder("moody://user:pa55word@host/x?token=hidden", retries=SOON)
     folder.write("a", b"x")
     MoodyFileSystem.faults += [ConnectionResetError(f"no answer from {folder.url}"), _s3("SlowDown", 503)]
-    with caplog.at_level(logging.DEBUG, "hardset.pipeline.storage.retries"):
+    with caplog.at_level(logging.DEBUG, "hardset.pipeline.storage.retrying"):
         assert folder.exists("a")
     assert "SlowDown at try 1" in caplog.text
     assert "ConnectionResetError at try 2" in caplog.text

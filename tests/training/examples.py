@@ -12,7 +12,7 @@ from hardset.pipeline.compute.rng import integers
 from hardset.pipeline.sources.table import open_source
 from hardset.pipeline.training.inner import InnerAttack
 from hardset.pipeline.training.learner import Learner
-from hardset.pipeline.training.rows import Part, TrainingRows
+from hardset.pipeline.training.mixture import Part, TrainingRows
 from hardset.schemas.job.recipes import Attack
 from hardset.schemas.job.sources import DigitsSource
 from hardset.schemas.job.training import Train

@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from hardset.pipeline.training.cluster import Work, Workers, train_on_workers
+from hardset.pipeline.training.epochs import Course, Trained, train
 from hardset.pipeline.training.inner import InnerAttack
-from hardset.pipeline.training.loop import Course, Trained, train
+from hardset.pipeline.training.ray_workers import Work, Workers, train_on_workers
 from hardset.schemas.job.job import Network, Run
 from hardset.schemas.job.recipes import Attack
 from hardset.schemas.job.training import Train

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hardset.pipeline.training.rows import Part, TrainingRows
+from hardset.pipeline.training.mixture import Part, TrainingRows
 
 
 def part(rows: int) -> Part:

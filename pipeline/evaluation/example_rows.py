@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hardset.pipeline.dataset.files.png import decode_png, encode_png
-from hardset.pipeline.evaluation.found import Attacked, Found, SourceRows, clean_rows
+from hardset.pipeline.evaluation.evaluation_plan import EvaluationPlan
+from hardset.pipeline.evaluation.gathered import Attacked, Found, SourceRows, clean_rows
 from hardset.pipeline.evaluation.parts import PartStore
-from hardset.pipeline.evaluation.plan import EvaluationPlan
 from hardset.pipeline.reporting.evaluation_content import AttackedExample
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.job.evaluation import EvaluationJob

@@ -14,9 +14,9 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from hardset.pipeline.cluster.connection import connect
 from hardset.pipeline.cluster.stopping import Stop
+from hardset.pipeline.evaluation.evaluation_plan import EvaluationPlan, Part
 from hardset.pipeline.evaluation.parts import PartStore
-from hardset.pipeline.evaluation.plan import EvaluationPlan, Part
-from hardset.pipeline.evaluation.workbench import Workbench
+from hardset.pipeline.evaluation.worker import Workbench
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import RunError, UserError
 from hardset.schemas.job.evaluation import EvaluationJob

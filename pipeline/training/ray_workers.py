@@ -17,9 +17,9 @@ from hardset.pipeline.cluster.connection import connect
 from hardset.pipeline.models.loading import load_network
 from hardset.pipeline.storage.folder import Folder
 from hardset.pipeline.training.batch_norm import share_batch_norms
+from hardset.pipeline.training.epochs import Course, Trained, state_of, train, weights_of
 from hardset.pipeline.training.learner import Learner, State, Tally
-from hardset.pipeline.training.loop import Course, Trained, state_of, train, weights_of
-from hardset.pipeline.training.rows import TrainingRows
+from hardset.pipeline.training.mixture import TrainingRows
 from hardset.pipeline.training.team import Team
 from hardset.schemas.errors import JobError, RunError, UserError
 from hardset.schemas.job import job
@@ -57,7 +57,7 @@ class Workers:
 
 
 def train_on_workers(work: Work, workers: Workers) -> Trained:
-    """What `pipeline.training.loop.train` gives, from a team of Ray Train's workers: gloo on CPUs, NCCL on GPUs.
+    """What `pipeline.training.epochs.train` gives, from a team of Ray Train's workers: gloo on CPUs, NCCL on GPUs.
 
     Batch normalisation is over the rows of all workers; what dropout and the like draw is each worker's own. Raises
     JobError where Ray Train is not installed or the cluster cannot be reached, RunError where the training fails.

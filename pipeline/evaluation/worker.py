@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from hardset.pipeline.batches import CleanRows, Pixels
 from hardset.pipeline.evaluation.conditions import SHIFT, corrupted, shifted
+from hardset.pipeline.evaluation.evaluation_plan import EvaluationPlan, Part
 from hardset.pipeline.evaluation.measure import Measurement, Settings, judged, measure
 from hardset.pipeline.evaluation.parts import PartStore, part_table
-from hardset.pipeline.evaluation.plan import EvaluationPlan, Part
 from hardset.pipeline.evaluation.training_data import shard_rows
 from hardset.pipeline.judging.judge import Verdict
 from hardset.pipeline.models.loading import LoadedModel, load_model

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from hardset.pipeline.cluster.search import Search
+from hardset.pipeline.cluster.bisection import Search
 from hardset.pipeline.shards.exclusion import BadRow
 from hardset.schemas.errors import JobError, UserError
 from hardset.schemas.records.run import Failure, Shard

@@ -10,15 +10,15 @@ from hardset.pipeline.cluster.stopping import Stop
 from hardset.pipeline.compute.devices import driver_device
 from hardset.pipeline.dataset.records.clock import now
 from hardset.pipeline.dataset.records.seals import read_record, sealed
-from hardset.pipeline.evaluation.examples import EXAMPLES, examples_file
-from hardset.pipeline.evaluation.found import SourceRows, gather, source_rows
+from hardset.pipeline.evaluation.doubts import check_leaks
+from hardset.pipeline.evaluation.evaluation_plan import EvaluationPlan, Part, make_plan
+from hardset.pipeline.evaluation.example_rows import EXAMPLES, examples_file
+from hardset.pipeline.evaluation.gathered import SourceRows, gather, source_rows
 from hardset.pipeline.evaluation.parts import PartStore
-from hardset.pipeline.evaluation.plan import EvaluationPlan, Part, make_plan
+from hardset.pipeline.evaluation.pool import work_here, work_on_ray
 from hardset.pipeline.evaluation.summary import make_record, rows_file
 from hardset.pipeline.evaluation.training_data import training_parents
-from hardset.pipeline.evaluation.warnings import check_leaks
-from hardset.pipeline.evaluation.work import work_here, work_on_ray
-from hardset.pipeline.evaluation.workbench import Workbench
+from hardset.pipeline.evaluation.worker import Workbench
 from hardset.pipeline.models.preflight import check_gradient, check_model
 from hardset.pipeline.statistics.shares import check_installed
 from hardset.pipeline.storage.folder import Folder

@@ -8,9 +8,9 @@ import numpy as np
 
 from hardset.pipeline.batches import CleanRows
 from hardset.pipeline.storage.folder import Folder
-from hardset.pipeline.training.rows import CLEAN, Part, TrainingRows
-from hardset.pipeline.training.shards import MadeRowsRead, read_made_rows
-from hardset.pipeline.training.splits import Splits
+from hardset.pipeline.training.made_rows import MadeRowsRead, read_made_rows
+from hardset.pipeline.training.mixture import CLEAN, Part, TrainingRows
+from hardset.pipeline.training.split_rows import Splits
 from hardset.schemas.digests import row_seed
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.training import Train

@@ -7,7 +7,7 @@ from hardset.pipeline.reporting.markup import Child, Markup, element, join
 from hardset.pipeline.reporting.sections import Content
 from hardset.pipeline.reporting.tables import Column, aside, table
 from hardset.pipeline.reporting.wording import number, percent
-from hardset.pipeline.shards.throughput import bound_sentence
+from hardset.pipeline.shards.bottleneck import bound_sentence
 from hardset.schemas.records.throughput import Busy
 
 _STAGES = {"read": "Source: read", "device": "Device", "encode": "Sink: encode", "write": "Sink: write"}

@@ -14,7 +14,7 @@ from hardset.pipeline.cluster.dispatcher import Dispatcher
 from hardset.pipeline.cluster.ray_backend import RayBackend
 from hardset.pipeline.cluster.stopping import Stop
 from hardset.pipeline.run.observation import observed
-from hardset.pipeline.shards.throughput import Meter
+from hardset.pipeline.shards.bottleneck import Meter
 from hardset.schemas.job.job import Job
 from hardset.schemas.records.run import Counts, Failure, Output, Plan, Receipt, Shard
 

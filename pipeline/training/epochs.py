@@ -17,7 +17,7 @@ from hardset.pipeline.judging.judge import seeded
 from hardset.pipeline.models.normalise import Normalised
 from hardset.pipeline.training.inner import InnerAttack
 from hardset.pipeline.training.learner import Learner, State, Tally
-from hardset.pipeline.training.rows import TrainingRows
+from hardset.pipeline.training.mixture import TrainingRows
 from hardset.pipeline.training.team import Team
 from hardset.schemas.errors import RunError
 from hardset.schemas.job.training import Train

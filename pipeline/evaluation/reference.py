@@ -6,7 +6,7 @@ import re
 
 from pydantic import BaseModel
 
-from hardset.pipeline.evaluation import warnings
+from hardset.pipeline.evaluation import doubts
 from hardset.pipeline.evaluation.conditions import CORRUPTION_TABLE
 from hardset.schemas.job.evaluation import EvaluatedModel, EvaluationJob, Threat
 from hardset.schemas.reading.slots import describe, slot_of
@@ -19,44 +19,44 @@ def _points(share: float) -> str:
 _WARNINGS = (
     (
         "`static_shard`",
-        f"accuracy on the adversarial rows of `trained_on` over {_points(warnings.STATIC_SHARD)} above robust "
-        f"accuracy, and that below {warnings.STATIC_SHARE:g} of it",
+        f"accuracy on the adversarial rows of `trained_on` over {_points(doubts.STATIC_SHARD)} above robust "
+        f"accuracy, and that below {doubts.STATIC_SHARE:g} of it",
         "the model knows those perturbations and withstands no new ones",
     ),
     (
         "`fgsm_gap`",
-        f"accuracy under fgsm over {_points(warnings.FGSM_GAP)} above that under the best attack of several steps, and "
-        f"that below {warnings.FGSM_SHARE:g} of it",
+        f"accuracy under fgsm over {_points(doubts.FGSM_GAP)} above that under the best attack of several steps, and "
+        f"that below {doubts.FGSM_SHARE:g} of it",
         "catastrophic overfitting to one-step examples",
     ),
     (
         "`held_out`",
-        f"a further threat, the corruptions or the smallest shift gained less than {warnings.HELD_OUT_SHARE:g} of what "
+        f"a further threat, the corruptions or the smallest shift gained less than {doubts.HELD_OUT_SHARE:g} of what "
         "the first threat gained over `hardened_from`, where that gained over "
-        f"{_points(warnings.GAIN_WORTH_COMPARING)} and the baseline lost over {_points(warnings.GAIN_WORTH_COMPARING)} "
+        f"{_points(doubts.GAIN_WORTH_COMPARING)} and the baseline lost over {_points(doubts.GAIN_WORTH_COMPARING)} "
         "there",
         "hardened against one kind of change alone",
     ),
     (
         "`robust_overfitting`",
-        f"the model of `last_of` over {_points(warnings.ROBUST_OVERFITTING)} more robust",
+        f"the model of `last_of` over {_points(doubts.ROBUST_OVERFITTING)} more robust",
         "training went on after robust accuracy had peaked",
     ),
     (
         "`not_vanishing`",
-        f"over {warnings.NOT_VANISHING:.0%} robust at the largest budget, if that is {warnings.HUGE_LINF} or more (L2, "
-        f"L1: {warnings.HUGE_FACTOR} times the threat's)",
+        f"over {doubts.NOT_VANISHING:.0%} robust at the largest budget, if that is {doubts.HUGE_LINF} or more (L2, "
+        f"L1: {doubts.HUGE_FACTOR} times the threat's)",
         "masked gradients: the attacks fail, not the adversary",
     ),
     (
         "`black_box`",
-        f"accuracy under square over {_points(warnings.BLACK_BOX_GAP)}, and two rows, below that under every attack by "
+        f"accuracy under square over {_points(doubts.BLACK_BOX_GAP)}, and two rows, below that under every attack by "
         "gradients",
         "masked gradients",
     ),
     (
         "`zero_gradients`",
-        f"a gradient of zeros for half of the steps of over {warnings.ZERO_GRADIENTS:.0%} of the attacked rows",
+        f"a gradient of zeros for half of the steps of over {doubts.ZERO_GRADIENTS:.0%} of the attacked rows",
         "masked gradients, or an objective that saturates",
     ),
 )

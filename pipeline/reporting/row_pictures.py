@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hardset.pipeline.reporting.grid import amplified_difference, data_uri
+from hardset.pipeline.reporting.enlarging import amplified_difference, data_uri
 from hardset.pipeline.reporting.markup import Child, Markup, element
 
 
