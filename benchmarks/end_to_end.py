@@ -1,11 +1,11 @@
-"""Rows per second from job file to manifest beside the engine's own, with one actor and two, overlapped and not.
+"""Compares rows per second of whole runs with the bare engine's: one and two actors, with and without overlap.
 
     python -m benchmarks.end_to_end [--width 64] [--shards 5] [--rounds 3] [--out docs/benchmarks/end_to_end.json]
 
-PGD-10 on an untrained ResNet-18 and random 32 x 32 rows: speed does not depend on what they show. Each round measures
-everything once, in an order that turns around from round to round; ratios are of medians within this one run. The
-engine runs in processes of its own, one alone and then two at once without Ray: what two processes reach on this
-machine, whose cores share caches and memory, is the most that two actors can.
+PGD-10 on an untrained ResNet-18 and random 32 x 32 rows: speed does not depend on image content. Each round measures
+everything once, and the order is reversed every round; ratios are of medians within this one run. The engine runs in
+separate processes without Ray, one alone and then two at once: cores share caches and memory, so the rate of two
+processes is the upper bound for two actors on this machine.
 """
 
 from __future__ import annotations
@@ -30,16 +30,15 @@ ENGINE, JUDGED, TWO_ENGINES = "attack alone", "attack and judge", "attack alone,
 ONE, TWO = "1 actor", "2 actors"
 WANTED = {"end to end": 0.95, "two actors": 1.9}
 SLOW_SHARE = 0.9
-"""Of the device's time that slow storage takes for a shard."""
+"""Time that the simulated slow storage takes per shard, as a fraction of the device's time."""
 OVERLAP_WIDTH, OVERLAP_SHARDS = 16, 12
-"""A small network: what counts there is how long storage takes beside the device, and not how long the device does."""
+"""Width of the small network and number of shards: only the ratio of storage time to device time matters here."""
 
 
 def measurements(
     folder: Path, width: int, shards: int, number: int, device_s: float
 ) -> list[tuple[str, Callable[[], Any]]]:
-    """What one round measures, by name. `device_s`: what a shard takes the device
-    in the runs with slow storage."""
+    """Measurements of one round, by name. `device_s`: device seconds per shard in the runs with slow storage."""
     few = job_of(folder, "unused", width=width, rows=SHARD_ROWS)
 
     def actors(count: int) -> Any:
@@ -99,7 +98,7 @@ def measure(width: int, shards: int, rounds: int) -> dict[str, Any]:
 
 
 def ratios(medians: dict[str, float]) -> dict[str, float]:
-    """What is asked for, and what it is held against."""
+    """Ratios with a target, and the ratios to compare them with."""
     return {
         f"{ONE} over attack and judge": medians[ONE] / medians[JUDGED],
         f"{ONE} over attack alone": medians[ONE] / medians[ENGINE],
@@ -115,7 +114,7 @@ def ratios(medians: dict[str, float]) -> dict[str, float]:
 
 
 def cpu_name() -> str:
-    """The processor's name."""
+    """Name of the processor."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
@@ -147,18 +146,18 @@ def table(figures: dict[str, Any]) -> str:
             for key, value in ratios_.items()
         ),
         "",
-        "The judge, which looks at every stored row and its clean row once more in float32, is part of a run and not "
-        "of the attack. Two engines without Ray share caches and memory as two actors do: their ratio is the most that "
-        f"two actors can reach here. Slow storage is simulated, with a network of width {OVERLAP_WIDTH}: reading, or "
-        f"writing, a shard sleeps for {SLOW_SHARE} of the time that the device takes. Threads: forward passes on two "
-        "threads of OpenMP, which spin while they wait for each other (ACTIVE) or sleep (PASSIVE, which actors with "
-        "more than one CPU start with).",
+        "The judge evaluates every stored row and its clean row again in float32; it is part of a run but not of the "
+        "attack. Two engines without Ray share caches and memory as two actors do: their ratio is the upper bound for "
+        f"two actors here. Slow storage is simulated, with a network of width {OVERLAP_WIDTH}: reading or writing a "
+        f"shard sleeps for {SLOW_SHARE} of the device's time. Threads: forward passes on two OpenMP threads, which "
+        "spin (ACTIVE) or sleep (PASSIVE) while they wait for each other; actors with more than one CPU start with "
+        "PASSIVE.",
         "",
         "| measured | rows/s |",
         "|---|---|",
         *(f"| {key} | {value:.1f} |" for key, value in figures["medians"].items()),
         "",
-        "What the runs say of themselves: "
+        "Throughput reported by the runs: "
         + "; ".join(
             f"{what} bound by the {report['bound']}, device busy {report['busy']['device']:.0%}"
             for what, report in sorted(figures["throughput_reports"].items())

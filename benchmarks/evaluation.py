@@ -1,10 +1,10 @@
-"""`hardset evaluate` on published models, beside the figures of other libraries for the same attacks.
+"""Compares `hardset evaluate` on published models with figures of other libraries for the same attacks.
 
     python -m benchmarks.evaluation --data FOLDER [--only NAME ...] [--out docs/benchmarks/evaluation.json]
 
-FOLDER holds the models' weights, real images, and a README whose table "Reference figures" lists what torchattacks,
-foolbox and AutoAttack leave of the same rows, in floats. It is not part of the project. Each line of that table that
-has a model of the zoo is evaluated by one job: one random start, the same steps and step size, all rows at one budget.
+FOLDER holds the models' weights, real images, and a README whose table "Reference figures" lists the robust accuracy
+of the same rows under torchattacks, foolbox and AutoAttack, in floats. It is not part of the project. One job evaluates
+each line of that table whose model is in the zoo: one random start, equal steps and step size, all rows at one budget.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from hardset.pipeline.evaluation.evaluate import evaluate
 from hardset.schemas.job.evaluation import parse_evaluation
 from hardset.schemas.records.evaluation import Share
 
-_APGD_STEPS = 100  # what AutoAttack's authors set, whatever the other attacks of a line take
+_APGD_STEPS = 100  # the AutoAttack authors' setting, independent of the other attacks of a line
 TOLERANCE = 0.5
-"""Points between our figure and the libraries'."""
+"""Accepted difference between hardset's figure and the libraries', in percentage points."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A model, its rows, and how a job names them."""
+    """A model and its rows, as a job file names them."""
 
     model: dict[str, Any]
     file: str
@@ -69,11 +69,11 @@ class Reference:
     step_size: str
     steps: int
     figures: dict[str, float]
-    """By column: clean, FGSM, PGD torchattacks, ..."""
+    """Accuracy by column: clean, FGSM, PGD torchattacks, ..."""
 
 
 def references(readme: str) -> list[Reference]:
-    """The lines of the table in a README."""
+    """Lines of the reference table in a README."""
     lines = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in readme.splitlines()]
     (head,) = (at for at, cells in enumerate(lines) if cells[0] == "model, eps, step, steps")
     found = []
@@ -87,7 +87,7 @@ def references(readme: str) -> list[Reference]:
 
 
 def measured(reference: Reference, data: Path, out: Path) -> list[dict[str, Any]]:
-    """Our figures for one line of the table: one dictionary per figure."""
+    """hardset's figures for one line of the table, one dictionary per figure."""
     case = CASES[reference.model]
     attacks: dict[str, dict[str, Any]] = {
         "FGSM": {"name": "fgsm"},
@@ -157,8 +157,8 @@ def page(found: dict[str, Any]) -> str:
         "# `hardset evaluate` on published models",
         "",
         "Made by `python -m benchmarks.evaluation`; the numbers are in `evaluation.json`. Accuracy in %, first rows of "
-        "the test sets, one random start. hardset judges what is stored in 8 bits; the reference is what torchattacks "
-        "(PGD, FGSM) and AutoAttack's authors (APGD-CE) leave in floats.",
+        "the test sets, one random start. hardset judges the stored 8-bit images; the reference is the accuracy under "
+        "torchattacks (PGD, FGSM) and the AutoAttack authors' code (APGD-CE) on float images.",
         f"torch {found['versions']['torch']}, Python {found['versions']['python']}.",
         "",
         "| model, eps, step, steps | rows | attack | hardset, stored | 95 % interval | reference | off | within "
@@ -176,7 +176,7 @@ def page(found: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Evaluates every line of the table, prints the figures and writes them."""
+    """Evaluates every line of the table, prints the figures and writes the JSON and the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--only", nargs="+", default=sorted(CASES))

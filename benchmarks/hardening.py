@@ -1,11 +1,11 @@
-"""What hardens a model: every method of `hardset harden` on the digits, each measured by fresh attacks.
+"""Compares every method of `hardset harden` on the digits, each measured by fresh attacks.
 
     python -m benchmarks.hardening [--seeds 3] [--resume] [--lines TEXT] [--out FOLDER]
 
-Writes docs/benchmarks/hardening.json and the tables of docs/hardening.md. Figures do not depend on how busy the
-machine is; CPU seconds do. One thread; some five CPU minutes a seed. --resume keeps the lines that the JSON already
-has, --lines measures only those whose name holds the text. Every method runs through the same loop as the command, its
-datasets made in this process instead of in Ray's actors.
+Writes docs/benchmarks/hardening.json and the tables of docs/hardening.md. Only the CPU seconds depend on the load of
+the machine, no other figure does. One thread; about five CPU minutes per seed. --resume keeps the lines that the JSON
+already has, --lines measures only lines whose name contains the text. Every method runs through the same loop as the
+command, but its datasets are made in this process instead of by Ray actors.
 """
 
 from __future__ import annotations
@@ -57,21 +57,21 @@ ATTACKS = (
     Attack(name="apgd_dlr", eps=EPS, steps=20),
     Attack(name="square", eps=EPS, steps=300),
 )
-"""The four that `worst` counts a row against."""
+"""The four attacks of the column `worst of four`."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to train."""
+    """One training method."""
 
     title: str
     train: Mapping[str, Any]
     rounds: int = 1
     from_clean: bool = True
-    """Starts from the weights of the arm `clean`, as a user hardens a model that is there."""
+    """Whether training starts from the weights of the arm `clean`, as when a user hardens an existing model."""
 
     def job(self, source: dict[str, Any], seed: int, out: Path, start: str | None) -> Job:
-        """The job file of the arm."""
+        """Job file of the arm."""
         train = {"epochs": EPOCHS // self.rounds, "batch": 128, "rate": 3e-3, "ema": 0.99, **self.train}
         return parse_job(
             {
@@ -105,23 +105,23 @@ ARMS: dict[str, Arm] = {
     "mart": Arm("`mart` on the fly", {"method": "mart", **INNER}, rounds=4),
 }
 BY_WRITER = ("clean", "static", "loop_10", "pgd_at", "trades")
-"""Arms that are also run on the bundled split, whose test rows come from writers that hardly any train row is of."""
+"""Arms also run on the bundled split, in which few train rows come from the writers of the test rows."""
 LEAST = {"loop_10": 65, "pgd_at": 70, "trades": 74}
-"""Percent of the test rows that have to withstand 20 steps of PGD; each with 95 % of the clean rows right."""
+"""Required robust accuracy under 20 steps of PGD, in percent; each also requires 95 % clean accuracy."""
 
 
 def parsed() -> argparse.Namespace:
-    """The command line."""
+    """Parsed command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3, help="repetitions, each with rows split anew")
-    parser.add_argument("--lines", default="", help="only lines whose name holds this text; the others are kept")
-    parser.add_argument("--resume", action="store_true", help="keep the lines that the JSON already has")
+    parser.add_argument("--seeds", type=int, default=3, help="number of repetitions, each with a new random split")
+    parser.add_argument("--lines", default="", help="measure only lines whose name contains this text; keep the others")
+    parser.add_argument("--resume", action="store_true", help="skip lines that the JSON already has")
     parser.add_argument("--out", type=Path, default=DOCS, help="folder of hardening.md and benchmarks/")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Measures line by line, and rewrites the page after each."""
+    """Measures the lines one by one and rewrites the page after each."""
     arguments = parsed()
     torch.set_num_threads(1)
     book, page = Book(arguments.out / "benchmarks" / "hardening.json"), arguments.out / "hardening.md"
@@ -142,12 +142,12 @@ def main() -> None:
 
 
 def machine() -> dict[str, Any]:
-    """What the CPU seconds were taken on."""
+    """The machine that the CPU seconds were measured on."""
     return {"cpu": platform.processor() or platform.machine(), "threads": 1, "torch": torch.__version__}
 
 
 def source_of(work: Path, seed: int, split: str) -> dict[str, Any]:
-    """The bundled digits, or the same rows split at random: 1,200 to train on, 597 to test, classes in proportion."""
+    """The bundled digits, or the same rows in a random stratified split: 1,200 train rows and 597 test rows."""
     if split == "writers":
         return {"format": "digits"}
     work.mkdir(parents=True, exist_ok=True)
@@ -162,7 +162,7 @@ def source_of(work: Path, seed: int, split: str) -> dict[str, Any]:
 
 
 def measured(arm: str, work: Path, seed: int, split: str) -> dict[str, Any]:
-    """Trains an arm and measures it on the test rows. Shares are in percent."""
+    """Trains an arm and measures it on the test rows. Accuracies are in percent."""
     source = source_of(work, seed, split)
     start = None if arm == "clean" or not ARMS[arm].from_clean else clean_weights(work, source, seed)
     outcome, seconds = trained(ARMS[arm], work / arm, source, seed, start)
@@ -189,7 +189,7 @@ def measured(arm: str, work: Path, seed: int, split: str) -> dict[str, Any]:
 
 
 def trained(arm: Arm, out: Path, source: dict[str, Any], seed: int, start: str | None) -> tuple[Outcome, float]:
-    """The loop of an arm, and its CPU seconds."""
+    """Runs the loop of an arm; returns its outcome and CPU seconds."""
     began = time.process_time()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -198,14 +198,14 @@ def trained(arm: Arm, out: Path, source: dict[str, Any], seed: int, start: str |
 
 
 def clean_weights(work: Path, source: dict[str, Any], seed: int) -> str:
-    """The weights of the clean model of this seed; trained where they are not there yet."""
+    """Weights file of this seed's clean model, which is trained if it does not exist yet."""
     outcome, _ = trained(ARMS["clean"], work / "clean", source, seed, None)
     assert outcome.record is not None
     return outcome.home.url(outcome.record.weights.path)
 
 
 def clean_models_shard(work: Path, source: dict[str, Any], seed: int, rows: CleanRows) -> Pixels:
-    """Test rows attacked on the clean model: what a static shard looks like."""
+    """Test rows attacked on the clean model, as a static shard holds them."""
     clean = load_network(
         parse_job(ARMS["static"].job(source, seed, work, clean_weights(work, source, seed)).model_dump()).model,
         at="model",
@@ -218,7 +218,7 @@ def clean_models_shard(work: Path, source: dict[str, Any], seed: int, rows: Clea
 
 
 def module_of(outcome: Outcome, *, last: bool) -> nn.Module:
-    """The model that an arm came to; `last`: that of its last round, though an earlier one was kept."""
+    """The resulting model of an arm; `last`: that of its last round, even if an earlier round was kept."""
     assert outcome.record is not None
     spec = parse_job(outcome.record.job).model
     weights = outcome.home.url((outcome.home.rounds()[-1] if last else outcome.record).weights.path)
@@ -236,7 +236,7 @@ def test_rows(source: dict[str, Any]) -> CleanRows:
 
 
 def shifted(module: nn.Module, rows: CleanRows) -> np.ndarray:
-    """Rows that are right in all nine places one pixel up, down, left or right; what comes in is black."""
+    """Mask (N,) of rows classified correctly under all nine shifts by at most one pixel, padded with black."""
     right = np.ones(len(rows), bool)
     height, width = rows.pixels.shape[1:3]
     padded = np.pad(rows.pixels, ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -248,7 +248,7 @@ def shifted(module: nn.Module, rows: CleanRows) -> np.ndarray:
 
 
 def accuracy(module: nn.Module, pixels: Pixels, labels: np.ndarray) -> float:
-    """Percent of rows that are right as they are."""
+    """Accuracy in percent."""
     return percent(judged(module, pixels, labels, SETTINGS).pred == labels)
 
 
@@ -258,7 +258,7 @@ def percent(mask: np.ndarray) -> float:
 
 
 def made_here(job: Job) -> Generated:
-    """The dataset of a round, made in this process: the same shards and bytes as Ray's actors make."""
+    """Dataset of a round, made in this process: the same shards and bytes that Ray actors make."""
     plan, folder = make_plan(job), Folder(job.output.path)
     ledger, bench = Ledger(folder, plan.run_id), Bench(job, plan, CPU)
     ledger.write_plan(plan)
@@ -275,7 +275,7 @@ def made_here(job: Job) -> Generated:
 
 
 def filled(page: str, figures: Mapping[str, Any]) -> str:
-    """The page with its tables made from the figures."""
+    """The page with its tables filled from the figures."""
     for split in ("random", "writers"):
         if split in figures:
             page = between(page, split, table(figures[split]["lines"]))
@@ -285,7 +285,7 @@ def filled(page: str, figures: Mapping[str, Any]) -> str:
 
 
 def between(page: str, name: str, text: str) -> str:
-    """The page with the part between the markers of `name` replaced. Raises ValueError where it has no such markers."""
+    """The page with the part between the markers of `name` replaced. Raises ValueError if the markers are missing."""
     start, end = f"<!-- hardening:{name} -->", f"<!-- /hardening:{name} -->"
     before, found, rest = page.partition(start)
     _, closed, after = rest.partition(end)
@@ -313,7 +313,7 @@ def table(lines: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def targets(lines: Mapping[str, Mapping[str, Any]]) -> str:
-    """What was asked for, and whether it is reached."""
+    """Targets, and whether they are reached."""
     rows = ["| asked for | measured | reached |", "|---|---|---|"]
     for name, least in LEAST.items():
         found = of_arm(lines, name)
@@ -331,12 +331,12 @@ def targets(lines: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def of_arm(lines: Mapping[str, Mapping[str, Any]], name: str) -> Sequence[Mapping[str, Any]]:
-    """The figures of an arm, one for each seed."""
+    """Figures of an arm, one entry per seed."""
     return [line for key, line in lines.items() if key.partition("/")[0] == name]
 
 
 def spread(values: Sequence[float | None]) -> str:
-    """`72.1 ± 0.8`; one value alone without."""
+    """Mean and standard deviation, as `72.1 ± 0.8`; a single value without deviation."""
     known = [value for value in values if value is not None]
     if not known:
         return "-"
@@ -345,7 +345,7 @@ def spread(values: Sequence[float | None]) -> str:
 
 
 def told(reached: bool) -> str:
-    """`yes`, or a no that cannot be overlooked."""
+    """`yes`, or `no` in bold."""
     return "yes" if reached else "**no**"
 
 

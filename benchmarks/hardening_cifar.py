@@ -1,9 +1,9 @@
-"""A small network on photographs, hardened within CPU minutes: CIFAR-10, Linf 4/255.
+"""Hardens a small network on CIFAR-10 (Linf 4/255) within minutes of CPU time.
 
     python -m benchmarks.hardening_cifar [--data FOLDER] [--resume] [--out FOLDER]
 
-Writes docs/benchmarks/hardening_cifar.json and the table of docs/hardening.md. Takes FOLDER/cifar10_test_jpeg.parquet,
-the 10,000 test images of CIFAR-10: 8,000 to train on, of which a tenth is held out, 2,000 to test. One thread.
+Writes docs/benchmarks/hardening_cifar.json and the table of docs/hardening.md. Reads FOLDER/cifar10_test_jpeg.parquet,
+the 10,000 test images of CIFAR-10: 8,000 for training, a tenth of them held out, and 2,000 for testing. One thread.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ ARMS: dict[str, tuple[str, int, dict[str, Any]]] = {
         {"method": "pgd_at", "epochs": 4, "attack": {"name": "pgd", "eps": EPS, "steps": 7}},
     ),
 }
-"""Title, rounds, and the train section; all but the first start from the clean model."""
+"""Title, number of rounds and train section of each arm; all but the first start from the clean model."""
 
 
 def main() -> None:
-    """Measures line by line, and rewrites the page after each."""
+    """Measures the lines one by one and rewrites the page after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA, help="folder of cifar10_test_jpeg.parquet")
-    parser.add_argument("--resume", action="store_true", help="keep the lines that the JSON already has")
+    parser.add_argument("--resume", action="store_true", help="skip lines that the JSON already has")
     parser.add_argument("--out", type=Path, default=DOCS, help="folder of hardening.md and benchmarks/")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -69,7 +69,7 @@ def split(file: Path, folder: Path) -> None:
 
 
 def measured(name: str, folder: Path) -> dict[str, Any]:
-    """An arm: test rows that are right clean and under 20 steps of PGD, before and after."""
+    """Clean accuracy and accuracy under 20 steps of PGD on the test rows, before and after the arm's training."""
     start = None
     if name != "clean":
         found = run("clean", folder, None)
@@ -90,17 +90,17 @@ def measured(name: str, folder: Path) -> dict[str, Any]:
 
 
 def counted(score: Score) -> list[int]:
-    """Rows that count, of how many."""
+    """Number of rows counted, and the total."""
     return [score.rows, score.of]
 
 
 def run(name: str, folder: Path, start: str | None) -> Outcome:
-    """The loop of an arm; a finished one is read back."""
+    """Runs the loop of an arm, or reads back a finished one."""
     return harden(job(name, folder, start), make=made_here)
 
 
 def job(name: str, folder: Path, start: str | None) -> Job:
-    """The job file of an arm."""
+    """Job file of an arm."""
     _, rounds, train = ARMS[name]
     return parse_job(
         {
@@ -130,7 +130,7 @@ def job(name: str, folder: Path, start: str | None) -> Job:
 
 
 def table(lines: dict[str, Any]) -> str:
-    """One line per arm, shares with their 95 % intervals."""
+    """One line per arm, accuracies with 95 % intervals."""
     rows = ["| method | clean | PGD-20 | gain | gradients | CPU s |", "|---|---|---|---|---|---|"]
     for name, (title, _, _) in ARMS.items():
         if name in lines:
@@ -143,7 +143,7 @@ def table(lines: dict[str, Any]) -> str:
 
 
 def told(found: Any) -> str:
-    """`41.2 % (39.1 to 43.4)`."""
+    """Accuracy with its interval, as `41.2 % (39.1 to 43.4)`."""
     return f"{100 * found.value:.1f} % ({100 * found.low:.1f} to {100 * found.high:.1f})"
 
 

@@ -1,10 +1,10 @@
-"""How close the dispatcher comes to the shortest possible run, on a simulated cluster in virtual time.
+"""Measures how close the dispatcher comes to the shortest possible run, on a simulated cluster in virtual time.
 
     python -m benchmarks.makespan              writes docs/benchmarks/scheduler.json and fills docs/scaling.md
 
-Simulated: the actors, whose devices do nothing for as long as a shard is said to take. Real: the dispatcher, which
-knows nothing of these times. The ideal is a fluid: the work of all shards, each done once, spread without a gap over
-all slots for as long as they are there, but no shorter than the longest shard.
+Simulated: the actors, whose devices idle for the drawn duration of a shard. Real: the dispatcher, which does not know
+the durations. The ideal makespan is a fluid bound: the work of all shards, each made once, spread without gaps over all
+slots while they exist, but no shorter than the longest shard.
 """
 
 from __future__ import annotations
@@ -24,39 +24,39 @@ from hardset.schemas.records.run import Receipt
 
 ACTORS, SLOTS_PER_NODE = 64, 8
 START_SECONDS = 20.0
-"""For an actor to come up: imports, CUDA, weights."""
+"""Start-up time of an actor in seconds: imports, CUDA, weights."""
 MEAN_SECONDS = 60.0
-"""Of a shard."""
+"""Mean duration of a shard in seconds."""
 SEED = 0
 
 
 def lognormal(chance: random.Random) -> float:
-    """Sigma 1: one shard in a hundred takes six times the mean."""
+    """Lognormal duration in seconds, sigma 1: one shard in a hundred takes six times the mean."""
     return MEAN_SECONDS * chance.lognormvariate(-0.5, 1.0)
 
 
 def pareto(chance: random.Random) -> float:
-    """Shape 2.2: the slowest of 30,000 takes about sixty times the mean."""
+    """Pareto duration in seconds, shape 2.2: the slowest of 30,000 takes about sixty times the mean."""
     return MEAN_SECONDS * chance.paretovariate(2.2) * (1.2 / 2.2)
 
 
 def pareto_infinite(chance: random.Random) -> float:
-    """Shape 1.8, of infinite variance."""
+    """Pareto duration in seconds, shape 1.8: infinite variance."""
     return MEAN_SECONDS * chance.paretovariate(1.8) * (0.8 / 1.8)
 
 
 def steady() -> list[Nodes]:
-    """Eight nodes from beginning to end."""
+    """Eight nodes throughout the run."""
     return [Nodes(0, ACTORS)]
 
 
 def arriving() -> list[Nodes]:
-    """One node at first; an autoscaler brings another every two minutes."""
+    """One node at first; an autoscaler adds another every two minutes."""
     return [Nodes(120.0 * i, SLOTS_PER_NODE) for i in range(ACTORS // SLOTS_PER_NODE)]
 
 
 def spot() -> list[Nodes]:
-    """Eight nodes, of which one is taken away every ten minutes, and replaced five minutes later."""
+    """Eight nodes; every ten minutes one is removed, and replaced five minutes later."""
     changes = [Nodes(0, ACTORS)]
     for i in range(1, 400):
         changes += [Nodes(600.0 * i, -SLOTS_PER_NODE), Nodes(600.0 * i + 300, SLOTS_PER_NODE)]
@@ -75,11 +75,11 @@ CASES: dict[str, tuple[int, Callable[[random.Random], float], Callable[[], list[
     "lognormal, steady, a third of the shards": (10_000, lognormal, steady, 2),
     "Pareto, steady, a third of the shards": (10_000, pareto, steady, 2),
 }
-"""Shards, their times, the nodes, and shards in an actor's hands."""
+"""Number of shards, distribution of their durations, nodes, and shards in hand per actor."""
 
 
 def measure(number: int, draw: Callable[[random.Random], float], nodes: Sequence[Nodes], depth: int) -> dict[str, Any]:
-    """Runs one case."""
+    """Figures of one case."""
     chance = random.Random(SEED)
     times = [draw(chance) for _ in range(number)]
 
@@ -105,7 +105,7 @@ def measure(number: int, draw: Callable[[random.Random], float], nodes: Sequence
 
 
 def ideal(work: float, longest: float, nodes: Sequence[Nodes]) -> float:
-    """Seconds until slots that come and go have done `work` without a gap, each once it has come up."""
+    """Seconds until slots that come and go have done `work` seconds without gaps, each after its start-up time."""
     slots, at, changes = 0, 0.0, sorted(_ready(nodes), key=lambda change: change.at)
     for change in changes:
         done = slots * (change.at - at)
@@ -116,12 +116,12 @@ def ideal(work: float, longest: float, nodes: Sequence[Nodes]) -> float:
 
 
 def _ready(nodes: Sequence[Nodes]) -> list[Nodes]:
-    """Slots count from when an actor can be up in them."""
+    """The same changes, with new slots counted only after an actor has started in them."""
     return [Nodes(change.at + START_SECONDS * (change.slots > 0), change.slots) for change in nodes]
 
 
 def main() -> None:
-    """Runs all cases, and writes the figures and the page."""
+    """Runs all cases and writes the figures and the page."""
     lines = {name: measure(number, draw, nodes(), depth) for name, (number, draw, nodes, depth) in CASES.items()}
     for name, line in lines.items():
         print(f"{name}: {line['share']:.1%} of the ideal, {line['lost_share']:.1%} of the work lost with nodes")

@@ -1,8 +1,8 @@
-"""What the thirtieth night costs before it makes anything: records of all nights, and digests of a local source.
+"""Measures the overhead of the thirtieth nightly run before it makes rows: records of all nights, source digests.
 
-A night looks for what its output holds already. Read whole, the manifests of all nights grow with nights times shards;
-the look reads the newest one and the names of the receipts. Both are timed over the same folder, and a plan of a local
-source with and without the digests that the last one found.
+A nightly run finds out which shards its output already holds. The manifests of all nights grow with nights times
+shards; a run reads only the newest manifest and the names of the receipts. Both ways are timed on the same folder. A
+plan of a local source is timed with and without the digests cached by the previous plan.
 
     python -m benchmarks.nights [--shards N] [--nights N] [--gigabytes G] [--out FOLDER]
 """
@@ -34,14 +34,14 @@ FILE_BYTES = 64 << 20
 
 
 def timed(act: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds, and what came of it."""
+    """Seconds that `act` takes, and its result."""
     started = time.perf_counter()
     found = act()
     return time.perf_counter() - started, found
 
 
 def put_nights(folder: Folder, nights: int, shards: int) -> list[str]:
-    """Nights of a source that grew evenly up to `shards`; returns the keys of all shards."""
+    """Writes the records of nights over a source that grows evenly to `shards`; returns the keys of all shards."""
     plan, root = plan_of(shards), Path(folder.url)
     outputs: list[Output] = []
     for night in range(nights):
@@ -83,7 +83,7 @@ def _manifest(run: str, outputs: tuple[Output, ...], night: int) -> Manifest:
 
 
 def records(nights: int, shards: int) -> dict[str, Any]:
-    """Seconds to find what is committed: by all manifests, and as a night does with a night's worth missing."""
+    """Seconds to find committed shards: from all manifests, and as a nightly run does when one night is missing."""
     with tempfile.TemporaryDirectory() as place:
         folder = Folder(place)
         keys = put_nights(folder, nights, shards)
@@ -108,7 +108,7 @@ def records(nights: int, shards: int) -> dict[str, Any]:
 
 
 def planning(gigabytes: float) -> dict[str, Any]:
-    """Seconds to plan a local source, with no digest known and with all of them."""
+    """Seconds to plan a local source, with no digest cached and with all of them."""
     with tempfile.TemporaryDirectory() as place:
         os.environ["HARDSET_CACHE"] = f"{place}/cache"
         files, source = max(1, round(gigabytes * 1e9 / FILE_BYTES)), Path(place, "in")
@@ -132,26 +132,26 @@ def planning(gigabytes: float) -> dict[str, Any]:
 
 
 def page(result: dict[str, Any]) -> str:
-    """The figures as a page."""
+    """The figures as Markdown."""
     one, two = result["records"], result["planning"]
     return f"""# The thirtieth night
 
-`python -m benchmarks.nights`, written by it; local disk, {result["cores"]} cores.
+Written by `python -m benchmarks.nights`; local disk, {result["cores"]} cores.
 
-| before anything is made | |
+| before any shard is made | |
 |---|---:|
 | nights, shards listed by the last | {one["nights"]:,}, {one["shards"]:,} |
 | manifests of all nights | {one["manifests_mib"]:,} MiB |
-| reading them all | {one["all_manifests_s"]:.2f} s |
-| reading the newest, found by the summaries | {one["newest_manifest_s"]:.2f} s |
-| the receipts of a night's worth of shards, found by their names | {one["receipts_of_one_night_s"]:.2f} s |
-| `hardset runs`: the summaries alone | {one["summaries_s"]:.3f} s |
-| all manifests against newest and receipts | {one["ratio"]} times |
+| reading all manifests | {one["all_manifests_s"]:.2f} s |
+| reading the newest manifest, found by the summaries | {one["newest_manifest_s"]:.2f} s |
+| reading the receipts of one night's shards, found by their names | {one["receipts_of_one_night_s"]:.2f} s |
+| `hardset runs`: summaries only | {one["summaries_s"]:.3f} s |
+| ratio: all manifests to newest manifest and receipts | {one["ratio"]} |
 
 | planning a local source of {two["gigabytes"]} GB in {two["files"]} files | |
 |---|---:|
-| first plan, every byte is hashed (files lie in the page cache) | {two["first_plan_s"]:.2f} s |
-| second plan, no byte is read | {two["second_plan_s"]:.3f} s |
+| first plan: every byte is hashed (files in the page cache) | {two["first_plan_s"]:.2f} s |
+| second plan: no byte is read | {two["second_plan_s"]:.3f} s |
 | ratio | {two["ratio"]} |
 """
 

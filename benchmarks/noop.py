@@ -1,4 +1,4 @@
-"""An actor that does nothing, in a module of its own so that other processes can import it."""
+"""A no-op actor, in its own module so that other processes can import it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from hardset.schemas.records.run import Receipt
 
 
 class NoopActor:
-    """Answers at once, as if the shard had been there already."""
+    """Answers at once, as if the shard were already committed."""
 
     def __init__(self, setup: Setup) -> None:
         pass
 
     def prepare(self) -> Ready:
-        """Nothing to build."""
+        """Ready at once: there is nothing to build."""
         return Ready()
 
     def make(self, order: Order) -> Receipt:
-        """The receipt of a shard that nobody made."""
+        """Receipt of a shard that was not made."""
         return receipt_of(order.shard)

@@ -1,10 +1,10 @@
-"""Stored PNG against the PNG writers of Pillow and, if it is installed, OpenCV: rows/s, size, and ratios in one run.
+"""Compares stored PNG with the PNG writers of Pillow and, if installed, OpenCV: rows/s, size, and ratios in one run.
 
     python -m benchmarks.png_writer [--out png_writer.json] [--seconds 1.0]
 
-Rates are rows per second of process CPU time, one thread, from pixels to what lands on disk: PNG and Parquet's zstd
-level 1 together. They are the best of several rounds that take turns, so that a busy machine weighs on all writers
-alike. Pixels are synthetic: smooth colours with adversarial noise of 8 levels, 70 % of it at the bounds.
+Rates are rows per second of process CPU time, one thread, from pixels to the bytes on disk: PNG, then Parquet's zstd
+level 1. Each is the best of several interleaved rounds, so that load on the machine affects all writers equally. Pixels
+are synthetic: smooth colours with noise of up to 8 levels, 70 % of it at the bounds, as adversarial noise is.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from hardset.pipeline.dataset.provenance.environment import versions
 
 Writer = Callable[[Pixels], list[bytes]]
 SIZES = {32: 512, 224: 32}
-"""Side in pixels: images in a batch."""
+"""Number of images in a batch, by side in pixels."""
 ROUNDS = 4
 
 
 def images(side: int, count: int) -> Pixels:
-    """Adversarial-looking RGB images."""
+    """RGB images with noise like an adversarial attack's."""
     rng = np.random.default_rng(side)
     grid = np.linspace(0, 3, side)
     waves = np.sin(grid[:, None, None] * rng.uniform(1, 3, (count, 1, 1, 3)) + grid[None, :, None])
@@ -45,7 +45,7 @@ def images(side: int, count: int) -> Pixels:
 
 
 def writers() -> dict[str, Writer]:
-    """Every writer that is installed, by name."""
+    """All installed writers by name."""
     found: dict[str, Writer] = {
         "stored": encode_png,
         "deflated level 1": lambda batch: encode_png(batch, 1),
@@ -67,7 +67,7 @@ def _pillow(image: Pixels, level: int) -> bytes:
 
 
 def measure(batch: Pixels, seconds: float) -> dict[str, dict[str, float]]:
-    """Rows per second and bytes per row of every writer, each of which must give the pixels back."""
+    """Rows per second and bytes per row of every writer; each writer's output must decode to the same pixels."""
     zstd, best, sizes = pa.Codec("zstd", 1), dict[str, float](), dict[str, float]()
     for _ in range(ROUNDS):
         for name, write in writers().items():
@@ -92,7 +92,7 @@ def measure(batch: Pixels, seconds: float) -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
-    """Measures, prints a table and writes the JSON."""
+    """Measures all writers, prints a table and writes the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="JSON file to write")
     parser.add_argument("--seconds", type=float, default=1.0, help="CPU time per writer and size")

@@ -1,6 +1,6 @@
-"""How fast the engine, whole runs, and overlapped shards are: rows per second, each measured once.
+"""Rows per second of the bare engine, of whole runs and of overlapped shards; each function measures once.
 
-The model is an untrained ResNet-18 and the rows are random: speed does not depend on what they show.
+The model is an untrained ResNet-18 and the rows are random: speed does not depend on image content.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ SHARD_ROWS = 32
 
 
 def resnet18(width: int) -> torch.nn.Module:
-    """The factory of the job files below."""
+    """Model factory of the job files below."""
     return ResNet18(width, 10)
 
 
 def make_inputs(folder: Path, rows: int, widths: Iterable[int]) -> None:
-    """Random 32 x 32 colour rows, and weights as torch draws them for networks of several widths."""
+    """Writes random 32 x 32 colour rows, and torch's initial weights for networks of several widths."""
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (rows, 32, 32, 3), dtype=np.uint8)
     np.savez(folder / "rows.npz", images=images, labels=generator.integers(0, 10, rows))
@@ -53,7 +53,7 @@ def make_inputs(folder: Path, rows: int, widths: Iterable[int]) -> None:
 
 
 def job_of(folder: Path, out: str, *, width: int, actors: int = 1, rows: int | None = None) -> Job:
-    """PGD-10 on the first `rows` rows."""
+    """Job that runs PGD-10 on the first `rows` rows."""
     document: dict[str, Any] = {
         "name": "bench",
         "source": {"format": "npz", "path": str(folder / "rows.npz"), "limit": rows},
@@ -70,7 +70,7 @@ def job_of(folder: Path, out: str, *, width: int, actors: int = 1, rows: int | N
     return parse_job(document)
 
 
-# The engine, in processes of its own.
+# The engine in separate processes.
 
 
 def _engine(job: Job, shards: int, judged: bool, start: Any, found: Any) -> None:
@@ -95,7 +95,7 @@ def _engine(job: Job, shards: int, judged: bool, start: Any, found: Any) -> None
 
 
 def engine_rate(job: Job, shards: int, *, processes: int = 1, judged: bool = False) -> float:
-    """Rows per second of the attack, with or without the judge, added up over processes that start at once."""
+    """Rows per second of the attack, with or without the judge, summed over processes that start together."""
     context = get_context("spawn")
     start, found = context.Barrier(processes), context.Queue()
     workers = [context.Process(target=_engine, args=(job, shards, judged, start, found)) for _ in range(processes)]
@@ -111,7 +111,7 @@ def engine_rate(job: Job, shards: int, *, processes: int = 1, judged: bool = Fal
 
 
 def actors_rate(receipts: Iterable[Receipt]) -> float:
-    """Rows per second of each actor between the ends of its first and its last shard, added up."""
+    """Rows per second between the ends of an actor's first and last shard, summed over the actors."""
     ends: dict[int, list[tuple[float, int]]] = defaultdict(list)
     for receipt in receipts:
         assert receipt.seconds is not None
@@ -125,7 +125,7 @@ def actors_rate(receipts: Iterable[Receipt]) -> float:
 
 
 def run_rate(job: Job) -> tuple[float, float, dict[str, Any]]:
-    """Rows per second of a whole run with Ray's start, and of its actors at work; and what its report says."""
+    """Rows per second of a whole run including Ray's start, of its actors alone, and the run's throughput report."""
     started = time.perf_counter()
     outcome = generate(job)
     seconds = time.perf_counter() - started
@@ -140,7 +140,7 @@ def run_rate(job: Job) -> tuple[float, float, dict[str, Any]]:
 
 
 class SlowFolder(Folder):
-    """A store that takes a while to write a data file, as a far or busy one does."""
+    """A store with slow writes of data files, like a remote or busy one."""
 
     seconds = 0.0
 
@@ -152,7 +152,7 @@ class SlowFolder(Folder):
 
 
 class SlowBench(Bench):
-    """Reads from a source that takes a while."""
+    """A bench whose source is slow to read."""
 
     seconds = 0.0
 
@@ -163,7 +163,7 @@ class SlowBench(Bench):
 
 
 def overlap_rate(job: Job, depth: int, read_s: float, write_s: float) -> float:
-    """Rows per second of one worker with `depth` shards in hand, without Ray, after its first shard."""
+    """Rows per second of one worker without Ray, `depth` shards in hand, measured after its first shard."""
     torch.set_num_threads(1)
     plan, folder = make_plan(job), SlowFolder(job.output.path)
     bench, ledger = SlowBench(job, plan, torch.device("cpu")), Ledger(folder, plan.run_id)
@@ -199,7 +199,7 @@ print(8 * 16 / (time.perf_counter() - started))
 
 
 def threads_rate(width: int, *, policy: str, neighbours: int) -> float:
-    """Rows per second of forward passes on two threads, while other processes want the same cores."""
+    """Rows per second of forward passes on two threads while other processes compete for the cores."""
     spin = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(neighbours)]
     try:
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Plans and receipts of the size that real ones have."""
+"""Plans and receipts of realistic size."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from hardset.schemas.records.run import Counts, DataFile, Image, Plan, Receipt, 
 from hardset.schemas.records.throughput import StageSeconds
 
 ROWS = 2048
-"""Of a shard: the default of `output.shard_rows`."""
+"""Rows per shard: the default of `output.shard_rows`."""
 SHARDS_PER_FILE = 40
 RUN_ID = "7f3c1b52-6a0e-5d7c-9a61-0c9d1a2b3c4d"
 
 
 def plan_of(shards: int, members: int = 0) -> Plan:
-    """A plan of one attack over Parquet files, or over class folders with `members` image files to a shard."""
+    """Plan of one attack over Parquet files, or over class folders with `members` image files per shard."""
     ranges = tuple(_range(i, members) for i in range(shards))
     made = tuple(
         Shard(index=i, key=digest(["shard", i]), recipe=0, range=i, split="train", start=part.start, stop=part.stop)
@@ -27,7 +27,7 @@ def plan_of(shards: int, members: int = 0) -> Plan:
 
 
 def receipt_of(shard: Shard) -> Receipt:
-    """The receipt of an adversarial shard with the usual signals."""
+    """Receipt of an adversarial shard with the usual flags."""
     counts = Counts(
         rows_in=shard.rows,
         expected=shard.rows,

@@ -1,4 +1,4 @@
-"""The tables of docs/scaling.md, written from docs/benchmarks/scheduler.json; and the sizes of records."""
+"""Writes the tables of docs/scaling.md from docs/benchmarks/scheduler.json, and measures the sizes of records."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ PAGE = DOCS / "scaling.md"
 _SAMPLE = 2_000
 _SIZES = (10**6, 10**8, 10**9)
 _KEYS_PER_LISTING = 1_000
-"""Of S3's ListObjectsV2."""
+"""Maximum number of keys per response of S3's ListObjectsV2."""
 _GPUS = (8, 64, 1_000)
 _SHARD_SECONDS = (600, 60, 6)
-"""2,048 rows in 60 s are 34 rows/s of one GPU."""
+"""Durations of a shard to tabulate; 2,048 rows in 60 s are 34 rows/s on one GPU."""
 
 
 def write(name: str, section: dict[str, Any]) -> None:
-    """Puts a section of figures down, and the tables made from it."""
+    """Writes a section of figures and the tables made from it."""
     figures = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
     figures[name] = section
     FIGURES.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
@@ -34,7 +34,7 @@ def write(name: str, section: dict[str, Any]) -> None:
 
 
 def record_sizes() -> dict[str, float]:
-    """Bytes per shard of each record: as JSON, and in the driver's memory."""
+    """Bytes per shard of each record, as JSON and in the driver's memory."""
     plan = plan_of(_SAMPLE)
     receipts = [receipt_of(shard) for shard in plan.shards]
     outputs = [receipt.output(shard) for receipt, shard in zip(receipts, plan.shards, strict=True)]
@@ -49,13 +49,13 @@ def record_sizes() -> dict[str, float]:
 
 
 def _received(receipt: Receipt) -> Receipt:
-    """As it comes from an actor: it shares no text with other records."""
+    """The receipt as it arrives from an actor: it shares no strings with other records."""
     received: Receipt = pickle.loads(pickle.dumps(receipt))
     return received
 
 
 def _held(make: Callable[[], Any]) -> float:
-    """Bytes per shard that what `make` returns keeps."""
+    """Bytes per shard held by the result of `make`."""
     tracemalloc.start()
     kept = make()
     held, _ = tracemalloc.get_traced_memory()
@@ -65,7 +65,7 @@ def _held(make: Callable[[], Any]) -> float:
 
 
 def filled(page: str, figures: dict[str, Any]) -> str:
-    """The page with every section that has figures. Raises ValueError where it lacks the markers of one."""
+    """The page with every section filled for which there are figures. Raises ValueError if markers are missing."""
     for name, (section, table) in TABLES.items():
         start, end = f"<!-- scheduler:{name} -->", f"<!-- /scheduler:{name} -->"
         before, found, rest = page.partition(start)
@@ -78,7 +78,7 @@ def filled(page: str, figures: dict[str, Any]) -> str:
 
 
 def dispatch(section: dict[str, Any]) -> str:
-    """Milliseconds and memory."""
+    """Table of milliseconds per shard and memory."""
     machine, versions = section["machine"], section["machine"]["versions"]
     rows = [
         (
@@ -100,7 +100,7 @@ def dispatch(section: dict[str, Any]) -> str:
 
 
 def makespan(section: dict[str, Any]) -> str:
-    """Share of the ideal, by case."""
+    """Table of the ideal makespan as a share of the measured one, by case."""
     rows = [
         (
             name,
@@ -117,7 +117,7 @@ def makespan(section: dict[str, Any]) -> str:
 
 
 def records(section: dict[str, float]) -> str:
-    """What a dataset of so many rows costs."""
+    """Table of record sizes for datasets of several sizes."""
     rows = []
     for size in _SIZES:
         shards = -(-size // ROWS)
@@ -136,7 +136,7 @@ def records(section: dict[str, float]) -> str:
 
 
 def load(section: dict[str, Any]) -> str:
-    """How busy the driver is, from the measured CPU time of a shard."""
+    """Table of the driver's load, from the measured CPU time per shard."""
     cpu = next(iter(section["lines"].values()))["cpu_ms_per_shard"]
     rows = [
         (f"{gpus:,}", f"{seconds:,}", f"{gpus / seconds:,.2f}", f"{gpus / seconds * cpu / 1e3:.2%}")
@@ -152,7 +152,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "load": ("dispatch", load),
     "records": ("records", records),
 }
-"""By marker: the section of the figures that a table is made from, and how."""
+"""Section of the figures and table function, by marker."""
 
 
 def _bytes(number: float) -> str:

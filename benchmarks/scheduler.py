@@ -1,9 +1,9 @@
-"""What a shard costs the driver: real Ray, actors that do nothing, and the memory of what a run keeps.
+"""Measures the driver's time and memory per shard, with real Ray and no-op actors.
 
     python -m benchmarks.scheduler [--shards 100000]    writes docs/benchmarks/scheduler.json and fills docs/scaling.md
 
-Each line is measured in a process of its own, with the dispatcher and the Ray backend that runs use. The actors answer
-with a receipt as large as a real one.
+Each line is measured in its own process, with the dispatcher and the Ray backend that runs use. The actors answer with
+receipts of realistic size.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ACTORS = 8
 
 
 def job_of(actors: int) -> Job:
-    """A job whose rows nobody makes."""
+    """A job for no-op actors; its rows are never made."""
     document: dict[str, Any] = {
         "name": "scheduler",
         "source": {"format": "digits"},
@@ -49,13 +49,13 @@ def job_of(actors: int) -> Job:
 
 
 def dispatched(shards: int, members: int, keep: bool) -> dict[str, Any]:
-    """Milliseconds of the driver per shard, and its memory on the way. `keep`: also hold what a manifest lists."""
+    """The driver's milliseconds per shard and its memory during the run. `keep`: also keep the manifest's outputs."""
     job, plan = job_of(ACTORS), plan_of(shards, members)
     connect(job.run, None)
     try:
         head = plan.model_copy(update={"shards": (), "ranges": ()})
         dispatcher = Dispatcher(job.run, plan.ranges, Stop(), RayBackend(Setup(job, head), NoopActor))
-        # The first shards pay for the start of Ray and of the actors.
+        # The first shards include the start of Ray and of the actors.
         warm = max(1, shards // 100)
         done, memory = {}, {}
         clock = processor = 0.0
@@ -84,19 +84,21 @@ def dispatched(shards: int, members: int, keep: bool) -> dict[str, Any]:
 
 
 def resident() -> float:
-    """Megabytes of this process in memory."""
+    """Resident memory of this process in megabytes."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def alone(work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
-    """Calls a function in a process of its own."""
+    """Calls a function in a separate process."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(work, arguments)
 
 
-def main(shards: Annotated[int, typer.Option(help="No-op shards; fewer for a quick look.")] = 100_000) -> None:
-    """Measures, and writes the figures and the page."""
+def main(
+    shards: Annotated[int, typer.Option(help="Number of no-op shards; fewer for a quick look.")] = 100_000,
+) -> None:
+    """Measures all cases and writes the figures and the page."""
     lines = {
         "file with rows": alone(dispatched, shards, 0, False),
         "file with rows, outputs kept": alone(dispatched, shards, 0, True),

@@ -1,8 +1,8 @@
-"""A simulated cluster in virtual time, behind which the very dispatcher of a run works: no Ray, no rows, no waiting.
+"""A cluster simulated in virtual time that drives the real dispatcher of a run: no Ray, no rows, no waiting.
 
-An actor takes a slot of a node that has one free, needs `start_seconds` to come up, and makes its orders one after the
-other. Nodes come and go at given times; one that goes takes its actors along. What an order takes and what comes of it
-are functions that the caller gives.
+An actor takes a free slot of a node, needs `start_seconds` to start, and makes its orders one after the other. Nodes
+come and go at given times; the actors of a node that goes are lost. The caller supplies functions for the duration and
+the outcome of an order.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _RECEIPT = Receipt(
 
 
 def shards(number: int, rows: int = 100) -> list[Shard]:
-    """Shards of samples, which need no source."""
+    """Shards of generated samples, which need no source."""
     return [
         Shard(index=i, key=f"{i:064x}", recipe=0, range=None, split="train", start=i * rows, stop=(i + 1) * rows)
         for i in range(number)
@@ -42,7 +42,7 @@ def shards(number: int, rows: int = 100) -> list[Shard]:
 
 
 def made(order: Order) -> Result:
-    """What comes of an order that goes well."""
+    """Outcome of a successful order."""
     if order.probe:
         return Passed()
     excluded = tuple(bad.row for bad in order.bad)
@@ -52,7 +52,7 @@ def made(order: Order) -> Result:
 
 @dataclass(frozen=True)
 class Nodes:
-    """Slots for actors that come (or go, if negative) at a time."""
+    """Number of actor slots that are added (or removed, if negative) at a given time in seconds."""
 
     at: float
     slots: int
@@ -61,28 +61,28 @@ class Nodes:
 @dataclass
 class _Actor:
     started: bool = False
-    """Whether it has a slot."""
+    """Whether the actor has a slot."""
     orders: deque[tuple[int, Order]] = field(default_factory=deque)
     since: float = 0.0
-    """When it began the first of them."""
+    """Virtual time at which the first of `orders` began, in seconds."""
 
 
 @dataclass
 class SimulatedCluster:
-    """A backend whose clock is moved by its events alone."""
+    """A backend whose clock is advanced only by its events."""
 
     nodes: Sequence[Nodes]
     seconds: Callable[[Order], float | None]
-    """How long an order takes; None: for ever."""
+    """Duration of an order in seconds; None: it never ends."""
     outcome: Callable[[Order], Result] = made
-    """What comes of it; `Died` takes the actor along."""
+    """Outcome of an order; `Died` ends its actor too."""
     start_seconds: float = 0.0
     start_outcome: Callable[[int], Result] = lambda _: Ready()
-    """What comes of the start of an actor, by its number."""
+    """Outcome of an actor's start, by actor number."""
     lost_seconds: float = 0.0
-    """Spent on orders whose actor went away meanwhile."""
+    """Seconds spent on orders whose actor was lost meanwhile."""
     peak_in_hand: int = 0
-    """Most orders that one actor ever had."""
+    """Largest number of orders that one actor had in hand."""
     _clock: float = 0.0
     _free: int = 0
     _actors: dict[int, _Actor] = field(default_factory=dict)
@@ -96,7 +96,7 @@ class SimulatedCluster:
             self._at(change.at, lambda slots=change.slots: self._resize(slots))  # type: ignore[misc]
 
     def start(self) -> int:
-        """Asks for an actor; it waits for a slot."""
+        """Requests an actor, which waits for a slot; returns its number."""
         number = next(self._numbers)
         self._actors[number] = _Actor()
         self._pending.append(number)
@@ -104,7 +104,7 @@ class SimulatedCluster:
         return number
 
     def send(self, actor: int, order: Order) -> int:
-        """Puts an order into an actor's hands."""
+        """Sends an order to an actor; returns its ticket."""
         ticket, orders = next(self._numbers), self._actors[actor].orders
         orders.append((ticket, order))
         self.peak_in_hand = max(self.peak_in_hand, len(orders))
@@ -113,7 +113,7 @@ class SimulatedCluster:
         return ticket
 
     def wait(self, seconds: float) -> list[Event]:
-        """Moves the clock to the next moment at which something is heard, or by `seconds`."""
+        """Advances the clock to the next reported event, by at most `seconds`; returns the events."""
         until = self._clock + seconds
         while not self._heard and self._agenda and self._agenda[0][0] <= until:
             self._clock = self._agenda[0][0]
@@ -125,7 +125,7 @@ class SimulatedCluster:
         return heard
 
     def kill(self, actor: int) -> None:
-        """Ends an actor; its slot is free at once."""
+        """Kills an actor and frees its slot at once."""
         gone = self._actors.pop(actor, None)
         if gone is None:
             return
@@ -136,11 +136,11 @@ class SimulatedCluster:
             self._pending.remove(actor)
 
     def now(self) -> float:
-        """Virtual seconds."""
+        """Virtual time in seconds."""
         return self._clock
 
     def shortage(self) -> str:
-        """What the cluster has."""
+        """Description of the cluster's free resources."""
         return f"the cluster has {self._free} free slots"
 
     def _at(self, moment: float, action: Callable[[], None]) -> None:
@@ -186,7 +186,7 @@ class SimulatedCluster:
             self._begin(number)
 
     def _end(self, number: int, death: Died) -> None:
-        """An actor dies by itself, and all its orders with it."""
+        """Reports the death of an actor; all its orders are lost."""
         actor = self._actors.pop(number)
         self._free += 1
         if actor.orders:

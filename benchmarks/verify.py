@@ -1,10 +1,10 @@
-"""`hardset verify` without the model: rows a second of one core, and memory, on datasets of several sizes.
+"""Measures `hardset verify` without the model: rows per second of one core, and memory, on datasets of several sizes.
 
     python -m benchmarks.verify [--rows 20000 100000] [--out docs/benchmarks/verify.json]
 
-The rows are adversarial in form, 32 x 32 RGB, in shards of 5,000, and written by the writer itself: noise of up to 8
-levels on smooth colours stands for an attack. Each size is audited in processes of its own, best of three; a rate is
-rows per second of process CPU time, so it does not count on a second core, and imports are not in it.
+The rows have the columns of adversarial rows, 32 x 32 RGB, in shards of 5,000, written by hardset's writer; noise of
+up to 8 levels on smooth colours stands in for an attack. Each size is audited in separate processes, best of three. A
+rate is rows per second of process CPU time, so a second core does not raise it; imports are excluded.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ SIDE, CLASSES, LEVELS = 32, 10, 8
 SHARD_ROWS = 5_000
 ROUNDS = 3
 TARGET = 20_000
-"""Rows per second of one core."""
+"""Required rows per second of one core."""
 
 
 def main() -> None:
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def measured(rows: int) -> dict[str, Any]:
-    """Figures for a dataset of that many rows."""
+    """Figures for a dataset of `rows` rows."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         build(folder, rows)
@@ -96,7 +96,7 @@ def measured(rows: int) -> dict[str, Any]:
 
 
 def audit(folder: Path) -> dict[str, float]:
-    """Verifies a dataset once; memory is the peak of the process less what it held before."""
+    """Verifies a dataset once; memory is the process's peak minus its size before."""
     before = _peak()
     cpu, wall = time.process_time(), time.perf_counter()
     findings = verify(Folder(str(folder)), sample=0)
@@ -108,7 +108,7 @@ def audit(folder: Path) -> dict[str, float]:
 
 
 def _peak() -> int:
-    """Largest resident size so far, in bytes. Not ru_maxrss, which on Linux starts with that of the parent process."""
+    """Peak resident size in bytes. Not ru_maxrss, which on Linux starts with the parent process's peak."""
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024
 
@@ -218,7 +218,7 @@ def _columns(job: Job, plan: Plan, shard: Shard) -> dict[str, Any]:
 
 
 def _same(count: int, plan: Plan, recipe: str) -> dict[str, Any]:
-    """Columns that hold one value."""
+    """Columns that hold one value for all rows."""
     texts = {
         "kind": ADVERSARIAL,
         "source_dataset": "x.npz",
@@ -241,7 +241,7 @@ def _same(count: int, plan: Plan, recipe: str) -> dict[str, Any]:
 
 
 def _images(shard: Shard) -> tuple[Pixels, Pixels]:
-    """Smooth colours, and the same with noise of up to `LEVELS` levels."""
+    """Images of smooth colours, and the same with noise of up to `LEVELS` levels."""
     rng = np.random.default_rng(shard.start)
     ramp = np.linspace(0, 3, SIDE, dtype=np.float32)
     slopes = rng.uniform(1, 3, (shard.rows, 1, 1, 3)).astype(np.float32)
@@ -257,7 +257,7 @@ def page(found: dict[str, Any]) -> str:
         "",
         "Made by `python -m benchmarks.verify`; the numbers are in `verify.json`.",
         f"{SIDE} x {SIDE} RGB rows in shards of {found['shard_rows']:,}, Python {found['versions']['python']}, "
-        f"{found['machine']}. The aim is {TARGET:,} rows/s of one core.",
+        f"{found['machine']}. Target: {TARGET:,} rows/s of one core.",
         "",
         "| rows | data | rows per CPU second | rows per second | memory added |",
         "|---|---|---|---|---|",

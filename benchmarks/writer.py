@@ -1,14 +1,14 @@
-"""The writer: rows per second from pixels to a Parquet file beside OpenCV's PNG, and bytes of provenance by column.
+"""Measures the writer: rows per second from pixels to Parquet against OpenCV's PNG, and provenance bytes by column.
 
     python -m benchmarks.writer [--seconds 4] [--out docs/benchmarks/writer.json]
 
 Needs `opencv-python-headless` for the comparison. Rates are rows per second of process CPU time, one thread, the best
-of several rounds that take turns, so that a busy machine weighs on all alike. "Images" writes the image column alone,
-"rows" all columns of the contract by the project's own writer, whoever made the PNGs. OpenCV's files are deflated
-already; as images they are stored without Parquet's compression, which is to their advantage.
+of several interleaved rounds, so that load on the machine affects all equally. "Images" writes only the image column;
+"rows" writes all columns of the contract with hardset's writer, for both PNG encoders. OpenCV's files are already
+deflated; as images they are stored without Parquet's compression, which favours OpenCV.
 
-The rows are made up, not attacked: smooth colours with noise of 8 levels, 70 % of it at the bounds, digests of real
-pixels, norms of the real difference, logits drawn from a normal distribution.
+The rows are synthetic, not attacked: smooth colours with noise of 8 levels, 70 % of it at the bounds; digests are of
+the actual pixels, norms of the actual difference, logits drawn from a normal distribution.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from hardset.schemas.digests import canonical_json, image_sha256, row_id, row_se
 from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, GENERATED, IMAGE
 
 SIZES = {32: 10_000, 224: 200}
-"""Side in pixels: rows of a file."""
+"""Rows per file, by side in pixels."""
 WANTED = {32: 5.0, 224: 3.0}
-"""Side: times as fast as OpenCV's default PNG."""
+"""Required speed relative to OpenCV's default PNG, by side in pixels."""
 PROVENANCE_ROWS, PROVENANCE_BYTES = 10_000, 130
 OURS, OPENCV = "stored", "opencv default"
 CLASSES = [f"class {number}" for number in range(10)]
@@ -50,7 +50,7 @@ RECIPE = "0123456789abcdef"
 def rows(
     count: int, side: int = 32, kind: str = ADVERSARIAL, *, held_out: bool = False
 ) -> tuple[Pixels, dict[str, Any]]:
-    """Images (N, side, side, 3) and all columns but theirs, of one shard."""
+    """Images (N, side, side, 3) of one shard, and all columns but the image column."""
     rng = np.random.default_rng(count)
     stored = images(side, count)
     keys = [f"train-00000-of-00010.parquet#{number}" for number in range(count)]
@@ -88,7 +88,7 @@ def rows(
 
 
 def _texts(count: int, kind: str) -> dict[str, Any]:
-    """Columns that hold one text."""
+    """Columns that hold one string for all rows."""
     texts = {
         "kind": kind,
         "run_id": "0a1b2c3d-1111-8222-8333-444455556666",
@@ -106,7 +106,7 @@ def _texts(count: int, kind: str) -> dict[str, Any]:
 
 
 def _attacked(rng: np.random.Generator, stored: Pixels, labels: np.ndarray[Any, Any]) -> dict[str, Any]:
-    """What adversarial rows say besides: verdicts and norms."""
+    """Further columns of adversarial rows: verdicts and norms."""
     count = len(stored)
     noise = np.where(
         rng.random(stored.shape) < 0.7, 8 * rng.choice([-1, 1], stored.shape), rng.integers(-8, 9, stored.shape)
@@ -131,7 +131,7 @@ def _attacked(rng: np.random.Generator, stored: Pixels, labels: np.ndarray[Any, 
 
 
 def row_file(pngs: list[bytes], columns: dict[str, Any]) -> bytes:
-    """All columns, by the project's writer."""
+    """Parquet file of all columns, by hardset's writer."""
     named = zip(pngs, columns["row_id"], strict=True)
     image = [{"bytes": data, "path": f"{name}.png"} for data, name in named]
     footer = {"run_id": columns["run_id"][0], "shard_key": "0f" * 32}
@@ -139,7 +139,7 @@ def row_file(pngs: list[bytes], columns: dict[str, Any]) -> bytes:
 
 
 def image_file(pngs: list[bytes], *, compression: str) -> bytes:
-    """The image column alone, with the writer's settings."""
+    """Parquet file of the image column alone, with the writer's settings."""
     table = pa.table({"image": pa.array([{"bytes": data} for data in pngs], IMAGE)})
     target = io.BytesIO()
     pq.write_table(
@@ -158,7 +158,7 @@ def image_file(pngs: list[bytes], *, compression: str) -> bytes:
 
 
 def speeds(side: int, seconds: float) -> dict[str, dict[str, Any]]:
-    """Rows per second and bytes per row of each writer, for images and for rows."""
+    """Rows per second and bytes per row of each PNG encoder, for images and for rows."""
     pixels, columns = rows(SIZES[side], side)
     encoders = {name: write for name, write in writers().items() if name in (OURS, OPENCV)}
     acts: dict[str, Callable[[], bytes]] = {}
@@ -191,7 +191,7 @@ def speeds(side: int, seconds: float) -> dict[str, dict[str, Any]]:
 
 
 def provenance(kinds: dict[str, int], *, side: int = 32, held_out: bool = False) -> dict[str, Any]:
-    """Bytes a row of everything but the PNGs, over one file for each kind of row; by column, largest first."""
+    """Bytes per row of everything but the PNGs, over one file per kind of row; by column, largest first."""
     total: dict[str, int] = {}
     count = sum(kinds.values())
     for kind, number in kinds.items():
@@ -222,7 +222,7 @@ def page(found: dict[str, Any]) -> str:
     lines = [
         "# The writer",
         "",
-        "Made by `python -m benchmarks.writer`, whose head says what is measured; the numbers are in `writer.json`.",
+        "Made by `python -m benchmarks.writer`, whose docstring says what is measured; numbers in `writer.json`.",
         f"Python {found['versions']['python']}, pyarrow {found['versions']['pyarrow']}, OpenCV {found['opencv']}, "
         f"{found['machine']}, load {found['load']} before the start.",
         "",
@@ -242,7 +242,7 @@ def page(found: dict[str, Any]) -> str:
             )
     lines += [
         "",
-        "Bytes of a row in the file:",
+        "Bytes per row in the file:",
         "",
         "| side | what | stored PNG + zstd | OpenCV PNG |",
         "|---|---|---:|---:|",
@@ -253,9 +253,9 @@ def page(found: dict[str, Any]) -> str:
             lines.append(f"| {side} px | {what} | {one[OURS]['bytes_per_row']:,} | {rival} |")
     lines += [
         "",
-        "## What provenance costs",
+        "## Cost of provenance",
         "",
-        f"Bytes a row beside the PNG, 32 px; at most {PROVENANCE_BYTES} are wanted.",
+        f"Bytes per row beside the PNG, 32 px; the target is at most {PROVENANCE_BYTES}.",
         "",
     ]
     lines += ["| rows | bytes | met |", "|---|---:|---|"]
@@ -272,7 +272,7 @@ def page(found: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Measures, prints the page and writes it beside the JSON."""
+    """Measures everything, prints the page and writes it beside the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=4.0, help="CPU time per writer and size")
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks/writer.json"))

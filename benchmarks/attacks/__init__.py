@@ -1,4 +1,4 @@
-"""The attack engine beside torchattacks, foolbox, ART and adv-lib: speed, strength, and what survives storing.
+"""Compares the attack engine with torchattacks, foolbox, ART and adv-lib: speed, strength, success after storing.
 
 python -m benchmarks.attacks --help
 """

@@ -1,12 +1,13 @@
-"""Measures, and writes docs/benchmarks/attacks.json and the sections of docs/benchmarks.md.
+"""Runs the attack benchmark and writes docs/benchmarks/attacks.json and the sections of docs/benchmarks.md.
 
     make bench-attacks
     python -m benchmarks.attacks [--only speed|strength|stored] [--quick] [--full] [--resume] [--data FOLDER]
 
-All parts take about a quarter of an hour on two quiet cores. --quick shows in a few minutes that everything runs, and
-writes elsewhere. --full takes most of an hour: `standard` in floats and on the second model beside torchattacks'
-AutoAttack, ten restarts on all rows beside foolbox. --resume goes on after an interruption; --lines measures some lines
-anew and keeps the others. Libraries that are not installed, and published models whose folder is absent, are left out.
+All parts take about 15 minutes on two idle cores. --quick checks in a few minutes that everything runs and writes to a
+temporary folder. --full takes most of an hour: it adds `standard` in floats and on the second model, compared with
+torchattacks' AutoAttack, and ten restarts on all rows, compared with foolbox. --resume continues an interrupted run;
+--lines measures the matching lines again and keeps the others. Libraries that are not installed and published models
+whose folder is absent are left out.
 """
 
 from __future__ import annotations
@@ -29,22 +30,22 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def parsed() -> argparse.Namespace:
-    """The command line."""
+    """Parsed command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=PARTS, action="append", help="these parts alone; may be repeated")
-    parser.add_argument("--lines", help="only lines whose name holds this text; the others are kept")
+    parser.add_argument("--only", choices=PARTS, action="append", help="run only this part; may be repeated")
+    parser.add_argument("--lines", help="measure only lines whose name contains this text; keep the others")
     parser.add_argument("--quick", action="store_true", help="few rows, one round, written to a temporary folder")
-    parser.add_argument("--full", action="store_true", help="also what takes many minutes")
-    parser.add_argument("--resume", action="store_true", help="keep the lines that the JSON already has")
+    parser.add_argument("--full", action="store_true", help="include the measurements that take many minutes")
+    parser.add_argument("--resume", action="store_true", help="skip lines that the JSON already has")
     parser.add_argument("--data", type=Path, default=CHECKOUT.parent / "shared" / "data", help="published models")
-    parser.add_argument("--out", type=Path, help="folder for benchmarks.md and benchmarks/; by default docs")
+    parser.add_argument("--out", type=Path, help="folder of benchmarks.md and benchmarks/; default: docs")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--threads", type=int, help="threads of torch; by default as many as cores")
+    parser.add_argument("--threads", type=int, help="number of torch threads; default: number of cores")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Measures what is asked for, line by line, and rewrites the page."""
+    """Measures the requested lines one by one and rewrites the page after each."""
     arguments = parsed()
     warnings.filterwarnings("ignore")
     if arguments.threads:

@@ -1,7 +1,7 @@
-"""Each library behind one function: images and labels in, the library's own adversarial images out.
+"""One function per library: images and labels in, the library's adversarial images out.
 
-Every call states step size and steps, so that all take the same ones; each library keeps its own loop, dtype and idea
-of what to return. Models go in as they are: none of the libraries freezes parameters.
+Every call sets step size and number of steps, so all libraries use the same values; each keeps its own loop, dtype and
+choice of which iterate to return. Models are passed unchanged: none of the libraries freezes parameters.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ Attack = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Library:
-    """One library: what it is called, and how its attacks are made."""
+    """One library: its name and how to build its attacks."""
 
     name: str
     package: str
-    """On the package index."""
+    """Name on the package index."""
     make: Callable[[nn.Module, Settings, int, tuple[int, ...]], Attack | None]
-    """(model, settings, classes, shape of one image) -> the attack on one batch; None where it has no such attack."""
+    """(model, settings, classes, image shape) -> attack on one batch; None if the library lacks the attack."""
 
     @property
     def version(self) -> str | None:
-        """The installed version; None where it is not installed."""
+        """Installed version; None if the library is not installed."""
         try:
             return version(self.package)
         except PackageNotFoundError:
             return None
 
     def attack(self, model: nn.Module, settings: Settings, classes: int, shape: tuple[int, ...]) -> Attack | None:
-        """The attack on any number of rows, in batches, with restarts on the rows that still resist."""
+        """Attack on any number of rows, in batches; each restart attacks only rows not yet misclassified."""
         one_batch = self.make(model, settings, classes, shape)
         if one_batch is None:
             return None
@@ -59,7 +59,7 @@ def _in_batches(attack: Attack, size: int) -> Attack:
 
 
 def _restarted(attack: Attack, model: nn.Module, settings: Settings) -> Attack:
-    """As the libraries' own wrappers do: later starts only for rows that are still classified correctly."""
+    """Restarts as the libraries' own wrappers do: only on rows that are still classified correctly."""
 
     def run(images: Tensor, labels: Tensor) -> Tensor:
         results, resists = images.clone(), torch.ones_like(labels, dtype=torch.bool)
@@ -141,7 +141,7 @@ def _adv_lib(model: nn.Module, settings: Settings, classes: int, shape: tuple[in
         attacks = importlib.import_module("adv_lib.attacks")
     eps, step, steps = float(settings.eps), float(settings.step_size), settings.steps
     if settings.attack == "pgd":
-        # It never looks at its last step, so one more gives it as many that count.
+        # The library never evaluates its last iterate, so one extra step makes the number of useful steps equal.
         return lambda images, labels: attacks.pgd_linf(
             model, images, labels, ε=eps, steps=steps + 1, absolute_step_size=step
         )
@@ -152,9 +152,9 @@ def _adv_lib(model: nn.Module, settings: Settings, classes: int, shape: tuple[in
 
 @contextmanager
 def _stand_ins(*names: str) -> Iterator[None]:
-    """Empty modules for what adv-lib 0.2.8 imports and none of the attacks here uses, where the real ones fail.
+    """Stand-in modules for imports of adv-lib 0.2.8 that fail here and that none of these attacks uses.
 
-    torchvision wheels of the package index need the CUDA build of torch; visdom is a web server.
+    torchvision wheels from the package index need the CUDA build of torch; visdom is a web server.
     """
     missing = []
     for name in names:
@@ -187,7 +187,7 @@ LIBRARIES: Mapping[str, Library] = {
 
 
 def foolbox_many_eps(model: nn.Module, settings: Settings, eps: tuple[float, ...]) -> Attack:
-    """foolbox's one call for several budgets; returns the images of the largest."""
+    """foolbox's single call for several budgets; returns the images of the largest budget."""
     library = importlib.import_module("foolbox")
     wrapped = library.PyTorchModel(model, bounds=(0, 1))
     share = float(settings.step_size / settings.eps)
@@ -201,7 +201,7 @@ def foolbox_many_eps(model: nn.Module, settings: Settings, eps: tuple[float, ...
 
 
 def auto_attack(model: nn.Module, settings: Settings, classes: int) -> Attack:
-    """AutoAttack standard as torchattacks ports it: 101 + 909 + 900 gradients and 5,000 queries for what resists."""
+    """torchattacks' port of AutoAttack standard: 101 + 909 + 900 gradients and 5,000 queries per robust row."""
     library = importlib.import_module("torchattacks")
     attack = library.AutoAttack(model, eps=float(settings.eps), version="standard", n_classes=classes, seed=0)
     return _in_batches(attack, settings.batch)

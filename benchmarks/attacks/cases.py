@@ -1,4 +1,4 @@
-"""What is attacked: a model, its rows and a budget."""
+"""Attack targets: a model, its rows and a budget."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ AttackName = Literal["fgsm", "pgd", "apgd_ce"]
 
 @dataclass(frozen=True)
 class Settings:
-    """What every implementation is told alike. Linf, one random start per restart (fgsm: none)."""
+    """Settings shared by all implementations. Linf, one random start per restart (fgsm: none)."""
 
     attack: AttackName
     eps: Fraction
     step_size: Fraction
-    """Of apgd: the first step, twice eps in the paper; the libraries fix it so."""
+    """On the [0, 1] pixel scale. For apgd the first step: twice eps in the paper, and hard-coded in the libraries."""
     steps: int
     restarts: int = 1
     batch: int = 128
     start: int = 0
-    """Which random start, of several that figures are averaged over."""
+    """Index of the random start; figures are averaged over several."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Subject:
 
     name: str
     model: nn.Module
-    """Float32 images (N, C, H, W) in [0, 1] to logits; eval mode; parameters want gradients, as users load them."""
+    """Float32 images (N, C, H, W) in [0, 1] to logits; eval mode; parameters require gradients, as users load them."""
     pixels: NDArray[np.uint8]
     """Clean rows (N, H, W, C)."""
     labels: NDArray[np.int64]
@@ -53,7 +53,7 @@ class Subject:
         return len(self.labels)
 
     def first(self, rows: int) -> Subject:
-        """The same with its first rows."""
+        """The same subject with its first `rows` rows."""
         return Subject(self.name, self.model, self.pixels[:rows], self.labels[:rows], self.classes)
 
     @property
@@ -67,12 +67,12 @@ class Subject:
         return torch.from_numpy(self.labels)
 
     def frozen(self) -> nn.Module:
-        """A copy of the model without parameter gradients: what hardset's loader hands to the engine."""
+        """Copy of the model without parameter gradients, as hardset's loader gives it to the engine."""
         return copy.deepcopy(self.model).eval().requires_grad_(False)
 
 
 def random_subject(rows: int) -> Subject:
-    """Untrained ResNet-18 of width 32 on random 32 x 32 rows: the speed of a step does not depend on what they show."""
+    """Untrained ResNet-18 of width 32 on random 32 x 32 rows: step speed does not depend on image content."""
     generator = np.random.default_rng(0)
     pixels = generator.integers(0, 256, (rows, 32, 32, 3), dtype=np.uint8)
     return Subject("ResNet-18, width 32", resnet18(), pixels, generator.integers(0, 10, rows), 10)
@@ -80,7 +80,7 @@ def random_subject(rows: int) -> Subject:
 
 @dataclass(frozen=True)
 class Published:
-    """Published models and the rows they are judged on, in one folder."""
+    """Published models and their evaluation rows, in one folder."""
 
     folder: Path
 
@@ -88,7 +88,7 @@ class Published:
         return (self.folder / "reference_models.py").exists()
 
     def subject(self, name: str, rows: int) -> Subject:
-        """One of FILES with its first `rows` rows."""
+        """A model of FILES with its first `rows` rows."""
         file, mode, size, classes = FILES[name]
         table = pq.read_table(self.folder / file).slice(0, rows)
         read = _photograph(size) if size else _plain(mode)
@@ -122,7 +122,7 @@ def _plain(mode: str) -> Callable[[bytes], NDArray[np.uint8]]:
 
 
 def _photograph(size: int) -> Callable[[bytes], NDArray[np.uint8]]:
-    """Shorter side to size / 0.875, then a centre crop: the evaluation protocol of ImageNet."""
+    """Decoder that resizes the shorter side to size / 0.875 and crops the centre: ImageNet's evaluation protocol."""
 
     def read(data: bytes) -> NDArray[np.uint8]:
         image = Image.open(io.BytesIO(data)).convert("RGB")

@@ -1,4 +1,4 @@
-"""What every part of the benchmark is told, and where it leaves its figures."""
+"""Settings of a benchmark run, and the JSON file that holds its figures."""
 
 from __future__ import annotations
 
@@ -17,49 +17,49 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Context:
-    """Where and how much."""
+    """Device, data and amount of work."""
 
     data: Published
     device: torch.device
     quick: bool
-    """Few rows and one round: shows that everything runs; its figures mean nothing."""
+    """Few rows and one round: checks that everything runs; the figures mean nothing."""
     full: bool
-    """Also the slow references."""
+    """Include the slow reference implementations."""
 
     def rows(self, normal: int, quick: int = 32) -> int:
-        """How many rows to take."""
+        """Number of rows."""
         return quick if self.quick else normal
 
     def rounds(self, normal: int) -> int:
-        """How often contenders take turns."""
+        """Number of rounds in which contenders take turns."""
         return 1 if self.quick else normal
 
     def steps(self, normal: int) -> int:
-        """How many steps to take."""
+        """Number of gradient steps."""
         return min(normal, 3) if self.quick else normal
 
     def settle(self) -> None:
-        """Waits until the device has done what it was told."""
+        """Waits until the device has finished all queued work."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
     def subject(self, name: str, rows: int) -> Subject:
-        """A published model; random rows and an untrained network where the folder is absent."""
+        """A published model; an untrained network on random rows if the folder is absent."""
         return self.data.subject(name, rows) if self.data else random_subject(rows)
 
 
 @dataclass(frozen=True)
 class Book:
-    """The JSON file, written after every line, so that an interrupted run can go on."""
+    """The JSON file of figures, written after every line so that an interrupted run can resume."""
 
     path: Path
 
     def read(self) -> Record:
-        """All sections; empty where there is no file."""
+        """All sections; empty if there is no file."""
         return json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
 
     def line(self, section: str, name: str, measure: Callable[[], Record], *, resume: bool) -> None:
-        """Measures one line of a section, unless it is there and `resume` says to keep it."""
+        """Measures one line of a section; with `resume`, a line that exists is kept."""
         if resume and name in self.read().get(section, {}).get("lines", {}):
             return
         print(f"{section}: {name}", flush=True)
@@ -69,13 +69,13 @@ class Book:
         self._write(whole)
 
     def note(self, section: str, **values: Any) -> None:
-        """Sets values of a section beside its lines."""
+        """Sets further values of a section, beside its lines."""
         whole = self.read()
         whole.setdefault(section, {}).update(values)
         self._write(whole)
 
     def clear(self, section: str) -> None:
-        """Forgets a section."""
+        """Removes a section."""
         whole = self.read()
         whole.pop(section, None)
         self._write(whole)

@@ -1,4 +1,4 @@
-"""A model that counts what is asked of it."""
+"""A model that counts its forward and backward passes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Counted(nn.Module):
-    """Passes images on, and counts rows of backward passes and rows of forward passes that no gradient is asked of."""
+    """Wraps a model and counts rows in backward passes, and rows in forward passes without gradient."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()

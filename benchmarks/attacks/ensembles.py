@@ -1,4 +1,4 @@
-"""`standard` and `fast` over a subject, made once for all tables that show them."""
+"""Rows of the ensembles `standard` and `fast` on a subject, made once for all tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BATCH = 250
 
 @lru_cache
 def ensemble_rows(context: Context, model: str, rows: int, name: str, eps: Fraction) -> MadeRows:
-    """The ensemble's stored rows and their columns, as a job makes them."""
+    """Stored rows of the ensemble and their columns, as a job makes them."""
     subject = context.subject(model, rows)
     spec = Attack(name=name, eps=str(eps)).resolved(subject.classes)
     return make(recipe_of(subject, spec, Mode(), min(BATCH, rows), context.device), subject)

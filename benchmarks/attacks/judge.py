@@ -1,4 +1,4 @@
-"""One float32 judge for every implementation's images, in floats and as stored."""
+"""One float32 judge for the images of all implementations, as floats and as stored."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from hardset.pipeline.judging.judge import Judge, exact_float32, within_budget
 
 _BATCH = 128
 _FLOAT_NOISE = 1e-6
-"""By how much float32 arithmetic may leave a ball that it was clamped to."""
+"""Tolerance for float32 images that were clamped to the eps ball, on the [0, 1] pixel scale."""
 
 
 @dataclass(frozen=True)
 class FloatVerdict:
-    """What is left of a model's accuracy on float images."""
+    """A model's robust accuracy on float images."""
 
     robust: float
     """Rows still classified correctly, in %."""
@@ -33,7 +33,7 @@ class FloatVerdict:
 
 @dataclass(frozen=True)
 class StoredVerdict:
-    """What is left once images are 8-bit pixels. A row is fallen if it was correct and no longer is."""
+    """A model's robust accuracy on 8-bit pixels. A row has fallen if it was correct and no longer is."""
 
     rows: int
     robust: float
@@ -58,7 +58,7 @@ def predictions(model: nn.Module, images: Tensor) -> NDArray[np.int64]:
 
 
 def judge_floats(model: nn.Module, images: Tensor, clean: Tensor, labels: Tensor, eps: Fraction) -> FloatVerdict:
-    """Verdict on float images, judged as they are: whoever leaves the budget is counted, not corrected."""
+    """Verdict on float images as they are: rows over budget are counted, not corrected."""
     right = predictions(model, images) == labels.cpu().numpy()
     apart = (images - clean).abs().flatten(1).amax(1)
     outside = (images < -_FLOAT_NOISE).flatten(1).any(1) | (images > 1 + _FLOAT_NOISE).flatten(1).any(1)
@@ -73,7 +73,7 @@ def judge_stored(
     labels: NDArray[np.int64],
     eps: Fraction,
 ) -> StoredVerdict:
-    """Verdict on stored rows (N, H, W, C); budgets are counted in integers."""
+    """Verdict on stored rows (N, H, W, C); budgets are checked in integer levels."""
     judge = Judge(model, _BATCH, torch.device("cpu"))
     before = judge.logits(clean).argmax(1) == labels
     after = judge.logits(stored).argmax(1) == labels
@@ -84,7 +84,7 @@ def judge_stored(
 
 
 def stored_as(images: Tensor, clean: NDArray[np.uint8], eps: Fraction, *, clamp: bool) -> NDArray[np.uint8]:
-    """Float images as pixels (N, H, W, C), rounded to nearest; `clamp` brings them back into the budget's levels."""
+    """Float images rounded to 8-bit pixels (N, H, W, C); `clamp` clips them to the budget's integer levels."""
     levels = np.rint(images.permute(0, 2, 3, 1).cpu().numpy().astype(np.float64) * 255).clip(0, 255)
     if clamp:
         whole = int(eps * 255)

@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""The machine that the figures were measured on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 
 
 def describe(device: torch.device) -> dict[str, object]:
-    """Processor, its vector units, threads, versions, and the day."""
+    """Processor, vector units, threads, library versions and date."""
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "cpu": _cpu("model name") or platform.processor(),

@@ -1,4 +1,4 @@
-"""The residual network that the speed of attacks is measured on."""
+"""The residual network used to measure attack speed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ResNet18(nn.Module):
 
 
 def resnet18(*, width: int = 32, classes: int = 10, seed: int = 0) -> nn.Module:
-    """An untrained network in eval mode, as torch makes it: parameters want gradients."""
+    """Untrained network in eval mode with torch's defaults: parameters require gradients."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return ResNet18(width, classes).eval()

@@ -1,4 +1,4 @@
-"""hardset's engine as the benchmarks call it: as a recipe, which stores, and as a bare search, which libraries are."""
+"""hardset's engine as the benchmarks call it: as a recipe that stores rows, and as a bare search like the libraries."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Stop = Literal["success", "never"]
 
 @dataclass(frozen=True)
 class Mode:
-    """How the search runs the model."""
+    """How the search executes the model."""
 
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
@@ -42,30 +42,30 @@ MODES = (Mode(), Mode("bfloat16"), Mode("bfloat16", compile=True))
 
 
 def seeds_of(rows: int, start: int = 0) -> NDArray[np.int64]:
-    """Row keys, int64 (N,), other ones for every start."""
+    """Row seeds, int64 (N,), different for every start."""
     return np.random.default_rng(start).integers(0, 2**63, rows, dtype=np.int64)
 
 
 def spec_of(settings: Settings, stop: Stop, **more: Any) -> Attack:
-    """The job file's recipe for the same settings, every setting written out."""
+    """Recipe of a job file for the same settings, with every setting explicit."""
     fixed = {} if settings.attack == "fgsm" else {"step_size": str(settings.step_size), "steps": settings.steps}
     common = {"name": settings.attack, "eps": str(settings.eps), "restarts": settings.restarts, "stop": stop}
     return Attack(**(common | fixed | more)).resolved()
 
 
 def clean_rows(subject: Subject) -> CleanRows:
-    """The rows as a source gives them."""
+    """Rows as a source returns them."""
     keys = tuple(f"row#{number}" for number in range(len(subject)))
     return CleanRows(subject.pixels, subject.labels, keys, np.arange(len(subject)))
 
 
 @dataclass(frozen=True)
 class Searcher:
-    """A model made ready once, for searches without storing: the network is compiled at most once."""
+    """A model prepared once for searches without storing: the network is compiled at most once."""
 
     engine: Engine
     network: Network
-    """The model as the search runs it."""
+    """The model as the search executes it."""
     classes: int
 
     @staticmethod
@@ -82,7 +82,7 @@ class Searcher:
         return self.engine.run(stage.search, self._rows(subject, stage, spec, in_float=False))
 
     def in_floats(self, subject: Subject, spec: Attack, start: int = 0) -> Ended:
-        """The attack off the grid and in the ball of exactly eps, as the libraries run theirs."""
+        """The attack in floats, off the 8-bit grid, in the exact eps ball, as the libraries run theirs."""
         stages = in_floats(stages_of(spec, self.classes))
         rows = self._rows(subject, stages[0], spec, in_float=True, start=start)
         logits = self.engine.logits(subject.images.to(self.engine.device))
@@ -103,7 +103,7 @@ class Searcher:
 
 
 def recipe_of(subject: Subject, spec: Attack, mode: Mode, batch: int, device: torch.device) -> AttackRecipe:
-    """The recipe that a run makes rows with."""
+    """Recipe that a run makes rows with."""
     return AttackRecipe(
         spec,
         module=subject.frozen().to(device),
@@ -116,24 +116,24 @@ def recipe_of(subject: Subject, spec: Attack, mode: Mode, batch: int, device: to
 
 
 def make(recipe: AttackRecipe, subject: Subject, start: int = 0) -> MadeRows:
-    """All rows of the subject, made in one call."""
+    """Makes all rows of the subject in one call."""
     seeds = seeds_of(len(subject) * recipe.variants, start).reshape(-1, recipe.variants)
     return recipe.make(clean_rows(subject), seeds)
 
 
 def many_eps_spec(settings: Settings, eps: Sequence[Fraction]) -> Attack:
-    """PGD to first success at several budgets in one recipe; the step is the same share of each."""
+    """PGD to first success at several budgets in one recipe; the step size is the same fraction of each budget."""
     common = {"name": "pgd", "steps": settings.steps, "stop": "success"}
     return Attack(eps=[str(one) for one in eps], **common).resolved()
 
 
 def known(name: str) -> bool:
-    """Whether the job file knows an attack of this name."""
+    """Whether job files accept an attack of this name."""
     return name in ATTACK_FACTS
 
 
 def warnings_of(subject: Subject, spec: Attack) -> tuple[str, ...]:
-    """What a job with this recipe is told before it starts."""
+    """Warnings that a job with this recipe prints before it starts."""
     document = {
         "name": "benchmark",
         "source": {"format": "npz", "path": "rows.npz"},

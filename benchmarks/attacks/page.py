@@ -1,4 +1,4 @@
-"""The figures as Markdown: every number on the page comes from the JSON beside it."""
+"""Renders the figures as Markdown: every number on the page comes from the JSON beside it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _OURS = "hardset"
 
 
 def between(page: str, name: str, text: str) -> str:
-    """The page with the part between the markers of `name` replaced. Raises ValueError where it has no such markers."""
+    """The page with the part between the markers of `name` replaced. Raises ValueError if the markers are missing."""
     start, end = f"<!-- attacks:{name} -->", f"<!-- /attacks:{name} -->"
     before, found, rest = page.partition(start)
     _, closed, after = rest.partition(end)
@@ -22,7 +22,7 @@ def between(page: str, name: str, text: str) -> str:
 
 
 def filled(page: str, figures: Record) -> str:
-    """The page with every section that has figures."""
+    """The page with every section filled for which there are figures."""
     for name, write in SECTIONS.items():
         section = figures.get(name)
         text = f"{machine(section['machine'])}\n\n{write(section['lines'])}" if section else MISSING
@@ -47,7 +47,7 @@ _SHOWN = ("hardset", "torch", "torchattacks", "foolbox", "ART", "adv-lib")
 
 
 def speed(lines: Mapping[str, Record]) -> str:
-    """Ratios, seconds, and the two limits."""
+    """Speed ratios, seconds, and the two limits."""
     timed = [line for line in lines.values() if line.get("ratios")]
     modes = list(dict.fromkeys(mode for line in timed for ratios in line["ratios"].values() for mode in ratios))
     ratios = [
@@ -99,7 +99,7 @@ def _limits(lines: Mapping[str, Record]) -> list[str]:
 
 
 def strength(lines: Mapping[str, Record]) -> str:
-    """Robust accuracy in floats and as stored, then the ensembles with their cost."""
+    """Robust accuracy in floats and as stored, then the ensembles and their cost."""
     single = [line for line in lines.values() if "points_above_best" in line]
     names = list(dict.fromkeys(name for line in single for name in line["figures"]))
     parts = ["Robust accuracy in % on float images, at equal steps and step size:"]
@@ -136,7 +136,7 @@ def _ensemble(line: Record, by: str, found: Record) -> Cells:
 
 
 def stored(lines: Mapping[str, Record]) -> str:
-    """Stored rows that are adversarial and within budget."""
+    """Counts of stored rows that are adversarial and within budget."""
     rows = []
     for line in lines.values():
         if "model" not in line:
@@ -196,4 +196,4 @@ def _table(head: Cells, rows: Iterable[Cells]) -> str:
 
 
 SECTIONS: Mapping[str, Callable[[Mapping[str, Record]], str]] = {"speed": speed, "strength": strength, "stored": stored}
-"""Writers by section, in the order of the page."""
+"""Renderer of each section, in page order."""

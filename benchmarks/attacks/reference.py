@@ -1,4 +1,4 @@
-"""PGD without slots or queue: how many gradients each row needs when it runs alone."""
+"""PGD without slots or queue: number of gradients that each row needs when it runs alone."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from hardset.pipeline.attacks.geometries import Linf
 
 
 def gradients_alone(searcher: Searcher, subject: Subject, settings: Settings) -> NDArray[np.int64]:
-    """Gradients (N,) until each row's 8-bit image is seen to be misclassified, the one that shows it included.
+    """Gradients (N,) until each row's 8-bit image is misclassified, including the pass that detects it.
 
-    From the engine's own start points; rows only share a forward pass, and leave it for good.
+    Uses the engine's start points; rows share forward passes and leave the batch once they have fallen.
     """
     device, geometry, count = searcher.engine.device, Linf(), len(subject)
     clean, labels = subject.images.to(device), subject.targets.to(device)

@@ -1,4 +1,4 @@
-"""How fast: whole attacks beside the libraries', the engine beside a bare loop, its queue beside a perfect one."""
+"""Speed: whole attacks against the libraries', the engine against a bare loop, its queue against a perfect one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RIVALS = ("torchattacks", "foolbox", "ART")
 
 
 def lines(context: Context) -> Mapping[str, Callable[[], Record]]:
-    """Every line of the table, by name, in order."""
+    """All lines of the table by name, in order."""
     return {
         "all_steps": lambda: all_steps(context),
         "to_first_success": lambda: to_first_success(context),
@@ -36,7 +36,7 @@ def lines(context: Context) -> Mapping[str, Callable[[], Record]]:
 
 
 def all_steps(context: Context) -> Record:
-    """PGD-10 on one batch of random rows, every step taken by everyone."""
+    """PGD-10 on one batch of random rows; all implementations take every step."""
     subject = random_subject(context.rows(128))
     settings = replace(PGD, steps=context.steps(10), batch=len(subject))
     frozen = replace(subject, model=subject.frozen())
@@ -54,7 +54,7 @@ def all_steps(context: Context) -> Record:
 
 
 def to_first_success(context: Context) -> Record:
-    """PGD-40 on real images: the libraries take all steps of all rows, the engine leaves a row that has fallen."""
+    """PGD-40 on real images: the libraries take all steps of all rows, the engine stops a row once it has fallen."""
     subject = context.subject("cifar_resnet20", context.rows(512))
     settings = replace(PGD, steps=context.steps(40), batch=min(PGD.batch, len(subject)))
     searchers = _searchers(subject, settings, context)
@@ -69,7 +69,7 @@ def to_first_success(context: Context) -> Record:
 
 
 def many_eps(context: Context) -> Record:
-    """Eight budgets of PGD-40 in one call; the step is 2.5 * eps / steps for both."""
+    """PGD-40 at eight budgets in one call; the step size is 2.5 * eps / steps for both."""
     subject = context.subject("cifar_resnet20", context.rows(128))
     settings = replace(PGD, steps=context.steps(40), batch=min(64, len(subject)))
     settings = replace(settings, step_size=settings.eps * Fraction(5, 2) / settings.steps)
@@ -89,7 +89,7 @@ def many_eps(context: Context) -> Record:
 
 
 def bare_loop(context: Context) -> Record:
-    """PGD-40 of the engine beside nothing but as many forward passes and input gradients of the same network."""
+    """The engine's PGD-40 against a loop of only as many forward passes and input gradients of the same network."""
     subject = random_subject(context.rows(64))
     settings = replace(PGD, steps=context.steps(40), batch=len(subject))
     shares, all_times = {}, {}
@@ -109,7 +109,7 @@ def bare_loop(context: Context) -> Record:
 
 
 def queue(context: Context) -> Record:
-    """Gradients that rows took, and that slots had room for, over what the rows need when each runs alone."""
+    """Gradients taken by rows, and gradient slots available, relative to the gradients of rows that run alone."""
     found: Record = {}
     for name, rows, wanted in (
         ("cifar_resnet20", context.rows(2000), replace(PGD, steps=context.steps(40))),
@@ -209,7 +209,7 @@ def _record(title: str, subject: Subject, times: Mapping[str, Times], at_least: 
 
 
 def _robust(subject: Subject, result: object, settings: Settings) -> float:
-    """The libraries' images as they are; the engine's as stored, since it is there that they have to be wrong."""
+    """Robust accuracy: library images judged in floats, the engine's as stored, where they must be misclassified."""
     model, clean = subject.frozen(), subject.images
     if isinstance(result, Outcome):
         pixels = stored_as(result.images, subject.pixels, settings.eps, clamp=True)

@@ -1,4 +1,4 @@
-"""What is left once images are stored as 8-bit pixels, each row within its budget."""
+"""Success after images are stored as 8-bit pixels, each row within its budget."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from hardset.schemas.job.recipes import Attack
 EPS = Fraction("0.3")
 RESTARTS = Settings("pgd", EPS, Fraction("0.01"), steps=50, restarts=10, batch=500)
 STANDARD_AT_LEAST, RESTARTS_AT_LEAST = 165, 900
-"""Of the first 1,000 and of all 10,000 rows."""
+"""Minimum number of fallen rows: among the first 1,000, and among all 10,000."""
 
 
 def lines(context: Context) -> Mapping[str, Callable[[], Record]]:
-    """Every line of the table, by name; none without the published models."""
+    """All lines of the table by name; none without the published models."""
     if not context.data:
         return {}
     found: dict[str, Callable[[], Record]] = {}
@@ -38,14 +38,14 @@ def lines(context: Context) -> Mapping[str, Callable[[], Record]]:
 
 
 def standard(context: Context) -> Record:
-    """`standard` on 1,000 rows at eps 0.3, which is 76.5 levels."""
+    """`standard` on 1,000 rows at eps 0.3, which is 76.5 8-bit levels."""
     subject = context.subject("mnist_fast_fgsm", context.rows(1000))
     made = ensemble_rows(context, subject.name, len(subject), "standard", EPS)
     return _judged(subject, made, EPS) | {"title": "standard", "at_least": STANDARD_AT_LEAST, "of_rows": 1000}
 
 
 def restarts(context: Context) -> Record:
-    """PGD-50 from 10 starts: 500 gradients of a row that resists."""
+    """PGD-50 with 10 restarts: 500 gradients per row that resists."""
     subject = context.subject("mnist_fast_fgsm", context.rows(10_000))
     return _made(subject, spec_of(RESTARTS, "success"), context) | {
         "title": "pgd, 50 steps, 10 restarts",
@@ -55,7 +55,7 @@ def restarts(context: Context) -> Record:
 
 
 def restarts_of_a_library(context: Context, name: str) -> Record:
-    """The same by a library, rounded to nearest, and rounded and clamped into the ball."""
+    """The same attack by a library, rounded to nearest, and rounded then clamped to the eps ball."""
     library = LIBRARIES[name]
     if library.version is None:
         return {"title": f"{name}: not installed"}
@@ -83,7 +83,7 @@ def restarts_of_a_library(context: Context, name: str) -> Record:
 
 
 def no_level(context: Context) -> Record:
-    """A budget of half a level: nothing can be stored within it, and the job says so beforehand."""
+    """Budget of half an 8-bit level: no row can be stored within it, and the job warns before it starts."""
     eps = Fraction(1, 510)
     subject = context.subject("mobilenet_v1_0.25_128", context.rows(250))
     spec = Attack(name="pgd", eps=str(eps), steps=20)

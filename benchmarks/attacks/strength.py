@@ -1,4 +1,4 @@
-"""How strong: robust accuracy at equal steps and step size, everyone's images before one float32 judge."""
+"""Strength: robust accuracy at equal steps and step size; one float32 judge for all implementations."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from hardset.schemas.job.recipes import Attack
 
 ENSEMBLES = ("standard", "fast")
 POINTS_ALLOWED = 0.3
-STARTS = 3  # one start decides on 3 to 9 rows of 1,000, whoever draws it
+STARTS = 3  # figures of one start vary by 3 to 9 rows of 1,000, in every implementation
 
 
 @dataclass(frozen=True)
 class Case:
-    """A published model, its budget, and what is tried on it."""
+    """A published model, its budget, and the attacks on it."""
 
     model: str
     rows: int
@@ -36,15 +36,15 @@ class Case:
     steps: int
     attacks: tuple[AttackName, ...]
     ensembles: bool = False
-    """Whether AutoAttack's strength is measured on it as well."""
+    """Whether AutoAttack is measured on it as well."""
 
     @property
     def name(self) -> str:
-        """Key of its line."""
+        """Key of the line."""
         return f"{self.model} at {_pixels(self.eps)}"
 
     def settings(self, attack: AttackName) -> Settings:
-        """What everyone is told."""
+        """Settings shared by all implementations."""
         if attack == "fgsm":
             return Settings(attack, self.eps, self.eps, 1)
         return Settings(attack, self.eps, 2 * self.eps if attack == "apgd_ce" else self.step_size, self.steps)
@@ -60,7 +60,7 @@ CASES = (
 
 
 def lines(context: Context) -> Mapping[str, Callable[[], Record]]:
-    """Every line of the table, by name, in order; none without the published models."""
+    """All lines of the table by name, in order; none without the published models."""
     if not context.data:
         return {}
     found: dict[str, Callable[[], Record]] = {}
@@ -78,7 +78,7 @@ def lines(context: Context) -> Mapping[str, Callable[[], Record]]:
 
 
 def one_attack(context: Context, case: Case, attack: AttackName) -> Record:
-    """One attack at equal steps and step size, by every library that has it, and by the engine."""
+    """One attack at equal steps and step size, run by every library that has it and by the engine."""
     subject = context.subject(case.model, context.rows(case.rows))
     settings = case.settings(attack)
     settings = replace(settings, steps=context.steps(settings.steps))
@@ -97,7 +97,7 @@ def one_attack(context: Context, case: Case, attack: AttackName) -> Record:
 
 
 def _by_everyone(context: Context, subject: Subject, settings: Settings) -> dict[str, Record]:
-    """One start of every library that has the attack, and of the engine."""
+    """Figures of one random start, for every library that has the attack and for the engine."""
     figures: dict[str, Record] = {}
     for name, library in LIBRARIES.items():
         if library.version is None:
@@ -105,7 +105,7 @@ def _by_everyone(context: Context, subject: Subject, settings: Settings) -> dict
         run = library.attack(subject.model, settings, subject.classes, tuple(subject.images.shape[1:]))
         if run is not None:
             torch.manual_seed(settings.start)
-            np.random.seed(settings.start)  # which ART draws its starts from
+            np.random.seed(settings.start)  # ART draws its random starts from NumPy's global generator
             figures[name] = _floats_and_stored(subject, run(subject.images, subject.targets), settings.eps)
     searcher = Searcher.of(subject, Mode(), settings.batch, context.device)
     spec = spec_of(settings, "success")
@@ -118,7 +118,7 @@ def _by_everyone(context: Context, subject: Subject, settings: Settings) -> dict
 
 
 def _mean(starts: Sequence[Record]) -> Record:
-    """Means over starts, number by number, and the robust accuracies of each."""
+    """Mean of each figure over the starts, and the robust accuracy of each start."""
     means: Record = {}
     for kind in starts[0]:
         of_kind = [one[kind] for one in starts]
@@ -128,7 +128,7 @@ def _mean(starts: Sequence[Record]) -> Record:
 
 
 def ensemble(context: Context, case: Case, name: str) -> Record:
-    """`standard` or `fast` as a job runs it: stored rows, and what a surviving row cost."""
+    """`standard` or `fast` as a job runs it: stored rows, and the cost of a surviving row."""
     subject = context.subject(case.model, context.rows(case.rows))
     made = ensemble_rows(context, case.model, len(subject), name, case.eps)
     stored = judge_stored(subject.frozen(), made.pixels, subject.pixels, subject.labels, case.eps)
@@ -150,7 +150,7 @@ def _ensemble_in_floats(context: Context, case: Case, subject: Subject, name: st
 
 
 def reference(context: Context, case: Case) -> Record:
-    """torchattacks' port of AutoAttack standard, with its gradients and queries counted at the model."""
+    """torchattacks' port of AutoAttack standard; gradients and queries are counted at the model."""
     subject = context.subject(case.model, context.rows(case.rows))
     counted = Counted(subject.model)
     settings = Settings("pgd", case.eps, case.step_size, case.steps, batch=BATCH)
@@ -162,7 +162,7 @@ def reference(context: Context, case: Case) -> Record:
 
 
 def _reference_cost(subject: Subject, images: Tensor, settings: Settings) -> Record:
-    """The most that one of the first rows that survived costs when attacked alone: alone, some of them fall."""
+    """Highest cost among the first surviving rows when each is attacked alone; some of them fall alone."""
     costs = []
     for row in np.flatnonzero(predictions(subject.frozen(), images) == subject.labels)[:3]:
         counted = Counted(subject.model)
@@ -189,7 +189,7 @@ def _what(case: Case, subject: Subject, attack: str, steps: int | None) -> Recor
 
 
 def _floats_and_stored(subject: Subject, images: Tensor, eps: Fraction) -> Record:
-    """Images as they are, rounded to nearest, and rounded then clamped into the ball."""
+    """Images as floats, rounded to nearest, and rounded then clamped to the eps ball."""
     model = subject.frozen()
     floats = judge_floats(model, images, subject.images, subject.targets, eps)
     nearest = stored_as(images, subject.pixels, eps, clamp=False)
@@ -207,7 +207,7 @@ def _survivors(subject: Subject, pixels: NDArray[np.uint8]) -> NDArray[np.bool_]
 
 
 def _cost(columns: Mapping[str, object], survivors: NDArray[np.bool_]) -> Record:
-    """Gradients and queries, in all and of a row that survives."""
+    """Gradients and queries: total, and per surviving row."""
     found: Record = {}
     for column, name in (("steps", "gradients"), ("queries", "queries")):
         if column in columns:
@@ -218,6 +218,6 @@ def _cost(columns: Mapping[str, object], survivors: NDArray[np.bool_]) -> Record
 
 
 def _pixels(eps: Fraction) -> str:
-    """A budget as people write it: 8/255, or 0.3."""
+    """A budget in common notation: 8/255, or 0.3."""
     levels = eps * 255
     return f"{float(levels):g}/255" if (2 * levels).denominator == 1 and eps < Fraction(1, 10) else f"{float(eps):g}"

@@ -1,4 +1,4 @@
-"""Implementations that take turns in one process, and the medians of their times."""
+"""Interleaved timing of implementations in one process; medians over rounds."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Contender:
-    """One implementation at work."""
+    """One implementation to time."""
 
     name: str
     run: Callable[[], object]
-    """The timed work."""
+    """The call that is timed."""
     warm: Callable[[], object] | None = None
-    """Done once before: compiles, allocates. Unset: `run` itself."""
+    """Called once before timing, to compile and allocate. Unset: `run` itself."""
 
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of each round."""
+    """Seconds per round."""
 
     wall: tuple[float, ...]
     cpu: tuple[float, ...]
-    """Of all threads of the process."""
+    """CPU time of all threads of the process."""
 
     @property
     def seconds(self) -> float:
@@ -34,7 +34,7 @@ class Times:
 
     @property
     def cpu_seconds(self) -> float:
-        """Median processor time."""
+        """Median CPU time."""
         return statistics.median(self.cpu)
 
     def record(self) -> dict[str, object]:
@@ -50,10 +50,10 @@ class Times:
 def take_turns(
     contenders: Sequence[Contender], rounds: int, settle: Callable[[], object] = lambda: None
 ) -> tuple[dict[str, Times], dict[str, object]]:
-    """Times and last result of every contender.
+    """Times and last result of each contender.
 
-    The order turns around from round to round, so that drift of the machine weighs on all alike. `settle` is called
-    before every reading of the clock: it waits for an accelerator.
+    The order is reversed every round, so that drift of the machine affects all contenders equally. `settle` is called
+    before every reading of the clock and waits for the accelerator.
     """
     results: dict[str, object] = {}
     for contender in contenders:
