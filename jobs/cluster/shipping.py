@@ -6,6 +6,7 @@ The cluster needs the libraries, not hardset itself. The code goes as unpacked p
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -13,11 +14,12 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from importlib.machinery import PathFinder
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from modulefinder import ModuleFinder
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hardset.schemas.errors import JobError
@@ -27,6 +29,7 @@ PACKAGE = "hardset"
 """The one import package of the distribution."""
 ROOMS = ("pipeline", "jobs", "schemas")
 """Folders of the package; in a checkout they are symbolic links, the only ones that are followed."""
+_SOURCE = (".py", ".pyi")
 _IMPORT_PATH = re.compile(r"([A-Za-z_]\w*(?:\.\w+)*):[\w.]+")
 _NAMED_BY = ("factory", "objective")
 """Keys of a job file that hold an import path."""
@@ -41,18 +44,30 @@ class Parcel:
     wheel: Path | None = None
     """The wheel whose code goes along; None for the code that runs here."""
     modules: tuple[Path, ...] = ()
-    """Modules (files) and packages (folders) of the user's own."""
+    """Modules (files) and packages (folders) of the user's own; of packages the Python source files go."""
+    data: tuple[str, ...] = ()
+    """Patterns of further files of these packages, such as `nets/*.json`; `*` matches any part of a path."""
 
     def pack(self, working: Path, code: Path) -> list[str]:
         """Puts modules into `working` and code below `code`. Returns the folders that the import path needs there.
 
-        Raises JobError for a file that is no wheel of hardset.
+        Symbolic links are never followed. Raises JobError for a file that is no wheel of hardset, a module that is a
+        link, and a pattern that no file matches.
         """
+        matched: set[str] = set()
         for module in self.modules:
-            if module.is_dir():
-                shutil.copytree(module, working / module.name, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copy(module, working / module.name)
+            for file, name in _files_of(module):
+                patterns = {pattern for pattern in self.data if fnmatchcase(name, pattern)}
+                if patterns or PurePosixPath(name).suffix in _SOURCE or name.endswith("/py.typed"):
+                    (working / name).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(file, working / name)
+                matched |= patterns
+        for pattern in self.data:
+            if pattern not in matched:
+                raise JobError(
+                    f"--data {pattern}: matches no file of the modules that go along "
+                    f"({', '.join(sorted(module.name for module in self.modules)) or 'none'})"
+                )
         if not self.ship:
             return []
         if self.wheel is None:
@@ -60,6 +75,21 @@ class Parcel:
         else:
             _unpack(self.wheel, code)
         return sorted(str(folder) for folder in code.iterdir() if folder.is_dir())
+
+
+def _files_of(module: Path) -> Iterator[tuple[Path, str]]:
+    """Regular files of a module or package, and their paths from the folder that holds it."""
+    if module.is_symlink():
+        raise JobError(f"{module}: is a symbolic link, which is not followed; put the module itself there")
+    if module.is_file():
+        yield module, module.name
+        return
+    for place, folders, names in os.walk(module):
+        folders[:] = sorted(name for name in folders if name != "__pycache__" and not name.startswith("."))
+        for name in sorted(names):
+            file = Path(place, name)
+            if file.is_file() and not file.is_symlink():
+                yield file, file.relative_to(module.parent).as_posix()
 
 
 def _copy_code(folder: Path) -> None:

@@ -8,7 +8,8 @@ file arrived would come to different runs, and start both. The run id is in the 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,14 +71,28 @@ def submit_once(
     raise RunError(f"{stem}: {_RACES} other submitters took the next number first; submit again")
 
 
-def _send(client: Client, submission_id: str, job: Job, entrypoint: str, parcel: Parcel, grace_seconds: float) -> None:
+def contents(job: Job, parcel: Parcel) -> dict[str, int]:
+    """Paths and bytes of all files that would go to the cluster, by their place in the working folder or the code."""
+    with packed(job, parcel) as (working, packages):
+        files = sorted(file for folder in (working, *map(Path, packages)) for file in folder.rglob("*"))
+        box = working.parent
+        return {file.relative_to(box).as_posix(): file.stat().st_size for file in files if file.is_file()}
+
+
+@contextmanager
+def packed(job: Job, parcel: Parcel) -> Iterator[tuple[Path, list[str]]]:
+    """The working folder of the job, and the code packages, while the block runs."""
     with tempfile.TemporaryDirectory(prefix="hardset-") as folder:
         working, code = Path(folder, "working"), Path(folder, "code")
         working.mkdir()
         code.mkdir()
         document = job.model_dump(mode="json")
         (working / "job.yaml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-        packages = parcel.pack(working, code)
+        yield working, parcel.pack(working, code)
+
+
+def _send(client: Client, submission_id: str, job: Job, entrypoint: str, parcel: Parcel, grace_seconds: float) -> None:
+    with packed(job, parcel) as (working, packages):
         metadata = {"hardset_job": job.name, "hardset_digest": submission_id.split("-")[-2]}
         client.submit(submission_id, entrypoint, str(working), metadata, code=packages, grace_seconds=grace_seconds)
 

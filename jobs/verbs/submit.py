@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from hardset.jobs.cluster.credentials import refuse_credentials
 from hardset.jobs.cluster.shipping import Parcel, modules_beside
-from hardset.jobs.terminal.console import Address, AsJson, Exit, Insecure, JobFile, Overrides, errors, give
+from hardset.jobs.terminal.console import Address, AsJson, Exit, Insecure, JobFile, Overrides, count, errors, give, say
 from hardset.jobs.terminal.dates import LogicalDate, TimeZone, dated
 from hardset.jobs.terminal.limits import IfHeld, MaxMinutes, MaxRows, WhenHeld
 from hardset.jobs.terminal.stopping import GRACE_SECONDS, GraceSeconds
@@ -46,27 +47,45 @@ def submit(
     max_rows: MaxRows = None,
     max_minutes: MaxMinutes = None,
     if_held: WhenHeld = IfHeld.FAIL,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Sends further files of the packages that go along, such as 'nets/*.json'. Python files go anyway.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Lists the files that would be sent, and sends nothing.")
+    ] = False,
     overrides: Overrides = None,
     insecure: Insecure = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a job on a Ray cluster: submit it, or join it where it already runs, and wait for its end.
 
-    Sends the resolved job, the code of hardset, and the modules beside the job file (or here) that it names; writes
-    nothing here. The cluster needs the libraries that hardset needs, and all paths in the job must mean the same on
-    every node. A token is taken from RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token. Returns what `hardset
-    generate` returned there (0, 1, 2, 3 or 5); 4 where the job was stopped; 1 where the cluster cannot be reached or
-    contact is lost.
+    Sends the resolved job, the code of hardset, and the Python files of the modules beside the job file (or here) that
+    it names; follows no links, refuses URLs with credentials, and writes nothing here. The cluster needs the libraries
+    that hardset needs, and all paths in the job must mean the same on every node. A token is taken from RAY_AUTH_TOKEN,
+    RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token. Returns what `hardset generate` returned there (0, 1, 2, 3 or 5); 4 where
+    the job was stopped; 1 where the cluster cannot be reached or contact is lost.
     """
     # Ray takes a second to import; `hardset --help` need not wait for it.
     from hardset.jobs.cluster.following import connect, follow  # noqa: PLC0415
-    from hardset.jobs.cluster.submissions import submit_once  # noqa: PLC0415
+    from hardset.jobs.cluster.submissions import contents, submit_once  # noqa: PLC0415
 
     loaded = load_job(job, dated(overrides, date, time_zone))
     refuse_relative_paths(loaded, name=str(job))
     if wheel is not None and not ship:
         raise JobError("--wheel and --no-ship exclude each other: send that wheel's code, or none")
-    parcel = Parcel(ship, wheel, modules_beside(loaded, [job.resolve().parent, Path.cwd()]))
+    refuse_credentials(loaded.model_dump(mode="json"), name=str(job))
+    parcel = Parcel(ship, wheel, modules_beside(loaded, [job.resolve().parent, Path.cwd()]), tuple(data or ()))
+    if dry_run:
+        files = contents(loaded, parcel)
+        for path, size in files.items():
+            say(f"{size:>10,} B  {path}")
+        say(f"Would send {count(len(files), 'file')}, {sum(files.values()):,} B; nothing was sent")
+        give({"status": "nothing sent", "files": files}, as_json=as_json)
+        return
     client = connect(address, insecure=insecure)
     line = entrypoint(
         ship=ship,

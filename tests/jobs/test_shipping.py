@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from hardset.jobs.cluster.credentials import refuse_credentials
 from hardset.jobs.cluster.shipping import PACKAGE, Parcel, modules_beside
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Job
 from hardset.schemas.reading.loading import parse_job
+from tests.support import hardset, last_json
 
 
 def job_with(factory: str, **attack: Any) -> Job:
@@ -87,7 +90,9 @@ def packed(parcel: Parcel, folder: Path) -> tuple[Path, set[str]]:
 
 
 def test_the_code_goes_with_its_data_files_and_tells_no_place_of_this_machine(beside: Path, tmp_path: Path) -> None:
-    working, packages = packed(Parcel(modules=(beside / "pack", beside / "deep.py")), tmp_path / "box")
+    working, packages = packed(
+        Parcel(modules=(beside / "pack", beside / "deep.py"), data=("pack/*.json",)), tmp_path / "box"
+    )
     assert sorted(str(p.relative_to(working)) for p in working.rglob("*") if p.is_file()) == [
         "deep.py",
         "pack/__init__.py",
@@ -121,3 +126,59 @@ def test_what_is_no_wheel_of_hardset_is_refused(tmp_path: Path) -> None:
     for wheel, reason in ((other, "not a wheel of hardset"), (tmp_path / "none.whl", "cannot be read")):
         with pytest.raises(JobError, match=reason):
             packed(Parcel(wheel=wheel), tmp_path / wheel.stem)
+
+
+def test_nothing_goes_but_source_files_and_data_that_is_asked_for(beside: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    (outside / "deep").mkdir(parents=True)
+    (outside / "secret.py").write_text("KEY = 'theirs'")
+    for name in (".env", ".git/config", "last.ckpt", "weights.safetensors", "notes.txt", ".hidden/inner.py"):
+        (beside / "pack" / name).parent.mkdir(exist_ok=True)
+        (beside / "pack" / name).write_text("not for the cluster")
+    (beside / "pack" / "linked.py").symlink_to(outside / "secret.py")
+    (beside / "pack" / "linked").symlink_to(outside, target_is_directory=True)
+    working, _ = packed(Parcel(ship=False, modules=(beside / "pack",), data=("pack/weights.*",)), tmp_path / "box")
+    files = sorted(str(path.relative_to(working)) for path in working.rglob("*") if path.is_file())
+    assert files == ["pack/__init__.py", "pack/inner.py", "pack/weights.safetensors"]
+
+
+def test_a_module_that_is_a_link_and_a_pattern_without_a_file_are_refused(beside: Path, tmp_path: Path) -> None:
+    (beside / "alias.py").symlink_to(beside / "deep.py")
+    with pytest.raises(JobError, match="is a symbolic link, which is not followed"):
+        packed(Parcel(ship=False, modules=(beside / "alias.py",)), tmp_path / "one")
+    with pytest.raises(JobError, match=r"--data pack/\*\.yaml: matches no file of the modules that go along \(pack\)"):
+        packed(Parcel(ship=False, modules=(beside / "pack",), data=("pack/*.yaml",)), tmp_path / "two")
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("s3://AKIA:wordword@bucket/w.safetensors", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY on its nodes"),
+        ("https://token@host/w.safetensors", "the URL 'https://host/w.safetensors' holds credentials"),
+        ("https://b.s3.amazonaws.com/w.pt?X-Amz-Signature=ab12&X-Amz-Date=1", "holds credentials"),
+        ("https://acc.blob.core.windows.net/c/w.pt?sv=1&sig=abc", "holds credentials"),
+        ("simplecache::gs://me:word@bucket/w.safetensors", "GOOGLE_APPLICATION_CREDENTIALS"),
+    ],
+)
+def test_urls_with_credentials_are_refused_without_repeating_them(url: str, told: str) -> None:
+    with pytest.raises(JobError) as refusal:
+        refuse_credentials({"model": {"weights": url}}, name="job.yaml")
+    text = str(refusal.value)
+    assert text.startswith("job.yaml: model.weights: ") and told in text
+    assert not any(secret in text for secret in ("wordword", "token@", "ab12", "abc", "me:word"))
+
+
+def test_urls_without_credentials_go(beside: Path) -> None:
+    plain = ["s3://bucket/a@b/w.pt", "hf://datasets/org/name@main/x.parquet", "ssh://user@host/w.pt", "https://h/w?v=1"]
+    refuse_credentials({"paths": plain, "names": ["a:b@c", "x?token=1"]}, name="job.yaml")
+
+
+def test_a_dry_run_lists_what_would_go_and_asks_no_cluster(beside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(beside)
+    document = job_with("pack.inner:make").model_dump(mode="json")
+    (beside / "job.yaml").write_text(yaml.safe_dump(document))
+    done = hardset("submit", "job.yaml", "--address", "http://127.0.0.1:9", "--dry-run", "--json")
+    assert done.returncode == 0, done.stderr
+    names = set(last_json(done)["files"])
+    assert {"working/job.yaml", "working/pack/inner.py", "working/helpers.py", "code/hardset/__init__.py"} <= names
+    assert not any("data.json" in name or "site-packages" in name for name in names)
