@@ -1,1 +1,1 @@
-"""Generators: networks, training, sampling, and measures of what they make."""
+"""Generators: networks, training, sampling and quality measures."""

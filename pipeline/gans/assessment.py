@@ -1,4 +1,4 @@
-"""A trained generator assessed by a classifier: are its rows of the class asked for, good, diverse, and no copies?"""
+"""Assesses a trained generator with a classifier: label agreement, fidelity, diversity and memorisation."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def assess(
     seed: int = 0,
     device: torch.device,
 ) -> dict[str, float]:
-    """The figures of `pipeline.gans.quality` and `label_agreement`, of `rows` samples spread evenly over the classes.
+    """Figures of `pipeline.gans.quality`, and `label_agreement`, for `rows` samples spread evenly over the classes.
 
     `module`: images in [0, 1], NCHW, to logits; frozen, in eval mode, on `device`. `held_out` and `training`: uint8
-    N x H x W x C, more than five rows each; no more than `rows` of each, spread evenly, are looked at.
+    N x H x W x C, more than five rows each; at most `rows` of each, evenly spaced, are used.
     """
     classes = generator.card.classes
     numbers = np.arange(rows, dtype=np.int64)
@@ -43,9 +43,9 @@ def assess(
 
 
 def penultimate(module: nn.Module, pixels: Pixels, *, device: torch.device) -> tuple[Tensor, Tensor]:
-    """What the last linear layer to be called takes in, float32 (N, D), and the logits, float32 (N, classes).
+    """Input of the last linear layer called, float32 (N, D), and the logits, float32 (N, classes).
 
-    A module without linear layers gives its logits for both.
+    For a module without linear layers both are the logits.
     """
     taken: list[Tensor] = []
     hooks = [

@@ -1,4 +1,4 @@
-"""Generator files: safetensors, with the generator's card as JSON in their metadata. Nothing in them is ever run."""
+"""Generator files: safetensors with the generator's card as JSON in the metadata. Their content is never executed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _KEY = "generator.weights"
 
 
 def encode_generator(generator: Generator) -> bytes:
-    """The bytes of a generator's file."""
+    """Generator file as bytes."""
     tensors = {name: tensor.contiguous().cpu() for name, tensor in generator.net.state_dict().items()}
     card = canonical_json(generator.card.model_dump(mode="json"))
     data: bytes = safetensors.torch.save(tensors, metadata={_CARD: card})
@@ -26,9 +26,9 @@ def encode_generator(generator: Generator) -> bytes:
 
 
 def decode_generator(data: bytes, *, name: str, key: str = _KEY) -> Generator:
-    """The generator in the bytes of a file, on the CPU. Raises JobError, naming `key` and the file's `name`."""
+    """Generator from the bytes of a file, on the CPU. Raises JobError, naming `key` and the file's `name`."""
     card = _card(data, name, key)
-    # On the meta device a card that lies about its sizes costs no memory, and no random number is drawn.
+    # On the meta device a card with false sizes allocates no memory, and no random number is drawn.
     with torch.device("meta"):
         net = GeneratorNet(card.shape())
     wanted = net.state_dict()

@@ -1,4 +1,4 @@
-"""A trained generator and its card: what it makes, and what it was made from."""
+"""A trained generator and its card, which states its output and its training data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Size = Annotated[int, Field(ge=1)]
 
 
 class Card(Spec):
-    """Stored beside the weights; enough to build the network and to know where it comes from."""
+    """Facts stored beside the weights: enough to build the network and to trace its origin."""
 
     architecture: str = ARCHITECTURE
     latent: Size
@@ -30,12 +30,12 @@ class Card(Spec):
     trained_on: str
     """SHA-256 over the pixels and labels of the training rows."""
     rows: Size
-    """Training rows."""
+    """Number of training rows."""
     seed: int
     training: GanTraining
 
     def shape(self) -> Shape:
-        """The network's shape. Raises ValueError where there can be no such network."""
+        """Shape of the network. Raises ValueError if no such network can be built."""
         return Shape(self.classes, self.height, self.width, self.channels, self.latent, self.features)
 
 
@@ -46,11 +46,11 @@ class Generator:
     net: GeneratorNet
     card: Card
     sha256: str = ""
-    """Of its file; empty until it has one."""
+    """SHA-256 of the generator's file; empty until it has one."""
 
 
 def check_fit(card: Card, *, classes: int | None, image: Image | None, key: str) -> None:
-    """Raises JobError, naming `key`, where the generator does not make the job's classes or image shape."""
+    """Raises JobError, naming `key`, if the generator does not produce the job's classes or image shape."""
     if classes is not None and card.classes != classes:
         raise JobError(
             f"{key}: the generator makes {card.classes} classes, the job has {classes}; "

@@ -1,4 +1,4 @@
-"""A small class-conditional GAN for images of 8 to 32 pixels a side: generator and projection discriminator.
+"""A small class-conditional GAN for images of 8 to 32 pixels per side: generator and projection discriminator.
 
 Projection: Miyato and Koyama, "cGANs with projection discriminator" (2018). Spectral norm: Miyato et al., "Spectral
 normalization for generative adversarial networks" (2018).
@@ -14,15 +14,15 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 ARCHITECTURE = "hinge-projection-1"
-"""Names the layout of the networks below; another layout takes another name."""
+"""Name of the network layout below; a different layout needs a different name."""
 
 SMALLEST, LARGEST, MULTIPLE = 8, 32, 4
-"""Sides, in pixels, that the networks can make."""
+"""Supported image sides in pixels: range, and the number they must be a multiple of."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a generator makes, and from what. Raises ValueError for images that the networks cannot make."""
+    """Sizes of a generator's input and output. Raises ValueError for images that the networks cannot produce."""
 
     classes: int
     height: int
@@ -31,7 +31,7 @@ class Shape:
     latent: int
     """Size of the latent vector."""
     features: int
-    """Channels of the widest layer."""
+    """Number of channels of the widest layer."""
 
     def __post_init__(self) -> None:
         sides = (self.height, self.width)
@@ -45,7 +45,7 @@ class Shape:
 
     @property
     def doublings(self) -> int:
-        """Up-sampling stages: as many as leave a whole base of at least 2 pixels, so 2 or 3."""
+        """Number of up-sampling stages, 2 or 3: as many as leave an integer base size of at least 2 pixels."""
         return 3 if self.height % 8 == 0 and self.width % 8 == 0 and min(self.height, self.width) >= 16 else 2
 
 
@@ -66,7 +66,7 @@ class GeneratorNet(nn.Module):
         self.body = nn.Sequential(*layers, nn.Conv2d(widths[-1], shape.channels, 3, padding=1), nn.Tanh())
 
     def forward(self, latents: Tensor, classes: Tensor) -> Tensor:
-        """Images in [0, 1]."""
+        """Images (N, C, H, W) in [0, 1]."""
         start = self.entry(torch.cat((latents, self.embed(classes)), dim=1))
         images: Tensor = self.body(start.view(-1, *self.base))
         return (images + 1) / 2
@@ -81,7 +81,7 @@ class DiscriminatorNet(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         fine, wide = _widths(shape)[:2]
-        # Halving first takes a third less time than a 3x3 convolution at full size would, for the same Fréchet distance
+        # Halving first takes a third less time than a 3x3 convolution at full size, at the same Fréchet distance
         # (digits, one core).
         layers = [nn.Conv2d(shape.channels, fine, 4, stride=2, padding=1), nn.Conv2d(fine, wide, 3, padding=1)]
         layers += [nn.Conv2d(wide, wide, 4, stride=2, padding=1) for _ in range(shape.doublings - 1)]
@@ -97,5 +97,5 @@ class DiscriminatorNet(nn.Module):
 
 
 def _widths(shape: Shape) -> list[int]:
-    """Channels at each resolution, finest first: half of `features` at the finest, then `features`."""
+    """Number of channels at each resolution, finest first: half of `features` at the finest, then `features`."""
     return [max(1, shape.features // 2)] + [shape.features] * shape.doublings

@@ -1,4 +1,4 @@
-"""Generated rows: each from a latent of its own key, by a generator in eval mode."""
+"""Sample recipe: makes each row from a latent drawn with the row's seed, by a generator in eval mode."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from hardset.schemas.rows.contract import GENERATED
 
 
 class SampleRecipe:
-    """Draws a row for each class asked for.
+    """Generates one row for each requested label.
 
-    The network always sees a whole batch, because kernels are chosen by the batch's shape; so a row depends on its
-    seed, its class and the size of the batch, and not on the rows beside it.
+    The network always runs on full batches, because kernels are chosen by the batch's shape; so a row depends on its
+    seed, its class and the batch size, but not on the other rows.
     """
 
     kind = GENERATED
@@ -38,9 +38,9 @@ class SampleRecipe:
         key: str = "generator.weights",
         divider: Divider | None = None,
     ) -> None:
-        """`image`: shape of the job's rows, if it must fit. `divider`: what runs a batch that memory does not hold.
+        """`image`: required shape of the rows, if any. `divider`: splits batches that do not fit into memory.
 
-        Raises JobError, naming `key`, where the generator does not fit the job.
+        Raises JobError, naming `key`, if the generator does not fit the job.
         """
         check_fit(generator.card, classes=classes, image=image, key=key)
         self._net = copy.deepcopy(generator.net).to(device).eval()
@@ -48,7 +48,7 @@ class SampleRecipe:
         self._divider = divider or Divider()
 
     def make(self, rows: CleanRows, seeds: NDArray[np.int64]) -> MadeRows:
-        """One row for each of `rows.labels`; `rows.pixels` is not looked at."""
+        """Makes one row for each of `rows.labels`; `rows.pixels` is ignored."""
         count, card = len(rows), self._card
         pixels = np.empty((count, card.height, card.width, card.channels), np.uint8)
         for start in range(0, count, self._batch):
@@ -57,7 +57,7 @@ class SampleRecipe:
         return MadeRows(pixels, np.arange(count, dtype=np.int64), np.zeros(count, np.int32))
 
     def _sample(self, labels: NDArray[np.int64], seeds: NDArray[np.int64]) -> Pixels:
-        """At most a batch of rows; the batch is filled up with its first row."""
+        """Samples of at most one batch of rows; a partial batch is padded with its first row."""
         fill = np.zeros(self._batch, np.int64)
         fill[: len(labels)] = np.arange(len(labels))
         keys = torch.from_numpy(seeds[fill]).to(self._device)

@@ -1,1 +1,1 @@
-"""Verdicts on stored pixels, by the model under attack and by held-out models; signs of gradient masking."""
+"""Verdicts on stored pixels, by the model under attack and by held-out models; symptoms of gradient masking."""

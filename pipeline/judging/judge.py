@@ -1,4 +1,4 @@
-"""The verdict on stored pixels: always float32, always one batch shape, budgets counted in integers."""
+"""Verdicts on stored pixels: always float32, always one batch shape, budgets checked in integers."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Judge:
-    """Computes logits in the reference mode; what runs beside it, or ran before, has no say.
+    """Computes logits in the reference mode, independently of anything that ran before or runs at the same time.
 
-    The mode sets global switches of torch and puts them back, so no other thread may use torch meanwhile.
+    The mode sets global switches of torch and restores them, so no other thread may use torch meanwhile.
     """
 
     module: nn.Module
-    """Float32 images in [0, 1], N x C x H x W, to logits; in eval mode, on the device."""
+    """Float32 images in [0, 1], N x C x H x W, to logits, N x classes; eval mode, on the device."""
     batch: int
-    """Rows in every forward pass; the last is filled up with copies of its last row."""
+    """Number of rows in every forward pass; the last batch is padded with copies of its last row."""
     device: torch.device
     stochastic: bool = False
-    """The model draws from torch's generators: each row is judged alone and from the same seed, so that its verdict
-    depends on no other row and can be had again."""
+    """Whether the model draws from torch's generators: then each row is judged alone from the same seed, so that its
+    verdict depends on no other row and can be reproduced."""
     name: str = "the judge"
-    """What errors call it."""
+    """Name of the model in error messages."""
     divider: Divider = field(default_factory=Divider)
-    """Runs a batch in parts where memory does not hold it; they may round otherwise, which `verify_id` does not say."""
+    """Splits batches that do not fit into memory; parts may round differently, which `verify_id` does not record."""
 
     @property
     def verify_id(self) -> str:
-        """How the verdict is computed: the `verify_id` column."""
+        """Method of computing the verdict: the column `verify_id`."""
         return "fp32-tf32off-b1-seeded" if self.stochastic else f"fp32-tf32off-b{self.batch}"
 
     def logits(self, pixels: Pixels, seed: int = 0) -> Floats:
@@ -78,22 +78,22 @@ class Judge:
 
 @contextmanager
 def seeded(device: torch.device, seed: int = 0) -> Iterator[None]:
-    """A fixed state of torch's generators, for models that draw from them; the old states are put back."""
+    """Seeds torch's generators for models that draw from them; restores their states afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
 
 
 def as_images(pixels: Pixels, device: torch.device) -> Tensor:
-    """Float32 images in [0, 1], (N, C, H, W) laid out channels_last, of uint8 rows (N, H, W, C)."""
-    # torch warns of arrays that are read-only, as memory maps and Arrow buffers are.
+    """Float32 images (N, C, H, W) in [0, 1], in channels_last layout, from uint8 rows (N, H, W, C)."""
+    # torch warns about read-only arrays, such as memory maps and Arrow buffers.
     levels = torch.from_numpy(np.require(pixels, requirements=("C", "W"))).to(device)
     return levels.permute(0, 3, 1, 2).to(torch.float32).div_(255)
 
 
 @contextmanager
 def exact_float32(device: torch.device) -> Iterator[None]:
-    """Float32 without autocast, TF32 or bfloat16 inside, and deterministic kernels; all switches are put back."""
+    """Sets exact float32 (no autocast, TF32 or bfloat16) and deterministic kernels; restores all switches."""
     backends: Any = torch.backends
     with_precision = (
         *(backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn),
@@ -105,7 +105,7 @@ def exact_float32(device: torch.device) -> Iterator[None]:
     try:
         for backend in with_precision:
             backend.fp32_precision = "ieee"
-        # The older switch is moved too: torch raises where the two disagree, and may do so on reading it before.
+        # The older switch is set too, and read only now: torch raises if the two disagree, maybe already on reading.
         legacy = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision("highest")
         backends.cudnn.deterministic, backends.cudnn.benchmark = True, False
@@ -121,7 +121,7 @@ def exact_float32(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def _deterministic(device: torch.device) -> Iterator[None]:
-    # On a CPU a forward pass is deterministic anyway, and the switch imports inductor: 1.6 s with torch 2.13.
+    # CPU forward passes are deterministic anyway, and the switch imports inductor, which takes 1.6 s (torch 2.13).
     if device.type == "cpu":
         yield
         return
@@ -135,18 +135,18 @@ def _deterministic(device: torch.device) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the model says of N rows."""
+    """The model's verdict on N rows."""
 
     pred: Classes
-    """Class with the largest logit, the first of equals; -1 where a logit is not finite."""
+    """Predicted class: that of the largest logit, the first among equals; -1 where a logit is not finite."""
     margin: Floats
-    """Logit of the label less the best other; below 0 is an error. NaN where a logit is not finite."""
+    """Logit of the label minus the largest other logit; negative if misclassified. NaN where a logit is not finite."""
     confidence: Floats
     """Softmax probability of `pred`. NaN where a logit is not finite."""
 
 
 def finite_rows(logits: Floats) -> Mask:
-    """Rows that there is a verdict on: all logits finite. The others belong in quarantine."""
+    """Mask (N,) of rows with a verdict: all logits are finite. The other rows belong in quarantine."""
     return np.asarray(np.isfinite(logits).all(axis=1), np.bool_)
 
 
@@ -173,9 +173,9 @@ def verdict(logits: Floats, labels: Classes) -> Verdict:
 
 
 def distances(stored: Pixels, clean: Pixels) -> tuple[NDArray[np.int32], Floats, Floats]:
-    """Largest change of a value in levels, then L2 and L1 norm of the change on the [0, 1] scale, per row.
+    """Distance of each row: Linf in 8-bit levels, then L2 and L1 on the [0, 1] scale.
 
-    Both uint8 (N, H, W, C); int32 (N,), float32 (N,) and float32 (N,), from integer differences.
+    Takes uint8 (N, H, W, C); returns int32 (N,), float32 (N,) and float32 (N,), from integer differences.
     """
     change = _change(stored, clean)
     l2, l1 = np.sqrt(_squares(change)) / 255, _sum(change) / 255
@@ -183,9 +183,9 @@ def distances(stored: Pixels, clean: Pixels) -> tuple[NDArray[np.int32], Floats,
 
 
 def within_budget(stored: Pixels, clean: Pixels, norm: str, eps: NDArray[np.float64]) -> Mask:
-    """Whether each row keeps its budget, counted in integers.
+    """Mask (N,) of rows within their budget, checked in integers.
 
-    `norm`: linf, l2 or l1; `eps` (N,) on the [0, 1] scale.
+    `norm`: linf, l2 or l1; `eps`: (N,) on the [0, 1] scale.
     """
     spend = {"linf": _largest, "l2": _squares, "l1": _sum}
     if norm not in spend:
@@ -197,7 +197,7 @@ def within_budget(stored: Pixels, clean: Pixels, norm: str, eps: NDArray[np.floa
 
 
 def _change(stored: Pixels, clean: Pixels) -> Pixels:
-    """Size of each value's change; uint8, so that a shard of photographs is not held eightfold."""
+    """Absolute change of each value; uint8, which takes an eighth of the memory of int64."""
     if stored.shape != clean.shape:
         raise ValueError(f"shapes differ: {stored.shape} and {clean.shape}")
     return np.maximum(stored, clean) - np.minimum(stored, clean)
@@ -219,7 +219,7 @@ def _squares(change: Pixels) -> NDArray[np.int64]:
 
 
 def succeeded(clean_pred: Classes, pred: Classes, labels: Classes, targets: Classes | None = None) -> Mask:
-    """The contract's success: untargeted, clean_pred = label and pred != label; targeted, pred = target != label.
+    """Success by the row contract: untargeted, clean_pred = label and pred != label; targeted, pred = target != label.
 
     Rows without a verdict (pred -1) never succeed.
     """

@@ -1,7 +1,7 @@
-"""Gradient masking, told by its symptoms: flags are counted shard by shard, and a run warns where they are many.
+"""Detects gradient masking by its symptoms: flags are counted per shard, and a run warns if there are many.
 
-The symptoms are those of Athalye et al. 2018 (https://arxiv.org/abs/1802.00420) and of the checks of AutoAttack (Croce
-and Hein 2020, https://arxiv.org/abs/2003.01690), whose threshold for Square is used here.
+The symptoms are those of Athalye et al. 2018 (https://arxiv.org/abs/1802.00420) and of AutoAttack's checks (Croce and
+Hein 2020, https://arxiv.org/abs/2003.01690), whose threshold for Square is used here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from hardset.schemas.rows.contract import ADVERSARIAL
 from hardset.schemas.rows.flags import FLAGS, flags_of
 
 GRADIENT_FREE = "square"
-"""The attack that searches without gradients."""
+"""Name of the gradient-free attack."""
 SEVERAL_STEPS = "several_steps"
 _COUNTED = ("flag:", "found_by:", SEVERAL_STEPS)
 _LOOKED_AT = [
@@ -35,9 +35,9 @@ _NO_RISE_SHARE = Fraction(1, 2)
 
 
 def attacked_rows(columns: Mapping[str, Any]) -> NDArray[np.bool_]:
-    """Adversarial rows (N,) that success is counted over: those the model had right, or with another target.
+    """Mask (N,) of adversarial rows over which success is counted: classified correctly, or with another target class.
 
-    The columns `label`, `clean_pred` and `target_label`, which is None for attacks that are not targeted.
+    Reads the columns `label`, `clean_pred` and `target_label`, which is None for untargeted attacks.
     """
     labels, targets = np.asarray(columns["label"]), columns.get("target_label")
     counted = np.asarray(columns["clean_pred"]) == labels if targets is None else np.asarray(targets) != labels
@@ -45,9 +45,9 @@ def attacked_rows(columns: Mapping[str, Any]) -> NDArray[np.bool_]:
 
 
 def signals_of(columns: Mapping[str, Any], attacked: NDArray[np.bool_]) -> dict[str, int]:
-    """What `Counts.signals` holds, for rows with the columns `flags`, `found_by`, `success` and `steps`.
+    """Value of `Counts.signals` for rows with the columns `flags`, `found_by`, `success` and `steps`.
 
-    `attacked` (N,): the rows that success is counted over.
+    `attacked` (N,): mask of the rows over which success is counted.
     """
     found: defaultdict[str, int] = defaultdict(int)
     several = np.asarray(columns["steps"]) > 1
@@ -65,14 +65,14 @@ def signals_of(columns: Mapping[str, Any], attacked: NDArray[np.bool_]) -> dict[
 
 
 def flag_counts(counts: Counts) -> dict[str, int]:
-    """Attacked rows by flag, in the order of `FLAGS`."""
+    """Number of attacked rows by flag, in the order of `FLAGS`."""
     return {name: counts.signals[f"flag:{name}"] for name in FLAGS if f"flag:{name}" in counts.signals}
 
 
 def signal_faults(table: pa.Table, counts: Counts) -> Iterator[tuple[int | None, str]]:
-    """What cannot be true of the adversarial rows of one file: position, None for all of them, and a sentence.
+    """Contradictions in the adversarial rows of one file: row position (None for the whole file) and a sentence.
 
-    `counts`: what the manifest says of them. Rows of other kinds are not looked at.
+    `counts`: the manifest's counts for the file. Rows of other kinds are ignored.
     """
     rows = table.select(_LOOKED_AT).to_pylist()
     for i, row in enumerate(rows):
@@ -116,7 +116,7 @@ def _json_object(text: str) -> dict[str, Any] | None:
 
 
 def run_warnings(recipes: Sequence[Mapping[str, Any]], parts: Iterable[Output]) -> tuple[str, ...]:
-    """The warnings of a whole run. `recipes`: as the plan's job lists them; `parts`: its committed shards."""
+    """Warnings of a whole run. `recipes`: as listed in the plan's job; `parts`: committed shards."""
     committed = list(parts)
     counts: defaultdict[int, Counts] = defaultdict(Counts)
     for part in committed:
@@ -131,7 +131,7 @@ def run_warnings(recipes: Sequence[Mapping[str, Any]], parts: Iterable[Output]) 
 
 
 def _divided(parts: Sequence[Output]) -> Iterator[str]:
-    """Shards whose batches the device's memory did not hold."""
+    """Warning about shards whose batches did not fit into the device's memory."""
     sizes = [part.device_batch for part in parts if part.device_batch is not None]
     if sizes:
         yield (
@@ -143,7 +143,7 @@ def _divided(parts: Sequence[Output]) -> Iterator[str]:
 
 
 def warnings_of(counts: Counts, recipe: Mapping[str, Any]) -> list[str]:
-    """One sentence for each symptom that an attack's rows show: what, how many, what it means, what to do."""
+    """One sentence per symptom of an attack's rows: what, how many, what it means, what to do."""
     found = []
     for symptom in _SYMPTOMS:
         rows = counts.signals.get(symptom.signal, 0)
@@ -162,10 +162,10 @@ def _of(rows: int, attacked: int, *, several_steps: bool) -> str:
 class _Symptom:
     signal: str
     share: Fraction
-    """Of the rows it is counted over; more than this is worth a warning."""
+    """Share of the counted rows above which the run warns."""
     text: str
     several_steps: bool = False
-    """Counted over attacked rows with more than one step, and not over all attacked rows."""
+    """Whether only attacked rows with more than one step are counted, instead of all attacked rows."""
     applies: Callable[[Mapping[str, Any]], bool] = lambda recipe: True
 
 

@@ -1,4 +1,4 @@
-"""How far an attack transfers: what held-out models, which it never saw, make of the stored images."""
+"""Transfer of attacks: verdicts on the stored images by held-out models, which the attack never saw."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _COUNTED, _FOOLED = "transfer_counted", "transfer_fooled"
 
 @dataclass(frozen=True)
 class Seen:
-    """What one held-out model makes of N rows: logits (N, classes)."""
+    """Logits (N, classes) of one held-out model on N rows."""
 
     before: Floats
-    """Of the clean rows."""
+    """Logits of the clean rows."""
     after: Floats
-    """Of the stored rows."""
+    """Logits of the stored rows."""
 
 
 @dataclass(frozen=True)
@@ -32,21 +32,21 @@ class Transfer:
     """Verdicts of held-out models on N rows."""
 
     seen: Mapping[str, Seen]
-    """By the model's name."""
+    """Logits by model name."""
     labels: Classes
     targets: Classes | None
-    """Classes that the attack aimed at, where it did."""
+    """Target classes (N,) of a targeted attack; None if untargeted."""
 
     def pred(self, name: str) -> Classes:
         """Predictions (N,) on the stored rows; -1 where a logit is not finite."""
         return verdict(self.seen[name].after, self.labels).pred
 
     def fooled(self, name: str) -> Mask:
-        """Rows (N,) that fool a model: right on the clean row and wrong on the stored one, or at the target."""
+        """Mask (N,) of rows that fool a model: correct when clean and wrong as stored, or predicted as the target."""
         return succeeded(self._clean_pred(name), self.pred(name), self.labels, self.targets)
 
     def counted(self, name: str) -> Mask:
-        """Rows (N,) that fooling is counted over: right on the clean row; with targets, any with a verdict."""
+        """Mask (N,) of rows over which fooling is counted: correct when clean; if targeted, any row with a verdict."""
         right: Mask = self._clean_pred(name) == self.labels
         return right if self.targets is None else self.pred(name) >= 0
 
@@ -54,7 +54,7 @@ class Transfer:
         return verdict(self.seen[name].before, self.labels).pred
 
     def columns(self) -> dict[str, Any]:
-        """The columns `transfer_pred` and `transferred`; none without held-out models."""
+        """Columns `transfer_pred` and `transferred`; none without held-out models."""
         if not self.seen:
             return {}
         preds = {name: self.pred(name).tolist() for name in self.seen}
@@ -66,7 +66,7 @@ class Transfer:
         return {"transfer_pred": texts, "transferred": total}
 
     def signals(self, attacked: Mask) -> dict[str, int]:
-        """For `Counts.signals`: of the `attacked` rows (N,), those counted and those fooled, by model."""
+        """Entries of `Counts.signals`: numbers of `attacked` rows (N,) counted and fooled, by model."""
         found: dict[str, int] = {}
         for name in self.seen:
             counted = self.counted(name) & attacked
@@ -84,9 +84,9 @@ def transfer_of(
     labels: Classes,
     targets: Classes | None,
 ) -> Transfer:
-    """Asks every held-out model about N stored rows, uint8 (N, H, W, C), and the `clean` rows they were made from.
+    """Runs every held-out model on N stored rows, uint8 (N, H, W, C), and on the `clean` rows they were made from.
 
-    `parents` (N,): the clean row of each; `labels`, `targets` (N,): of the stored rows.
+    `parents` (N,): index of each stored row's clean row; `labels`, `targets` (N,): classes of the stored rows.
     """
     if not len(stored):
         return Transfer({}, labels, targets)
@@ -95,16 +95,16 @@ def transfer_of(
 
 
 def transfer_rates(signals: Mapping[str, int]) -> dict[str, tuple[int, int]]:
-    """(fooled, counted) rows by held-out model, from the signals of shards added up."""
+    """Numbers of (fooled, counted) rows by held-out model, from the summed signals of shards."""
     counted = {key.partition(":")[2]: rows for key, rows in signals.items() if key.startswith(f"{_COUNTED}:")}
     return {name: (signals.get(f"{_FOOLED}:{name}", 0), rows) for name, rows in sorted(counted.items())}
 
 
 def transfer_faults(found: Transfer, rows: Sequence[Mapping[str, Any]], tolerance: float) -> Iterator[tuple[int, str]]:
-    """Where the columns of `rows` (N) are not what was found: position and sentence.
+    """Disagreements between the columns of `rows` (N) and the new verdicts: row position and sentence.
 
-    `tolerance`: by how much logits may differ between devices, in units of 1 or of the largest; calls that close are
-    held against no row.
+    `tolerance`: accepted difference of logits between devices, relative to the largest logit or to 1; predictions that
+    close are not reported.
     """
     told = [_told(row.get("transfer_pred")) for row in rows]
     named = [preds is not None and preds.keys() == found.seen.keys() for preds in told]
@@ -146,13 +146,13 @@ def _class(preds: dict[str, Any] | None, name: str, classes: int) -> int:
 
 
 def _agrees(logits: Floats, pred: Classes, tolerance: float) -> Mask:
-    """Rows whose `pred` (-1: no verdict) has the largest logit, or nearly so."""
+    """Mask (N,) of rows whose `pred` (-1: no verdict) has the largest logit within the tolerance."""
     short = verdict(logits, np.maximum(pred, 0)).margin
     return np.where(pred < 0, np.isnan(short), short >= -_slack(logits, tolerance))
 
 
 def _close(logits: Floats, labels: Classes, tolerance: float) -> Mask:
-    """Rows on which it is open whether the label has the largest logit."""
+    """Mask (N,) of rows whose margin is within the tolerance of 0, so that rounding may decide the prediction."""
     close: Mask = np.abs(verdict(logits, labels).margin) <= _slack(logits, tolerance)
     return close
 

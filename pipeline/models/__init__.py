@@ -1,1 +1,1 @@
-"""Classifiers: built by a factory, filled with weights, normalised, tried on a few rows."""
+"""Classifiers: built by a factory, loaded with weights, normalised, checked on a few rows."""

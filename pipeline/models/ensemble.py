@@ -1,4 +1,4 @@
-"""Several networks as one: the model under attack where a job lists members."""
+"""Ensembles: several networks as one model under attack, for jobs that list members."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from hardset.schemas.digests import digest
 
 
 class Ensemble(nn.Module):
-    """Networks that answer with the mean of their logits, each behind its own normalisation."""
+    """Averages the logits of its member networks, each with its own normalisation."""
 
     def __init__(self, members: Iterable[nn.Module]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Mean logits, N x classes, of images in [0, 1], N x C x H x W. Added up in float32 at least."""
+        """Mean logits, N x classes, of images in [0, 1], N x C x H x W. Summed in float32 or wider."""
         return self.members_logits(images).mean(dim=0)
 
     def members_logits(self, images: Tensor) -> Tensor:
@@ -31,5 +31,5 @@ def _wide(logits: Tensor) -> Tensor:
 
 
 def ensemble_sha256(combine: str, members: Sequence[str]) -> str:
-    """Digest of an ensemble: of its members' digests in their order, and of what an attack averages over them."""
+    """SHA-256 of an ensemble: over its members' digests in order and `combine`, what an attack averages."""
     return digest({"combine": combine, "members": list(members)})

@@ -1,4 +1,4 @@
-"""Modules by import path: `package.module:function` and its arguments to a torch module."""
+"""Builds torch modules from an import path, `package.module:function`, and its arguments."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from hardset.schemas.errors import JobError
 from hardset.schemas.job import job
 
 _SEED = 0
-"""A factory's own weights come from here, so that they are the same in every process."""
+"""Seed of torch while a factory runs, so that its initial weights are the same in every process."""
 
 
 def build(spec: job.Network, *, at: str = "model") -> nn.Module:
-    """The module that the job's factory returns, built on the CPU with a fixed seed; the global one is left alone.
+    """Builds the factory's module on the CPU with a fixed seed; torch's global generator is left unchanged.
 
-    `at`: the job's key of the network, which errors name. Raises JobError where the factory cannot be imported, does
-    not exist, refuses its arguments or returns something else.
+    `at`: the network's key in the job, for error messages. Raises JobError if the factory cannot be imported, does not
+    exist, refuses its arguments or returns anything but a module.
     """
     factory = _imported(spec.factory, at)
     try:

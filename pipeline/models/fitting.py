@@ -1,4 +1,4 @@
-"""A plain trainer for small classifiers: enough for the demo, the tests and the benchmarks."""
+"""A minimal trainer for small classifiers, used by the demo, the tests and the benchmarks."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import nn
 def fit_classifier(
     module: nn.Module, pixels: NDArray[np.uint8], labels: NDArray[np.int64], *, epochs: int, seed: int, batch: int = 64
 ) -> nn.Module:
-    """Trains `module` in place by Adam with a one-cycle rate, and returns it in eval mode.
+    """Trains `module` in place with Adam and a one-cycle learning rate; returns it in eval mode.
 
-    `pixels`: uint8 N x H x W x C. The order of the rows depends on `seed` alone.
+    `pixels`: uint8 N x H x W x C; `labels`: int64 (N,). The order of the rows depends only on `seed`.
     """
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
     targets = torch.from_numpy(labels)

@@ -1,4 +1,4 @@
-"""The model under attack, as a job names it: built, filled, normalised, frozen."""
+"""Loads the models of a job: built by the factory, loaded with weights, normalised, frozen."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hardset.schemas.errors import JobError
 from hardset.schemas.job import job
 
 VICTIM = "victim"
-"""Role of the model under attack in a plan's digests; the members of an ensemble are `victim:0` and so on."""
+"""Role of the model under attack in a plan's digests; an ensemble's members are `victim:0`, `victim:1` and so on."""
 
 
 def transfer_role(name: str) -> str:
@@ -29,34 +29,34 @@ def transfer_role(name: str) -> str:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A classifier ready to be attacked or to judge."""
+    """A classifier, ready to be attacked or to judge."""
 
     module: nn.Module
-    """Float32 images in [0, 1], N x C x H x W, to logits N x classes. In eval mode, frozen, on the device."""
+    """Float32 images in [0, 1], N x C x H x W, to logits N x classes. Eval mode, frozen, on the device."""
     model_id: str
-    """Factory and start of the digest; no file name, so that a renamed file makes the same rows."""
+    """Factory and first hex digits of the digest; without file name, so that renaming the file changes no row."""
     sha256: str
-    """Of the weights, as `network_sha256` gives it; of an ensemble, as `ensemble_sha256` does."""
+    """SHA-256 of the weights as `network_sha256` returns it; for an ensemble as `ensemble_sha256` returns it."""
     classes: int
-    """Number of logits that the job declares."""
+    """Number of logits declared by the job."""
     at: str = "model"
-    """Its key in the job, which errors name."""
+    """The model's key in the job, for error messages."""
     members: tuple[LoadedModel, ...] = ()
-    """The networks of an ensemble, whose mean logits `module` gives. Empty: one network alone."""
+    """Networks of an ensemble, whose mean logits `module` returns. Empty: a single network."""
     combine: Literal["logits", "loss"] = "logits"
-    """What an attack on an ensemble averages over the members."""
+    """What an attack averages over the members of an ensemble."""
 
     @property
     def parts(self) -> tuple[nn.Module, ...]:
-        """The members where an attack averages their losses; empty: it takes the loss of `module`."""
+        """Members whose losses an attack averages; empty if it uses the loss of `module`."""
         return tuple(member.module for member in self.members) if self.combine == "loss" else ()
 
 
 def load_model(spec: job.Model, *, channels: int, device: torch.device, at: str = "model") -> LoadedModel:
-    """The job's model on `device`, for rows of `channels` channels. `at`: its key in the job, which errors name.
+    """Loads the job's model on `device` for rows of `channels` channels. `at`: its key in the job, for error messages.
 
-    Raises JobError: factory or weights cannot be used, they do not fit each other or the rows, or hold NaN. Raises
-    RunError where the storage of the weights refuses.
+    Raises JobError if factory or weights cannot be used, do not fit each other or the rows, or hold NaN; RunError if
+    the storage of the weights fails.
     """
     networks = spec.networks()
     members = tuple(
@@ -79,7 +79,7 @@ def load_model(spec: job.Model, *, channels: int, device: torch.device, at: str 
 
 
 def load_network(spec: job.Network, *, at: str, classes: int, channels: int, device: torch.device) -> LoadedModel:
-    """One network on `device`, the job's key of which is `at`. Raises as `load_model` does."""
+    """Loads one network on `device`; `at`: its key in the job. Raises as `load_model` does."""
     network = build(spec, at=at)
     if spec.weights is None:
         name, sha256 = spec.factory, _state_sha256(network)
@@ -90,18 +90,18 @@ def load_network(spec: job.Network, *, at: str, classes: int, channels: int, dev
     network = network.float()
     check_finite(network, name, at)
     module = normalised(network, spec.normalize, channels, at=at).eval().requires_grad_(False)
-    # Tensor cores want channels_last, and one CPU core judged ResNet-20 1.7 times as fast with it (torch 2.13).
+    # channels_last suits tensor cores, and made judging ResNet-20 1.7 times as fast on one CPU core (torch 2.13).
     module = module.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return LoadedModel(module, f"{spec.factory}@{sha256[:12]}", sha256, classes, at)
 
 
 def _below(at: str, key: str) -> str:
-    """The key of a network in the job, where its model has the key `at` and not `model`."""
+    """Key of a network in a job whose model has the key `at` instead of `model`."""
     return at + key.removeprefix("model")
 
 
 def model_digests(spec: job.Model, *, at: str = "model") -> dict[str, str]:
-    """SHA-256 by role: of the model under attack, and of the members where it is an ensemble. `at`: its key.
+    """SHA-256 by role: the model under attack, and an ensemble's members. `at`: the model's key in the job.
 
     Raises JobError as `network_sha256` does.
     """
@@ -113,9 +113,9 @@ def model_digests(spec: job.Model, *, at: str = "model") -> dict[str, str]:
 
 
 def network_sha256(spec: job.Network, *, at: str = "model") -> str:
-    """SHA-256 of the weight file, 64 hex digits; without one, of the tensors that the factory starts with.
+    """SHA-256 of the weight file, 64 hex digits; without a file, of the factory's initial tensors.
 
-    Raises JobError where the file is missing or of a refused kind, or the factory's tensors differ from call to call.
+    Raises JobError if the file is missing or of a refused kind, or if the factory's tensors differ between calls.
     """
     if spec.weights is not None:
         return weights_sha256(spec.weights, at=at)
@@ -129,7 +129,7 @@ def network_sha256(spec: job.Network, *, at: str = "model") -> str:
 
 
 def _state_sha256(module: nn.Module) -> str:
-    """Digest of names, types, shapes and bytes of the state dict, in the order of the names."""
+    """Digest over names, dtypes, shapes and bytes of the state dict, in the order of the names."""
     found = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         values = tensor.detach().cpu().contiguous()

@@ -1,4 +1,4 @@
-"""The model under attack held still: evaluation mode and no parameter gradients, for as long as it is attacked."""
+"""Freezes a model while it is attacked: eval mode, and no parameter gradients."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import nn
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[nn.Module]:
-    """`module` with every submodule in eval mode and no parameter that asks for a gradient.
+    """Yields `module` with every submodule in eval mode and no parameter that requires a gradient.
 
-    Afterwards, also after an exception, each submodule's `training` and each parameter's `requires_grad` are what
-    they were: a batch normalisation that was frozen inside a network in training is still frozen. The flags are set
-    one by one, because `train()` and `eval()` reach all submodules, and some networks override them.
+    Each submodule's `training` and each parameter's `requires_grad` are restored afterwards, also after an exception:
+    a batch normalisation that was frozen inside a training network stays frozen. The flags are set one by one because
+    `train()` and `eval()` reach all submodules, and some networks override them.
     """
     modes = [(part, part.training) for part in module.modules()]
     gradients = [(parameter, parameter.requires_grad) for parameter in module.parameters()]

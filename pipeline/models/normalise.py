@@ -1,4 +1,4 @@
-"""Normalisation inside the model, so that every budget and step is in pixel units."""
+"""Normalisation inside the model, so that budgets and step sizes are in pixel units."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hardset.schemas.job.job import Normalize
 
 
 class Normalised(nn.Module):
-    """Subtracts the mean and divides by the deviation, per channel, then asks the network."""
+    """Subtracts mean and divides by standard deviation, per channel, before the network."""
 
     mean: Tensor
     std: Tensor
@@ -28,7 +28,7 @@ class Normalised(nn.Module):
 
 
 def normalised(network: nn.Module, normalize: Normalize | None, channels: int, *, at: str = "model") -> nn.Module:
-    """The network behind its normalisation. Raises JobError below the job's key `at` where rows have other channels."""
+    """The network preceded by its normalisation. Raises JobError below the key `at` if `channels` does not fit it."""
     if normalize is None:
         return network
     given = len(normalize.mean)

@@ -1,4 +1,4 @@
-"""A few rows through the model before the work starts: every way it can be unfit, as one sentence."""
+"""Checks the model on a few rows before the work starts; each defect is reported in one sentence."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from hardset.pipeline.models.loading import LoadedModel
 from hardset.schemas.errors import JobError, RunError
 
 PROBE_ROWS = 8
-# Of the largest logit. Float32 passes of one shape agree to 1e-6 even where a kernel adds in varying order.
+# Relative to the largest logit. Float32 passes of one shape agree to 1e-6 even if a kernel sums in varying order.
 _TOLERANCE = 1e-5
 _SUM_TOLERANCE = 1e-4
 
 
 def check_model(model: LoadedModel, pixels: Pixels, device: torch.device, *, stochastic: bool = False) -> None:
-    """Tries the model, and each member of an ensemble, on the first rows of `pixels` (uint8 N x H x W x C, N > 0).
+    """Runs the model, and each member of an ensemble, on the first rows of `pixels` (uint8 N x H x W x C, N > 0).
 
-    Raises JobError where a network does not take the shape, gives other than `model.classes` finite logits per row,
-    gives probabilities, mixes the rows of a batch, or answers differently each time; RunError where memory runs out.
-    `stochastic`: it may answer at random, as long as torch's generators are all it draws from.
+    Raises JobError if a network does not accept the shape, does not return `model.classes` finite logits per row,
+    returns probabilities, mixes the rows of a batch, or is not deterministic; RunError if memory runs out.
+    `stochastic`: the model may be random, as long as it draws only from torch's generators.
     """
     for member in model.members or (model,):
         _check_network(member, pixels, device, stochastic)
 
 
 def check_gradient(model: LoadedModel, pixels: Pixels, device: torch.device) -> tuple[str, ...]:
-    """Tries whether gradients reach the image; a warning where they do but are zero or not finite on all rows.
+    """Checks that gradients reach the image; returns a warning if they are zero or not finite on all rows.
 
-    Raises JobError where there are none, RunError where memory runs out. `pixels` as for `check_model`.
+    Raises JobError if there are none, RunError if memory runs out. `pixels` as for `check_model`.
     """
     found = [_gradient(part, model.at, pixels[:PROBE_ROWS], device) for part in model.parts or (model.module,)]
     useless = all(not bool((gradient.isfinite() & (gradient != 0)).any()) for gradient in found)
@@ -91,7 +91,7 @@ def _check_network(model: LoadedModel, pixels: Pixels, device: torch.device, sto
 
 
 def _logits(model: LoadedModel, pixels: Pixels, device: torch.device, seed: int) -> Tensor:
-    """Float32 logits, checked for shape and finiteness."""
+    """Float32 logits (N, classes); shape and finiteness are checked."""
     rows, height, width, channels = pixels.shape
     at = model.at
     try:

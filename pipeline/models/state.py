@@ -1,4 +1,4 @@
-"""Tensors into a module: fitting names, then shapes, then values, each mismatch a short sentence."""
+"""Loads tensors into a module: matches names, then shapes, then values; each mismatch is one short sentence."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from hardset.pipeline.models.weights import State
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Normalize
 
-# Published figures are rounded to three digits (0.4914 for 125.3 / 255).
+# Published means and deviations are rounded (0.4914 for 125.3 / 255).
 _SAME_NORMALISATION = 1e-3
 _NORMALISER = {"mean", "std"}
 _LISTED = 3
-"""Most names that a sentence lists."""
+"""Maximum number of names listed in one sentence."""
 
 
 def fill(module: nn.Module, state: State, *, name: str, normalize: Normalize | None, at: str = "model") -> None:
-    """Copies `state` into `module`; every tensor of the module must be there, and no other.
+    """Copies `state` into `module`; it must hold every tensor of the module and no other.
 
-    A prefix that all names share (`net.`, `module.`) is taken off. `mean` and `std` of a normaliser around the network
-    are left out if the job's `normalize` says the same. Raises JobError, which names the file as `name` and the job's
-    keys below `at`.
+    A prefix shared by all names (`net.`, `module.`) is removed. `mean` and `std` of a normaliser around the network are
+    ignored if they equal the job's `normalize`. Raises JobError, which names the file `name` and the job's keys below
+    `at`.
     """
     wanted = module.state_dict()
     names, normaliser = _matched(state, wanted, name, at)
@@ -44,9 +44,9 @@ def fill(module: nn.Module, state: State, *, name: str, normalize: Normalize | N
 
 
 def check_finite(module: nn.Module, name: str, at: str = "model") -> None:
-    """Raises JobError that names the first tensor with a NaN or an infinity."""
+    """Raises JobError naming the first tensor that holds NaN or infinity."""
     for key, tensor in (*module.named_parameters(), *module.named_buffers()):
-        # Attention masks are buffers full of -inf.
+        # Attention masks are buffers that hold -inf.
         masks = 0 if isinstance(tensor, nn.Parameter) else torch.isneginf(tensor).sum()
         if int((~torch.isfinite(tensor)).sum() - masks):
             raise JobError(
@@ -56,7 +56,7 @@ def check_finite(module: nn.Module, name: str, at: str = "model") -> None:
 
 
 def _matched(state: State, wanted: State, name: str, at: str) -> tuple[State, State]:
-    """The tensors under the module's names, and those of a normaliser around the network."""
+    """Tensors under the module's names, and the tensors of a normaliser around the network."""
     views = list(_views(state, wanted))
     for names, normaliser in views:
         if not _missing(names, wanted) and not _unexpected(names, wanted):
@@ -71,7 +71,7 @@ def _matched(state: State, wanted: State, name: str, at: str) -> tuple[State, St
 
 
 def _views(state: State, wanted: State) -> Iterable[tuple[State, State]]:
-    """`state` as it is, then with one wrapper after another taken off."""
+    """Yields `state` unchanged, then with one wrapper after another removed."""
     normaliser: Mapping[str, Tensor] = {}
     yield state, normaliser
     while True:
@@ -87,7 +87,7 @@ def _views(state: State, wanted: State) -> Iterable[tuple[State, State]]:
 
 
 def _missing(names: State, wanted: State) -> list[str]:
-    # Checkpoints from before torch 0.4.1 lack the counter, and in eval mode nothing reads it.
+    # Checkpoints from before torch 0.4.1 lack the counter; eval mode does not read it.
     return [key for key in wanted if key not in names and not key.endswith("num_batches_tracked")]
 
 

@@ -1,4 +1,4 @@
-"""Weight files: bytes at any fsspec URL to tensors, without ever running what a file may contain."""
+"""Reads weight files from any fsspec URL as tensors, without ever executing their content."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from hardset.schemas.retries import Retries
 RESULT = TypeVar("RESULT")
 
 State = Mapping[str, Tensor]
-"""Tensors by the name they have in a module's state dict."""
+"""Tensors by their name in a module's state dict."""
 
 _MEND = "save the state dict with safetensors.torch.save_file(model.state_dict(), path)"
 _REFUSED = {
@@ -34,14 +34,14 @@ _REFUSED = {
     ".pickle": "a pickle",
     ".joblib": "a pickle",
 }
-# Where training scripts keep the state dict inside a checkpoint.
+# Keys under which training scripts store the state dict in a checkpoint.
 _CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model", "net")
 
 
 def weights_sha256(url: str, *, at: str = "model") -> str:
-    """SHA-256 of a weight file, read in pieces. Raises JobError where its kind is refused or it is missing.
+    """SHA-256 of a weight file, read in chunks. Raises JobError if its kind is refused or it is missing.
 
-    `at`: the job's key of the model that the weights belong to, which errors name.
+    `at`: the key of the weights' model in the job, for error messages.
     """
     _check_kind(url, at)
     with _reading(url, at):
@@ -49,10 +49,10 @@ def weights_sha256(url: str, *, at: str = "model") -> str:
 
 
 def read_weights(url: str, *, at: str = "model") -> tuple[State, str]:
-    """The tensors in a weight file, and its SHA-256.
+    """Tensors of a weight file, and its SHA-256.
 
-    `.safetensors`, or `.pt` and `.pth` by the restricted unpickler of `torch.load(weights_only=True)`. Raises
-    JobError for other kinds, unreadable content, or a missing file; RunError where the storage refuses.
+    Reads `.safetensors`, and `.pt` and `.pth` with the restricted unpickler of `torch.load(weights_only=True)`. Raises
+    JobError for other kinds, unreadable content or a missing file; RunError if the storage fails.
     """
     kind = _check_kind(url, at)
     with _reading(url, at):
@@ -63,7 +63,7 @@ def read_weights(url: str, *, at: str = "model") -> tuple[State, str]:
 
 
 def _of_file(url: str, read: Callable[[Any], RESULT]) -> RESULT:
-    """What `read` makes of the file, opened anew where storage fails in a way that passes."""
+    """Result of `read` on the opened file; opens it again after transient storage errors."""
 
     def act() -> RESULT:
         with fsspec.open(url, "rb") as file:
@@ -95,7 +95,7 @@ def _checkpoint(data: bytes, name: str) -> State:
         raise JobError(f"{name}: is {foreign}, which can run code; {_MEND}")
     try:
         found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception:  # a damaged or hostile file can make the unpickler raise anything
+    except Exception:  # a damaged or hostile file can make the unpickler raise any exception
         raise JobError(f"{name}: is damaged, or holds more than tensors; {_MEND}") from None
     inner = next((found[key] for key in _CHECKPOINT_KEYS if _is_mapping(found) and _is_mapping(found.get(key))), found)
     if not _is_mapping(inner) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in inner.items()):
@@ -108,7 +108,7 @@ def _is_mapping(value: Any) -> bool:
 
 
 def _foreign_archive(data: bytes) -> str | None:
-    """What a zip archive is if not a plain torch.save, told from its table of contents alone."""
+    """Kind of a zip archive that is no plain torch.save, from its table of contents alone; None otherwise."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             paths = archive.namelist()
@@ -135,10 +135,10 @@ def _reading(url: str, at: str) -> Iterator[None]:
         raise JobError(f"{name}: is a folder; name the weight file in it") from None
     except (ImportError, ValueError) as error:
         raise JobError(f"{name}: cannot be opened: {_line(error)}") from None
-    except Exception as error:  # every driver raises exceptions of its own
+    except Exception as error:  # every fsspec driver raises its own exceptions
         raise RunError(f"{name}: cannot be read: {type(error).__name__}: {_line(error)}") from error
 
 
 def _line(error: Exception) -> str:
-    """The message on one line, its URLs without credentials and query."""
+    """The error message on one line, with credentials and queries removed from URLs."""
     return " ".join(re.sub(r"\S+://\S+", lambda match: public_name(match[0]), str(error)).split())[:160]

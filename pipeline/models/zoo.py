@@ -1,6 +1,6 @@
-"""Classifiers to start with, each small enough for a CPU: images in [0, 1], N x C x H x W, in; logits out.
+"""Small classifiers that run on a CPU: images in [0, 1], N x C x H x W, to logits, N x classes.
 
-State dicts are laid out as in the publications' own code, so that published weights load.
+State dicts have the layout of the publications' own code, so that published weights load.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 
 def small_cnn(classes: int = 10, channels: int = 1, side: int = 8) -> nn.Module:
-    """Three 3x3 convolutions with batch normalisation and two poolings, for images of 8 to about 32 pixels a side.
+    """Three 3x3 convolutions with batch normalisation and two poolings, for images of 8 to about 32 pixels per side.
 
-    97 % on the digits of unseen writers after 8 epochs of `pipeline.models.fitting`, two seconds on one core.
+    Reaches 97 % on digits of unseen writers after 8 epochs of `pipeline.models.fitting`, in two seconds on one core.
     """
     return nn.Sequential(
         *_convolution(channels, 24),
@@ -54,15 +54,15 @@ def cifar_resnet20(classes: int = 10) -> nn.Module:
 
 
 def mobilenet_v1(classes: int = 1000, channels: int = 3, width: float = 0.25) -> nn.Module:
-    """MobileNet of Howard et al. 2017 (arXiv:1704.04861) without batch normalisation: folded into the convolutions.
+    """MobileNet of Howard et al. 2017 (arXiv:1704.04861), with batch normalisation folded into the convolutions.
 
-    `width` multiplies all channel counts. Takes any image size; published weights are made for one each.
+    `width` multiplies all channel counts. Accepts any image size; each published weight file was trained for one size.
     """
     return MobileNet(classes=classes, channels=channels, width=width)
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut without parameters (option A: subsampled, padded with zero channels)."""
+    """Two 3x3 convolutions and a parameter-free shortcut (option A: subsampled, padded with zero channels)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ def _stage(blocks: int, inputs: int, outputs: int, stride: int) -> nn.Sequential
     return nn.Sequential(first, *(ResidualBlock(outputs, outputs, 1) for _ in range(blocks - 1)))
 
 
-# Channels before the width multiplier and stride of the 13 depthwise separable layers, arXiv:1704.04861 table 1.
+# Channels (before the width multiplier) and stride of the 13 depthwise separable layers, arXiv:1704.04861 table 1.
 _SEPARABLE = (
     (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1),
     (512, 1), (512, 1), (512, 1), (512, 1), (1024, 2), (1024, 1),
@@ -114,7 +114,7 @@ _SEPARABLE = (
 
 
 class MobileNet(nn.Module):
-    """A convolution and 13 depthwise separable ones, global average, one linear layer."""
+    """One convolution, 13 depthwise separable convolutions, global average pooling, one linear layer."""
 
     def __init__(self, classes: int, channels: int, width: float) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ class MobileNet(nn.Module):
 
 
 class SameConvolution(nn.Module):
-    """Convolution with TensorFlow's SAME padding (the odd pixel at the end) and ReLU6."""
+    """Convolution with TensorFlow's SAME padding (odd pixel at the end) and ReLU6."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__()
