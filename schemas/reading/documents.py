@@ -9,6 +9,13 @@ import yaml
 
 from hardset.schemas.errors import JobError
 
+MOST_BYTES = 1 << 20
+"""Bytes of the largest job file that is read."""
+MOST_VALUES = 100_000
+"""Values of the largest document, each alias counted as often as it is used."""
+MOST_LEVELS = 64
+"""Levels of the deepest document."""
+
 
 def read_job_file(path: str | Path) -> dict[str, Any]:
     """The mapping in a YAML file. Raises JobError where there is none."""
@@ -21,7 +28,11 @@ def read_job_file(path: str | Path) -> dict[str, Any]:
 
 def _text(path: str | Path) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        with Path(path).open("rb") as file:  # a pipe has no size to ask for, so that reading is what is bounded
+            data = file.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise JobError(f"{path}: is larger than {MOST_BYTES:,} bytes; is it a job file?")
+        return data.decode("utf-8-sig")
     except FileNotFoundError:
         raise JobError(f"{path}: no such job file; `hardset init {path}` writes one to start from") from None
     except IsADirectoryError:
@@ -33,9 +44,19 @@ def _text(path: str | Path) -> str:
 
 
 def parse_yaml(text: str, *, name: str) -> Any:
-    """The value that YAML text stands for; a key given twice is refused. Raises JobError that begins with `name`."""
+    """The value that YAML text stands for. Raises JobError, which begins with `name`, for what is no such text.
+
+    Refused are a key that is given twice, values beyond `MOST_VALUES`, and levels beyond `MOST_LEVELS`.
+    """
     try:
-        return yaml.load(text, Loader=_Loader)
+        loader = _Loader(text)
+        root = loader.get_single_node()
+        if root is None:
+            return None
+        _check_size(root, name)
+        return loader.construct_document(root)
+    except JobError:
+        raise
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -48,6 +69,35 @@ def parse_yaml(text: str, *, name: str) -> Any:
         # PyYAML leaves impossible dates and overlong numbers to Python.
         reason = str(error).split(":")[0]
         raise JobError(f"{name}: holds a value that cannot be read ({reason}); put it in quotes") from None
+
+
+def _check_size(root: yaml.Node, name: str) -> None:
+    """Refuses a document that aliases unfold beyond the bounds, before a value of it is made.
+
+    A few hundred bytes of nested aliases stand for 10^9 values (CVE-2003-1564, "billion laughs").
+    """
+    sizes: dict[int, int] = {}
+    open_nodes: set[int] = set()
+
+    def size(node: yaml.Node, level: int) -> int:
+        if level > MOST_LEVELS:
+            raise JobError(f"{name}: is nested more than {MOST_LEVELS} levels deep")
+        if id(node) in open_nodes:
+            raise JobError(f"{name}: line {node.start_mark.line + 1}: holds itself by an alias")
+        if isinstance(node, yaml.ScalarNode):
+            return 1
+        if id(node) not in sizes:
+            open_nodes.add(id(node))
+            inner = (
+                node.value if isinstance(node, yaml.SequenceNode) else [part for pair in node.value for part in pair]
+            )
+            sizes[id(node)] = 1 + sum(size(part, level + 1) for part in inner)
+            open_nodes.discard(id(node))
+        if sizes[id(node)] > MOST_VALUES:
+            raise JobError(f"{name}: line {node.start_mark.line + 1}: stands for more than {MOST_VALUES:,} values")
+        return sizes[id(node)]
+
+    size(root, 1)
 
 
 def _problem(error: yaml.MarkedYAMLError) -> str:

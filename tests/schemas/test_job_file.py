@@ -133,7 +133,6 @@ SENTENCES = [
         "model.factory: got 'small_cnn'; wants text like hardset.pipeline.models.zoo:small_cnn",
     ),
     ("model.arguments={a: .inf}", "model.arguments: got a mapping; wants text, finite numbers"),
-    ("model.arguments=&a {a: *a}", "model.arguments: got a mapping; wants text, finite numbers"),
     ("model.arguments={1: a}", "model.arguments.1: a key must be text; put it in quotes"),
     ("model.arguments={-3: a}", "model.arguments.-3: a key must be text; put it in quotes"),
     ("source.splits=train", "source.splits: got 'train'; wants a list, each item text"),
