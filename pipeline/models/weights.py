@@ -20,6 +20,7 @@ from torch import Tensor
 from hardset.pipeline.storage.folder import public_name
 from hardset.pipeline.storage.retrying import patiently
 from hardset.schemas.errors import JobError, RunError, UserError
+from hardset.schemas.limits import GIB, MIB, Limits, variable
 from hardset.schemas.retries import Retries
 
 RESULT = TypeVar("RESULT")
@@ -66,10 +67,24 @@ def _of_file(url: str, read: Callable[[Any], RESULT]) -> RESULT:
     """Result of `read` on the opened file; opens it again after transient storage errors."""
 
     def act() -> RESULT:
-        with fsspec.open(url, "rb") as file:
+        system, path = fsspec.core.url_to_fs(url)
+        _check_place(system.info(path), public_name(url))
+        with system.open(path, "rb") as file:
             return read(file)
 
     return patiently(act, Retries.from_environment(), what="read weights")
+
+
+def _check_place(info: Mapping[str, Any], name: str) -> None:
+    """Refuses what is no regular file (a pipe may never end, a device never does), and what is beyond the bound."""
+    most = Limits.from_environment().weights_gib
+    if info.get("type") == "directory":
+        raise IsADirectoryError
+    if info.get("type") not in ("file", None):
+        raise JobError(f"{name}: is a pipe, a device or the like; wants a regular file")
+    size = int(info.get("size") or 0)
+    if size > most * GIB:
+        raise JobError(f"{name}: has {size / GIB:,.1f} GiB, more than {variable('weights_gib')} allows ({most:g})")
 
 
 def _check_kind(url: str, at: str) -> str:
@@ -93,6 +108,7 @@ def _checkpoint(data: bytes, name: str) -> State:
     foreign = _foreign_archive(data)
     if foreign:
         raise JobError(f"{name}: is {foreign}, which can run code; {_MEND}")
+    _refuse_unfolding(data, name)
     try:
         found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception:  # a damaged or hostile file can make the unpickler raise any exception
@@ -122,11 +138,28 @@ def _foreign_archive(data: bytes) -> str | None:
     return None
 
 
+def _refuse_unfolding(data: bytes, name: str) -> None:
+    """Refuses an archive whose members are larger than it: torch.save stores them as they are, a bomb deflates them."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = archive.infolist()
+    except zipfile.BadZipFile:
+        return  # the format before torch 1.6 is no archive
+    unfolded = sum(member.file_size for member in members)
+    if unfolded > len(data) or any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise JobError(
+            f"{name}: holds compressed or overlapping records, which unfold to {unfolded / MIB:,.0f} MiB; torch.save "
+            f"writes none; {_MEND}"
+        )
+
+
 @contextmanager
 def _reading(url: str, at: str) -> Iterator[None]:
     name = f"{at}.weights: {public_name(url)}"
     try:
         yield
+    except JobError as error:
+        raise JobError(f"{at}.weights: {error}") from None
     except UserError:
         raise
     except FileNotFoundError:

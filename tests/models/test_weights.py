@@ -95,9 +95,45 @@ def test_credentials_stay_out_of_messages(monkeypatch: pytest.MonkeyPatch) -> No
     def refuse(*_: Any) -> None:
         raise PermissionError(f"403 for {url}")
 
-    monkeypatch.setattr(fsspec, "open", refuse)
+    monkeypatch.setattr(fsspec.core, "url_to_fs", refuse)
     with pytest.raises(RunError, match=r"https://host/w\.pt: cannot be read: PermissionError: 403") as refused:
         read_weights(url)
     with pytest.raises(JobError, match=r"https://host/w\.bin: ends in \.bin") as kind:
         read_weights(url.replace(".pt", ".bin"))
     assert "secret" not in str(refused.value) + str(kind.value)
+
+
+def test_a_pipe_and_a_device_are_refused_and_not_waited_for(tmp_path: Path) -> None:
+    pipe, device = tmp_path / "pipe.safetensors", tmp_path / "zero.pt"
+    os.mkfifo(pipe)
+    device.symlink_to("/dev/zero")
+    for place in (pipe, device):
+        for read in (read_weights, weights_sha256):
+            with pytest.raises(
+                JobError, match=r"model\.weights: .*is a pipe, a device or the like; wants a regular file"
+            ):
+                read(str(place))
+
+
+def test_a_file_beyond_the_limit_is_refused_by_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "large.safetensors"
+    with place.open("wb") as file:
+        file.truncate(2 << 20)
+    monkeypatch.setenv("HARDSET_WEIGHTS_GIB", "0.001")
+    with pytest.raises(JobError, match=r"has 0\.0 GiB, more than HARDSET_WEIGHTS_GIB allows \(0\.001\)"):
+        read_weights(str(place))
+    monkeypatch.setenv("HARDSET_WEIGHTS_GIB", "none")
+    with pytest.raises(JobError, match="HARDSET_WEIGHTS_GIB: got 'none'"):
+        read_weights(str(place))
+
+
+def test_a_checkpoint_with_deflated_records_is_refused_before_it_unfolds(tmp_path: Path) -> None:
+    plain, bomb = tmp_path / "plain.pt", tmp_path / "bomb.pt"
+    torch.save({"weight": torch.zeros(1 << 20)}, plain)
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+    assert bomb.stat().st_size < 10_000
+    assert read_weights(str(plain))[0]["weight"].shape == (1 << 20,)
+    with pytest.raises(JobError, match="holds compressed or overlapping records, which unfold to 4 MiB"):
+        read_weights(str(bomb))

@@ -1,0 +1,42 @@
+"""Bounds on what is read, told from metadata before it is read; each can be raised by an environment variable."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from hardset.schemas.base import Spec
+from hardset.schemas.errors import JobError
+
+GIB = 1 << 30
+MIB = 1 << 20
+
+
+class Limits(Spec):
+    """Largest inputs. A stranger's file beyond them is refused by one sentence, which names the variable to raise."""
+
+    weights_gib: Annotated[float, Field(gt=0, le=1 << 20)] = 32.0
+    """Size of a weight file in GiB (HARDSET_WEIGHTS_GIB)."""
+    value_mib: Annotated[float, Field(gt=0, le=1 << 20)] = 256.0
+    """Size of one encoded image, or of one row of an array, in MiB (HARDSET_VALUE_MIB)."""
+    row_group_gib: Annotated[float, Field(gt=0, le=1 << 20)] = 8.0
+    """Size of the columns that are read of a Parquet row group, unfolded, in GiB (HARDSET_ROW_GROUP_GIB)."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Limits:
+        """The defaults, or what the variables say. Raises JobError where one holds no number in its range."""
+        variables = {key: variable(key) for key in cls.model_fields}
+        given = {key: environment[name] for key, name in variables.items() if environment.get(name)}
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            fault = error.errors(include_url=False)[0]
+            raise JobError(f"{variables[str(fault['loc'][0])]}: got {fault['input']!r}: {fault['msg']}") from None
+
+
+def variable(key: str) -> str:
+    """Name of the environment variable of a limit."""
+    return f"HARDSET_{key.upper()}"
