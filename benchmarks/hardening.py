@@ -31,13 +31,13 @@ from hardset.pipeline.batches import CleanRows, Pixels
 from hardset.pipeline.dataset.provenance.lineage import Lineage
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.evaluation.measure import Settings, judged, measure
-from hardset.pipeline.hardening.loop import Outcome, harden
+from hardset.pipeline.hardening.loop import HardeningOutcome, harden
 from hardset.pipeline.models.loading import load_network
 from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.run.commit import commit_run, make_manifest
-from hardset.pipeline.run.generation import Outcome as Generated
+from hardset.pipeline.run.generation import RunOutcome
 from hardset.pipeline.shards.make import run_shard
-from hardset.pipeline.shards.worker import Bench
+from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.sources.table import open_source
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.job.job import Job
@@ -188,7 +188,9 @@ def measured(arm: str, work: Path, seed: int, split: str) -> dict[str, Any]:
     }
 
 
-def trained(arm: Arm, out: Path, source: dict[str, Any], seed: int, start: str | None) -> tuple[Outcome, float]:
+def trained(
+    arm: Arm, out: Path, source: dict[str, Any], seed: int, start: str | None
+) -> tuple[HardeningOutcome, float]:
     """Runs the loop of an arm; returns its outcome and CPU seconds."""
     began = time.process_time()
     with torch.random.fork_rng(devices=[]):
@@ -217,7 +219,7 @@ def clean_models_shard(work: Path, source: dict[str, Any], seed: int, rows: Clea
     return measure(clean.module, rows.pixels, rows.labels, rows.keys, attack, SETTINGS, classes=10).pixels[-1]
 
 
-def module_of(outcome: Outcome, *, last: bool) -> nn.Module:
+def module_of(outcome: HardeningOutcome, *, last: bool) -> nn.Module:
     """The resulting model of an arm; `last`: that of its last round, even if an earlier round was kept."""
     assert outcome.record is not None
     spec = parse_job(outcome.record.job).model
@@ -257,13 +259,13 @@ def percent(mask: np.ndarray) -> float:
     return 100 * float(np.mean(mask))
 
 
-def made_here(job: Job) -> Generated:
+def made_here(job: Job) -> RunOutcome:
     """Dataset of a round, made in this process: the same shards and bytes that Ray actors make."""
     plan, folder = make_plan(job), Folder(job.output.path)
-    ledger, bench = Ledger(folder, plan.run_id), Bench(job, plan, CPU)
+    ledger, worker = Ledger(folder, plan.run_id), Worker(job, plan, CPU)
     ledger.write_plan(plan)
     done = {
-        shard.key: run_shard(shard, None if shard.range is None else plan.ranges[shard.range], bench, ledger).output(
+        shard.key: run_shard(shard, None if shard.range is None else plan.ranges[shard.range], worker, ledger).output(
             shard
         )
         for shard in plan.shards
@@ -271,7 +273,7 @@ def made_here(job: Job) -> Generated:
     manifest = make_manifest(job, plan, done, [], "2026-01-01T00:00:00+00:00")
     with Lineage(folder, plan) as lineage:
         manifest = commit_run(ledger, plan, manifest, lineage)
-    return Generated("complete", plan, manifest.totals, len(plan.shards), manifest)
+    return RunOutcome("complete", plan, manifest.totals, len(plan.shards), manifest)
 
 
 def filled(page: str, figures: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ import torch
 from benchmarks.attacks.context import Book
 from benchmarks.hardening import between, machine, made_here
 
-from hardset.pipeline.hardening.loop import Outcome, harden
+from hardset.pipeline.hardening.loop import HardeningOutcome, harden
 from hardset.pipeline.statistics.shares import share
 from hardset.schemas.job.job import Job
 from hardset.schemas.reading.loading import parse_job
@@ -94,7 +94,7 @@ def counted(score: Score) -> list[int]:
     return [score.rows, score.of]
 
 
-def run(name: str, folder: Path, start: str | None) -> Outcome:
+def run(name: str, folder: Path, start: str | None) -> HardeningOutcome:
     """Runs the loop of an arm, or reads back a finished one."""
     return harden(job(name, folder, start), make=made_here)
 

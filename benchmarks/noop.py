@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.records import receipt_of
 
-from hardset.pipeline.cluster.actors import Setup
+from hardset.pipeline.cluster.actors import ActorSetup
 from hardset.pipeline.cluster.messages import Order, Ready
 from hardset.schemas.records.run import Receipt
 
@@ -12,7 +12,7 @@ from hardset.schemas.records.run import Receipt
 class NoopActor:
     """Answers at once, as if the shard were already committed."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: ActorSetup) -> None:
         pass
 
     def prepare(self) -> Ready:

@@ -28,7 +28,7 @@ from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.run.generation import generate
 from hardset.pipeline.shards.make import run_shard
-from hardset.pipeline.shards.worker import Bench
+from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.job.job import Job
 from hardset.schemas.reading.loading import parse_job
@@ -76,15 +76,15 @@ def job_of(folder: Path, out: str, *, width: int, actors: int = 1, rows: int | N
 def _engine(job: Job, shards: int, judged: bool, start: Any, found: Any) -> None:
     torch.set_num_threads(1)
     plan = make_plan(job)
-    bench = Bench(job, plan, torch.device("cpu"))
-    rows, _ = bench.source.read(plan.ranges[0], plan.image, 10)
+    worker = Worker(job, plan, torch.device("cpu"))
+    rows, _ = worker.source.read(plan.ranges[0], plan.image, 10)
     seeds = np.arange(len(rows), dtype=np.int64)[:, None]
 
     def once() -> None:
-        made = bench.recipe(0).make(rows, seeds)
-        if judged and bench.judge is not None:
-            bench.judge.logits(made.pixels)
-            bench.judge.logits(rows.pixels)
+        made = worker.recipe(0).make(rows, seeds)
+        if judged and worker.judge is not None:
+            worker.judge.logits(made.pixels)
+            worker.judge.logits(rows.pixels)
 
     once()
     start.wait()
@@ -151,8 +151,8 @@ class SlowFolder(Folder):
         super().write(path, data)
 
 
-class SlowBench(Bench):
-    """A bench whose source is slow to read."""
+class SlowWorker(Worker):
+    """A worker whose source is slow to read."""
 
     seconds = 0.0
 
@@ -166,14 +166,14 @@ def overlap_rate(job: Job, depth: int, read_s: float, write_s: float) -> float:
     """Rows per second of one worker without Ray, `depth` shards in hand, measured after its first shard."""
     torch.set_num_threads(1)
     plan, folder = make_plan(job), SlowFolder(job.output.path)
-    bench, ledger = SlowBench(job, plan, torch.device("cpu")), Ledger(folder, plan.run_id)
+    worker, ledger = SlowWorker(job, plan, torch.device("cpu")), Ledger(folder, plan.run_id)
 
     def make(position: int) -> Receipt:
         shard = plan.shards[position]
-        return run_shard(shard, None if shard.range is None else plan.ranges[shard.range], bench, ledger)
+        return run_shard(shard, None if shard.range is None else plan.ranges[shard.range], worker, ledger)
 
     make(0)
-    object.__setattr__(bench, "seconds", read_s)
+    object.__setattr__(worker, "seconds", read_s)
     folder.seconds = write_s
     started = time.perf_counter()
     with ThreadPoolExecutor(depth) as pool:

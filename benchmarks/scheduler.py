@@ -24,7 +24,7 @@ from benchmarks import scaling
 from benchmarks.noop import NoopActor
 from benchmarks.records import plan_of
 
-from hardset.pipeline.cluster.actors import Setup
+from hardset.pipeline.cluster.actors import ActorSetup
 from hardset.pipeline.cluster.connection import connect
 from hardset.pipeline.cluster.dispatcher import Dispatcher
 from hardset.pipeline.cluster.ray_backend import RayBackend
@@ -54,7 +54,7 @@ def dispatched(shards: int, members: int, keep: bool) -> dict[str, Any]:
     connect(job.run, None)
     try:
         head = plan.model_copy(update={"shards": (), "ranges": ()})
-        dispatcher = Dispatcher(job.run, plan.ranges, Stop(), RayBackend(Setup(job, head), NoopActor))
+        dispatcher = Dispatcher(job.run, plan.ranges, Stop(), RayBackend(ActorSetup(job, head), NoopActor))
         # The first shards include the start of Ray and of the actors.
         warm = max(1, shards // 100)
         done, memory = {}, {}

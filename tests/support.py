@@ -22,7 +22,7 @@ from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.run.commit import commit_run, make_manifest
 from hardset.pipeline.run.precheck import check_before
 from hardset.pipeline.shards.make import run_shard
-from hardset.pipeline.shards.worker import Bench
+from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.job.job import Job
 from hardset.schemas.reading.loading import parse_job
@@ -68,12 +68,12 @@ def make_here(job: Job, *, depth: int = 1, order: Callable[[Sequence[Shard]], Se
     """The whole run in this process, `depth` shards at once and in any order: it spares seconds of starting Ray."""
     plan, folder = make_plan(job), Folder(job.output.path)
     check_before(job, plan)
-    ledger, bench = Ledger(folder, plan.run_id), Bench(job, plan, torch.device("cpu"))
+    ledger, worker = Ledger(folder, plan.run_id), Worker(job, plan, torch.device("cpu"))
     ledger.write_plan(plan)
 
     def make(shard: Shard) -> Output:
         part = None if shard.range is None else plan.ranges[shard.range]
-        return run_shard(shard, part, bench, ledger).output(shard)
+        return run_shard(shard, part, worker, ledger).output(shard)
 
     with ThreadPoolExecutor(depth) as pool:
         done = {output.key: output for output in pool.map(make, order(plan.shards))}

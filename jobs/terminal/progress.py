@@ -12,7 +12,7 @@ from rich.progress import Progress as Bar
 
 from hardset.jobs.terminal.console import console
 from hardset.jobs.terminal.voice import LogFormat, Voice
-from hardset.pipeline.run.generation import Progress
+from hardset.pipeline.run.generation import RunProgress
 
 LINE_SECONDS = 60.0
 """Lines and events come no closer than this, the first and the last aside."""
@@ -21,7 +21,7 @@ LINE_SECONDS = 60.0
 class Shows(Protocol):
     """Takes each step of a run."""
 
-    def __call__(self, progress: Progress) -> None: ...
+    def __call__(self, progress: RunProgress) -> None: ...
 
 
 @contextmanager
@@ -46,7 +46,7 @@ class _Live:
         self._bar, self._started = bar, time.monotonic()
         self._task = bar.add_task("generate", total=None, figures="starting Ray")
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: RunProgress) -> None:
         figures = _figures(progress, time.monotonic() - self._started)
         self._bar.update(self._task, total=progress.shards, completed=progress.shards_done, figures=figures)
 
@@ -57,7 +57,7 @@ class _Lines:
         self._started, self._last = time.monotonic(), -LINE_SECONDS
         self._found: int | None = None
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: RunProgress) -> None:
         now = time.monotonic()
         if self._found is None:
             self._found = progress.shards_done
@@ -82,7 +82,7 @@ class _Lines:
         )
 
 
-def _figures(progress: Progress, seconds: float) -> str:
+def _figures(progress: RunProgress, seconds: float) -> str:
     made = progress.made
     parts = [f"{made.rows_out / max(seconds, 1e-9):,.0f} rows/s"]
     if made.attacked:
@@ -94,7 +94,7 @@ def _figures(progress: Progress, seconds: float) -> str:
     return "  ".join(parts)
 
 
-def _left(progress: Progress, found: int, seconds: float) -> float | None:
+def _left(progress: RunProgress, found: int, seconds: float) -> float | None:
     """Seconds until all shards are there; None where nothing says. `found`: shards that were there at the start."""
     made, left = progress.shards_done - found, progress.shards - progress.shards_done
     return seconds / made * left if made and left else None

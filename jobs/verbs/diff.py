@@ -12,7 +12,7 @@ from rich.text import Text
 
 from hardset.jobs.terminal.console import AsJson, console, count, give, say
 from hardset.pipeline.audit.replay import chosen_manifest
-from hardset.pipeline.browse.compare import STATES, Difference, Figures, compare
+from hardset.pipeline.browse.compare import STATES, Difference, RecipeFigures, compare
 from hardset.pipeline.reporting.wording import class_name, percent, public_text
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.records.run import Manifest
@@ -78,7 +78,7 @@ def _table(found: Difference) -> Table:
     return table
 
 
-def _cells(figures: Figures | None) -> list[str]:
+def _cells(figures: RecipeFigures | None) -> list[str]:
     if figures is None:
         return ["-"] * 4
     shares: list[Any] = [figures.success, figures.clean_accuracy, figures.accuracy]

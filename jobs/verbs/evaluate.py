@@ -13,7 +13,7 @@ from hardset.jobs.terminal.stopping import GRACE_SECONDS, GraceSeconds, stop_on_
 from hardset.jobs.terminal.voice import LogFormat, Logs, speaking
 from hardset.jobs.verbs.generate import Address
 from hardset.pipeline.dataset.records.seals import read_record
-from hardset.pipeline.evaluation.evaluate import RECORD, Outcome, Progress, read_evaluation
+from hardset.pipeline.evaluation.evaluate import RECORD, EvaluationOutcome, EvaluationProgress, read_evaluation
 from hardset.pipeline.evaluation.evaluate import evaluate as run_evaluation
 from hardset.pipeline.evaluation.gates import failures, parse_gates, regressions
 from hardset.pipeline.evaluation.summary import gate_figures, summary_line
@@ -84,12 +84,12 @@ def make(
     address: str | None = None,
     grace_seconds: float = GRACE_SECONDS,
     log_format: LogFormat = LogFormat.TEXT,
-) -> Outcome:
+) -> EvaluationOutcome:
     """Runs the evaluation with progress on the terminal, and tells the figures and warnings."""
     with speaking(log_format) as voice:
         with stop_on_signal(voice, grace_seconds) as stop, console.status("evaluate: planning") as shown:
 
-            def show(progress: Progress) -> None:
+            def show(progress: EvaluationProgress) -> None:
                 shown.update(f"evaluate: {progress.done:,} of {count(progress.parts, 'part')}")
 
             outcome = run_evaluation(job, address=address, stop=stop, on_progress=show, on_warning=voice.warn)
@@ -103,7 +103,7 @@ def make(
     return outcome
 
 
-def sentence(outcome: Outcome, path: str) -> str:
+def sentence(outcome: EvaluationOutcome, path: str) -> str:
     """How the evaluation ended, in one line."""
     if outcome.record is None:
         return (
@@ -142,7 +142,7 @@ def read_baseline(place: str) -> Evaluation:
     return record
 
 
-def summary(outcome: Outcome, figures: dict[str, float], failed: Sequence[str], code: Exit) -> dict[str, Any]:
+def summary(outcome: EvaluationOutcome, figures: dict[str, float], failed: Sequence[str], code: Exit) -> dict[str, Any]:
     """The same for machines."""
     assert outcome.record is not None
     return {

@@ -15,7 +15,7 @@ from hardset.jobs.terminal.stopping import GRACE_SECONDS, GraceSeconds, stop_on_
 from hardset.jobs.terminal.voice import LogFormat, Logs, speaking
 from hardset.pipeline.judging.transfer import transfer_rates
 from hardset.pipeline.run.budget import NO_BUDGET, Budget
-from hardset.pipeline.run.generation import Outcome
+from hardset.pipeline.run.generation import RunOutcome
 from hardset.pipeline.run.generation import generate as run_job
 from hardset.pipeline.shards.bottleneck import bound_sentence, throughput_record
 from hardset.schemas.errors import HeldError, JobError
@@ -90,7 +90,7 @@ def make(
     budget: Budget = NO_BUDGET,
     wait: bool = False,
     metrics_port: int | None = None,
-) -> Outcome:
+) -> RunOutcome:
     """Runs the job with progress on the terminal, and says how it ended; see `pipeline.run.generation`."""
     told: list[str] = []
     with speaking(log_format) as voice:
@@ -119,7 +119,7 @@ def make(
     return outcome
 
 
-def sentence(outcome: Outcome, path: str) -> str:
+def sentence(outcome: RunOutcome, path: str) -> str:
     """How the run ended, in one line."""
     shards = len(outcome.plan.shards)
     if outcome.status == "nothing to do":
@@ -141,7 +141,7 @@ def sentence(outcome: Outcome, path: str) -> str:
     return text
 
 
-def _stopped(outcome: Outcome, made: str) -> str:
+def _stopped(outcome: RunOutcome, made: str) -> str:
     """How a run was stopped, and what is left of it."""
     cause = {"max_rows": " by --max-rows", "max_minutes": " by --max-minutes"}.get(outcome.stopped_by or "", "")
     text = f"Stopped{cause}: {made}"
@@ -152,7 +152,7 @@ def _stopped(outcome: Outcome, made: str) -> str:
     return text + "; start the same command again to go on"
 
 
-def summary(outcome: Outcome) -> dict[str, Any]:
+def summary(outcome: RunOutcome) -> dict[str, Any]:
     """The same for machines."""
     totals = outcome.manifest.totals if outcome.manifest else outcome.made
     return {
@@ -179,7 +179,7 @@ def changes(plan: Plan) -> dict[str, Any] | None:
     return plan.changes.model_dump(mode="json") if plan.changes else None
 
 
-def exit_code(outcome: Outcome) -> Exit:
+def exit_code(outcome: RunOutcome) -> Exit:
     """What a scheduler is told."""
     if outcome.manifest is None:
         return Exit.STOPPED

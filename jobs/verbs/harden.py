@@ -12,7 +12,7 @@ from hardset.jobs.terminal.stopping import GRACE_SECONDS, GraceSeconds, stop_on_
 from hardset.jobs.terminal.voice import LogFormat, Logs, Voice, speaking
 from hardset.jobs.verbs.generate import Address
 from hardset.pipeline.evaluation.gates import Gate, failures, parse_gates, regressions
-from hardset.pipeline.hardening.loop import Outcome
+from hardset.pipeline.hardening.loop import HardeningOutcome
 from hardset.pipeline.hardening.loop import harden as run_loop
 from hardset.pipeline.hardening.promotion import KNOWN, baseline, promote
 from hardset.pipeline.storage.folder import public_name
@@ -64,7 +64,7 @@ def harden(
     raise typer.Exit(result["exit_code"])
 
 
-def run(job: Job, address: str | None, voice: Voice, grace_seconds: float) -> Outcome:
+def run(job: Job, address: str | None, voice: Voice, grace_seconds: float) -> HardeningOutcome:
     """Runs the loop, with a line for each round."""
     told: list[str] = []
 
@@ -82,7 +82,7 @@ def run(job: Job, address: str | None, voice: Voice, grace_seconds: float) -> Ou
 
 def finish(
     job: Job,
-    outcome: Outcome,
+    outcome: HardeningOutcome,
     voice: Voice,
     gates: tuple[Gate, ...],
     before: dict[str, float] | None,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hardset.jobs.terminal.console import AsJson, Exit, OutputFolder, RunId, count, give, say
-from hardset.pipeline.audit.replay import DIFFERS, Place, Replayed
+from hardset.pipeline.audit.replay import DIFFERS, Difference, Replayed
 from hardset.pipeline.audit.replay import replay as make_again
 from hardset.pipeline.storage.folder import Folder
 
@@ -35,7 +35,7 @@ def replay(
     raise typer.Exit(Exit.FAILED if done.result == DIFFERS else Exit.DONE)
 
 
-def _tell(done: Replayed, place: Place) -> None:
+def _tell(done: Replayed, place: Difference) -> None:
     what = "differs" if done.result == DIFFERS else "the same within the tolerance for what was made elsewhere: differs"
     values = count(done.differing_values, "value")
     say(f"{done.row_id}: {what} in {values}, by {count(done.largest_difference, 'level')} at most")

@@ -16,7 +16,7 @@ from hardset.pipeline.reporting.clean import clean_pixels
 from hardset.pipeline.reporting.evaluation_content import EvaluationContent
 from hardset.pipeline.reporting.evaluation_page import chapters, evaluation_page
 from hardset.pipeline.reporting.example_grid import grid_png
-from hardset.pipeline.reporting.hardening_page import Loop, hardening_chapters, hardening_page
+from hardset.pipeline.reporting.hardening_page import LoopContent, hardening_chapters, hardening_page
 from hardset.pipeline.reporting.page import page, read_content
 from hardset.pipeline.storage.folder import Folder, public_name
 from hardset.schemas.errors import JobError
@@ -70,11 +70,11 @@ def write_report(out: str, *, to: str | None = None, png: str | None = None, run
     return f"{folder.name.rstrip('/')}/{path}"
 
 
-def read_loops(folder: Folder) -> list[Loop]:
+def read_loops(folder: Folder) -> list[LoopContent]:
     """The loops of hardening in a folder that have begun."""
     homes = [Home(folder, name) for name in folder.folders(LOOPS)]
     begun = [(start, home) for home in homes if (start := home.start()) is not None]
-    found = [Loop(start, tuple(home.rounds()), home.hardening()) for start, home in begun]
+    found = [LoopContent(start, tuple(home.rounds()), home.hardening()) for start, home in begun]
     return sorted(found, key=lambda loop: loop.whole.finished if loop.whole else "~")
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from hardset.jobs.terminal.console import AsJson, OutputFolder, RunId, console, count, give, say
 from hardset.jobs.verbs.report import write_file
 from hardset.pipeline.audit.replay import chosen_manifest
-from hardset.pipeline.browse.query import NAMES, Found, examples, find
+from hardset.pipeline.browse.query import NAMES, FoundRows, examples, find
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.reporting.clean import clean_pixels
 from hardset.pipeline.reporting.example_grid import rows_png
@@ -82,12 +82,12 @@ def _chosen(columns: str | None) -> tuple[str, ...]:
     return names
 
 
-def _filled(found: Found, columns: Sequence[str]) -> list[str]:
+def _filled(found: FoundRows, columns: Sequence[str]) -> list[str]:
     """Those of the columns that hold something in any of the rows."""
     return [name for name in columns if any(row[name] not in (None, "") for row in found.rows)]
 
 
-def _table(found: Found, columns: Sequence[str], classes: tuple[str, ...]) -> Table:
+def _table(found: FoundRows, columns: Sequence[str], classes: tuple[str, ...]) -> Table:
     table = Table(box=None, header_style="bold")
     for name in columns:
         table.add_column(name, overflow="fold", no_wrap=name == "row_id")
@@ -109,11 +109,11 @@ def _value(row: dict[str, Any], name: str, classes: tuple[str, ...]) -> str:
     return number(value) if isinstance(value, float) else public_text(str(value))
 
 
-def _shown(found: Found) -> str:
+def _shown(found: FoundRows) -> str:
     return f", the first {len(found.rows):,} shown" if len(found.rows) < found.matching else ""
 
 
-def _picture(folder: Folder, manifest: Manifest, found: Found, png: str, note: str) -> None:
+def _picture(folder: Folder, manifest: Manifest, found: FoundRows, png: str, note: str) -> None:
     if not found.rows:
         say("No picture: there is no row to draw")
         return

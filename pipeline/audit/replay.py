@@ -21,7 +21,7 @@ from hardset.pipeline.dataset.records.ledger import Ledger, find_receipts, lates
 from hardset.pipeline.recipes.table import CODE_VERSIONS
 from hardset.pipeline.shards.exclusion import BadRow
 from hardset.pipeline.shards.make import make_shard
-from hardset.pipeline.shards.worker import Bench
+from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import image_sha256
 from hardset.schemas.errors import JobError, RunError
@@ -37,7 +37,7 @@ _VERDICT = {"label", "target_label", "clean_pred", "pred", "success"}
 
 
 @dataclass(frozen=True)
-class Place:
+class Difference:
     """Where images differ: the first such value in reading order, and the box around all."""
 
     row: int
@@ -63,7 +63,7 @@ class Replayed:
     largest_difference: int
     """In 8-bit levels."""
     differing_values: int
-    where: Place | None
+    where: Difference | None
     """None where all pixels are the same."""
     elsewhere: tuple[str, ...]
     """What this machine has otherwise than the one that made the row: device, versions."""
@@ -85,9 +85,9 @@ def replay(folder: Folder, row_id: str, run: str | None = None) -> Replayed:
     plan = plan_of(folder, output.run_id)
     shard = next(shard for shard in plan.shards if shard.key == output.key)
     job = Job.model_validate(plan.job)
-    bench = Bench(job, plan, driver_device(job.run))
-    elsewhere = _elsewhere(folder, manifest, output, str(bench.device))
-    return compare(row, shard, plan, bench, excluded=output.excluded, elsewhere=elsewhere)
+    worker = Worker(job, plan, driver_device(job.run))
+    elsewhere = _elsewhere(folder, manifest, output, str(worker.device))
+    return compare(row, shard, plan, worker, excluded=output.excluded, elsewhere=elsewhere)
 
 
 def _elsewhere(folder: Folder, manifest: Manifest, output: Output, device: str) -> tuple[str, ...]:
@@ -116,14 +116,14 @@ def compare(
     row: dict[str, Any],
     shard: Shard,
     plan: Plan,
-    bench: Bench,
+    worker: Worker,
     *,
     excluded: Sequence[int] = (),
     elsewhere: Sequence[str] = (),
 ) -> Replayed:
     """Makes `shard` again, without its `excluded` rows, and holds its row against the stored `row`."""
     bad = [BadRow(row=position, error_class="", message="") for position in excluded]
-    made = make_shard(shard, None if shard.range is None else plan.ranges[shard.range], bench, bad)
+    made = make_shard(shard, None if shard.range is None else plan.ranges[shard.range], worker, bad)
     ids = list(made.columns["row_id"])
     if row["row_id"] not in ids:
         raise RunError(f"row {row['row_id']}: making its shard again gave no such row; the source has changed")
@@ -155,7 +155,7 @@ def result_of(difference: NDArray[np.int16], columns: Collection[str], elsewhere
     return NEARLY if elsewhere and near and not _VERDICT & set(columns) else DIFFERS
 
 
-def place_of(stored: NDArray[np.uint8], again: NDArray[np.uint8]) -> Place | None:
+def place_of(stored: NDArray[np.uint8], again: NDArray[np.uint8]) -> Difference | None:
     """Where two images (H, W, C) differ; None where they do not."""
     places = np.argwhere(stored != again)
     if not len(places):
@@ -163,7 +163,7 @@ def place_of(stored: NDArray[np.uint8], again: NDArray[np.uint8]) -> Place | Non
     row, column, channel = map(int, places[0])
     (top, left, _), (bottom, right, _) = places.min(axis=0).tolist(), (places.max(axis=0) + 1).tolist()
     values = int(stored[row, column, channel]), int(again[row, column, channel])
-    return Place(row, column, channel, *values, (top, left, bottom, right))
+    return Difference(row, column, channel, *values, (top, left, bottom, right))
 
 
 def _differing(row: dict[str, Any], columns: dict[str, Any], at: int) -> list[str]:

@@ -23,7 +23,7 @@ from hardset.pipeline.dataset.files.png import decode_png
 from hardset.pipeline.judging.judge import distances, succeeded, verdict, within_budget
 from hardset.pipeline.judging.masking import signal_faults
 from hardset.pipeline.judging.transfer import transfer_faults, transfer_of
-from hardset.pipeline.shards.worker import Bench
+from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import content_sha256, sha256_hex
 from hardset.schemas.errors import UserError
@@ -62,7 +62,7 @@ def verify(
     manifest, findings = chosen_manifest(folder, run), Findings()
     for where, what in record_faults(folder, manifest):
         findings.add(where, what)
-    seen, benches = _Seen(folder), _Benches(folder, against)
+    seen, workers = _Seen(folder), _Workers(folder, against)
     budget = _Budget(sample, manifest.totals.rows_out)
     for output in manifest.outputs:
         _check_quarantine(folder, output, findings)
@@ -70,7 +70,7 @@ def verify(
         if checked is not None:
             table, sound = checked
             seen.add(table, output)
-            _judge_again(benches, output, table.take(budget.chosen(table["row_id"].to_pylist(), sound)), findings)
+            _judge_again(workers, output, table.take(budget.chosen(table["row_id"].to_pylist(), sound)), findings)
     for where, what in seen.twice():
         findings.add(where, what)
     for where, what in source_faults(folder, manifest, against) if against is not None else ():
@@ -113,22 +113,22 @@ def _short(ids: list[str | None]) -> NDArray[np.uint64]:
 
 
 @dataclass(frozen=True)
-class _Benches:
+class _Workers:
     """The tools that made each run's shards, built once per run."""
 
     folder: Folder
     source: str | None
     """Where the source lies now; None: where the job says."""
-    _built: dict[str, Bench] = field(default_factory=dict)
+    _built: dict[str, Worker] = field(default_factory=dict)
 
-    def of(self, run_id: str) -> Bench:
-        """The bench of a run."""
+    def of(self, run_id: str) -> Worker:
+        """The worker of a run."""
         if run_id not in self._built:
             plan = plan_of(self.folder, run_id)
             job = Job.model_validate(plan.job)
             if self.source is not None:
                 job = job.model_copy(update={"source": moved(job.source, self.source)})
-            self._built[run_id] = Bench(job, plan, driver_device(job.run))
+            self._built[run_id] = Worker(job, plan, driver_device(job.run))
         return self._built[run_id]
 
 
@@ -234,29 +234,29 @@ def _told(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
-def _judge_again(benches: _Benches, output: Output, table: pa.Table, findings: Findings) -> None:
+def _judge_again(workers: _Workers, output: Output, table: pa.Table, findings: Findings) -> None:
     """Judges the rows of `table` again, of the file of `output`; not those whose source is known to be gone."""
     if output.kept or not table.num_rows or table["kind"][0].as_py() != ADVERSARIAL:
         return
     assert output.data is not None
-    bench = benches.of(output.run_id)
+    worker = workers.of(output.run_id)
     rows = table.to_pylist()
-    clean = _clean_rows(bench, output, rows, findings)
+    clean = _clean_rows(worker, output, rows, findings)
     kept = [row for row in rows if row["row_id"] in clean]
     if kept:
-        _compare(output.data.path, bench, kept, np.stack([clean[row["row_id"]] for row in kept]), findings)
+        _compare(output.data.path, worker, kept, np.stack([clean[row["row_id"]] for row in kept]), findings)
 
 
 def _clean_rows(
-    bench: Bench, output: Output, rows: list[dict[str, Any]], findings: Findings
+    worker: Worker, output: Output, rows: list[dict[str, Any]], findings: Findings
 ) -> dict[str, np.ndarray[Any, np.dtype[np.uint8]]]:
     """Clean pixels by row id, for rows whose source is still what it was."""
-    plan = bench.plan
+    plan = worker.plan
     shard = next(shard for shard in plan.shards if shard.key == output.key)
     assert shard.range is not None
     assert output.data is not None
     try:
-        source, _ = bench.source.read(plan.ranges[shard.range], plan.image, len(plan.classes))
+        source, _ = worker.source.read(plan.ranges[shard.range], plan.image, len(plan.classes))
     except (UserError, OSError) as error:
         findings.add(
             output.data.path, f"its rows cannot be judged again, as their source cannot be read: {_told(error)}"
@@ -274,7 +274,7 @@ def _clean_rows(
     return clean
 
 
-def _compare(path: str, bench: Bench, rows: list[dict[str, Any]], clean: Any, findings: Findings) -> None:
+def _compare(path: str, worker: Worker, rows: list[dict[str, Any]], clean: Any, findings: Findings) -> None:
     stored = np.stack([decode_png(row["image"]["bytes"]) for row in rows])
     labels = np.asarray([row["label"] for row in rows], np.int64)
     levels, l2, l1 = distances(stored, clean)
@@ -283,8 +283,8 @@ def _compare(path: str, bench: Bench, rows: list[dict[str, Any]], clean: Any, fi
     targets = None
     if rows[0]["target_label"] is not None:
         targets = np.asarray([row["target_label"] for row in rows], np.int64)
-    assert bench.judge is not None
-    before, after = (verdict(bench.judge.logits(pixels), labels) for pixels in (clean, stored))
+    assert worker.judge is not None
+    before, after = (verdict(worker.judge.logits(pixels), labels) for pixels in (clean, stored))
     success = succeeded(before.pred, after.pred, labels, targets)
     for i, row in enumerate(rows):
         where = f"{path} row {row['row_id']}"
@@ -300,7 +300,7 @@ def _compare(path: str, bench: Bench, rows: list[dict[str, Any]], clean: Any, fi
         elif success[i] != row["success"] and abs(after.margin[i]) > MARGIN_TOLERANCE:
             findings.add(where, f"success is {bool(success[i])} when judged again, {row['success']} as stored")
     every = np.arange(len(rows))
-    transfer = transfer_of(bench.held_out, stored, clean, parents=every, labels=labels, targets=targets)
+    transfer = transfer_of(worker.held_out, stored, clean, parents=every, labels=labels, targets=targets)
     for i, what in transfer_faults(transfer, rows, MARGIN_TOLERANCE):
         findings.add(f"{path} row {rows[i]['row_id']}", what)
     findings.rejudged += len(rows)

@@ -7,7 +7,7 @@ from typing import Any
 
 from hardset.pipeline.browse.query import check_readable, duckdb_library, tables
 from hardset.pipeline.reporting.wording import recipe_details, recipe_title
-from hardset.pipeline.statistics.recipe_statistics import RecipeStatistics, Statistics, Tally, gather
+from hardset.pipeline.statistics.recipe_statistics import RecipeStatistics, RowCounts, Statistics, gather
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import RunError
 from hardset.schemas.records.run import Counts, Manifest
@@ -32,7 +32,7 @@ _EXAMPLES = "SELECT row_id, op, label FROM held WHERE state = ? ORDER BY row_id 
 
 
 @dataclass(frozen=True)
-class Figures:
+class RecipeFigures:
     """What the rows of one recipe say; shares in [0, 1], None where nothing was counted."""
 
     rows: int
@@ -51,8 +51,8 @@ class Line:
 
     recipe: str
     details: str
-    a: Figures | None
-    b: Figures | None
+    a: RecipeFigures | None
+    b: RecipeFigures | None
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def _lines(a: Statistics, b: Statistics) -> list[Line]:
     return [Line(*name, left.get(name), right.get(name)) for name in names]
 
 
-def _by_recipe(statistics: Statistics) -> dict[tuple[str, str], Figures]:
+def _by_recipe(statistics: Statistics) -> dict[tuple[str, str], RecipeFigures]:
     """Figures by what a recipe says, which stays the same where the model has other weights."""
     found = {
         (recipe_title(recipe.text), recipe_details(recipe.text)): _figures([recipe], statistics.only_successes)
@@ -128,11 +128,11 @@ def _by_recipe(statistics: Statistics) -> dict[tuple[str, str], Figures]:
     return found
 
 
-def _figures(recipes: list[RecipeStatistics] | tuple[RecipeStatistics, ...], only_successes: bool) -> Figures:
-    tally = sum((recipe.tally for recipe in recipes), Tally())
+def _figures(recipes: list[RecipeStatistics] | tuple[RecipeStatistics, ...], only_successes: bool) -> RecipeFigures:
+    tally = sum((recipe.tally for recipe in recipes), RowCounts())
     counts = sum((recipe.counts for recipe in recipes), Counts())
     biased = only_successes and any(recipe.kind == ADVERSARIAL for recipe in recipes)
-    return Figures(
+    return RecipeFigures(
         rows=tally.rows,
         attacked=counts.attacked,
         success=_share(counts.success, counts.attacked),

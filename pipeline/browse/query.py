@@ -38,7 +38,7 @@ _LOCKS = (
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundRows:
     """Rows that meet a condition."""
 
     rows: list[dict[str, Any]]
@@ -47,7 +47,7 @@ class Found:
     """How many there are."""
 
 
-def find(folder: Folder, manifest: Manifest, *, where: str | None, limit: int, columns: Sequence[str]) -> Found:
+def find(folder: Folder, manifest: Manifest, *, where: str | None, limit: int, columns: Sequence[str]) -> FoundRows:
     """The first `limit` rows of a run that meet a condition, with these columns.
 
     Raises JobError where `where` is no condition on the rows or DuckDB is missing, RunError where a file cannot be
@@ -60,7 +60,7 @@ def find(folder: Folder, manifest: Manifest, *, where: str | None, limit: int, c
             chosen = connection.table("rows").filter("true" if where is None else where)
             matching = chosen.aggregate("count(*)").fetchall()[0][0]
             quoted = ", ".join(f'"{name}"' for name in columns)
-            return Found(chosen.select(quoted).limit(limit).to_arrow_table().to_pylist(), matching)
+            return FoundRows(chosen.select(quoted).limit(limit).to_arrow_table().to_pylist(), matching)
         except duckdb.Error as error:
             if type(error).__name__ not in _CONDITION:  # then it may be a file's
                 check_readable(folder, manifest)

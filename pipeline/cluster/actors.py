@@ -12,7 +12,7 @@ from hardset.pipeline.cluster.messages import Order, Passed, Raised, Ready
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.extensions.imports import one_line
 from hardset.pipeline.shards.make import probe_shard, run_shard
-from hardset.pipeline.shards.worker import Bench
+from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import UserError
 from hardset.schemas.job.job import Job
@@ -20,7 +20,7 @@ from hardset.schemas.records.run import Plan, Receipt
 
 
 @dataclass(frozen=True)
-class Setup:
+class ActorSetup:
     """What every actor is built from: a few kilobytes, so that a replacement can always be started."""
 
     job: Job
@@ -37,9 +37,9 @@ class ShardActor:
     and because SystemExit would end this one.
     """
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: ActorSetup) -> None:
         self._setup = setup
-        self._bench: Bench
+        self._worker: Worker
         self._ledger: Ledger
 
     def prepare(self) -> Ready | Raised:
@@ -50,10 +50,10 @@ class ShardActor:
             torch.set_num_threads(job.run.cpus_per_actor)
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may not be deterministic
             device = torch.device("cuda" if job.run.gpus_per_actor > 0 else "cpu")
-            self._bench = Bench(job, plan, device)
+            self._worker = Worker(job, plan, device)
             self._ledger = Ledger(Folder(job.output.path), plan.run_id)
             for position in range(len(job.recipes)):
-                self._bench.recipe(position)
+                self._worker.recipe(position)
         except BaseException as error:
             return _told(error)
         return Ready()
@@ -62,9 +62,9 @@ class ShardActor:
         """Makes one shard and commits it, or tries a part of one."""
         try:
             if order.probe:
-                probe_shard(order.shard, order.rows, self._bench)
+                probe_shard(order.shard, order.rows, self._worker)
                 return Passed()
-            return run_shard(order.shard, order.rows, self._bench, self._ledger, attempt=order.attempt, bad=order.bad)
+            return run_shard(order.shard, order.rows, self._worker, self._ledger, attempt=order.attempt, bad=order.bad)
         except BaseException as error:
             return _told(error)
 

@@ -9,7 +9,7 @@ CONFIRMATIONS = 2
 
 
 @dataclass(frozen=True)
-class Search:
+class Bisection:
     """The first bad row of a shard lies in [low, high); all rows before `low` are cleared.
 
     Each probe makes the first half of what is left. Where it fails, the row is in that half; where it passes, the half
@@ -31,13 +31,13 @@ class Search:
         """The bad row, once it is known."""
         return self.low if self.failures >= CONFIRMATIONS else None
 
-    def failed(self) -> Search:
+    def failed(self) -> Bisection:
         """What is known once the probe of `span` failed."""
         if self.high - self.low == 1:
             return replace(self, failures=self.failures + 1)
         return replace(self, high=self.span[1])
 
-    def passed(self) -> Search | None:
+    def passed(self) -> Bisection | None:
         """What is known once the probe of `span` passed; None: no row fails by itself."""
         if self.high - self.low == 1:
             return None

@@ -30,7 +30,7 @@ class _PlainImportPath(JobConfig):  # type: ignore[misc]  # Ray is not typed
 
 
 @dataclass(frozen=True)
-class Place:
+class ClusterPlace:
     """Where Ray is, or is to be started."""
 
     address: str | None = None

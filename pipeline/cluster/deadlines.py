@@ -6,7 +6,7 @@ import statistics
 from collections import deque
 from dataclasses import dataclass, field
 
-from hardset.pipeline.cluster.pending import Work
+from hardset.pipeline.cluster.pending import PendingShard
 
 FIRST_SECONDS = 4 * 3600.0
 """Until a shard is done nobody knows how long one takes."""
@@ -40,7 +40,7 @@ class Deadlines:
             return FIRST_SECONDS
         return max(LEAST_SECONDS, TIMES_MEDIAN * statistics.median(self._last), TIMES_SLOWEST * self._slowest)
 
-    def of(self, work: Work, whole: float) -> float:
+    def of(self, work: PendingShard, whole: float) -> float:
         """Of this work, where a whole shard has `whole`: a probe has its share, and a shard twice as long each time."""
         if work.search is not None:
             start, stop = work.span

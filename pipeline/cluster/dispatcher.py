@@ -15,7 +15,7 @@ from hardset.pipeline.cluster.deadlines import Deadlines
 from hardset.pipeline.cluster.fleet import Fleet
 from hardset.pipeline.cluster.loads import Loads
 from hardset.pipeline.cluster.messages import Died, Order, Passed, Raised, Ready
-from hardset.pipeline.cluster.pending import Fault, Rules, Work, after_fault, after_pass
+from hardset.pipeline.cluster.pending import FailedTry, PendingShard, Rules, after_fault, after_pass
 from hardset.pipeline.cluster.stopping import Stop
 from hardset.pipeline.cluster.tally import Tally
 from hardset.pipeline.shards.exclusion import part_of
@@ -33,7 +33,7 @@ made, one is enough."""
 class _InHand:
     """What an actor has in hand."""
 
-    work: Work
+    work: PendingShard
     since: float
     load: int
     """What it counts for: a suspect fills its actor."""
@@ -58,8 +58,8 @@ class Dispatcher:
         self._deadlines = Deadlines(None if run.shard_minutes is None else 60 * run.shard_minutes)
         self._fresh: Iterator[Shard] = iter(())
         self._fresh_left = 0
-        self._again: deque[Work] = deque()
-        self._suspects: deque[Work] = deque()
+        self._again: deque[PendingShard] = deque()
+        self._suspects: deque[PendingShard] = deque()
         self._hands: dict[int, dict[int, _InHand]] = {}
         """By actor and ticket."""
         self._in_hand = 0
@@ -114,11 +114,11 @@ class Dispatcher:
                 return
             self._hand_out(actor, self._again.popleft() if self._again else self._first_try())
 
-    def _first_try(self) -> Work:
+    def _first_try(self) -> PendingShard:
         self._fresh_left -= 1
-        return Work(next(self._fresh))
+        return PendingShard(next(self._fresh))
 
-    def _hand_out(self, actor: int, work: Work) -> None:
+    def _hand_out(self, actor: int, work: PendingShard) -> None:
         shard = work.shard
         rows = None if shard.range is None else self._ranges[shard.range]
         probe = work.search is not None
@@ -146,13 +146,13 @@ class Dispatcher:
         elif isinstance(result, Died):
             yield from self._lose(actor, _fault_of(result))
         elif isinstance(result, Raised) and result.broken:
-            yield from self._lose(actor, Fault("died", result.error_class, result.message))
+            yield from self._lose(actor, FailedTry("died", result.error_class, result.message))
         else:
             yield from self._settle(self._put_down(actor, event.ticket), result)
 
     def _settle(self, done: _InHand, result: Ready | Receipt | Passed | Raised) -> Iterator[Receipt | Failure]:
         if isinstance(result, Raised):
-            yield from self._charge(done.work, Fault("raised", result.error_class, result.message, result.error))
+            yield from self._charge(done.work, FailedTry("raised", result.error_class, result.message, result.error))
             return
         self._fleet.count_success()
         if isinstance(result, Receipt):
@@ -168,7 +168,7 @@ class Dispatcher:
         self._in_hand -= 1
         return held
 
-    def _lose(self, actor: int, fault: Fault, overdue: Sequence[int] = ()) -> Iterator[Receipt | Failure]:
+    def _lose(self, actor: int, fault: FailedTry, overdue: Sequence[int] = ()) -> Iterator[Receipt | Failure]:
         """The actor is gone, and all that it had in hand is to be made elsewhere.
 
         `overdue`: tickets that `fault` is about; where empty, it is about all.
@@ -185,7 +185,7 @@ class Dispatcher:
             of_this = not overdue or ticket in overdue
             yield from self._charge(held.work, fault if of_this else replace(fault, kind="died"), company=len(lost) - 1)
 
-    def _charge(self, work: Work, fault: Fault, *, company: int = 0) -> Iterator[Failure]:
+    def _charge(self, work: PendingShard, fault: FailedTry, *, company: int = 0) -> Iterator[Failure]:
         """Puts the shard back in line, in front, or gives it up."""
         few = self._given_up < (MOST_GIVEN_UP if self._made_any else 1)
         rules = Rules(self._run.max_attempts, search=few)
@@ -216,7 +216,7 @@ class Dispatcher:
             if overdue:
                 minutes = (now - hands[overdue[0]].since) / 60
                 self._tell(f"a worker gave no answer for {minutes:.1f} minutes; its work goes to another")
-                fault = Fault("stuck", "WorkerStuck", f"gave no answer for {minutes:.1f} minutes")
+                fault = FailedTry("stuck", "WorkerStuck", f"gave no answer for {minutes:.1f} minutes")
                 yield from self._lose(actor, fault, overdue)
 
 
@@ -225,7 +225,7 @@ def _deaths_last(event: Event) -> bool:
     return isinstance(event.result, Died)
 
 
-def _fault_of(died: Died) -> Fault:
-    return Fault(
+def _fault_of(died: Died) -> FailedTry:
+    return FailedTry(
         "node lost" if died.node_lost else "died", "NodeLost" if died.node_lost else "WorkerDied", died.message
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from hardset.pipeline.cluster.bisection import Search
+from hardset.pipeline.cluster.bisection import Bisection
 from hardset.pipeline.shards.exclusion import BadRow
 from hardset.schemas.errors import JobError, UserError
 from hardset.schemas.records.run import Failure, Shard
@@ -20,7 +20,7 @@ MAX_NODES_LOST = 50
 
 
 @dataclass(frozen=True)
-class Fault:
+class FailedTry:
     """Why a try came to nothing."""
 
     kind: Literal["raised", "died", "stuck", "node lost"]
@@ -43,7 +43,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Work:
+class PendingShard:
     """A shard that waits or runs."""
 
     shard: Shard
@@ -64,7 +64,7 @@ class Work:
     """Rows found so far, in order."""
     cleared: int | None = None
     """The rows before this one are cleared or bad; None: nothing is known yet."""
-    search: Search | None = None
+    search: Bisection | None = None
     """The search at hand."""
     searches_in_vain: int = 0
 
@@ -74,7 +74,7 @@ class Work:
         return self.search.span if self.search else (self.shard.start, self.shard.stop)
 
 
-def after_pass(work: Work) -> Work:
+def after_pass(work: PendingShard) -> PendingShard:
     """What is next once a probe went well: its next probe, or the shard itself."""
     if work.search is None:
         return work
@@ -90,7 +90,7 @@ def after_pass(work: Work) -> Work:
     )
 
 
-def after_fault(work: Work, fault: Fault, rules: Rules, *, company: int = 0) -> Work | Failure:
+def after_fault(work: PendingShard, fault: FailedTry, rules: Rules, *, company: int = 0) -> PendingShard | Failure:
     """What becomes of a shard whose try came to nothing: it is made or probed again, or given up.
 
     `company`: shards that the actor had in hand besides it. Raises the UserError of a fault that no further try mends.
@@ -115,14 +115,14 @@ def after_fault(work: Work, fault: Fault, rules: Rules, *, company: int = 0) -> 
     return work if work.patience_spent < rules.max_attempts else _searched_or_given_up(work, fault, rules)
 
 
-def _after_failed_probe(work: Work, search: Search, fault: Fault) -> Work:
+def _after_failed_probe(work: PendingShard, search: Bisection, fault: FailedTry) -> PendingShard:
     if search.found is None:
         return replace(work, search=search)
     bad = BadRow(row=search.found, error_class=fault.error_class, message=fault.message[:200])
     return replace(work, search=None, bad=(*work.bad, bad), cleared=bad.row + 1)
 
 
-def _searched_or_given_up(work: Work, fault: Fault, rules: Rules) -> Work | Failure:
+def _searched_or_given_up(work: PendingShard, fault: FailedTry, rules: Rules) -> PendingShard | Failure:
     low = work.shard.start if work.cleared is None else work.cleared
     why = ""
     if len(work.bad) >= MAX_BAD_ROWS:
@@ -130,5 +130,5 @@ def _searched_or_given_up(work: Work, fault: Fault, rules: Rules) -> Work | Fail
     elif work.searches_in_vain >= MAX_SEARCHES_IN_VAIN or low >= work.shard.stop:
         why = "; no row of it fails by itself"
     elif rules.search:
-        return replace(work, alone=True, search=Search(low, work.shard.stop))
+        return replace(work, alone=True, search=Bisection(low, work.shard.stop))
     return Failure(index=work.shard.index, key=work.shard.key, attempts=work.attempts, error=f"{fault}{why}"[:500])

@@ -16,7 +16,7 @@ from typing import Any
 import ray
 from ray.exceptions import ActorUnavailableError, NodeDiedError, RayActorError, RayTaskError
 
-from hardset.pipeline.cluster.actors import Setup, ShardActor
+from hardset.pipeline.cluster.actors import ActorSetup, ShardActor
 from hardset.pipeline.cluster.backend import Event
 from hardset.pipeline.cluster.messages import Died, Order, Raised, Result
 from hardset.pipeline.extensions.imports import one_line
@@ -29,7 +29,7 @@ _NODE_LOST = "its node has died"
 class RayBackend:
     """Actors on the Ray cluster that this process is connected to."""
 
-    def __init__(self, setup: Setup, actor: type = ShardActor) -> None:
+    def __init__(self, setup: ActorSetup, actor: type = ShardActor) -> None:
         """`actor`: what is built from `setup`, with the methods of `ShardActor`."""
         run = setup.job.run
         self._run = run

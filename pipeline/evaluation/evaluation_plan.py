@@ -24,7 +24,7 @@ _OUTSIDE: Any = {"name", "weights", "hardened_from", "last_of", "trained_on"}
 
 
 @dataclass(frozen=True)
-class Part:
+class EvaluationPart:
     """The unit of work and of resuming."""
 
     key: str
@@ -53,7 +53,7 @@ class EvaluationPlan:
     models: tuple[str, ...]
     """SHA-256 of each model's weights."""
     ranges: tuple[SourceRange, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[EvaluationPart, ...]
 
 
 def make_plan(job: EvaluationJob) -> EvaluationPlan:
@@ -103,7 +103,7 @@ def _classes(job: EvaluationJob, source: SourceReader) -> tuple[str, ...]:
 
 def _parts(
     job: EvaluationJob, ranges: tuple[SourceRange, ...], models: tuple[str, ...], fixed: dict[str, Any]
-) -> Iterator[Part]:
+) -> Iterator[EvaluationPart]:
     asked = [
         digest([model.model_dump(mode="json", exclude=_OUTSIDE), sha256])
         for model, sha256 in zip(job.models, models, strict=True)
@@ -116,16 +116,16 @@ def _parts(
     for model, answer in enumerate(asked):
         for number, item in enumerate(rows):
             key = digest([fixed, "conditions", answer, item, conditions])
-            yield Part(key, "conditions", model, number)
+            yield EvaluationPart(key, "conditions", model, number)
         for attack, text in enumerate(attacks):
             for number, item in enumerate(rows):
                 key = made[model, attack, number] = digest([fixed, "attack", answer, item, text, search])
-                yield Part(key, "attack", model, number, attack)
+                yield EvaluationPart(key, "attack", model, number, attack)
         for dataset in job.models[model].trained_on:
             key = digest([fixed, "shards", answer, dataset_digest(dataset), job.threats[0].model_dump(mode="json")])
-            yield Part(key, "shards", model, dataset=dataset)
+            yield EvaluationPart(key, "shards", model, dataset=dataset)
     for (source, attack, number), needed in made.items():
         for target, answer in enumerate(asked):
             if target != source:
                 key = digest([fixed, "transfer", answer, needed])
-                yield Part(key, "transfer", target, number, attack, source, needed)
+                yield EvaluationPart(key, "transfer", target, number, attack, source, needed)

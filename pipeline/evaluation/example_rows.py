@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hardset.pipeline.dataset.files.png import decode_png, encode_png
 from hardset.pipeline.evaluation.evaluation_plan import EvaluationPlan
-from hardset.pipeline.evaluation.gathered import Attacked, Found, SourceRows, clean_rows
+from hardset.pipeline.evaluation.gathered import Attacked, ModelVerdicts, SourceRows, clean_rows
 from hardset.pipeline.evaluation.parts import PartStore
 from hardset.pipeline.reporting.evaluation_content import AttackedExample
 from hardset.pipeline.storage.folder import Folder
@@ -23,7 +23,7 @@ FALLEN, STANDING = 6, 2
 """Of each attack on each model: rows that it breaks, of as many classes as there are, and rows that withstand it."""
 
 
-def chosen(found: Found, attacked: Attacked) -> NDArray[np.int64]:
+def chosen(found: ModelVerdicts, attacked: Attacked) -> NDArray[np.int64]:
     """Rows to show: the first that falls of each class, then others that fall; then some that stand."""
     broken = np.flatnonzero(found.right & ~found.robust(attacked)[attacked.threat])
     _, first = np.unique(found.labels[broken], return_index=True)
@@ -33,7 +33,7 @@ def chosen(found: Found, attacked: Attacked) -> NDArray[np.int64]:
 
 
 def examples_file(
-    job: EvaluationJob, plan: EvaluationPlan, rows: SourceRows, found: tuple[Found, ...], store: PartStore
+    job: EvaluationJob, plan: EvaluationPlan, rows: SourceRows, found: tuple[ModelVerdicts, ...], store: PartStore
 ) -> bytes:
     """The Parquet file that `read_examples` reads. Reads the source and attacked pixels once more."""
     lines = list(_lines(job, plan, rows, found, store))
@@ -54,7 +54,7 @@ _FIELDS = [
 
 
 def _lines(
-    job: EvaluationJob, plan: EvaluationPlan, rows: SourceRows, found: tuple[Found, ...], store: PartStore
+    job: EvaluationJob, plan: EvaluationPlan, rows: SourceRows, found: tuple[ModelVerdicts, ...], store: PartStore
 ) -> Iterator[dict[str, object]]:
     parts = {(part.model, part.attack, part.range): part.key for part in plan.parts if part.kind == "attack"}
     wanted = {
@@ -77,7 +77,7 @@ def _lines(
         first += len(clean)
 
 
-def _line(model: str, rows: SourceRows, found: Found, attacked: Attacked, at: int) -> dict[str, object]:
+def _line(model: str, rows: SourceRows, found: ModelVerdicts, attacked: Attacked, at: int) -> dict[str, object]:
     level = attacked.threat
     return {
         "model": model,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardset.pipeline.evaluation.conditions import SHIFT
-from hardset.pipeline.evaluation.gathered import Attacked, Found
+from hardset.pipeline.evaluation.gathered import Attacked, ModelVerdicts
 from hardset.pipeline.judging.judge import Classes, Floats, Mask
 from hardset.pipeline.statistics.histogram import Histogram
 from hardset.pipeline.statistics.shares import missing, share, share_of
@@ -31,7 +31,7 @@ from hardset.schemas.records.evaluation import (
 from hardset.schemas.rows.flags import FLAGS, flags_of
 
 
-def attack_figures(found: Found, attacked: Attacked) -> AttackFigures:
+def attack_figures(found: ModelVerdicts, attacked: Attacked) -> AttackFigures:
     """What one attack made of the model."""
     robust, float_robust = found.robust(attacked), found.right & (attacked.float_pred == found.labels)
     flags = [flags_of(text) for text in attacked.flags[attacked.threat][found.right]]
@@ -55,7 +55,7 @@ def attack_figures(found: Found, attacked: Attacked) -> AttackFigures:
     )
 
 
-def threat_figures(found: Found, threat: Threat) -> ThreatFigures:
+def threat_figures(found: ModelVerdicts, threat: Threat) -> ThreatFigures:
     """The worst of a threat's attacks, row by row. A row that fell at one budget has fallen at every larger one."""
     mine = [attacked for attacked in found.attacks if attacked.norm == threat.norm]
     values = sorted({Fraction(eps) for attacked in mine for eps in attacked.eps if Fraction(eps) > 0})
@@ -66,7 +66,7 @@ def threat_figures(found: Found, threat: Threat) -> ThreatFigures:
     )
 
 
-def withstands(found: Found, attacks: Sequence[Attacked], most: Fraction) -> Mask:
+def withstands(found: ModelVerdicts, attacks: Sequence[Attacked], most: Fraction) -> Mask:
     """Rows (N,) that the model has right before, and after each attack at every budget up to `most`."""
     standing = found.right.copy()
     for attacked in attacks:
@@ -76,7 +76,7 @@ def withstands(found: Found, attacks: Sequence[Attacked], most: Fraction) -> Mas
     return standing
 
 
-def attacked_pred(found: Found, attacks: Sequence[Attacked]) -> Classes:
+def attacked_pred(found: ModelVerdicts, attacks: Sequence[Attacked]) -> Classes:
     """Predictions (N,) after the first attack that breaks a row at the threat's budget; elsewhere those before."""
     pred = found.pred.copy()
     for attacked in reversed(attacks):
@@ -124,7 +124,7 @@ def _metrics() -> Any:
     return metrics
 
 
-def condition_figures(found: Found) -> tuple[Condition, ...]:
+def condition_figures(found: ModelVerdicts) -> tuple[Condition, ...]:
     """Accuracy under every corruption and shift."""
     return tuple(
         Condition(name=name, level=level, right=share_of(pred == found.labels))
@@ -140,7 +140,7 @@ def condition_means(conditions: Sequence[Condition]) -> dict[str, float]:
     return means | ({"shift": shifts[0][1]} if shifts else {})
 
 
-def margin_figures(found: Found, attacks: Sequence[Attacked]) -> Margins:
+def margin_figures(found: ModelVerdicts, attacks: Sequence[Attacked]) -> Margins:
     """Histograms of the margins before, and of the smallest that any attack left at the threat's budget."""
     smallest: Floats = np.fmin.reduce([attacked.margin[attacked.threat] for attacked in attacks])
     clean, after = Histogram().add(found.margin), Histogram().add(smallest)
@@ -153,7 +153,7 @@ def _bins(values: Histogram) -> tuple[Bin, ...]:
     return tuple(Bin(start=number * values.width, rows=rows) for number, rows in sorted(values.bins.items()))
 
 
-def agreement(found: Found) -> tuple[Agreement, ...]:
+def agreement(found: ModelVerdicts) -> tuple[Agreement, ...]:
     """Which rows every two attacks of one threat break, at its budget."""
     broken = [found.right & ~found.robust(attacked)[attacked.threat] for attacked in found.attacks]
     pairs = [
@@ -181,6 +181,6 @@ def jaccard(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float | None
     return int((first & second).sum()) / either if either else None
 
 
-def transferred(source: Found, target: Found, attack: int, pred: Classes) -> Any:
+def transferred(source: ModelVerdicts, target: ModelVerdicts, attack: int, pred: Classes) -> Any:
     """Rows made on `source` that `target` has right before and after; `pred`: the target's on them."""
     return share(int((target.right & (pred == target.labels)).sum()), len(source.labels))

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hardset.pipeline.batches import CleanRows
-from hardset.pipeline.evaluation.evaluation_plan import EvaluationPlan, Part
+from hardset.pipeline.evaluation.evaluation_plan import EvaluationPart, EvaluationPlan
 from hardset.pipeline.evaluation.measure import budgets, evaluated
 from hardset.pipeline.evaluation.parts import PartStore, Stored
 from hardset.pipeline.evaluation.worker import CLEAN
@@ -73,7 +73,7 @@ class Attacked:
 
 
 @dataclass(frozen=True)
-class Found:
+class ModelVerdicts:
     """All verdicts of one model."""
 
     labels: Classes
@@ -124,7 +124,7 @@ def _read(job: EvaluationJob, plan: EvaluationPlan, number: int) -> tuple[CleanR
     return rows, len(rejects)
 
 
-def gather(job: EvaluationJob, plan: EvaluationPlan, rows: SourceRows, store: PartStore) -> tuple[Found, ...]:
+def gather(job: EvaluationJob, plan: EvaluationPlan, rows: SourceRows, store: PartStore) -> tuple[ModelVerdicts, ...]:
     """The verdicts of every model, in the job's order. Raises RunError where a part is damaged."""
     return tuple(_Gathering(job, plan, rows, store, model).found() for model in range(len(job.models)))
 
@@ -137,15 +137,15 @@ class _Gathering:
     store: PartStore
     model: int
 
-    def found(self) -> Found:
+    def found(self) -> ModelVerdicts:
         mine = [part for part in self.plan.parts if part.model == self.model]
         conditions = self._conditions([part for part in mine if part.kind == "conditions"])
         clean = conditions.pop((CLEAN, 0))
-        transfers: dict[tuple[int, int], list[Part]] = {}
+        transfers: dict[tuple[int, int], list[EvaluationPart]] = {}
         for part in mine:
             if part.kind == "transfer":
                 transfers.setdefault((part.source, part.attack), []).append(part)
-        return Found(
+        return ModelVerdicts(
             labels=self.rows.labels,
             pred=clean[0],
             margin=clean[1],
@@ -158,7 +158,7 @@ class _Gathering:
             transfer={made: self._transfer(parts) for made, parts in transfers.items()},
         )
 
-    def _stored(self, parts: list[Part], columns: list[str]) -> list[Stored]:
+    def _stored(self, parts: list[EvaluationPart], columns: list[str]) -> list[Stored]:
         """The parts of all ranges that have rows, each with as many lines for a level as its range has rows."""
         found = []
         for part in sorted(parts, key=lambda part: part.range):
@@ -172,7 +172,7 @@ class _Gathering:
             found.append(stored)
         return found
 
-    def _conditions(self, parts: list[Part]) -> dict[tuple[str, int], tuple[Classes, Floats]]:
+    def _conditions(self, parts: list[EvaluationPart]) -> dict[tuple[str, int], tuple[Classes, Floats]]:
         columns = ["condition", "level", "pred", "margin"]
         tables = [stored.table for stored in self._stored(parts, columns) if len(stored.table)]
         whole = pa.concat_tables(tables)
@@ -184,7 +184,7 @@ class _Gathering:
             found[name, int(level)] = pred[here], margin[here]
         return found
 
-    def _attacked(self, number: int, parts: list[Part]) -> Attacked:
+    def _attacked(self, number: int, parts: list[EvaluationPart]) -> Attacked:
         attack = evaluated(self.job.attacks[number], self.job.classes)
         names = ["pred", "margin", "confidence", "float_pred", "gradients", "queries", "flags"]
         stored = [one for one in self._stored(parts, names) if len(one.table)]
@@ -210,12 +210,12 @@ class _Gathering:
             seconds=sum(one.seconds for one in stored),
         )
 
-    def _transfer(self, parts: list[Part]) -> Classes:
+    def _transfer(self, parts: list[EvaluationPart]) -> Classes:
         stored = self._stored(parts, ["pred"])
         pred: Classes = np.concatenate([one.table["pred"].to_numpy() for one in stored if len(one.table)])
         return pred
 
-    def _shards(self, part: Part) -> tuple[int, int]:
+    def _shards(self, part: EvaluationPart) -> tuple[int, int]:
         table = self.store.read(part.key).table
         if not len(table):
             return 0, 0

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hardset.pipeline.batches import Pixels
-from hardset.pipeline.evaluation.evaluation_plan import Part
+from hardset.pipeline.evaluation.evaluation_plan import EvaluationPart
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import RunError
 
@@ -18,7 +18,7 @@ PARTS = "_hardset/evaluation/parts"
 _KEY, _LOST, _SECONDS = b"hardset.part", b"hardset.lost", b"hardset.seconds"
 
 
-def part_table(part: Part, table: pa.Table, *, lost: int = 0, seconds: float = 0.0) -> pa.Table:
+def part_table(part: EvaluationPart, table: pa.Table, *, lost: int = 0, seconds: float = 0.0) -> pa.Table:
     """The table with what concerns the whole part in its metadata. `lost`: rows that could not be read."""
     metadata = {_KEY: part.key.encode(), _LOST: str(lost).encode(), _SECONDS: f"{seconds:.3f}".encode()}
     return table.replace_schema_metadata(metadata)
@@ -43,7 +43,7 @@ class PartStore:
         """Keys of the parts that are there."""
         return {path.rpartition("/")[2].removesuffix(".parquet") for path in self.folder.list(f"{PARTS}/")}
 
-    def write(self, part: Part, table: pa.Table) -> None:
+    def write(self, part: EvaluationPart, table: pa.Table) -> None:
         """Puts a part in place, whole or not at all; written twice, it holds the same."""
         sink = io.BytesIO()
         pq.write_table(table, sink, compression="zstd", write_page_checksum=True, write_statistics=False)

@@ -14,9 +14,9 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from hardset.pipeline.cluster.connection import connect
 from hardset.pipeline.cluster.stopping import Stop
-from hardset.pipeline.evaluation.evaluation_plan import EvaluationPlan, Part
+from hardset.pipeline.evaluation.evaluation_plan import EvaluationPart, EvaluationPlan
 from hardset.pipeline.evaluation.parts import PartStore
-from hardset.pipeline.evaluation.worker import Workbench
+from hardset.pipeline.evaluation.worker import EvaluationWorker
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import RunError, UserError
 from hardset.schemas.job.evaluation import EvaluationJob
@@ -25,7 +25,7 @@ _POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class Setup:
+class EvaluationSetup:
     """What every actor is built from."""
 
     job: EvaluationJob
@@ -38,34 +38,34 @@ class Setup:
 class EvaluationActor:
     """Makes parts in a process of its own, and puts them down."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: EvaluationSetup) -> None:
         sys.path.extend(place for place in setup.import_path if place not in sys.path)
         torch.set_num_threads(setup.job.run.cpus_per_actor)
         device = torch.device("cuda" if setup.job.run.gpus_per_actor > 0 else "cpu")
-        self._bench = Workbench(setup.job, setup.plan, device, PartStore(Folder(setup.job.output.path)))
+        self._worker = EvaluationWorker(setup.job, setup.plan, device, PartStore(Folder(setup.job.output.path)))
 
-    def make(self, part: Part) -> None:
+    def make(self, part: EvaluationPart) -> None:
         """Makes a part and stores it."""
-        self._bench.store.write(part, self._bench.make(part))
+        self._worker.store.write(part, self._worker.make(part))
 
 
-def work_here(bench: Workbench, parts: Sequence[Part], stop: Stop) -> Iterator[Part]:
+def work_here(worker: EvaluationWorker, parts: Sequence[EvaluationPart], stop: Stop) -> Iterator[EvaluationPart]:
     """Makes the parts one after the other, and yields each once it is stored. Ends early once `stop` is set."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(bench.job.run.cpus_per_actor)  # as an actor would
+    torch.set_num_threads(worker.job.run.cpus_per_actor)  # as an actor would
     try:
         for part in in_order(parts):
             if stop.is_set():
                 return
-            bench.store.write(part, bench.make(part))
+            worker.store.write(part, worker.make(part))
             yield part
     finally:
         torch.set_num_threads(threads)
 
 
 def work_on_ray(
-    job: EvaluationJob, plan: EvaluationPlan, parts: Sequence[Part], stop: Stop, address: str | None
-) -> Iterator[Part]:
+    job: EvaluationJob, plan: EvaluationPlan, parts: Sequence[EvaluationPart], stop: Stop, address: str | None
+) -> Iterator[EvaluationPart]:
     """The same by `run.actors` actors. A part whose actor died is tried again, `run.max_attempts` times in all.
 
     Raises JobError where there is no such cluster, RunError where a part is given up, and what an actor raises for the
@@ -73,14 +73,14 @@ def work_on_ray(
     """
     connect(job.run, address)
     try:
-        setup = Setup(job, replace(plan, parts=()), tuple(sys.path))
+        setup = EvaluationSetup(job, replace(plan, parts=()), tuple(sys.path))
         present = {part.key for part in plan.parts} - {part.key for part in parts}
         yield from Pool(setup, ray.put(setup), stop, present).run(in_order(parts))
     finally:
         ray.shutdown()
 
 
-def in_order(parts: Sequence[Part]) -> list[Part]:
+def in_order(parts: Sequence[EvaluationPart]) -> list[EvaluationPart]:
     """Parts that others need come before those."""
     return sorted(parts, key=lambda part: part.kind == "transfer")
 
@@ -88,14 +88,14 @@ def in_order(parts: Sequence[Part]) -> list[Part]:
 class Pool:
     """A few actors, each with one part in hand."""
 
-    def __init__(self, setup: Setup, reference: Any, stop: Stop, present: set[str]) -> None:
+    def __init__(self, setup: EvaluationSetup, reference: Any, stop: Stop, present: set[str]) -> None:
         """`present`: keys of parts that are stored already."""
         self._setup, self._reference, self._stop, self._present = setup, reference, stop, present
         self._idle: list[Any] = []
-        self._running: dict[Any, tuple[Any, Part]] = {}
+        self._running: dict[Any, tuple[Any, EvaluationPart]] = {}
         self._attempts: dict[str, int] = {}
 
-    def run(self, parts: Sequence[Part]) -> Iterator[Part]:
+    def run(self, parts: Sequence[EvaluationPart]) -> Iterator[EvaluationPart]:
         """Makes all parts, which lie in an order in which what is needed comes first."""
         waiting = deque(parts)
         self._idle = [self._actor() for _ in range(min(self._setup.job.run.most_actors, len(waiting)))]
@@ -116,14 +116,14 @@ class Pool:
         kind = ray.remote(num_cpus=run.cpus_per_actor, num_gpus=run.gpus_per_actor, max_restarts=0)(EvaluationActor)
         return kind.remote(self._reference)
 
-    def _feed(self, waiting: deque[Part]) -> None:
+    def _feed(self, waiting: deque[EvaluationPart]) -> None:
         while waiting and self._idle and not self._stop.is_set():
             if waiting[0].needs and waiting[0].needs not in self._present:
                 return  # its rows are still being made
             part, actor = waiting.popleft(), self._idle.pop()
             self._running[actor.make.remote(part)] = (actor, part)
 
-    def _collect(self, task: Any, waiting: deque[Part]) -> Iterator[Part]:
+    def _collect(self, task: Any, waiting: deque[EvaluationPart]) -> Iterator[EvaluationPart]:
         actor, part = self._running.pop(task)
         try:
             ray.get(task)
@@ -138,7 +138,7 @@ class Pool:
             self._present.add(part.key)
             yield part
 
-    def _charge(self, part: Part, waiting: deque[Part], error: BaseException) -> None:
+    def _charge(self, part: EvaluationPart, waiting: deque[EvaluationPart], error: BaseException) -> None:
         if isinstance(error, UserError):
             raise error
         tries = self._attempts[part.key] = self._attempts.get(part.key, 0) + 1

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from hardset.pipeline.dataset.provenance.environment import versions
 from hardset.pipeline.evaluation import figures
 from hardset.pipeline.evaluation.doubts import warnings_of
-from hardset.pipeline.evaluation.evaluation_plan import EvaluationPlan, Part
-from hardset.pipeline.evaluation.gathered import Found, SourceRows, clean_rows
+from hardset.pipeline.evaluation.evaluation_plan import EvaluationPart, EvaluationPlan
+from hardset.pipeline.evaluation.gathered import ModelVerdicts, SourceRows, clean_rows
 from hardset.pipeline.evaluation.likeness import Similarity
 from hardset.pipeline.evaluation.parts import PartStore
 from hardset.pipeline.planning.plan import public_job
@@ -28,7 +28,7 @@ def make_record(
     job: EvaluationJob,
     plan: EvaluationPlan,
     rows: SourceRows,
-    found: tuple[Found, ...],
+    found: tuple[ModelVerdicts, ...],
     store: PartStore,
     *,
     started: str,
@@ -54,7 +54,7 @@ def make_record(
 
 
 def _model(
-    job: EvaluationJob, plan: EvaluationPlan, found: Found, position: int, likeness: tuple[Likeness, ...]
+    job: EvaluationJob, plan: EvaluationPlan, found: ModelVerdicts, position: int, likeness: tuple[Likeness, ...]
 ) -> ModelFigures:
     spec, headline = job.models[position], [one for one in found.attacks if one.norm == job.threats[0].norm]
     after = figures.attacked_pred(found, headline)
@@ -80,7 +80,7 @@ def _model(
     )
 
 
-def _transfer(job: EvaluationJob, found: tuple[Found, ...]) -> Iterator[TransferCell]:
+def _transfer(job: EvaluationJob, found: tuple[ModelVerdicts, ...]) -> Iterator[TransferCell]:
     for target, model in zip(job.models, found, strict=True):
         for (source, attack), pred in model.transfer.items():
             right = int((model.right & (pred == model.labels)).sum())
@@ -93,10 +93,10 @@ def _transfer(job: EvaluationJob, found: tuple[Found, ...]) -> Iterator[Transfer
 
 
 def _likeness(
-    job: EvaluationJob, plan: EvaluationPlan, found: tuple[Found, ...], rows: SourceRows, store: PartStore
+    job: EvaluationJob, plan: EvaluationPlan, found: tuple[ModelVerdicts, ...], rows: SourceRows, store: PartStore
 ) -> list[tuple[Likeness, ...]]:
     """By model, of every attack. Rows that the model had wrong before are left out."""
-    parts: dict[tuple[int, int, int], Part] = {
+    parts: dict[tuple[int, int, int], EvaluationPart] = {
         (part.model, part.attack, part.range): part for part in plan.parts if part.kind == "attack"
     }
     values = plan.image.height * plan.image.width * plan.image.channels
@@ -145,7 +145,7 @@ ROWS_SCHEMA = pa.schema(
 """Of evaluation.parquet: one line per model, attack, budget and source row. `pred` -1: a logit was not finite."""
 
 
-def rows_file(job: EvaluationJob, rows: SourceRows, found: tuple[Found, ...]) -> bytes:
+def rows_file(job: EvaluationJob, rows: SourceRows, found: tuple[ModelVerdicts, ...]) -> bytes:
     """evaluation.parquet, the same bytes for the same figures."""
     sink = io.BytesIO()
     with pq.ParquetWriter(sink, ROWS_SCHEMA, compression="zstd", write_page_checksum=True) as writer:
@@ -154,7 +154,7 @@ def rows_file(job: EvaluationJob, rows: SourceRows, found: tuple[Found, ...]) ->
     return sink.getvalue()
 
 
-def _tables(job: EvaluationJob, rows: SourceRows, found: tuple[Found, ...]) -> Iterator[pa.Table]:
+def _tables(job: EvaluationJob, rows: SourceRows, found: tuple[ModelVerdicts, ...]) -> Iterator[pa.Table]:
     count = len(rows)
     common: Mapping[str, object] = {
         "source_split": rows.splits,

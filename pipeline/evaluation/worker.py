@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hardset.pipeline.batches import CleanRows, Pixels
 from hardset.pipeline.evaluation.conditions import SHIFT, corrupted, shifted
-from hardset.pipeline.evaluation.evaluation_plan import EvaluationPlan, Part
+from hardset.pipeline.evaluation.evaluation_plan import EvaluationPart, EvaluationPlan
 from hardset.pipeline.evaluation.measure import Measurement, Settings, judged, measure
 from hardset.pipeline.evaluation.parts import PartStore, part_table
 from hardset.pipeline.evaluation.training_data import shard_rows
@@ -30,7 +30,7 @@ CLEAN = "clean"
 
 
 @dataclass(frozen=True)
-class Workbench:
+class EvaluationWorker:
     """The tools of one worker. Models are loaded when they are first needed, and kept."""
 
     job: EvaluationJob
@@ -89,7 +89,7 @@ class Workbench:
             self._last[position] = rows, len(rejects)
         return self._last[position]
 
-    def make(self, part: Part) -> pa.Table:
+    def make(self, part: EvaluationPart) -> pa.Table:
         """The part's table; of which columns, the functions of `pipeline.evaluation.parts` tell."""
         if part.kind == "conditions":
             return self._conditions(part)
@@ -100,7 +100,7 @@ class Workbench:
     def _judged(self, position: int, pixels: Pixels, labels: NDArray[np.int64]) -> Verdict:
         return judged(self.model(position).module, pixels, labels, self.settings)
 
-    def _conditions(self, part: Part) -> pa.Table:
+    def _conditions(self, part: EvaluationPart) -> pa.Table:
         """Columns condition, level, row, pred and margin; rows as they are come first."""
         rows, lost = self.rows(part.range)
         seeds = self._seeds(rows)
@@ -129,7 +129,7 @@ class Workbench:
             worst = _chosen(less, found, worst)
         return worst
 
-    def _attack(self, part: Part) -> pa.Table:
+    def _attack(self, part: EvaluationPart) -> pa.Table:
         """Columns level (of the budgets), row, verdicts and costs, and `pixels` at the threat's budget."""
         rows, lost = self.rows(part.range)
         attack, model = self.job.attacks[part.attack], self.model(part.model)
@@ -150,13 +150,13 @@ class Workbench:
         tables = [_attacked(found, level, with_pixels=level == kept) for level in range(len(found.eps))]
         return part_table(part, pa.concat_tables(tables), lost=lost, seconds=found.seconds)
 
-    def _transfer(self, part: Part) -> pa.Table:
+    def _transfer(self, part: EvaluationPart) -> pa.Table:
         """Columns row, pred and margin: what the model makes of the rows that were made on another."""
         rows, lost = self.rows(part.range)
         pixels = self.store.pixels(part.needs, rows.pixels.shape)
         return part_table(part, _verdicts("", 0, self._judged(part.model, pixels, rows.labels)), lost=lost)
 
-    def _shards(self, part: Part) -> pa.Table:
+    def _shards(self, part: EvaluationPart) -> pa.Table:
         """Columns row, pred, margin and label, of the training rows of a dataset."""
         pixels, labels = shard_rows(part.dataset, self.plan.image, self.job.threats[0])
         if not len(labels):

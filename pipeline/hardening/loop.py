@@ -17,8 +17,7 @@ from hardset.pipeline.hardening.measuring import figures, measuring_attacks
 from hardset.pipeline.hardening.rounds import Loop, Maker, run_round
 from hardset.pipeline.models.loading import load_network, model_digests
 from hardset.pipeline.planning.plan import public_job
-from hardset.pipeline.run.generation import Outcome as Generated
-from hardset.pipeline.run.generation import generate
+from hardset.pipeline.run.generation import RunOutcome, generate
 from hardset.pipeline.sources.table import open_source
 from hardset.pipeline.storage.folder import Folder
 from hardset.pipeline.training.epochs import weights_of
@@ -35,7 +34,7 @@ EndedBy = Literal["rounds", "gradients", "rows", "minutes"]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class HardeningOutcome:
     """How a start of a loop ended."""
 
     status: Literal["complete", "stopped", "nothing to do"]
@@ -54,7 +53,7 @@ def harden(
     make: Maker | None = None,
     on_round: Callable[[Start | Round, int], None] = lambda *_: None,
     on_warning: Callable[[str], None] = lambda _: None,
-) -> Outcome:
+) -> HardeningOutcome:
     """Hardens the model of `job` in the rounds that its output lacks.
 
     `make` makes the dataset of a round, by default the same run as `hardset generate`. `on_round` hears what the loop
@@ -67,12 +66,12 @@ def harden(
     home = Home(Folder(job.output.path), loop_id(job, splits))
     record = home.hardening()
     if record is not None:
-        return Outcome("nothing to do", home, 0, record)
+        return HardeningOutcome("nothing to do", home, 0, record)
     for warning in _before(settings, train, splits):
         on_warning(warning)
     home.folder.check_writable()
 
-    def made(part: Job) -> Generated:
+    def made(part: Job) -> RunOutcome:
         return generate(part, address=address, stop=stop, on_warning=on_warning)
 
     with hold_lease(Folder(home.url(home.path)), home.loop_id) as lease:
@@ -85,16 +84,16 @@ def harden(
         ended_by = spent(settings, start, rounds)
         while ended_by is None:
             if stop.is_set():
-                return Outcome("stopped", home, len(rounds) - already, None)
+                return HardeningOutcome("stopped", home, len(rounds) - already, None)
             if not lease.held():
                 raise RunError(f"{home.folder.name}: another process took this loop over; this one has stopped")
             found = run_round(loop, start, rounds)
             if found is None:
-                return Outcome("stopped", home, len(rounds) - already, None)
+                return HardeningOutcome("stopped", home, len(rounds) - already, None)
             rounds.append(found)
             on_round(found, settings.rounds)
             ended_by = spent(settings, start, rounds)
-        return Outcome("complete", home, len(rounds) - already, _finish(loop, start, rounds, ended_by))
+        return HardeningOutcome("complete", home, len(rounds) - already, _finish(loop, start, rounds, ended_by))
 
 
 def loop_id(job: Job, splits: Splits) -> str:

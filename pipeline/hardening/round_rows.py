@@ -9,7 +9,7 @@ import numpy as np
 from hardset.pipeline.batches import CleanRows
 from hardset.pipeline.storage.folder import Folder
 from hardset.pipeline.training.made_rows import MadeRowsRead, read_made_rows
-from hardset.pipeline.training.mixture import CLEAN, Part, TrainingRows
+from hardset.pipeline.training.mixture import CLEAN, RowsOfKind, TrainingRows
 from hardset.pipeline.training.split_rows import Splits
 from hardset.schemas.digests import row_seed
 from hardset.schemas.job.job import Job
@@ -17,10 +17,10 @@ from hardset.schemas.job.training import Train
 from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, GENERATED
 
 
-def clean_part(rows: CleanRows, seed: int) -> Part:
+def clean_part(rows: CleanRows, seed: int) -> RowsOfKind:
     """Clean rows, whose randomness comes from their keys."""
     seeds = [row_seed(run_seed=seed, recipe="train", source_key=key, variant=0) for key in rows.keys]
-    return Part(rows.pixels, rows.labels, np.asarray(seeds, np.int64))
+    return RowsOfKind(rows.pixels, rows.labels, np.asarray(seeds, np.int64))
 
 
 def training_rows(job: Job, settings: Train, splits: Splits, runs: Sequence[str], number: int) -> TrainingRows:
@@ -53,11 +53,11 @@ def _read(folder: Folder, splits: Splits, runs: frozenset[str] | None) -> Mappin
     return read_made_rows(folder, classes=splits.classes, image=splits.image, forbidden=splits.forbidden, runs=runs)
 
 
-def _part(made: Sequence[Mapping[str, MadeRowsRead]], kind: str) -> Part | None:
+def _part(made: Sequence[Mapping[str, MadeRowsRead]], kind: str) -> RowsOfKind | None:
     found = [rows[kind] for rows in made if kind in rows]
     if not found:
         return None
-    return Part(
+    return RowsOfKind(
         np.concatenate([rows.pixels for rows in found]),
         np.concatenate([rows.labels for rows in found]),
         np.concatenate([rows.seeds for rows in found]),

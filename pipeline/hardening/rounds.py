@@ -13,12 +13,12 @@ from hardset.pipeline.hardening.home import Home
 from hardset.pipeline.hardening.measuring import accuracy, figures, measuring_attacks
 from hardset.pipeline.hardening.round_rows import training_rows
 from hardset.pipeline.models.loading import LoadedModel, load_network
-from hardset.pipeline.run.generation import Outcome as Generated
+from hardset.pipeline.run.generation import RunOutcome
 from hardset.pipeline.training.epochs import Course, Trained, train
 from hardset.pipeline.training.inner import inner_attack
 from hardset.pipeline.training.made_rows import attack_gradients
 from hardset.pipeline.training.mixture import TrainingRows
-from hardset.pipeline.training.ray_workers import Work, Workers, train_on_workers
+from hardset.pipeline.training.ray_workers import TrainingWork, Workers, train_on_workers
 from hardset.pipeline.training.split_rows import Splits
 from hardset.schemas.errors import RunError
 from hardset.schemas.job.hardening import Harden
@@ -27,7 +27,7 @@ from hardset.schemas.job.recipes import Attack
 from hardset.schemas.job.training import ON_THE_FLY, Train
 from hardset.schemas.records.hardening import Round, Score, Start, StoredWeights
 
-Maker = Callable[[Job], Generated]
+Maker = Callable[[Job], RunOutcome]
 """Makes the dataset of a job."""
 
 
@@ -139,7 +139,7 @@ def _train(loop: Loop, start: Start, rounds: Sequence[Round], rows: TrainingRows
         return train(model.module, rows, course, device=loop.device, state=state, first_epoch=first)
     network = job.model.model_copy(update={"weights": loop.home.place(start.weights.path)})
     run, channels = job.run, loop.splits.image.channels
-    work = Work(
+    work = TrainingWork(
         network, network.classes, channels, rows, course, state, first, run.gpus_per_actor > 0, run.cpus_per_actor
     )
     storage = loop.home.place(f"{loop.home.path}/workers-{len(rounds) + 1:03d}")

@@ -28,7 +28,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Transfer:
+class HeldOutVerdicts:
     """Verdicts of held-out models on N rows."""
 
     seen: Mapping[str, Seen]
@@ -83,15 +83,15 @@ def transfer_of(
     parents: NDArray[np.int64],
     labels: Classes,
     targets: Classes | None,
-) -> Transfer:
+) -> HeldOutVerdicts:
     """Runs every held-out model on N stored rows, uint8 (N, H, W, C), and on the `clean` rows they were made from.
 
     `parents` (N,): index of each stored row's clean row; `labels`, `targets` (N,): classes of the stored rows.
     """
     if not len(stored):
-        return Transfer({}, labels, targets)
+        return HeldOutVerdicts({}, labels, targets)
     seen = {name: Seen(judge.logits(clean)[parents], judge.logits(stored)) for name, judge in judges.items()}
-    return Transfer(seen, labels, targets)
+    return HeldOutVerdicts(seen, labels, targets)
 
 
 def transfer_rates(signals: Mapping[str, int]) -> dict[str, tuple[int, int]]:
@@ -100,7 +100,9 @@ def transfer_rates(signals: Mapping[str, int]) -> dict[str, tuple[int, int]]:
     return {name: (signals.get(f"{_FOOLED}:{name}", 0), rows) for name, rows in sorted(counted.items())}
 
 
-def transfer_faults(found: Transfer, rows: Sequence[Mapping[str, Any]], tolerance: float) -> Iterator[tuple[int, str]]:
+def transfer_faults(
+    found: HeldOutVerdicts, rows: Sequence[Mapping[str, Any]], tolerance: float
+) -> Iterator[tuple[int, str]]:
     """Disagreements between the columns of `rows` (N) and the new verdicts: row position and sentence.
 
     `tolerance`: accepted difference of logits between devices, relative to the largest logit or to 1; predictions that

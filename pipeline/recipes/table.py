@@ -26,7 +26,7 @@ CODE_VERSIONS = {"attack": 2, "augment": 1, "sample": 1}
 
 
 @dataclass(frozen=True)
-class Setting:
+class RecipeContext:
     """What a recipe may need besides its own declaration."""
 
     run: Run
@@ -41,7 +41,7 @@ class Setting:
     """Runs batches that the device's memory does not hold."""
 
 
-def _attack(spec: Attack, at: Setting) -> Recipe:
+def _attack(spec: Attack, at: RecipeContext) -> Recipe:
     if at.victim is None:
         raise RunError("an attack recipe needs the model under attack")
     return AttackRecipe(
@@ -57,21 +57,25 @@ def _attack(spec: Attack, at: Setting) -> Recipe:
     )
 
 
-def _augment(spec: Augment, at: Setting) -> Recipe:
+def _augment(spec: Augment, at: RecipeContext) -> Recipe:
     return AugmentRecipe(spec, batch=at.run.batch, device=at.device)
 
 
-def _sample(spec: Sample, at: Setting) -> Recipe:
+def _sample(spec: Sample, at: RecipeContext) -> Recipe:
     generator = load_generator(spec.generator.weights, device=at.device)
     if generator.sha256 != at.generator_sha256:
         raise RunError(f"{public_name(spec.generator.weights)}: changed since the run was planned; start it again")
     return SampleRecipe(generator, classes=at.classes, batch=at.run.batch, device=at.device, divider=at.divider)
 
 
-_BUILDERS: dict[str, Callable[[Any, Setting], Recipe]] = {"attack": _attack, "augment": _augment, "sample": _sample}
+_BUILDERS: dict[str, Callable[[Any, RecipeContext], Recipe]] = {
+    "attack": _attack,
+    "augment": _augment,
+    "sample": _sample,
+}
 
 
-def build_recipe(spec: Attack | Augment | Sample, at: Setting) -> Recipe:
+def build_recipe(spec: Attack | Augment | Sample, at: RecipeContext) -> Recipe:
     """The recipe that `spec` declares."""
     return _BUILDERS[spec.kind](spec, at)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hardset.pipeline.reporting.charts import bar
 from hardset.pipeline.reporting.markup import Child, Markup, element, join
 from hardset.pipeline.reporting.sections import Content, numbered
-from hardset.pipeline.reporting.tables import Column, aside, table
+from hardset.pipeline.reporting.tables import TableColumn, aside, table
 from hardset.pipeline.reporting.wording import amount, percent
 
 
@@ -20,7 +20,7 @@ def budgets(content: Content) -> Markup | None:
     ]
     if not rows:
         return None
-    columns = (Column("Recipe"), Column("Budget"), Column("Success", figures=True))
+    columns = (TableColumn("Recipe"), TableColumn("Budget"), TableColumn("Success", figures=True))
     note = "A row that falls at one budget counts as fallen at every larger one: it is handed on."
     return join(table("Success by budget", columns, rows), element("p", note, class_="soft"))
 

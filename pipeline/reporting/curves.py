@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hardset.pipeline.reporting.markup import Child, Markup, element, join
-from hardset.pipeline.reporting.tables import Column, detail, table
+from hardset.pipeline.reporting.tables import TableColumn, detail, table
 from hardset.pipeline.reporting.wording import NONE, percent
 
 _WIDTH, _HEIGHT = 460, 220
@@ -117,7 +117,7 @@ def _key(number: int) -> Markup:
 
 
 def _table(title: str, places: Sequence[str], shown: Sequence[Curve], unit: str) -> Markup:
-    columns = [Column(unit), *(Column(curve.name, figures=True) for curve in shown)]
+    columns = [TableColumn(unit), *(TableColumn(curve.name, figures=True) for curve in shown)]
     rows: list[list[Child]] = [
         [place, *(NONE if (value := curve.values[at]) is None else interval(value) for curve in shown)]
         for at, place in enumerate(places)

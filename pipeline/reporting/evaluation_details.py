@@ -10,7 +10,7 @@ from hardset.pipeline.reporting.evaluation_content import Build, EvaluationConte
 from hardset.pipeline.reporting.heat import heat_map
 from hardset.pipeline.reporting.markup import Child, Markup, element, join
 from hardset.pipeline.reporting.row_pictures import compared
-from hardset.pipeline.reporting.tables import Column, table
+from hardset.pipeline.reporting.tables import TableColumn, table
 from hardset.pipeline.reporting.wording import NONE, amount, clipped, counted, percent
 from hardset.pipeline.statistics.histogram import Histogram
 from hardset.schemas.records.evaluation import Bin, Cell, Evaluation, ModelFigures
@@ -67,9 +67,9 @@ def classes(content: EvaluationContent) -> Markup:
 
 
 def _per_class(record: Evaluation, model: ModelFigures) -> Markup:
-    columns = [Column("Class"), Column("Rows", figures=True)]
+    columns = [TableColumn("Class"), TableColumn("Rows", figures=True)]
     columns += [
-        Column(f"{name}, {when}", figures=True)
+        TableColumn(f"{name}, {when}", figures=True)
         for name in ("Precision", "Recall", "F1")
         for when in ("before", "after")
     ]
@@ -120,7 +120,7 @@ def _flows(caption: str, record: Evaluation, cells: Sequence[Cell]) -> Markup:
         ]
         for cell in wrong[:_MOST_CONFUSIONS]
     ]
-    return table(caption, (Column("Label"), Column("Prediction"), Column("Rows", figures=True)), rows)
+    return table(caption, (TableColumn("Label"), TableColumn("Prediction"), TableColumn("Rows", figures=True)), rows)
 
 
 def natural(content: EvaluationContent) -> Markup | None:
@@ -181,10 +181,10 @@ def diversity(content: EvaluationContent) -> Markup:
         for one in model.likeness
     ]
     columns = (
-        Column("Model and attack"),
-        Column("Within a class", figures=True),
-        Column("Any two", figures=True),
-        Column("Rows moved", figures=True),
+        TableColumn("Model and attack"),
+        TableColumn("Within a class", figures=True),
+        TableColumn("Any two", figures=True),
+        TableColumn("Rows moved", figures=True),
     )
     text = (
         "Mean cosine similarity of two perturbations: near 1 the attack does the same to every image, near 0 each "

@@ -11,7 +11,7 @@ from hardset.pipeline.reporting.evaluation_details import DETAILS
 from hardset.pipeline.reporting.heat import heat_map
 from hardset.pipeline.reporting.markup import Child, Markup, element, join
 from hardset.pipeline.reporting.shell import Chapter, html_page
-from hardset.pipeline.reporting.tables import Column, facts, table
+from hardset.pipeline.reporting.tables import TableColumn, facts, table
 from hardset.pipeline.reporting.wording import NONE, NORMS, amount, clipped, counted, percent
 from hardset.schemas.records.evaluation import Evaluation, ModelFigures, Share
 
@@ -53,10 +53,10 @@ def headline(content: EvaluationContent) -> Markup:
     record = content.record
     threat = record.models[0].threats[0]
     columns = (
-        Column("Model"),
-        Column("Clean", figures=True),
-        *(Column(f"Robust, {_threat(one.norm, one.eps)}", figures=True) for one in record.models[0].threats),
-        Column("Worst class", figures=True),
+        TableColumn("Model"),
+        TableColumn("Clean", figures=True),
+        *(TableColumn(f"Robust, {_threat(one.norm, one.eps)}", figures=True) for one in record.models[0].threats),
+        TableColumn("Worst class", figures=True),
     )
     rows = [
         [
@@ -142,11 +142,11 @@ def attack_matrix(content: EvaluationContent) -> Markup:
 
 def _costs(record: Evaluation) -> Markup:
     columns = (
-        Column("Model and attack"),
-        Column("Gradients", figures=True),
-        Column("Queries", figures=True),
-        Column("Seconds", figures=True),
-        Column("Before rounding", figures=True),
+        TableColumn("Model and attack"),
+        TableColumn("Gradients", figures=True),
+        TableColumn("Queries", figures=True),
+        TableColumn("Seconds", figures=True),
+        TableColumn("Before rounding", figures=True),
     )
     rows: list[list[Child]] = []
     for model in record.models:

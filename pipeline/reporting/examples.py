@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hardset.pipeline.dataset.files.png import decode_png
-from hardset.pipeline.dataset.files.scan import Batch, UnreadableFileError, rows_at
+from hardset.pipeline.dataset.files.scan import ScannedRows, UnreadableFileError, rows_at
 from hardset.pipeline.statistics.recipe_statistics import attacked
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.records.run import Manifest, Output
@@ -58,7 +58,7 @@ class Candidates:
     def __init__(self) -> None:
         self._best: dict[tuple[str, int, bool], Candidate] = {}
 
-    def watch(self, batch: Batch) -> None:
+    def watch(self, batch: ScannedRows) -> None:
         """Takes in a batch of the statistics' columns. Rows misread already before the attack are passed over."""
         columns = pa.table({name: batch.columns.column(name) for name in ("row_id", "recipe_id", "label", "success")})
         places = np.arange(batch.start, batch.start + len(columns))

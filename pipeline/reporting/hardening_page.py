@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hardset.pipeline.reporting.curves import Curve, Value, curves, interval
 from hardset.pipeline.reporting.markup import Child, Markup, element, join
 from hardset.pipeline.reporting.shell import Chapter, html_page
-from hardset.pipeline.reporting.tables import Column, detail, table
+from hardset.pipeline.reporting.tables import TableColumn, detail, table
 from hardset.pipeline.reporting.wording import NONE, counted, percent
 from hardset.pipeline.statistics.shares import share
 from hardset.schemas.errors import JobError
@@ -16,7 +16,7 @@ from hardset.schemas.records.hardening import Figures, Hardening, Round, Score, 
 
 
 @dataclass(frozen=True)
-class Loop:
+class LoopContent:
     """The records of one loop; `whole` is None while it is under way."""
 
     start: Start
@@ -24,7 +24,7 @@ class Loop:
     whole: Hardening | None
 
 
-def hardening_page(loops: Sequence[Loop]) -> str:
+def hardening_page(loops: Sequence[LoopContent]) -> str:
     """The HTML of a folder that holds a loop and no finished run."""
     whole = loops[-1].whole
     name = str(whole.job.get("name", "Hardening")) if whole else "Hardening"
@@ -36,7 +36,7 @@ def hardening_page(loops: Sequence[Loop]) -> str:
     )
 
 
-def hardening_chapters(loops: Sequence[Loop]) -> list[Chapter]:
+def hardening_chapters(loops: Sequence[LoopContent]) -> list[Chapter]:
     """One chapter per loop, the newest last."""
     single = len(loops) == 1
     return [
@@ -45,12 +45,12 @@ def hardening_chapters(loops: Sequence[Loop]) -> list[Chapter]:
     ]
 
 
-def _body(loop: Loop) -> Markup:
+def _body(loop: LoopContent) -> Markup:
     return join(_outcome(loop.whole) if loop.whole else _under_way(loop), _chart(loop), _rounds(loop))
 
 
 def _outcome(whole: Hardening) -> Markup:
-    columns = (Column("Weights"), Column("Clean", figures=True), Column("Robust", figures=True))
+    columns = (TableColumn("Weights"), TableColumn("Clean", figures=True), TableColumn("Robust", figures=True))
     best = "those it started from" if whole.best == 0 else f"round {whole.best} of {whole.rounds}"
     rows = [_line("Before", "", whole.before), _line("After", best, whole.after)]
     caption = (
@@ -65,7 +65,7 @@ def _line(name: str, about: str, figures: Figures) -> list[Child]:
     return [detail(name, about), interval(value_of(figures.clean)), interval(value_of(figures.robust))]
 
 
-def _under_way(loop: Loop) -> Markup:
+def _under_way(loop: LoopContent) -> Markup:
     done = counted(len(loop.rounds), "round")
     return element("p", f"Under way: {done} done. Start the same command again to go on.", class_="soft")
 
@@ -79,7 +79,7 @@ def value_of(score: Score) -> Value:
     return Value(found.value, found.low, found.high)
 
 
-def _chart(loop: Loop) -> Markup:
+def _chart(loop: LoopContent) -> Markup:
     """Validation figures round by round, and accuracy on the round's own shard, which is no robustness."""
     measured = [loop.start.validation, *(one.validation for one in loop.rounds)]
     shown = [
@@ -95,16 +95,16 @@ def _chart(loop: Loop) -> Markup:
     )
 
 
-def _rounds(loop: Loop) -> Markup:
+def _rounds(loop: LoopContent) -> Markup:
     columns = (
-        Column("Round"),
-        Column("Clean", figures=True),
-        Column("Robust", figures=True),
-        Column("Own shard", figures=True),
-        Column("Rows made", figures=True),
-        Column("Gradients", figures=True),
-        Column("Loss", figures=True),
-        Column("Seconds", figures=True),
+        TableColumn("Round"),
+        TableColumn("Clean", figures=True),
+        TableColumn("Robust", figures=True),
+        TableColumn("Own shard", figures=True),
+        TableColumn("Rows made", figures=True),
+        TableColumn("Gradients", figures=True),
+        TableColumn("Loss", figures=True),
+        TableColumn("Seconds", figures=True),
     )
     first: list[Child] = ["start", *_shares(loop.start.validation), *([NONE] * 5)]
     rows = [first] + [_round(one, best=loop.whole is not None and one.number == loop.whole.best) for one in loop.rounds]

@@ -10,9 +10,9 @@ from hardset.pipeline.reporting.charts import Series, bar, histogram, legend
 from hardset.pipeline.reporting.examples import Example
 from hardset.pipeline.reporting.markup import Child, Markup, element, join
 from hardset.pipeline.reporting.notices import Notice, notices
-from hardset.pipeline.reporting.tables import Column, aside, detail, table
+from hardset.pipeline.reporting.tables import TableColumn, aside, detail, table
 from hardset.pipeline.reporting.wording import NONE, class_name, clipped, counted, percent, recipe_details, recipe_title
-from hardset.pipeline.statistics.recipe_statistics import RecipeStatistics, Statistics, Tally
+from hardset.pipeline.statistics.recipe_statistics import RecipeStatistics, RowCounts, Statistics
 from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, GENERATED
 from hardset.schemas.rows.flags import FLAGS
 
@@ -72,7 +72,7 @@ def key_figures(content: Content) -> Markup:
 def clean_accuracy(statistics: Statistics) -> tuple[int, int] | None:
     """(right, judged) over the clean rows that the widest attack recipe met; None where rows were left out."""
     tallies = [recipe.tally for recipe in statistics.attacks]
-    widest = max(tallies, key=lambda tally: tally.clean_judged, default=Tally())
+    widest = max(tallies, key=lambda tally: tally.clean_judged, default=RowCounts())
     if statistics.only_successes or not widest.clean_judged:
         return None
     return widest.clean_right, widest.clean_judged
@@ -95,7 +95,7 @@ def signals(content: Content) -> Markup | None:
     if not statistics.manifest.warnings:
         return None
     listed = [element("li", text, class_="warning") for text in statistics.manifest.warnings]
-    columns = (Column("Recipe"), Column("Flag"), Column("Attacked rows", figures=True))
+    columns = (TableColumn("Recipe"), TableColumn("Flag"), TableColumn("Attacked rows", figures=True))
     rows: list[list[Child]] = [
         [numbered(recipe), detail(flag, FLAGS[flag].meaning), aside(f"{count:,}", f"of {recipe.counts.attacked:,}")]
         for recipe in statistics.attacks
@@ -108,12 +108,12 @@ def signals(content: Content) -> Markup | None:
 def recipes(content: Content) -> Markup:
     """What each recipe made."""
     columns = (
-        Column("Recipe"),
-        Column("Kind"),
-        Column("Rows", figures=True),
-        Column("Success", figures=True),
-        Column("Accuracy", figures=True),
-        Column("Quarantined", figures=True),
+        TableColumn("Recipe"),
+        TableColumn("Kind"),
+        TableColumn("Rows", figures=True),
+        TableColumn("Success", figures=True),
+        TableColumn("Accuracy", figures=True),
+        TableColumn("Quarantined", figures=True),
     )
     rows = [_recipe_row(recipe) for recipe in content.statistics.recipes]
     note = (
@@ -148,9 +148,9 @@ def classes(content: Content) -> Markup | None:
     names = statistics.manifest.classes
     attacks = () if statistics.only_successes else statistics.attacks
     shown = _classes_shown(statistics)
-    columns = [Column("Class")]
-    columns += [Column(f"{kind.capitalize()} rows", figures=True) for kind in (ADVERSARIAL, AUGMENTED, GENERATED)]
-    columns += [Column(detail(f"Recipe {r.position + 1}", _short(r)), figures=True) for r in attacks]
+    columns = [TableColumn("Class")]
+    columns += [TableColumn(f"{kind.capitalize()} rows", figures=True) for kind in (ADVERSARIAL, AUGMENTED, GENERATED)]
+    columns += [TableColumn(detail(f"Recipe {r.position + 1}", _short(r)), figures=True) for r in attacks]
     rows = [[class_name(names, label), *_class_cells(statistics, attacks, label)] for label in shown]
     caption = "Rows and success by class"
     parts: list[Child] = []
@@ -180,7 +180,7 @@ def _classes_shown(statistics: Statistics) -> list[int]:
     labels = list(range(len(statistics.manifest.classes)))
     if len(labels) <= MOST_CLASSES:
         return labels
-    tallies = [sum((r.by_class[label] for r in statistics.attacks if r.by_class), Tally()) for label in labels]
+    tallies = [sum((r.by_class[label] for r in statistics.attacks if r.by_class), RowCounts()) for label in labels]
     ranked = sorted((tallies[label].success_rate or 0.0, label) for label in labels if tallies[label].attacked)
     if not ranked:
         return labels[:MOST_CLASSES]
@@ -249,7 +249,12 @@ def losses(content: Content) -> Markup | None:
 def _quarantine(statistics: Statistics) -> Markup | None:
     if not statistics.quarantine:
         return None
-    columns = (Column("Reason"), Column("Stage"), Column("Rows", figures=True), Column("First such row"))
+    columns = (
+        TableColumn("Reason"),
+        TableColumn("Stage"),
+        TableColumn("Rows", figures=True),
+        TableColumn("First such row"),
+    )
     rows: list[list[Child]] = [
         [
             clipped(reason.error_class),
@@ -266,7 +271,7 @@ def _failures(statistics: Statistics) -> Markup | None:
     failures = statistics.manifest.failures
     if not failures:
         return None
-    columns = (Column("Shard"), Column("Attempts", figures=True), Column("Last error"))
+    columns = (TableColumn("Shard"), TableColumn("Attempts", figures=True), TableColumn("Last error"))
     rows: list[list[Child]] = [
         [f"{failure.index:,}", f"{failure.attempts:,}", element("span", clipped(failure.error, 300), class_="wrap")]
         for failure in failures[:MOST_REASONS]

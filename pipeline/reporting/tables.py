@@ -9,7 +9,7 @@ from hardset.pipeline.reporting.markup import Child, Markup, element, join
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """A column's heading, and whether it holds figures."""
 
     heading: Child
@@ -20,7 +20,7 @@ class Column:
         return "number" if self.figures else None
 
 
-def table(caption: str, columns: Sequence[Column], rows: Iterable[Sequence[Child]]) -> Markup:
+def table(caption: str, columns: Sequence[TableColumn], rows: Iterable[Sequence[Child]]) -> Markup:
     """A table whose first cells head their rows."""
     head = element("tr", [element("th", c.heading, scope="col", class_=c.style) for c in columns])
     body = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hardset.pipeline.reporting.charts import bar
 from hardset.pipeline.reporting.markup import Child, Markup, element, join
 from hardset.pipeline.reporting.sections import Content
-from hardset.pipeline.reporting.tables import Column, aside, table
+from hardset.pipeline.reporting.tables import TableColumn, aside, table
 from hardset.pipeline.reporting.wording import number, percent
 from hardset.pipeline.shards.bottleneck import bound_sentence
 from hardset.schemas.records.throughput import Busy
@@ -27,10 +27,10 @@ def throughput(content: Content) -> Markup | None:
         for actor in few
     ]
     columns = (
-        Column("Actor"),
-        Column("Rows", figures=True),
-        Column("Rows/s", figures=True),
-        *(Column(name, figures=True) for name in _STAGES.values()),
+        TableColumn("Actor"),
+        TableColumn("Rows", figures=True),
+        TableColumn("Rows/s", figures=True),
+        *(TableColumn(name, figures=True) for name in _STAGES.values()),
     )
     note = (
         "The share of the time between an actor's first and last shard that each of its stages held one. Stages of "

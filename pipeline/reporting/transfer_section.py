@@ -6,7 +6,7 @@ from hardset.pipeline.judging.transfer import transfer_rates
 from hardset.pipeline.reporting.charts import bar
 from hardset.pipeline.reporting.markup import Child, Markup, element, join
 from hardset.pipeline.reporting.sections import Content, numbered
-from hardset.pipeline.reporting.tables import Column, aside, table
+from hardset.pipeline.reporting.tables import TableColumn, aside, table
 from hardset.pipeline.reporting.wording import percent
 
 
@@ -19,7 +19,7 @@ def transfer(content: Content) -> Markup | None:
     ]
     if not rows:
         return None
-    columns = (Column("Recipe"), Column("Held-out model"), Column("Fooled", figures=True))
+    columns = (TableColumn("Recipe"), TableColumn("Held-out model"), TableColumn("Fooled", figures=True))
     note = (
         "Of the attacked rows that the held-out model predicted rightly before the attack (for targeted attacks, of "
         "all attacked rows), the share whose stored image it gets wrong (predicts as the target). No attack has seen "

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
 
-from hardset.pipeline.cluster.connection import Place
+from hardset.pipeline.cluster.connection import ClusterPlace
 from hardset.pipeline.cluster.stopping import Stop
 from hardset.pipeline.dataset.provenance.emission import emitting
 from hardset.pipeline.dataset.provenance.lineage import Lineage
@@ -30,7 +30,7 @@ from hardset.schemas.records.throughput import Throughput
 
 
 @dataclass(frozen=True)
-class Progress:
+class RunProgress:
     """How far a run is."""
 
     shards_done: int
@@ -41,7 +41,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """How a start of a run ended."""
 
     status: Literal["complete", "incomplete", "stopped", "nothing to do"]
@@ -67,9 +67,9 @@ def generate(
     budget: Budget = NO_BUDGET,
     wait: bool = False,
     metrics_port: int | None = None,
-    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_progress: Callable[[RunProgress], None] = lambda _: None,
     on_warning: Callable[[str], None] = lambda _: None,
-) -> Outcome:
+) -> RunOutcome:
     """Makes all shards of `job` that its output lacks, as far as `budget` goes, and commits the run.
 
     `wait`: where another run holds the output, wait for its end. `metrics_port`: where a Ray that is started here tells
@@ -100,7 +100,7 @@ def generate(
                     return _nothing(state)
             with Lineage(state.folder, state.plan, send) as lineage:
                 return _work_off(
-                    job, state, Place(address, metrics_port), limit, on_progress, on_warning, lease, lineage
+                    job, state, ClusterPlace(address, metrics_port), limit, on_progress, on_warning, lease, lineage
                 )
     except HeldError:
         if not (wait and limit.is_set()):
@@ -111,20 +111,20 @@ def generate(
 def _work_off(
     job: Job,
     state: State,
-    place: Place,
+    place: ClusterPlace,
     limit: Limit,
-    on_progress: Callable[[Progress], None],
+    on_progress: Callable[[RunProgress], None],
     on_warning: Callable[[str], None],
     lease: Lease,
     lineage: Lineage,
-) -> Outcome:
+) -> RunOutcome:
     plan, made, started, began = state.plan, Made(), now(), time.monotonic()
     admitted = limit.admitted(state.missing, lambda shard: _rows_out(job, shard))
     ledger = Ledger(state.folder, plan.run_id, fence=lease.check)
     ledger.write_plan(plan)
 
     def tell() -> None:
-        on_progress(Progress(len(state.done) + len(made.outputs), len(plan.shards), made.counts, len(made.failures)))
+        on_progress(RunProgress(len(state.done) + len(made.outputs), len(plan.shards), made.counts, len(made.failures)))
 
     work = results(job, plan, admitted, done=len(state.done), place=place, stop=limit, tell=on_warning, on_start=tell)
     with closing(work) as ended:
@@ -139,20 +139,20 @@ def _work_off(
     manifest = make_manifest(job, plan, {**state.done, **made.outputs}, made.failures, started, made.meter.throughput())
     manifest = manifest.model_copy(update={"lease": lease.number})
     manifest = commit_run(ledger, plan, manifest, lineage)
-    return Outcome(manifest.status, plan, made.counts, len(made.outputs), manifest, manifest.throughput)
+    return RunOutcome(manifest.status, plan, made.counts, len(made.outputs), manifest, manifest.throughput)
 
 
-def _nothing(state: State) -> Outcome:
-    return Outcome("nothing to do", state.plan, Counts(), 0, state.earlier)
+def _nothing(state: State) -> RunOutcome:
+    return RunOutcome("nothing to do", state.plan, Counts(), 0, state.earlier)
 
 
-def _stopped(job: Job, state: State, limit: Limit, made: Made, seconds: float) -> Outcome:
+def _stopped(job: Job, state: State, limit: Limit, made: Made, seconds: float) -> RunOutcome:
     settled = made.settled
     shards = [shard for shard in state.missing if shard.key not in settled]
     rows = sum(_rows_out(job, shard) for shard in shards)
     pace = made.counts.expected / seconds if seconds else 0
     left = Left(len(shards), rows, round(rows / pace / 60, 1) if pace else None)
-    return Outcome(
+    return RunOutcome(
         "stopped",
         state.plan,
         made.counts,

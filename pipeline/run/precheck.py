@@ -7,7 +7,7 @@ import numpy as np
 from hardset.pipeline.batches import Pixels
 from hardset.pipeline.compute.devices import driver_device
 from hardset.pipeline.models.preflight import check_gradient, check_model
-from hardset.pipeline.shards.worker import Bench
+from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.sources.base import narrowed
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.attacks import ATTACK_FACTS
@@ -23,26 +23,26 @@ def check_before(job: Job, plan: Plan) -> tuple[str, ...]:
 
     Returns warnings, one sentence each.
     """
-    bench = Bench(job, plan, driver_device(job.run))
+    worker = Worker(job, plan, driver_device(job.run))
     warnings: tuple[str, ...] = ()
-    if bench.model is not None and any(not part.kept for part in plan.ranges):
-        pixels = _probe(bench)
-        for model in (bench.model, *bench.held_out_models.values()):
-            check_model(model, pixels, bench.device, stochastic=job.stochastic)
+    if worker.model is not None and any(not part.kept for part in plan.ranges):
+        pixels = _probe(worker)
+        for model in (worker.model, *worker.held_out_models.values()):
+            check_model(model, pixels, worker.device, stochastic=job.stochastic)
         if any(ATTACK_FACTS[attack.name].gradient for attack in job.attacks):
-            warnings = check_gradient(bench.model, pixels, bench.device)
+            warnings = check_gradient(worker.model, pixels, worker.device)
     for position in range(len(job.recipes)):
-        bench.recipe(position)
+        worker.recipe(position)
     if not plan.shards:
-        raise JobError(f"source: {bench.source.name} has no rows")
+        raise JobError(f"source: {worker.source.name} has no rows")
     return warnings
 
 
-def _probe(bench: Bench) -> Pixels:
+def _probe(worker: Worker) -> Pixels:
     """The first rows of the source that can be read, or blank ones."""
-    plan = bench.plan
+    plan = worker.plan
     first = next(part for part in plan.ranges if not part.kept)
     few = narrowed(first, first.start, min(first.stop, first.start + PREFLIGHT_ROWS))
-    rows, _ = bench.source.read(few, plan.image, len(plan.classes))
+    rows, _ = worker.source.read(few, plan.image, len(plan.classes))
     shape = (2, plan.image.height, plan.image.width, plan.image.channels)
     return rows.pixels if len(rows) else np.zeros(shape, np.uint8)

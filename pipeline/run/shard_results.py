@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import ray
 
-from hardset.pipeline.cluster.actors import Setup
-from hardset.pipeline.cluster.connection import Place, connect
+from hardset.pipeline.cluster.actors import ActorSetup
+from hardset.pipeline.cluster.connection import ClusterPlace, connect
 from hardset.pipeline.cluster.dispatcher import Dispatcher
 from hardset.pipeline.cluster.ray_backend import RayBackend
 from hardset.pipeline.cluster.stopping import Stop
@@ -50,7 +50,7 @@ def results(
     shards: Sequence[Shard],
     *,
     done: int,
-    place: Place,
+    place: ClusterPlace,
     stop: Stop,
     tell: Callable[[str], None],
     on_start: Callable[[], None],
@@ -65,7 +65,7 @@ def results(
     connect(job.run, place.address, place.metrics_port)
     try:
         head = plan.model_copy(update={"shards": (), "ranges": ()})
-        backend = RayBackend(Setup(job, head, tuple(sys.path)))
+        backend = RayBackend(ActorSetup(job, head, tuple(sys.path)))
         dispatcher = Dispatcher(job.run, plan.ranges, stop, backend, tell=tell)
         on_start()
         yield from observed(dispatcher.run(shards), plan, len(shards), dispatcher.tally, done=done)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from hardset.pipeline.batches import CleanRows, MadeRows
 from hardset.pipeline.judging.judge import Floats
-from hardset.pipeline.judging.transfer import Transfer, transfer_of
-from hardset.pipeline.shards.worker import Bench
+from hardset.pipeline.judging.transfer import HeldOutVerdicts, transfer_of
+from hardset.pipeline.shards.worker import Worker
 from hardset.schemas.rows.contract import ADVERSARIAL
 
 
@@ -23,13 +23,13 @@ class Answers:
     """Of the clean rows that adversarial rows were made from."""
     again: Floats | None = None
     """Of made rows under another seed, where the model answers at random."""
-    transfer: Transfer | None = None
+    transfer: HeldOutVerdicts | None = None
     """Verdicts of held-out models on adversarial rows."""
 
 
-def ask(bench: Bench, kind: str, rows: CleanRows, made: MadeRows) -> Answers:
+def ask(worker: Worker, kind: str, rows: CleanRows, made: MadeRows) -> Answers:
     """Has the judge and the held-out models look at the made rows, and at their clean rows where these are attacked."""
-    judge = bench.judge
+    judge = worker.judge
     if judge is None or not len(made):
         return Answers()
     if kind != ADVERSARIAL:
@@ -39,7 +39,7 @@ def ask(bench: Bench, kind: str, rows: CleanRows, made: MadeRows) -> Answers:
         clean=judge.logits(rows.pixels),
         again=judge.logits(made.pixels, seed=1) if judge.stochastic else None,
         transfer=transfer_of(
-            bench.held_out,
+            worker.held_out,
             made.pixels,
             rows.pixels,
             parents=made.parents,

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from hardset.pipeline.batches import CleanRows, MadeRows, Pixels
 from hardset.pipeline.judging.judge import distances, finite_rows, succeeded, verdict, within_budget
-from hardset.pipeline.judging.transfer import Transfer
+from hardset.pipeline.judging.transfer import HeldOutVerdicts
 from hardset.pipeline.shards.answers import Answers, targets_of
-from hardset.pipeline.shards.worker import Bench
+from hardset.pipeline.shards.worker import Worker
 from hardset.schemas.digests import image_sha256, row_id
 from hardset.schemas.records.run import Shard
 from hardset.schemas.rows.contract import ADVERSARIAL, COLUMNS, GENERATED
@@ -33,15 +33,15 @@ class Judged:
     """False where logits were not finite, so that there is no verdict."""
     over_budget: NDArray[np.bool_]
     """True where a stored row left its ball; such a row is never stored."""
-    transfer: Transfer | None = None
+    transfer: HeldOutVerdicts | None = None
     """Verdicts of held-out models on adversarial rows."""
 
 
 def provenance_columns(
-    shard: Shard, bench: Bench, rows: CleanRows, made: MadeRows, stored: Pixels, seeds: NDArray[np.int64]
+    shard: Shard, worker: Worker, rows: CleanRows, made: MadeRows, stored: Pixels, seeds: NDArray[np.int64]
 ) -> Columns:
     """Identity, origin and recipe of every made row."""
-    recipe, this = bench.recipe(shard.recipe), bench.recipe_id(shard.recipe)
+    recipe, this = worker.recipe(shard.recipe), worker.recipe_id(shard.recipe)
     keys = [rows.keys[parent] for parent in made.parents]
     parents_sha256 = [rows.sha256[parent] for parent in made.parents] if rows.sha256 else [""] * len(made)
     ids = [
@@ -51,7 +51,7 @@ def provenance_columns(
     from_source = recipe.kind != GENERATED
     count = len(made)
     return {
-        **_model_columns(shard, bench, recipe.kind, count),
+        **_model_columns(shard, worker, recipe.kind, count),
         **made.columns,
         "label": rows.labels[made.parents],
         "row_id": ids,
@@ -59,13 +59,13 @@ def provenance_columns(
         "image_sha256": [image_sha256(pixels) for pixels in stored],
         "width": np.full(count, stored.shape[2], np.int32),
         "height": np.full(count, stored.shape[1], np.int32),
-        "source_dataset": [bench.source.name] * count if from_source else None,
+        "source_dataset": [worker.source.name] * count if from_source else None,
         "source_split": [shard.split] * count if from_source else None,
         "source_index": rows.indices[made.parents],
         "source_key": keys,
         "source_sha256": parents_sha256 if from_source else None,
         "parent_row_id": [rows.row_ids[parent] for parent in made.parents] if rows.row_ids else None,
-        "run_id": [bench.plan.run_id] * count,
+        "run_id": [worker.plan.run_id] * count,
         "recipe_id": [this] * count,
         "op": [recipe.op] * count,
         "variant": made.variants,
@@ -73,11 +73,11 @@ def provenance_columns(
     }
 
 
-def _model_columns(shard: Shard, bench: Bench, kind: str, count: int) -> Columns:
-    if kind == ADVERSARIAL and bench.model is not None:
-        name, sha256 = bench.model.model_id, bench.model.sha256
+def _model_columns(shard: Shard, worker: Worker, kind: str, count: int) -> Columns:
+    if kind == ADVERSARIAL and worker.model is not None:
+        name, sha256 = worker.model.model_id, worker.model.sha256
     elif kind == GENERATED:
-        sha256 = bench.plan.models[f"generator:{shard.recipe}"]
+        sha256 = worker.plan.models[f"generator:{shard.recipe}"]
         name = f"generator:{sha256[:12]}"
     else:
         return {}

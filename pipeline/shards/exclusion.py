@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from hardset.pipeline.batches import CleanRows, Reject, joined, no_rows
-from hardset.pipeline.shards.worker import Bench
+from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.sources.base import key_of, narrowed
 from hardset.schemas.records.run import Shard, SourceRange
 
@@ -30,15 +30,15 @@ def part_of(shard: Shard, rows: SourceRange | None, start: int, stop: int) -> tu
 
 
 def read_without(
-    bad: Sequence[BadRow], shard: Shard, rows: SourceRange | None, bench: Bench
+    bad: Sequence[BadRow], shard: Shard, rows: SourceRange | None, worker: Worker
 ) -> tuple[CleanRows, list[Reject]]:
     """Reads a shard's rows in pieces around the bad ones, and adds a reject for each of these."""
-    reads = [bench.read(*part_of(shard, rows, start, stop)) for start, stop in _between(bad, shard)]
+    reads = [worker.read(*part_of(shard, rows, start, stop)) for start, stop in _between(bad, shard)]
     rejects = [reject for _, some in reads for reject in some]
     for row in bad:
         key, index = (f"sample#{row.row}", row.row) if rows is None else key_of(rows, row.row)
         rejects.append(Reject(index, key, "make", row.error_class, row.message))
-    return joined([_none(bench, rows), *(clean for clean, _ in reads)]), rejects
+    return joined([_none(worker, rows), *(clean for clean, _ in reads)]), rejects
 
 
 def _between(bad: Sequence[BadRow], shard: Shard) -> Iterator[tuple[int, int]]:
@@ -50,7 +50,7 @@ def _between(bad: Sequence[BadRow], shard: Shard) -> Iterator[tuple[int, int]]:
         start = stop + 1
 
 
-def _none(bench: Bench, rows: SourceRange | None) -> CleanRows:
+def _none(worker: Worker, rows: SourceRange | None) -> CleanRows:
     """No rows, in the shape of those of the run."""
-    image = bench.plan.image
+    image = worker.plan.image
     return no_rows(0, 0, 1) if rows is None else no_rows(image.height, image.width, image.channels)

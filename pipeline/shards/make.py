@@ -24,7 +24,7 @@ from hardset.pipeline.shards.answers import Answers, ask
 from hardset.pipeline.shards.columns import Columns, judged_columns, provenance_columns, select
 from hardset.pipeline.shards.exclusion import BadRow, read_without
 from hardset.pipeline.shards.overlap import Walk
-from hardset.pipeline.shards.worker import Bench
+from hardset.pipeline.shards.worker import Worker
 from hardset.schemas.digests import content_sha256, row_seed
 from hardset.schemas.errors import RunError
 from hardset.schemas.records.run import Counts, Receipt, Shard, SourceRange
@@ -65,7 +65,7 @@ class _Asked:
 def run_shard(
     shard: Shard,
     rows: SourceRange | None,
-    bench: Bench,
+    worker: Worker,
     ledger: Ledger,
     *,
     attempt: int = 1,
@@ -73,14 +73,14 @@ def run_shard(
 ) -> Receipt:
     """Reads, makes, judges and commits one shard. Returns its receipt, or that of an attempt that was first.
 
-    `bad`: rows to leave out; they go to quarantine. Threads that share a bench may each run a shard: they take turns
+    `bad`: rows to leave out; they go to quarantine. Threads that share a worker may each run a shard: they take turns
     at each stage, and the bytes do not depend on how many there are.
     """
-    started, walk = now(), bench.stages.walk()
-    made = make_shard(shard, rows, bench, bad, walk)
+    started, walk = now(), worker.stages.walk()
+    made = make_shard(shard, rows, worker, bad, walk)
     with walk.stage("encode"):
-        data, content = _encode(shard, bench, made.columns), _content(made.columns)
-        lost = encode_quarantine(quarantine_records(shard, bench, made.rejects)) if made.rejects else None
+        data, content = _encode(shard, worker, made.columns), _content(made.columns)
+        lost = encode_quarantine(quarantine_records(shard, worker, made.rejects)) if made.rejects else None
     with walk.stage("write"):
         return ledger.commit(
             shard,
@@ -93,7 +93,7 @@ def run_shard(
             started=started,
             finished=now(),
             host=socket.gethostname(),
-            device=str(bench.device),
+            device=str(worker.device),
             excluded=tuple(sorted(row.row for row in bad)),
             process=os.getpid(),
             device_batch=made.device_batch,
@@ -101,71 +101,71 @@ def run_shard(
         )
 
 
-def probe_shard(shard: Shard, rows: SourceRange | None, bench: Bench) -> None:
+def probe_shard(shard: Shard, rows: SourceRange | None, worker: Worker) -> None:
     """Does all that `run_shard` does to a shard or a part of one, and publishes nothing."""
-    walk = bench.stages.walk()
-    made = make_shard(shard, rows, bench, walk=walk)
+    walk = worker.stages.walk()
+    made = make_shard(shard, rows, worker, walk=walk)
     with walk.stage("encode"):
-        _encode(shard, bench, made.columns)
+        _encode(shard, worker, made.columns)
 
 
 def make_shard(
-    shard: Shard, rows: SourceRange | None, bench: Bench, bad: Sequence[BadRow] = (), walk: Walk | None = None
+    shard: Shard, rows: SourceRange | None, worker: Worker, bad: Sequence[BadRow] = (), walk: Walk | None = None
 ) -> MadeShard:
     """Reads, makes and judges one shard without its bad rows; writes nothing. `walk`: its way through the stages."""
-    walk = walk or bench.stages.walk()
+    walk = walk or worker.stages.walk()
     with walk.stage("read"):
-        given = _read(shard, rows, bench, bad)
+        given = _read(shard, rows, worker, bad)
     with walk.stage("device"):
-        asked = bench.on_device(_make, shard, bench, given)
+        asked = worker.on_device(_make, shard, worker, given)
     with walk.stage("encode"):
-        return _judge(shard, bench, given, asked)
+        return _judge(shard, worker, given, asked)
 
 
-def _read(shard: Shard, rows: SourceRange | None, bench: Bench, bad: Sequence[BadRow]) -> _Given:
-    clean, unread = read_without(bad, shard, rows, bench) if bad else bench.read(shard, rows)
-    return _Given(clean, tuple(unread), _seeds(shard, bench, clean))
+def _read(shard: Shard, rows: SourceRange | None, worker: Worker, bad: Sequence[BadRow]) -> _Given:
+    clean, unread = read_without(bad, shard, rows, worker) if bad else worker.read(shard, rows)
+    return _Given(clean, tuple(unread), _seeds(shard, worker, clean))
 
 
-def _seeds(shard: Shard, bench: Bench, clean: CleanRows) -> NDArray[np.int64]:
-    this, count = bench.recipe_id(shard.recipe), bench.variants(shard.recipe)
+def _seeds(shard: Shard, worker: Worker, clean: CleanRows) -> NDArray[np.int64]:
+    this, count = worker.recipe_id(shard.recipe), worker.variants(shard.recipe)
     seeds = [
-        [row_seed(run_seed=bench.job.seed, recipe=this, source_key=key, variant=v) for v in range(count)]
+        [row_seed(run_seed=worker.job.seed, recipe=this, source_key=key, variant=v) for v in range(count)]
         for key in clean.keys
     ]
     return np.asarray(seeds, np.int64).reshape(len(clean), count)
 
 
-def _make(shard: Shard, bench: Bench, given: _Given) -> _Asked:
+def _make(shard: Shard, worker: Worker, given: _Given) -> _Asked:
     """All that the device does for a shard."""
-    recipe = bench.recipe(shard.recipe)
+    recipe = worker.recipe(shard.recipe)
     # What a stochastic model draws in the search belongs to the shard; no worker's past may have a say in it.
-    with seeded(bench.device) if bench.job.stochastic else nullcontext():
+    with seeded(worker.device) if worker.job.stochastic else nullcontext():
         made = recipe.make(given.clean, given.seeds)
-    answers = ask(bench, recipe.kind, given.clean, made)
-    return _Asked(made, answers, bench.divider.smallest_part())
+    answers = ask(worker, recipe.kind, given.clean, made)
+    return _Asked(made, answers, worker.divider.smallest_part())
 
 
-def _judge(shard: Shard, bench: Bench, given: _Given, asked: _Asked) -> MadeShard:
+def _judge(shard: Shard, worker: Worker, given: _Given, asked: _Asked) -> MadeShard:
     """Judges the pixels decoded from the very bytes that will be stored."""
-    kind, clean, made = bench.recipe(shard.recipe).kind, given.clean, asked.made
-    images = encode_png(made.pixels, bench.job.output.png_level)
+    kind, clean, made = worker.recipe(shard.recipe).kind, given.clean, asked.made
+    images = encode_png(made.pixels, worker.job.output.png_level)
     stored = _stored(images, made.pixels)
-    columns = provenance_columns(shard, bench, clean, made, stored, given.seeds)
+    columns = provenance_columns(shard, worker, clean, made, stored, given.seeds)
     columns["image"] = [
         {"bytes": image, "path": f"{row}.png"} for image, row in zip(images, columns["row_id"], strict=True)
     ]
-    judged = judged_columns(kind, clean, made, stored, asked.answers, bench.verify_id)
+    judged = judged_columns(kind, clean, made, stored, asked.answers, worker.verify_id)
     if judged.over_budget.any():
         row = columns["row_id"][int(np.flatnonzero(judged.over_budget)[0])]
         raise RunError(f"row {row} left its budget on the 8-bit grid; nothing of its shard is stored")
     columns |= judged.columns
     keep = judged.finite.copy()
     adversarial = kind == ADVERSARIAL and len(made) > 0
-    if adversarial and bench.job.output.keep == "success":
+    if adversarial and worker.job.output.keep == "success":
         keep &= columns["success"]
     rejects = (*given.unread, *made.rejects, *_unjudged(clean, made, judged.finite))
-    counts = _counts(shard, bench.variants(shard.recipe), columns, judged.finite, keep, rejects, clean.held_out)
+    counts = _counts(shard, worker.variants(shard.recipe), columns, judged.finite, keep, rejects, clean.held_out)
     if adversarial:
         attacked = attacked_rows(columns) & judged.finite
         signals = signals_of(columns, attacked) | (judged.transfer.signals(attacked) if judged.transfer else {})
@@ -219,42 +219,44 @@ def _counts(
     return counts
 
 
-def quarantine_records(shard: Shard, bench: Bench, rejects: Sequence[Reject]) -> list[dict[str, Any]]:
+def quarantine_records(shard: Shard, worker: Worker, rejects: Sequence[Reject]) -> list[dict[str, Any]]:
     """One record per output row that is missing."""
     return [
         {
-            "source_dataset": bench.source.name if shard.range is not None else None,
+            "source_dataset": worker.source.name if shard.range is not None else None,
             "source_split": shard.split,
             "source_index": reject.index,
             "source_key": reject.key,
-            "run_id": bench.plan.run_id,
-            "recipe_id": bench.recipe_id(shard.recipe),
+            "run_id": worker.plan.run_id,
+            "recipe_id": worker.recipe_id(shard.recipe),
             "variant": variant,
             "stage": reject.stage,
             "error_class": reject.error_class,
             "message": reject.message,
         }
         for reject in rejects
-        for variant in (range(bench.variants(shard.recipe)) if reject.variant is None else [reject.variant])
+        for variant in (range(worker.variants(shard.recipe)) if reject.variant is None else [reject.variant])
     ]
 
 
-def _encode(shard: Shard, bench: Bench, columns: Columns) -> bytes | None:
+def _encode(shard: Shard, worker: Worker, columns: Columns) -> bytes | None:
     rows = len(columns["row_id"])
     if rows == 0:
         return None
     footer = {
         "contract": CONTRACT_VERSION,
-        "run_id": bench.plan.run_id,
+        "run_id": worker.plan.run_id,
         "shard_key": shard.key,
         "recipes": {
-            bench.recipe_id(shard.recipe): recipe_text(bench.job.recipes[shard.recipe], shard.recipe, bench.plan.models)
+            worker.recipe_id(shard.recipe): recipe_text(
+                worker.job.recipes[shard.recipe], shard.recipe, worker.plan.models
+            )
         },
-        "models": bench.plan.models,
-        "verify_id": bench.verify_id,
+        "models": worker.plan.models,
+        "verify_id": worker.verify_id,
     }
-    data = encode_rows(columns, classes=bench.plan.classes, footer=footer)
-    check_file(data, rows=rows, classes=bench.plan.classes)
+    data = encode_rows(columns, classes=worker.plan.classes, footer=footer)
+    check_file(data, rows=rows, classes=worker.plan.classes)
     return data
 
 

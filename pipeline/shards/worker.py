@@ -15,7 +15,7 @@ from hardset.pipeline.batches import CleanRows, Recipe, Reject
 from hardset.pipeline.compute.memory import Divider
 from hardset.pipeline.judging.judge import Judge
 from hardset.pipeline.models.loading import VICTIM, LoadedModel, load_model, load_network, transfer_role
-from hardset.pipeline.recipes.table import Setting, build_recipe, recipe_text, variants
+from hardset.pipeline.recipes.table import RecipeContext, build_recipe, recipe_text, variants
 from hardset.pipeline.shards.overlap import Stages
 from hardset.pipeline.sources.base import SourceReader
 from hardset.pipeline.sources.table import open_source
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Bench:
+class Worker:
     """The tools of one worker. Each is made when it is first needed, and kept.
 
     Threads may share it if they walk through its stages: the source belongs to the stage `read`; models, judges and
@@ -42,7 +42,7 @@ class Bench:
     """Shards and ranges may be left out: only what holds for the whole run is used."""
     device: torch.device
     threads: int = field(default_factory=torch.get_num_threads)
-    """Of torch's kernels, whose number may have a say in the bits: those of the thread that makes the bench."""
+    """Of torch's kernels, whose number may have a say in the bits: those of the thread that makes the worker."""
     stages: Stages = field(default_factory=Stages)
     divider: Divider = field(default_factory=Divider)
     """Runs batches that the device's memory does not hold; belongs to the stage `device`."""
@@ -133,7 +133,7 @@ class Bench:
     def recipe(self, position: int) -> Recipe:
         """The recipe at a position of the job."""
         if position not in self._recipes:
-            setting = Setting(
+            setting = RecipeContext(
                 run=self.job.run,
                 image=self.plan.image,
                 classes=len(self.plan.classes),

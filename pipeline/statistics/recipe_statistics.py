@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from hardset.pipeline.dataset.files.scan import Batch, UnreadableFileError, batches
+from hardset.pipeline.dataset.files.scan import ScannedRows, UnreadableFileError, batches
 from hardset.pipeline.statistics.histogram import Histogram
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.records.run import Counts, Manifest, Output
@@ -28,7 +28,7 @@ _QUARANTINE = ("recipe_id", "stage", "error_class", "message", "source_key")
 
 
 @dataclass(frozen=True)
-class Tally:
+class RowCounts:
     """Counts over some rows."""
 
     rows: int = 0
@@ -43,8 +43,8 @@ class Tally:
     right: int = 0
     """Of those, predicted as labelled."""
 
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(*(getattr(self, name) + getattr(other, name) for name in _MEASURES))
+    def __add__(self, other: RowCounts) -> RowCounts:
+        return RowCounts(*(getattr(self, name) + getattr(other, name) for name in _MEASURES))
 
     @property
     def success_rate(self) -> float | None:
@@ -52,7 +52,7 @@ class Tally:
         return self.success / self.attacked if self.attacked else None
 
 
-_MEASURES = tuple(Tally.__dataclass_fields__)
+_MEASURES = tuple(RowCounts.__dataclass_fields__)
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class RecipeStatistics:
     """Kind of its rows; empty where there are none."""
     op: str = ""
     norm: str | None = None
-    by_class: tuple[Tally, ...] = ()
+    by_class: tuple[RowCounts, ...] = ()
     """One for each class; the last one is of rows without a known class."""
     clean_margins: Histogram = field(default_factory=Histogram)
     """Logits."""
@@ -94,9 +94,9 @@ class RecipeStatistics:
         return tuple(eps) if isinstance(eps, list | tuple) else ()
 
     @property
-    def tally(self) -> Tally:
+    def tally(self) -> RowCounts:
         """Over all classes."""
-        return sum(self.by_class, Tally())
+        return sum(self.by_class, RowCounts())
 
     @property
     def targeted(self) -> bool:
@@ -147,7 +147,7 @@ class Statistics:
         return bool(self.manifest.job.get("output", {}).get("keep") == "success")
 
 
-def gather(folder: Folder, manifest: Manifest, watch: Callable[[Batch], None] | None = None) -> Statistics:
+def gather(folder: Folder, manifest: Manifest, watch: Callable[[ScannedRows], None] | None = None) -> Statistics:
     """Reads the files of a run once. `watch` sees every batch of `COLUMNS` that passes."""
     made = {recipe.recipe_id: recipe for recipe in declared(manifest)}
     unreadable: list[str] = []
@@ -195,7 +195,7 @@ def _count(made: dict[str, RecipeStatistics], rows: pa.RecordBatch, classes: int
 
 def _with_rows(recipe: RecipeStatistics, rows: pa.RecordBatch, classes: int) -> RecipeStatistics:
     tallies = _tallies(rows, classes)
-    before = recipe.by_class or (Tally(),) * (classes + 1)
+    before = recipe.by_class or (RowCounts(),) * (classes + 1)
     eps = _present(rows, "eps")
     low, high = recipe.eps or (np.inf, -np.inf)
     return replace(
@@ -231,7 +231,7 @@ def _present(rows: pa.RecordBatch, name: str) -> NDArray[np.float64]:
 
 
 def attacked(rows: pa.RecordBatch) -> Any:
-    """Which rows success is counted over, as `Tally.attacked` says: Arrow booleans without nulls."""
+    """Which rows success is counted over, as `RowCounts.attacked` says: Arrow booleans without nulls."""
     right = pc.fill_null(pc.equal(rows.column("clean_pred"), rows.column("label")), False)
     target, label = rows.column("target_label"), rows.column("label")
     counted = pc.if_else(pc.is_valid(target), pc.fill_null(pc.not_equal(target, label), False), right)
@@ -239,7 +239,7 @@ def attacked(rows: pa.RecordBatch) -> Any:
     return pc.and_(judged, counted)
 
 
-def _tallies(rows: pa.RecordBatch, classes: int) -> list[Tally]:
+def _tallies(rows: pa.RecordBatch, classes: int) -> list[RowCounts]:
     label = rows.column("label")
     success, clean, pred = (rows.column(name) for name in ("success", "clean_pred", "pred"))
     counted = attacked(rows)
@@ -259,7 +259,7 @@ def _tallies(rows: pa.RecordBatch, classes: int) -> list[Tally]:
         np.bincount(place[pc.fill_null(measure, False).to_numpy(zero_copy_only=False)], minlength=classes + 1)
         for measure in measures
     ]
-    return [Tally(*map(int, counts)) for counts in zip(*columns, strict=True)]
+    return [RowCounts(*map(int, counts)) for counts in zip(*columns, strict=True)]
 
 
 def _quarantine(folder: Folder, outputs: tuple[Output, ...], unreadable: list[str]) -> tuple[Reason, ...]:

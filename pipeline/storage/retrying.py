@@ -65,7 +65,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Answer:
+class StoreAnswer:
     """What a store said, wherever its client library keeps it; empty and 0 where nothing is known."""
 
     code: str = ""
@@ -74,26 +74,26 @@ class Answer:
     """Of HTTP."""
 
     @staticmethod
-    def of(error: BaseException) -> Answer:
+    def of(error: BaseException) -> StoreAnswer:
         """The answer behind an error or behind its cause."""
         for link in _links(error):
             response = getattr(link, "response", None)
             if isinstance(response, dict):  # botocore
                 status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-                return Answer(str(response.get("Error", {}).get("Code", "")), int(status or 0))
+                return StoreAnswer(str(response.get("Error", {}).get("Code", "")), int(status or 0))
             for holder in (link, response):  # azure, aiohttp, gcsfs; requests and httpx
                 for name in ("status_code", "status", "code"):
                     number = getattr(holder, name, None)
                     if isinstance(number, int | str) and str(number).isdecimal():
-                        return Answer(str(getattr(link, "error_code", "") or ""), int(number))
-        return Answer()
+                        return StoreAnswer(str(getattr(link, "error_code", "") or ""), int(number))
+        return StoreAnswer()
 
 
 def passes(error: BaseException) -> bool:
     """Whether the same request may well succeed a little later."""
     if isinstance(error, _DECIDED):
         return False
-    answer = Answer.of(error)
+    answer = StoreAnswer.of(error)
     if answer.code or answer.status:
         return answer.code in _CODES or answer.status in _STATUSES
     return any(_breaks(link) for link in _links(error))
@@ -115,7 +115,7 @@ def patiently(
             late = time.monotonic() + wait - start > retries.seconds
             if number == retries.tries or late or not passes(error):
                 raise
-            kind = Answer.of(error).code or type(error).__name__
+            kind = StoreAnswer.of(error).code or type(error).__name__
             _log.info("storage: %s: %s at try %d, again in %.2f s", what, kind, number, wait)
             sleep(wait)
     raise AssertionError("unreachable")

@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 
 from fsspec.implementations.memory import MemoryFile
 
-from hardset.pipeline.storage.retrying import Answer, patiently
+from hardset.pipeline.storage.retrying import StoreAnswer, patiently
 from hardset.schemas.retries import Retries
 
 RESULT = TypeVar("RESULT")
@@ -59,7 +59,7 @@ class Store(Protocol):
 
 def reason(error: BaseException) -> str:
     """Why a store refused, in one line of at most 200 characters."""
-    number, code = getattr(error, "errno", None), Answer.of(error).code
+    number, code = getattr(error, "errno", None), StoreAnswer.of(error).code
     if code and not code.isdecimal():  # s3fs puts error numbers of its own beside what S3 said
         text = f"{code}: {getattr(error, 'strerror', None) or error}"
     else:
@@ -330,5 +330,5 @@ def _unless_missing(error: OSError) -> None:
 
 
 def _taken(error: Exception) -> bool:
-    answer = Answer.of(error)
+    answer = StoreAnswer.of(error)
     return isinstance(error, FileExistsError) or answer.code == "PreconditionFailed" or answer.status == 412

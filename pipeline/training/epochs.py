@@ -16,7 +16,7 @@ from torch import nn
 from hardset.pipeline.judging.judge import seeded
 from hardset.pipeline.models.normalise import Normalised
 from hardset.pipeline.training.inner import InnerAttack
-from hardset.pipeline.training.learner import Learner, State, Tally
+from hardset.pipeline.training.learner import EpochTally, Learner, State
 from hardset.pipeline.training.mixture import TrainingRows
 from hardset.pipeline.training.team import Team
 from hardset.schemas.errors import RunError
@@ -46,7 +46,7 @@ class Trained:
     state: State
     weights: dict[str, torch.Tensor]
     """State dict of what is measured and kept."""
-    last: Tally | None
+    last: EpochTally | None
     """The last epoch; None where all were done before."""
     gradients: int
     """Attack gradients of the whole training so far."""
@@ -60,7 +60,7 @@ def train(
     device: torch.device,
     state: State | None = None,
     first_epoch: int = 0,
-    on_epoch: Callable[[int, Tally, Learner], None] = lambda *_: None,
+    on_epoch: Callable[[int, EpochTally, Learner], None] = lambda *_: None,
 ) -> Trained:
     """Trains `module` in place until `course.stop` epochs are done, going on from `state`.
 
@@ -82,7 +82,7 @@ def train(
         learner.load(state["learner"])
     done = int(state["epoch"]) if state is not None else 0
     chance = _CHANCE * float(np.bincount(_labels(rows)).max()) / max(len(_labels(rows)), 1)
-    tally: Tally | None = None
+    tally: EpochTally | None = None
     while done < course.stop:
         # What dropout and the like draw belongs to the epoch, so that a later start draws the same.
         with seeded(device, _epoch_seed(course.seed, done, team.rank)):
@@ -112,7 +112,7 @@ def _labels(rows: TrainingRows) -> NDArray[np.int64]:
     return np.concatenate([part.labels for part in rows.parts.values()])
 
 
-def _check_learning(tally: Tally, done: int, chance: float, course: Course) -> None:
+def _check_learning(tally: EpochTally, done: int, chance: float, course: Course) -> None:
     settings = course.settings
     if done != settings.give_up_after or tally.accuracy > chance:
         return

@@ -30,7 +30,7 @@ _CHECK_EVERY = 50  # steps between looks at the loss; each look waits for the de
 
 
 @dataclass(frozen=True)
-class Tally:
+class EpochTally:
     """What some steps came to, over all workers."""
 
     rows: int
@@ -79,7 +79,7 @@ class Learner:
         found: nn.Module = self.module if self._average is None else self._average.module
         return found
 
-    def train(self, rows: TrainingRows, steps: int, *, first: int = 0) -> Tally:
+    def train(self, rows: TrainingRows, steps: int, *, first: int = 0) -> EpochTally:
         """Takes `steps` steps, beginning with batch `first` of `rows`. Raises RunError where the loss is not finite."""
         self.module.train()
         sums = torch.zeros(4, dtype=torch.float64, device=self.device)
@@ -91,7 +91,7 @@ class Learner:
         self.team.sum([sums])
         total, correct, seen_by_all, spent_by_all = sums.tolist()
         self.gradients += int(spent_by_all)
-        return Tally(int(seen_by_all), total / max(seen_by_all, 1), int(correct), int(spent_by_all))
+        return EpochTally(int(seen_by_all), total / max(seen_by_all, 1), int(correct), int(spent_by_all))
 
     def state(self) -> State:
         """Everything that a later start needs to go on from here as if there had been no break."""

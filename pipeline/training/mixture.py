@@ -17,7 +17,7 @@ Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Part:
+class RowsOfKind:
     """Rows of one kind."""
 
     pixels: Pixels
@@ -41,7 +41,7 @@ class Pick:
 class TrainingRows:
     """Parts by kind, and how a batch mixes them."""
 
-    parts: Mapping[str, Part]
+    parts: Mapping[str, RowsOfKind]
     """Holds `clean`; a kind without rows may be left out."""
     batch: int
     """Rows per batch."""

@@ -18,7 +18,7 @@ from hardset.pipeline.models.loading import load_network
 from hardset.pipeline.storage.folder import Folder
 from hardset.pipeline.training.batch_norm import share_batch_norms
 from hardset.pipeline.training.epochs import Course, Trained, state_of, train, weights_of
-from hardset.pipeline.training.learner import Learner, State, Tally
+from hardset.pipeline.training.learner import EpochTally, Learner, State
 from hardset.pipeline.training.mixture import TrainingRows
 from hardset.pipeline.training.team import Team
 from hardset.schemas.errors import JobError, RunError, UserError
@@ -30,7 +30,7 @@ _FILE = "epoch.pt"
 
 
 @dataclass(frozen=True)
-class Work:
+class TrainingWork:
     """What every worker is given."""
 
     network: job.Network
@@ -56,7 +56,7 @@ class Workers:
     """Folder that all of them reach; removed at the end."""
 
 
-def train_on_workers(work: Work, workers: Workers) -> Trained:
+def train_on_workers(work: TrainingWork, workers: Workers) -> Trained:
     """What `pipeline.training.epochs.train` gives, from a team of Ray Train's workers: gloo on CPUs, NCCL on GPUs.
 
     Batch normalisation is over the rows of all workers; what dropout and the like draw is each worker's own. Raises
@@ -72,7 +72,7 @@ def train_on_workers(work: Work, workers: Workers) -> Trained:
             folder.delete(path)
 
 
-def _result(work: Work, workers: Workers) -> Trained:
+def _result(work: TrainingWork, workers: Workers) -> Trained:
     libraries = _libraries()
     resources = {"CPU": workers.run.cpus_per_actor} | ({"GPU": 1} if work.gpu else {})
     trainer = libraries.TorchTrainer(
@@ -98,7 +98,7 @@ def _result(work: Work, workers: Workers) -> Trained:
         raise RunError("train: the workers left no checkpoint; start it again")
     with result.checkpoint.as_directory() as folder:
         found = _loaded(Path(folder))
-    tally = Tally(**found["tally"])
+    tally = EpochTally(**found["tally"])
     return Trained(found["state"], found["weights"], tally, int(found["state"]["learner"]["gradients"]))
 
 
@@ -107,7 +107,7 @@ def _train_as_worker(config: Mapping[str, Any]) -> None:
     sys.path.extend(place for place in config["import_path"] if place not in sys.path)
     from ray import train as ray_train  # noqa: PLC0415 - an extra
 
-    work: Work = ray.get(config["work"])
+    work: TrainingWork = ray.get(config["work"])
     torch.set_num_threads(work.threads)
     device = ray_train.torch.get_device() if work.gpu else torch.device("cpu")
     model = load_network(work.network, at="model", classes=work.classes, channels=work.channels, device=device)
@@ -117,7 +117,7 @@ def _train_as_worker(config: Mapping[str, Any]) -> None:
         with checkpoint.as_directory() as folder:
             state = _loaded(Path(folder))["state"]
 
-    def keep(epoch: int, tally: Tally, learner: Learner) -> None:
+    def keep(epoch: int, tally: EpochTally, learner: Learner) -> None:
         if team.rank != 0:
             ray_train.report({"epoch": epoch})
             return

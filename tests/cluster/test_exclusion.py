@@ -15,7 +15,7 @@ from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.shards.exclusion import BadRow, part_of, read_without
 from hardset.pipeline.shards.make import make_shard, probe_shard, run_shard
-from hardset.pipeline.shards.worker import Bench
+from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.job.job import Job
 from hardset.schemas.records.run import Plan, Shard, SourceRange
@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def made(weights: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, Plan, Bench]:
+def made(weights: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, Plan, Worker]:
     job = job_of(
         weights,
         tmp_path_factory.mktemp("excluded") / "out",
@@ -34,7 +34,7 @@ def made(weights: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> t
         output={"path": str(tmp_path_factory.mktemp("excluded") / "out"), "shard_rows": 90},
     )
     plan = make_plan(job)
-    return job, plan, Bench(job, plan, CPU)
+    return job, plan, Worker(job, plan, CPU)
 
 
 def range_of(plan: Plan, shard: Shard) -> SourceRange | None:
@@ -47,11 +47,11 @@ def bad_rows(*rows: int) -> list[BadRow]:
 
 @pytest.mark.parametrize("recipe", range(4), ids=["pgd", "fgsm", "augment", "sample"])
 @pytest.mark.parametrize("rows", [(0,), (31, 32, 80)], ids=["first", "several"])
-def test_neighbours_keep_their_bytes(made: tuple[Job, Plan, Bench], recipe: int, rows: tuple[int, ...]) -> None:
-    _, plan, bench = made
+def test_neighbours_keep_their_bytes(made: tuple[Job, Plan, Worker], recipe: int, rows: tuple[int, ...]) -> None:
+    _, plan, worker = made
     shard = next(shard for shard in plan.shards if shard.recipe == recipe)
-    whole = make_shard(shard, range_of(plan, shard), bench)
-    left = make_shard(shard, range_of(plan, shard), bench, bad_rows(*rows))
+    whole = make_shard(shard, range_of(plan, shard), worker)
+    left = make_shard(shard, range_of(plan, shard), worker, bad_rows(*rows))
     lost = {f"{'sample' if recipe == 3 else 'digits'}#{row}" for row in rows}
     keep = [i for i, key in enumerate(whole.columns["source_key"]) if key not in lost]
     for name, values in whole.columns.items():
@@ -61,32 +61,32 @@ def test_neighbours_keep_their_bytes(made: tuple[Job, Plan, Bench], recipe: int,
             assert np.array_equal(np.asarray(values, object)[keep], np.asarray(again, object)), name
     assert {reject.key for reject in left.rejects} == lost
     assert left.counts.expected == whole.counts.expected
-    assert left.counts.quarantined == len(rows) * bench.variants(recipe)
+    assert left.counts.quarantined == len(rows) * worker.variants(recipe)
 
 
-def test_a_shard_of_nothing_but_bad_rows_is_all_quarantine(made: tuple[Job, Plan, Bench], tmp_path: Path) -> None:
-    _, plan, bench = made
+def test_a_shard_of_nothing_but_bad_rows_is_all_quarantine(made: tuple[Job, Plan, Worker], tmp_path: Path) -> None:
+    _, plan, worker = made
     shard, part = part_of(plan.shards[0], range_of(plan, plan.shards[0]), 3, 5)
     ledger = Ledger(Folder(str(tmp_path)), plan.run_id)
-    receipt = run_shard(shard, part, bench, ledger, bad=bad_rows(3, 4))
+    receipt = run_shard(shard, part, worker, ledger, bad=bad_rows(3, 4))
     assert receipt.data is None
     assert receipt.quarantine is not None
     assert receipt.quarantine.rows == 2
     assert receipt.excluded == (3, 4)
 
 
-def test_samples_have_no_source_to_read(made: tuple[Job, Plan, Bench]) -> None:
-    _, plan, bench = made
+def test_samples_have_no_source_to_read(made: tuple[Job, Plan, Worker]) -> None:
+    _, plan, worker = made
     shard = next(shard for shard in plan.shards if shard.range is None)
-    rows, rejects = read_without(bad_rows(2), shard, None, bench)
+    rows, rejects = read_without(bad_rows(2), shard, None, worker)
     assert "sample#2" not in rows.keys
     assert len(rows) == shard.rows - 1
     assert [(reject.index, reject.key, reject.stage) for reject in rejects] == [(2, "sample#2", "make")]
 
 
-def test_a_probe_publishes_nothing(made: tuple[Job, Plan, Bench]) -> None:
-    job, plan, bench = made
-    probe_shard(*part_of(plan.shards[0], range_of(plan, plan.shards[0]), 0, 8), bench)
+def test_a_probe_publishes_nothing(made: tuple[Job, Plan, Worker]) -> None:
+    job, plan, worker = made
+    probe_shard(*part_of(plan.shards[0], range_of(plan, plan.shards[0]), 0, 8), worker)
     assert not Path(job.output.path).exists()
 
 

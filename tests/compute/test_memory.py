@@ -22,7 +22,7 @@ from hardset.pipeline.judging.masking import run_warnings
 from hardset.pipeline.models.zoo import small_cnn
 from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.shards.make import make_shard, run_shard
-from hardset.pipeline.shards.worker import Bench
+from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import RunError
 from tests.support import job_of
@@ -226,16 +226,16 @@ def made(weights: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> I
         out = tmp_path_factory.mktemp(name)
         job = job_of(weights, out, source={"format": "digits", "limit": 40}, sample=True)
         plan, folder = make_plan(job), Folder(str(out))
-        bench = Bench(job, plan, CPU)
-        assert bench.model is not None
+        worker = Worker(job, plan, CPU)
+        assert worker.model is not None
         memory = Memory(rows)
-        bench.__dict__["model"] = type(bench.model)(
-            **{**vars(bench.model), "module": Limited(bench.model.module, memory, gradients)}
+        worker.__dict__["model"] = type(worker.model)(
+            **{**vars(worker.model), "module": Limited(worker.model.module, memory, gradients)}
         )
-        bench.recipe(3)._net = Limited(bench.recipe(3)._net, memory, gradients)  # type: ignore[attr-defined]
+        worker.recipe(3)._net = Limited(worker.recipe(3)._net, memory, gradients)  # type: ignore[attr-defined]
         ledger = Ledger(folder, plan.run_id)
         parts = [None if shard.range is None else plan.ranges[shard.range] for shard in plan.shards]
-        receipts = [run_shard(shard, part, bench, ledger) for shard, part in zip(plan.shards, parts, strict=True)]
+        receipts = [run_shard(shard, part, worker, ledger) for shard, part in zip(plan.shards, parts, strict=True)]
         found[name] = (plan, receipts, out, memory)
     yield found
 
@@ -265,8 +265,8 @@ def test_parts_make_the_same_rows(made: dict[str, Any]) -> None:
 def test_a_device_too_small_for_one_row_stores_nothing(weights: dict[str, str], tmp_path: Path) -> None:
     job = job_of(weights, tmp_path, source={"format": "digits", "limit": 10})
     plan = make_plan(job)
-    bench = Bench(job, plan, CPU)
-    assert bench.model is not None
-    bench.model.module.register_forward_pre_hook(lambda *_: Memory(0).take(1))
+    worker = Worker(job, plan, CPU)
+    assert worker.model is not None
+    worker.model.module.register_forward_pre_hook(lambda *_: Memory(0).take(1))
     with pytest.raises(RunError, match="the gradient: the device's memory does not hold a single row"):
-        make_shard(plan.shards[0], plan.ranges[0], bench)
+        make_shard(plan.shards[0], plan.ranges[0], worker)

@@ -41,7 +41,7 @@ def main() -> None:
     from hardset.pipeline.run import _output
     from hardset.pipeline.run.commit import make_manifest
     from hardset.pipeline.shards.make import run_shard
-    from hardset.pipeline.shards.worker import Bench
+    from hardset.pipeline.shards.worker import Worker
     from hardset.pipeline.storage.folder import Folder
     from hardset.schemas.reading.loading import parse_job
 
@@ -79,12 +79,12 @@ def main() -> None:
     )
     train(job)
     plan, folder = make_plan(job), Folder(job.output.path)
-    ledger, bench = Ledger(folder, plan.run_id), Bench(job, plan, torch.device("cpu"))
+    ledger, worker = Ledger(folder, plan.run_id), Worker(job, plan, torch.device("cpu"))
     ledger.write_plan(plan)
     done = {}
     for shard in plan.shards:
         part = None if shard.range is None else plan.ranges[shard.range]
-        done[shard.key] = _output(plan, run_shard(shard, part, bench, ledger))
+        done[shard.key] = _output(plan, run_shard(shard, part, worker, ledger))
     manifest = make_manifest(job, plan, done, [], "2026-01-01T00:00:00+00:00")
     write_card(folder, manifest)
     ledger.write_manifest(manifest)

@@ -9,7 +9,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from hardset.pipeline.evaluation.evaluate import Outcome, evaluate
+from hardset.pipeline.evaluation.evaluate import EvaluationOutcome, evaluate
 from hardset.pipeline.models.zoo import small_cnn
 from hardset.schemas.job.evaluation import EvaluationJob, parse_evaluation
 
@@ -56,7 +56,9 @@ def models(weights: dict[str, str], tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session")
-def finished(models: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, EvaluationJob, Outcome]:
+def finished(
+    models: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, EvaluationJob, EvaluationOutcome]:
     """Folder, job and outcome. Tests that change the folder work on a copy."""
     out = tmp_path_factory.mktemp("evaluation") / "out"
     job = job_of(models, out)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hardset.pipeline.hardening.loop import Outcome, harden
+from hardset.pipeline.hardening.loop import HardeningOutcome, harden
 from hardset.pipeline.planning.plan import make_plan
-from hardset.pipeline.run.generation import Outcome as Generated
+from hardset.pipeline.run.generation import RunOutcome
 from hardset.schemas.job.job import Job
 from hardset.schemas.reading.loading import parse_job
 from tests.support import document, make_here
@@ -38,12 +38,12 @@ def loop_job(weights: dict[str, str], out: Path, **changes: Any) -> Job:
     return parse_job(loop_document(weights, out, **changes))
 
 
-def made_here(job: Job) -> Generated:
+def made_here(job: Job) -> RunOutcome:
     """Makes a dataset without Ray."""
     manifest = make_here(job)
-    return Generated("complete", make_plan(job), manifest.totals, len(manifest.outputs), manifest)
+    return RunOutcome("complete", make_plan(job), manifest.totals, len(manifest.outputs), manifest)
 
 
-def harden_here(job: Job, **arguments: Any) -> Outcome:
+def harden_here(job: Job, **arguments: Any) -> HardeningOutcome:
     """Runs a loop without Ray."""
     return harden(job, make=made_here, **arguments)

@@ -15,7 +15,7 @@ from hardset.pipeline.audit.verify import verify
 from hardset.pipeline.cluster.stopping import Stop
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.hardening.home import Home
-from hardset.pipeline.hardening.loop import Outcome, spent
+from hardset.pipeline.hardening.loop import HardeningOutcome, spent
 from hardset.pipeline.hardening.round_rows import training_rows
 from hardset.pipeline.sources.hold_out import held_out
 from hardset.pipeline.storage.folder import Folder
@@ -34,7 +34,7 @@ from tests.hardening.examples import harden_here, loop_job
 class Finished:
     job: Job
     out: Path
-    outcome: Outcome
+    outcome: HardeningOutcome
 
     @property
     def rounds(self) -> list[Round]:

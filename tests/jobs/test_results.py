@@ -17,7 +17,7 @@ from hardset.jobs.verbs.schema import result_schema
 from hardset.pipeline.dataset.records.lease import acquire
 from hardset.pipeline.dataset.records.ledger import manifests
 from hardset.pipeline.run.budget import Left
-from hardset.pipeline.run.generation import Outcome
+from hardset.pipeline.run.generation import RunOutcome
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.records.results import RESULT, Ended, Refused, Submitted
 from hardset.schemas.records.run import Changes, Counts, Failure
@@ -28,7 +28,7 @@ CHANGES = Changes(since="r", new=("a",), counts={"new": 1, "changed": 0, "vanish
 
 
 @pytest.fixture(scope="module")
-def finished(small_dataset: Path) -> Outcome:
+def finished(small_dataset: Path) -> RunOutcome:
     """A run with all that a result can tell of."""
     (manifest,) = manifests(Folder(str(small_dataset)))
     from hardset.pipeline.dataset.records.ledger import Ledger
@@ -36,10 +36,10 @@ def finished(small_dataset: Path) -> Outcome:
     plan = Ledger(Folder(str(small_dataset)), manifest.run_id).plan()
     assert plan is not None and manifest.throughput is not None
     plan = plan.model_copy(update={"changes": CHANGES, "logical_date": "2026-11-25"})
-    return Outcome(manifest.status, plan, manifest.totals, 11, manifest, manifest.throughput)
+    return RunOutcome(manifest.status, plan, manifest.totals, 11, manifest, manifest.throughput)
 
 
-def outcomes(finished: Outcome) -> dict[str, tuple[Outcome, Exit]]:
+def outcomes(finished: RunOutcome) -> dict[str, tuple[RunOutcome, Exit]]:
     assert finished.manifest is not None
     failures = (Failure(index=0, key="k", attempts=3, error="boom"),)
     incomplete = finished.manifest.model_copy(update={"status": "incomplete", "failures": failures})
@@ -48,11 +48,14 @@ def outcomes(finished: Outcome) -> dict[str, tuple[Outcome, Exit]]:
     left = Left(3, 100, 1.5)
     return {
         "complete": (finished, Exit.DONE),
-        "nothing to do": (Outcome("nothing to do", finished.plan, Counts(), 0, finished.manifest), Exit.DONE),
-        "quarantine": (Outcome("complete", finished.plan, Counts(), 1, lossy), Exit.PARTIAL),
-        "failed shards": (Outcome("incomplete", finished.plan, Counts(), 1, incomplete), Exit.PARTIAL),
-        "stopped": (Outcome("stopped", finished.plan, Counts(), 1, None, None, "max_rows", left), Exit.STOPPED),
-        "stopped at once": (Outcome("stopped", finished.plan, Counts(), 0, None, None, "signal", None), Exit.STOPPED),
+        "nothing to do": (RunOutcome("nothing to do", finished.plan, Counts(), 0, finished.manifest), Exit.DONE),
+        "quarantine": (RunOutcome("complete", finished.plan, Counts(), 1, lossy), Exit.PARTIAL),
+        "failed shards": (RunOutcome("incomplete", finished.plan, Counts(), 1, incomplete), Exit.PARTIAL),
+        "stopped": (RunOutcome("stopped", finished.plan, Counts(), 1, None, None, "max_rows", left), Exit.STOPPED),
+        "stopped at once": (
+            RunOutcome("stopped", finished.plan, Counts(), 0, None, None, "signal", None),
+            Exit.STOPPED,
+        ),
     }
 
 
@@ -60,7 +63,7 @@ NAMES = ("complete", "nothing to do", "quarantine", "failed shards", "stopped", 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_outcome_of_generate_keeps_the_contract_and_its_exit_code(finished: Outcome, name: str) -> None:
+def test_every_outcome_of_generate_keeps_the_contract_and_its_exit_code(finished: RunOutcome, name: str) -> None:
     outcome, code = outcomes(finished)[name]
     record = json.loads(json.dumps(summary(outcome)))
     # Closed where it is made: a key that the contract does not list fails here.

@@ -14,7 +14,7 @@ import pytest
 from hardset.jobs.terminal.progress import LINE_SECONDS, showing
 from hardset.jobs.terminal.voice import LOGGER, LogFormat, format_of, speaking
 from hardset.pipeline.run.events import RunEvents
-from hardset.pipeline.run.generation import Progress
+from hardset.pipeline.run.generation import RunProgress
 from hardset.schemas.records.run import Counts, Failure
 from tests.dataset.examples import RUN, commit_shard, plan_of, shard_of
 from tests.support import hardset
@@ -26,9 +26,9 @@ def lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def progress(done: int, *, rows: int = 30, failures: int = 0) -> Progress:
+def progress(done: int, *, rows: int = 30, failures: int = 0) -> RunProgress:
     made = Counts(rows_in=rows, rows_out=rows, attacked=rows, success=rows // 2, quarantined=1)
-    return Progress(done, 10, made, failures)
+    return RunProgress(done, 10, made, failures)
 
 
 def test_json_lines_carry_time_level_event_and_fields(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,9 +21,9 @@ from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.judging.masking import signal_faults, warnings_of
 from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.run.commit import make_manifest
-from hardset.pipeline.run.generation import Outcome
+from hardset.pipeline.run.generation import RunOutcome
 from hardset.pipeline.shards.make import MadeShard, make_shard, run_shard
-from hardset.pipeline.shards.worker import Bench
+from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.reading.loading import parse_job
 from hardset.schemas.rows.flags import flags_of
@@ -68,16 +68,16 @@ def job(out: Path, *recipes: dict[str, Any], arguments: dict[str, Any] | None = 
     return parse_job(document | changes)
 
 
-def shard_of(job: Any) -> tuple[MadeShard, CleanRows, Bench]:
+def shard_of(job: Any) -> tuple[MadeShard, CleanRows, Worker]:
     """The first shard of a job, made in this process, and the clean rows it was made from."""
     plan = make_plan(job)
-    bench, shard = Bench(job, plan, CPU), plan.shards[0]
+    worker, shard = Worker(job, plan, CPU), plan.shards[0]
     assert shard.range is not None
-    clean, _ = bench.read(shard, plan.ranges[shard.range])
-    made = make_shard(shard, plan.ranges[shard.range], bench)
+    clean, _ = worker.read(shard, plan.ranges[shard.range])
+    made = make_shard(shard, plan.ranges[shard.range], worker)
     if made.counts.rows_out and not made.counts.dropped:
         assert list(signal_faults(rows_table(made.columns, plan.classes), made.counts)) == []
-    return made, clean, bench
+    return made, clean, worker
 
 
 def margins(clean: CleanRows) -> NDArray[np.float64]:
@@ -142,7 +142,7 @@ def test_a_plain_model_gives_no_warning(tmp_path: Path) -> None:
 
 
 def test_an_unsure_model_is_flagged_where_another_seed_says_another_class(tmp_path: Path) -> None:
-    made, _, bench = shard_of(job(tmp_path, {**PGD, "eot": 4}, arguments={"noise": 2.0}))
+    made, _, worker = shard_of(job(tmp_path, {**PGD, "eot": 4}, arguments={"noise": 2.0}))
     stored = torch.from_numpy(np.stack([decode_png(image["bytes"]) for image in made.columns["image"]])).reshape(
         -1, 1, 8, 8
     )
@@ -152,7 +152,7 @@ def test_an_unsure_model_is_flagged_where_another_seed_says_another_class(tmp_pa
             answers = []
             for image in stored:
                 torch.manual_seed(seed)
-                answers.append(int(bench.model.module(image[None].float() / 255).argmax()))
+                answers.append(int(worker.model.module(image[None].float() / 255).argmax()))
         preds.append(np.array(answers))
     np.testing.assert_array_equal(made.columns["pred"], preds[0])
     np.testing.assert_array_equal(flagged(made, "stochastic"), preds[0] != preds[1])
@@ -184,12 +184,12 @@ def test_a_run_tells_its_warnings_and_exits_as_without_them(tmp_path: Path) -> N
     asked = job(tmp_path / "out", PGD, arguments={"scale": SCALE})
     plan, folder = make_plan(asked), Folder(asked.output.path)
     (shard,), (part,) = plan.shards, plan.ranges
-    receipt = run_shard(shard, part, Bench(asked, plan, CPU), Ledger(folder, plan.run_id))
+    receipt = run_shard(shard, part, Worker(asked, plan, CPU), Ledger(folder, plan.run_id))
     manifest = make_manifest(asked, plan, {shard.key: receipt.output(shard)}, [], receipt.started)
     (warning,) = [text for text in manifest.warnings if "gradient was zero" in text]
     assert warning.startswith("Recipe 1 (pgd, linf): the gradient was zero")
     write_card(folder, manifest)
     assert warning in folder.read("README.md").decode()
-    outcome = Outcome("complete", plan, receipt.counts, 1, manifest)
+    outcome = RunOutcome("complete", plan, receipt.counts, 1, manifest)
     assert warning in summary(outcome)["warnings"]
     assert exit_code(outcome) == Exit.DONE

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from hardset.pipeline.judging.judge import Judge
-from hardset.pipeline.judging.transfer import Transfer, transfer_faults, transfer_of, transfer_rates
+from hardset.pipeline.judging.transfer import HeldOutVerdicts, transfer_faults, transfer_of, transfer_rates
 
 CPU = torch.device("cpu")
 
@@ -28,7 +28,7 @@ NAN = float("nan")
 TABLE = Table([5, 0, 0], [0, 5, 0], [0, 0, 5], [NAN, 0, 0], [0, 5, 4.9999])
 
 
-def asked(stored: list[int], clean: list[int], labels: list[int], targets: list[int] | None = None) -> Transfer:
+def asked(stored: list[int], clean: list[int], labels: list[int], targets: list[int] | None = None) -> HeldOutVerdicts:
     """One held-out model's verdicts; rows are named by their line in the table."""
     pixels = [np.asarray(lines, np.uint8).reshape(-1, 1, 1, 1) for lines in (stored, clean)]
     return transfer_of(
@@ -56,7 +56,7 @@ def test_a_targeted_attack_transfers_where_the_target_is_predicted() -> None:
 
 
 def test_without_held_out_models_there_is_nothing() -> None:
-    nothing = Transfer({}, np.zeros(2, np.int64), None)
+    nothing = HeldOutVerdicts({}, np.zeros(2, np.int64), None)
     assert nothing.columns() == {} and nothing.signals(np.ones(2, bool)) == {}
     assert list(transfer_faults(nothing, [{"transfer_pred": None, "transferred": None}], 1e-3)) == []
 

@@ -12,9 +12,9 @@ import torch
 from hardset.pipeline.audit.verify import verify
 from hardset.pipeline.cluster.stopping import Stop
 from hardset.pipeline.dataset.records.ledger import Ledger
-from hardset.pipeline.run.generation import Outcome, generate
+from hardset.pipeline.run.generation import RunOutcome, generate
 from hardset.pipeline.shards.make import run_shard
-from hardset.pipeline.shards.worker import Bench
+from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.sources import digest_cache
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.job.job import Job
@@ -57,7 +57,7 @@ class Night:
         document |= {"output": {"path": str(self.out), "shard_rows": 3}, "run": {"batch": 8}}
         return parse_job(document | changes)
 
-    def run(self, **changes: Any) -> Outcome:
+    def run(self, **changes: Any) -> RunOutcome:
         """A night that ends well."""
         outcome = generate(self.job(**changes))
         assert outcome.status in ("complete", "nothing to do")
@@ -72,12 +72,12 @@ def in_process(
     job: Job, plan: Plan, shards: Sequence[Shard], *, stop: Stop, on_start: Callable[[], None], **_: object
 ) -> Generator[Receipt | Failure]:
     """Makes shards one after the other: what the actors do, without the seconds that Ray takes to start."""
-    bench, ledger = Bench(job, plan, torch.device("cpu")), Ledger(Folder(job.output.path), plan.run_id)
+    worker, ledger = Worker(job, plan, torch.device("cpu")), Ledger(Folder(job.output.path), plan.run_id)
     on_start()
     for shard in shards:
         if stop.is_set():
             return
-        yield run_shard(shard, None if shard.range is None else plan.ranges[shard.range], bench, ledger)
+        yield run_shard(shard, None if shard.range is None else plan.ranges[shard.range], worker, ledger)
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import pytest
 
 from hardset.jobs.verbs.generate import summary
 from hardset.pipeline.dataset.records.ledger import Ledger, latest_manifest, newest_first, run_ids, summaries
-from hardset.pipeline.run.generation import Progress, generate
+from hardset.pipeline.run.generation import RunProgress, generate
 from hardset.pipeline.run.run_state import look
 from hardset.pipeline.sources import fingerprints
 from hardset.pipeline.storage.folder import Folder
@@ -230,7 +230,7 @@ def test_long_lists_of_changes_are_cut_and_counted(tmp_path: Path) -> None:
 def test_progress_counts_what_was_there(files: Night) -> None:
     files.run()
     files.put("c", 3)
-    told: list[Progress] = []
+    told: list[RunProgress] = []
     generate(files.job(), on_progress=told.append)
     assert [(step.shards_done, step.shards) for step in told] == [(4, 6), (5, 6), (6, 6)]
 

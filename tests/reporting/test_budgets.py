@@ -11,7 +11,7 @@ from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.reporting.page import page
 from hardset.pipeline.run.commit import make_manifest
 from hardset.pipeline.shards.make import run_shard
-from hardset.pipeline.shards.worker import Bench
+from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.statistics.recipe_statistics import gather
 from hardset.pipeline.storage.folder import Folder
 from tests.judging.test_masking_rows import PGD, job
@@ -23,9 +23,9 @@ def test_success_is_told_by_budget(tmp_path):
     asked = job(tmp_path / "out", {**PGD, "eps": ["4/255", "16/255", "40/255"]}, {**PGD, "eps": "40/255"})
     asked = asked.model_copy(update={"output": asked.output.model_copy(update={"shard_rows": 25})})
     plan, folder = make_plan(asked), Folder(asked.output.path)
-    bench, ledger = Bench(asked, plan, torch.device("cpu")), Ledger(folder, plan.run_id)
+    worker, ledger = Worker(asked, plan, torch.device("cpu")), Ledger(folder, plan.run_id)
     ledger.write_plan(plan)
-    done = {s.key: run_shard(s, plan.ranges[s.range], bench, ledger).output(s) for s in plan.shards}
+    done = {s.key: run_shard(s, plan.ranges[s.range], worker, ledger).output(s) for s in plan.shards}
     manifest = make_manifest(asked, plan, done, [], "2026-01-01T00:00:00Z")
 
     several, single = gather(folder, manifest).recipes

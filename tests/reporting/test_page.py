@@ -17,7 +17,7 @@ from hardset.pipeline.reporting.markup import element, text
 from hardset.pipeline.reporting.page import page
 from hardset.pipeline.reporting.sections import Content
 from hardset.pipeline.reporting.wording import amount, percent, public_text, recipe_details, recipe_title
-from hardset.pipeline.statistics.recipe_statistics import Tally
+from hardset.pipeline.statistics.recipe_statistics import RowCounts
 from hardset.schemas.job.attacks import ATTACK_FACTS
 from hardset.schemas.job.recipes import Attack
 from tests.reporting.conftest import EVIL, SECRET, content_of, made
@@ -183,7 +183,7 @@ def test_a_thousand_classes_stay_a_light_page(digits):
     content = digits.content
     names = tuple(f"class {n}, {'long name ' * 20}" for n in range(1000))
     recipes = tuple(
-        replace(recipe, by_class=tuple(Tally(9, 9, n % 9, 9, 9, 9, 9) for n in range(1001)))
+        replace(recipe, by_class=tuple(RowCounts(9, 9, n % 9, 9, 9, 9, 9) for n in range(1001)))
         for recipe in content.statistics.recipes
     )
     manifest = digits.manifest.model_copy(update={"classes": names})

@@ -16,7 +16,7 @@ from hardset.pipeline.batches import MadeRows
 from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.shards.make import make_shard
 from hardset.pipeline.shards.overlap import Stages, Walk
-from hardset.pipeline.shards.worker import Bench
+from hardset.pipeline.shards.worker import Worker
 from hardset.schemas.records.run import Receipt
 from tests.support import digests, job_of, make_here
 
@@ -60,8 +60,8 @@ def test_one_thread_uses_the_device_with_the_bench_s_number_of_threads(weights: 
     """CUDA graphs belong to a thread, and so does the number of threads in OpenMP and MKL."""
     job = job_of(weights, tmp_path, source=SMALL, output={"path": str(tmp_path), "shard_rows": 40})
     plan, seen = make_plan(job), set()
-    bench = Bench(job, plan, torch.device("cpu"), threads=1)
-    recipe = bench.recipe(0)
+    worker = Worker(job, plan, torch.device("cpu"), threads=1)
+    recipe = worker.recipe(0)
 
     class Watched:
         kind, op, variants = recipe.kind, recipe.op, recipe.variants
@@ -70,11 +70,11 @@ def test_one_thread_uses_the_device_with_the_bench_s_number_of_threads(weights: 
             seen.add((threading.get_ident(), torch.get_num_threads()))
             return recipe.make(rows, seeds)
 
-    bench._recipes[0] = Watched()
+    worker._recipes[0] = Watched()
     torch.set_num_threads(2)
     try:
         with ThreadPoolExecutor(3) as pool:
-            made = [pool.submit(make_shard, plan.shards[0], plan.ranges[0], bench) for _ in range(3)]
+            made = [pool.submit(make_shard, plan.shards[0], plan.ranges[0], worker) for _ in range(3)]
         assert all(future.result().counts.rows_out == 40 for future in made)
     finally:
         torch.set_num_threads(1)

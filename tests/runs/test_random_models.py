@@ -12,7 +12,7 @@ from hardset.pipeline.audit.verify import verify
 from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.run.precheck import check_before
 from hardset.pipeline.shards.make import make_shard
-from hardset.pipeline.shards.worker import Bench
+from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Job
@@ -35,7 +35,7 @@ def test_a_model_that_answers_at_random_gives_the_same_shard_again(random_job: J
     for seed in (1, 2):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            made.append(make_shard(plan.shards[0], plan.ranges[0], Bench(random_job, plan, CPU)).columns)
+            made.append(make_shard(plan.shards[0], plan.ranges[0], Worker(random_job, plan, CPU)).columns)
     assert made[0]["image_sha256"] == made[1]["image_sha256"]
     for column in ("margin", "float_margin", "float_pred"):
         np.testing.assert_array_equal(made[0][column], made[1][column])

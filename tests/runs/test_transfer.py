@@ -29,10 +29,10 @@ from hardset.pipeline.models.zoo import cnn_a, small_cnn
 from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.reporting.page import page, read_content
 from hardset.pipeline.reporting.transfer_section import transfer
-from hardset.pipeline.run.generation import Outcome
+from hardset.pipeline.run.generation import RunOutcome
 from hardset.pipeline.run.precheck import check_before
 from hardset.pipeline.shards.make import make_shard
-from hardset.pipeline.shards.worker import Bench
+from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.sources.table import open_source
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError, RunError
@@ -135,7 +135,7 @@ def test_an_attack_climbs_what_the_job_says(
     attack = {"kind": "attack", "name": "fgsm", "eps": "40/255"}
     job = job_for(weights, rivals, tmp_path, model=model, recipes=[attack], transfer_to=[])
     plan = make_plan(job)
-    made = make_shard(plan.shards[0], plan.ranges[0], Bench(job, plan, CPU)).columns
+    made = make_shard(plan.shards[0], plan.ranges[0], Worker(job, plan, CPU)).columns
     stored, clean = both([{key: values[i] for key, values in made.items() if values is not None} for i in range(60)])
     networks = small_cnn().eval(), cnn_a(10, 1, 8).eval()
     for network, path in zip(networks, (weights["victim"], rivals["member"]), strict=True):
@@ -222,7 +222,7 @@ def test_held_out_from_itself_the_victim_falls_where_it_fell(weights: dict[str, 
     job = job_of(weights, tmp_path, recipes=ATTACKS, transfer_to=held_out, source={"format": "digits", "limit": 60})
     plan = make_plan(job)
     for shard in plan.shards:
-        made = make_shard(shard, plan.ranges[0], Bench(job, plan, CPU))
+        made = make_shard(shard, plan.ranges[0], Worker(job, plan, CPU))
         np.testing.assert_array_equal(made.columns["transferred"], np.asarray(made.columns["success"]).astype(int))
         assert [json.loads(text)["itself"] for text in made.columns["transfer_pred"]] == list(made.columns["pred"])
 
@@ -262,7 +262,7 @@ def test_weights_that_change_under_a_run_stop_it(
         safetensors.torch.save_file(cnn_a(channels=1, side=8).state_dict(), path)
         assert plan.shards[0].range is not None
         with pytest.raises(RunError, match=rf"{role}\.safetensors: changed since the run was planned"):
-            make_shard(plan.shards[0], plan.ranges[plan.shards[0].range], Bench(job, plan, CPU))
+            make_shard(plan.shards[0], plan.ranges[plan.shards[0].range], Worker(job, plan, CPU))
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_an_unfit_held_out_model_is_told_before_anything_runs(
 
 def test_the_runs_summary_has_the_rates(made: Path, weights: dict[str, str], rivals: dict[str, str]) -> None:
     manifest = _manifest(made)
-    outcome = Outcome("complete", make_plan(job_for(weights, rivals, made)), manifest.totals, 6, manifest)
+    outcome = RunOutcome("complete", make_plan(job_for(weights, rivals, made)), manifest.totals, 6, manifest)
     rates = summary(outcome)["transfer"]
     assert list(rates) == ["other", "rival"]
     assert all(0 < rate["fooled"] < rate["of"] <= 240 for rate in rates.values())

@@ -12,7 +12,7 @@ from hardset.pipeline.compute.rng import integers
 from hardset.pipeline.sources.table import open_source
 from hardset.pipeline.training.inner import InnerAttack
 from hardset.pipeline.training.learner import Learner
-from hardset.pipeline.training.mixture import Part, TrainingRows
+from hardset.pipeline.training.mixture import RowsOfKind, TrainingRows
 from hardset.schemas.job.recipes import Attack
 from hardset.schemas.job.sources import DigitsSource
 from hardset.schemas.job.training import Train
@@ -20,12 +20,12 @@ from hardset.schemas.job.training import Train
 CPU = torch.device("cpu")
 
 
-def digits(rows: int = 192) -> Part:
+def digits(rows: int = 192) -> RowsOfKind:
     """The first rows of the bundled digits."""
     source = open_source(DigitsSource(limit=rows))
     clean, _ = source.read(source.plan(rows)[0], source.probe(), 10)
     seeds = integers(torch.arange(rows), 1, 2**31).numpy()
-    return Part(clean.pixels, clean.labels, seeds)
+    return RowsOfKind(clean.pixels, clean.labels, seeds)
 
 
 def plain_net(seed: int = 0) -> nn.Module:
@@ -54,7 +54,7 @@ def learner(module: nn.Module, *, total_steps: int = 12, steps: int = 2, **setti
     return Learner(module, train, attack=attack, total_steps=total_steps, device=CPU)
 
 
-def rows_of(part: Part, batch: int = 64, seed: int = 3) -> TrainingRows:
+def rows_of(part: RowsOfKind, batch: int = 64, seed: int = 3) -> TrainingRows:
     """Clean rows alone."""
     return TrainingRows({"clean": part}, batch, seed)
 

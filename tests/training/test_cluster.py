@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hardset.pipeline.training.epochs import Course, Trained, train
 from hardset.pipeline.training.inner import InnerAttack
-from hardset.pipeline.training.ray_workers import Work, Workers, train_on_workers
+from hardset.pipeline.training.ray_workers import TrainingWork, Workers, train_on_workers
 from hardset.schemas.job.job import Network, Run
 from hardset.schemas.job.recipes import Attack
 from hardset.schemas.job.training import Train
@@ -33,7 +33,7 @@ def course(epochs: int = 3, seed: int = 1, **settings: Any) -> Course:
 
 def on_ray(workers: int, wanted: Course, folder: Path, factory: str = "normed_net") -> Trained:
     network = Network(factory=f"tests.training.examples:{factory}")
-    work = Work(network, 10, 1, ROWS, wanted, None, 0, gpu=False, threads=1)
+    work = TrainingWork(network, 10, 1, ROWS, wanted, None, 0, gpu=False, threads=1)
     return train_on_workers(work, Workers(workers, Run(), None, str(folder)))
 
 

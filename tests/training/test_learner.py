@@ -12,7 +12,7 @@ from torch import nn
 
 from hardset.pipeline.models.zoo import small_cnn
 from hardset.pipeline.training.averaging import moving_average, perturbed
-from hardset.pipeline.training.mixture import Part
+from hardset.pipeline.training.mixture import RowsOfKind
 from hardset.pipeline.training.optimisers import decayed_groups, rate_at
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.training import Train
@@ -20,7 +20,7 @@ from tests.training.examples import digits, learner, plain_net, rows_of, weights
 
 
 @pytest.fixture(scope="module")
-def part() -> Part:
+def part() -> RowsOfKind:
     return digits()
 
 

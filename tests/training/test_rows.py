@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hardset.pipeline.training.mixture import Part, TrainingRows
+from hardset.pipeline.training.mixture import RowsOfKind, TrainingRows
 
 
-def part(rows: int) -> Part:
-    return Part(np.zeros((rows, 2, 2, 1), np.uint8), np.zeros(rows, np.int64), np.arange(rows))
+def part(rows: int) -> RowsOfKind:
+    return RowsOfKind(np.zeros((rows, 2, 2, 1), np.uint8), np.zeros(rows, np.int64), np.arange(rows))
 
 
 PARTS = {"clean": part(50), "newest": part(30), "older": part(7)}

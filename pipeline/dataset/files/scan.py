@@ -19,7 +19,7 @@ BATCH_ROWS = 65_536
 
 
 @dataclass(frozen=True)
-class Batch:
+class ScannedRows:
     """Some columns of consecutive rows of one file."""
 
     path: str
@@ -32,7 +32,7 @@ class UnreadableFileError(Exception):
     """A file that a manifest lists is missing or is no Parquet file; the message says which and why."""
 
 
-def batches(folder: Folder, file: DataFile, columns: Sequence[str]) -> Iterator[Batch]:
+def batches(folder: Folder, file: DataFile, columns: Sequence[str]) -> Iterator[ScannedRows]:
     """The columns of a file, at most `BATCH_ROWS` rows at a time. Raises UnreadableFileError.
 
     Columns that a file of an older row contract lacks are empty, and come last.
@@ -42,7 +42,7 @@ def batches(folder: Folder, file: DataFile, columns: Sequence[str]) -> Iterator[
     lacking = _lacking(opened, file, columns)
     try:
         for columns_read in opened.iter_batches(BATCH_ROWS, columns=list(columns), use_threads=False):
-            yield Batch(file.path, start, _with_empty(columns_read, lacking))
+            yield ScannedRows(file.path, start, _with_empty(columns_read, lacking))
             start += columns_read.num_rows
     except (UserError, pa.ArrowException, OSError, ValueError) as error:
         raise UnreadableFileError(f"{file.path}: {_line(error)}") from error

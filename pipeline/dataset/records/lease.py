@@ -34,7 +34,7 @@ _HOME = "_hardset/lease"
 Taken = TypeVar("Taken")
 
 
-class Flag(Protocol):
+class StopFlag(Protocol):
     """What can be asked to stop, as `threading.Event`."""
 
     def is_set(self) -> bool: ...
@@ -141,7 +141,7 @@ class Turn:
     """
 
     wait: bool = False
-    stop: Flag | None = None
+    stop: StopFlag | None = None
     """Ends the waiting."""
 
     def take(self, folder: Folder, attempt: Callable[[], Taken], seconds: float = LEASE_SECONDS) -> Taken:
