@@ -16,9 +16,9 @@ from typing import Any
 from benchmarks import scaling
 from benchmarks.simulation import Nodes, SimulatedCluster, shards
 
+from hardset.pipeline.cluster.deadlines import Stop
 from hardset.pipeline.cluster.dispatcher import Dispatcher
 from hardset.pipeline.cluster.messages import Order
-from hardset.pipeline.cluster.stopping import Stop
 from hardset.schemas.job.job import Run
 from hardset.schemas.records.run import Receipt
 

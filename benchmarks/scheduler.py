@@ -26,9 +26,9 @@ from benchmarks.records import plan_of
 
 from hardset.pipeline.cluster.actors import ActorSetup
 from hardset.pipeline.cluster.connection import connect
+from hardset.pipeline.cluster.deadlines import Stop
 from hardset.pipeline.cluster.dispatcher import Dispatcher
 from hardset.pipeline.cluster.ray_backend import RayBackend
-from hardset.pipeline.cluster.stopping import Stop
 from hardset.schemas.job.job import Job
 from hardset.schemas.reading.loading import parse_job
 from hardset.schemas.records.run import Receipt

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from hardset.jobs.terminal.voice import Voice
-from hardset.pipeline.cluster.stopping import Stop
+from hardset.pipeline.cluster.deadlines import Stop
 
 GRACE_SECONDS = 30.0
 """What Kubernetes gives a pod unless its terminationGracePeriodSeconds says otherwise."""

@@ -25,7 +25,7 @@ from hardset.pipeline.attacks.schedules import Start
 from hardset.pipeline.attacks.search import Effort, Outcome, Rows, Search
 from hardset.pipeline.attacks.slots import SPENT, Slots
 from hardset.pipeline.attacks.verdicts import Verdicts
-from hardset.pipeline.compute.memory import Divider
+from hardset.pipeline.compute.devices import Divider
 from hardset.pipeline.judging.judge import seeded
 from hardset.pipeline.models.modes import frozen
 

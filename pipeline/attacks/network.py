@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from hardset.pipeline.attacks.folding import fold_batch_norms
-from hardset.pipeline.compute.memory import is_out_of_memory
+from hardset.pipeline.compute.devices import is_out_of_memory
 
 Forward = Callable[[Tensor], Tensor]
 

@@ -14,7 +14,7 @@ from hardset.pipeline.attacks.schedules import Pass
 from hardset.pipeline.attacks.search import Search
 from hardset.pipeline.attacks.slots import FALLEN, RUNNING, SPENT, SUSPECT, Slots
 from hardset.pipeline.attacks.transforms import Draws, smoothed
-from hardset.pipeline.compute.memory import Divider
+from hardset.pipeline.compute.devices import Divider
 
 Scores = Callable[[Tensor], Tensor]
 """Float32 images (S, C, H, W) in [0, 1] to float32 logits (S, K), differentiable to the images."""

@@ -21,7 +21,7 @@ from hardset.pipeline.attacks.search import Rows
 from hardset.pipeline.attacks.stages import stages_of
 from hardset.pipeline.batches import CleanRows, ColumnValues, MadeRows, Pixels, Reject, RowError
 from hardset.pipeline.compute import rng
-from hardset.pipeline.compute.memory import Divider
+from hardset.pipeline.compute.devices import Divider
 from hardset.schemas.job.recipes import Attack
 from hardset.schemas.rows.contract import ADVERSARIAL
 from hardset.schemas.rows.flags import flags_column

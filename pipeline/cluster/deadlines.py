@@ -1,10 +1,12 @@
-"""How long a shard may take before it counts as stuck."""
+"""Deadlines: when a shard counts as stuck, and when a run that was asked to stop drops its shards in hand."""
 
 from __future__ import annotations
 
 import statistics
+import time
 from collections import deque
 from dataclasses import dataclass, field
+from threading import Event
 
 from hardset.pipeline.cluster.pending import PendingShard
 
@@ -46,3 +48,23 @@ class Deadlines:
             start, stop = work.span
             return max(min(whole, _LEAST_PROBE_SECONDS), whole * (stop - start) / work.shard.rows)
         return whole * float(2 ** min(work.overdue, _MOST_DOUBLINGS))
+
+
+class Stop(Event):
+    """Set once a run is to stop. What is in hand may be finished until `expired()`; it is dropped then.
+
+    A dropped shard is not committed, so the next start makes it again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._deadline: float | None = None
+
+    def ask(self, seconds: float) -> None:
+        """Asks the run to stop, and gives the shards in hand `seconds`."""
+        self._deadline = time.monotonic() + seconds
+        self.set()
+
+    def expired(self) -> bool:
+        """Whether the time for the shards in hand is over; never for a stop that named none."""
+        return self._deadline is not None and time.monotonic() >= self._deadline

@@ -11,13 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from hardset.pipeline.cluster.backend import Backend, Event
-from hardset.pipeline.cluster.deadlines import Deadlines
+from hardset.pipeline.cluster.deadlines import Deadlines, Stop
 from hardset.pipeline.cluster.fleet import Fleet
 from hardset.pipeline.cluster.loads import Loads
-from hardset.pipeline.cluster.messages import Died, Order, Passed, Raised, Ready
+from hardset.pipeline.cluster.messages import Died, Order, Passed, Raised, Ready, Tally
 from hardset.pipeline.cluster.pending import FailedTry, PendingShard, Rules, after_fault, after_pass
-from hardset.pipeline.cluster.stopping import Stop
-from hardset.pipeline.cluster.tally import Tally
 from hardset.pipeline.shards.exclusion import part_of
 from hardset.schemas.job.job import Run
 from hardset.schemas.records.run import Failure, Receipt, Shard, SourceRange

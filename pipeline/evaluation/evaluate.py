@@ -6,19 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from hardset.pipeline.cluster.stopping import Stop
+from hardset.pipeline.cluster.deadlines import Stop
 from hardset.pipeline.compute.devices import driver_device
-from hardset.pipeline.dataset.records.clock import now
-from hardset.pipeline.dataset.records.seals import read_record, sealed
+from hardset.pipeline.dataset.records.seals import now, read_record, sealed
 from hardset.pipeline.evaluation.doubts import check_leaks
 from hardset.pipeline.evaluation.evaluation_plan import EvaluationPart, EvaluationPlan, make_plan
+from hardset.pipeline.evaluation.evaluation_worker import EvaluationWorker
 from hardset.pipeline.evaluation.example_rows import EXAMPLES, examples_file
 from hardset.pipeline.evaluation.gathered import SourceRows, gather, source_rows
 from hardset.pipeline.evaluation.parts import PartStore
 from hardset.pipeline.evaluation.pool import work_here, work_on_ray
 from hardset.pipeline.evaluation.summary import make_record, rows_file
 from hardset.pipeline.evaluation.training_data import training_parents
-from hardset.pipeline.evaluation.worker import EvaluationWorker
 from hardset.pipeline.models.preflight import check_gradient, check_model
 from hardset.pipeline.statistics.shares import check_installed
 from hardset.pipeline.storage.folder import Folder

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from hardset.pipeline.batches import CleanRows
 from hardset.pipeline.evaluation.evaluation_plan import EvaluationPart, EvaluationPlan
+from hardset.pipeline.evaluation.evaluation_worker import CLEAN
 from hardset.pipeline.evaluation.measure import budgets, evaluated
 from hardset.pipeline.evaluation.parts import PartStore, Stored
-from hardset.pipeline.evaluation.worker import CLEAN
 from hardset.pipeline.judging.judge import Classes, Floats, Mask
 from hardset.pipeline.sources.table import open_source
 from hardset.schemas.digests import digest

@@ -13,10 +13,10 @@ import torch
 from ray.exceptions import RayActorError, RayTaskError
 
 from hardset.pipeline.cluster.connection import connect
-from hardset.pipeline.cluster.stopping import Stop
+from hardset.pipeline.cluster.deadlines import Stop
 from hardset.pipeline.evaluation.evaluation_plan import EvaluationPart, EvaluationPlan
+from hardset.pipeline.evaluation.evaluation_worker import EvaluationWorker
 from hardset.pipeline.evaluation.parts import PartStore
-from hardset.pipeline.evaluation.worker import EvaluationWorker
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import RunError, UserError
 from hardset.schemas.job.evaluation import EvaluationJob

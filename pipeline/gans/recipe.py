@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hardset.pipeline.batches import CleanRows, MadeRows, Pixels
 from hardset.pipeline.compute import rng
-from hardset.pipeline.compute.memory import Divider
+from hardset.pipeline.compute.devices import Divider
 from hardset.pipeline.gans.generator import Generator, check_fit
 from hardset.schemas.records.run import Image
 from hardset.schemas.rows.contract import GENERATED

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from hardset.pipeline.cluster.stopping import Stop
+from hardset.pipeline.cluster.deadlines import Stop
 from hardset.pipeline.compute.devices import driver_device
 from hardset.pipeline.dataset.provenance.environment import versions
-from hardset.pipeline.dataset.records.clock import now
 from hardset.pipeline.dataset.records.lease import hold_lease
+from hardset.pipeline.dataset.records.seals import now
 from hardset.pipeline.hardening.home import Home
 from hardset.pipeline.hardening.loop_warnings import loop_warnings
 from hardset.pipeline.hardening.measuring import figures, measuring_attacks

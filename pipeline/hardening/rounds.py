@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hardset.pipeline.dataset.records.clock import now
+from hardset.pipeline.dataset.records.seals import now
 from hardset.pipeline.hardening.home import Home
 from hardset.pipeline.hardening.measuring import accuracy, figures, measuring_attacks
 from hardset.pipeline.hardening.round_rows import training_rows

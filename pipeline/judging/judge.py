@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hardset.pipeline.batches import Pixels
-from hardset.pipeline.compute.memory import Divider
+from hardset.pipeline.compute.devices import Divider
 from hardset.schemas.job.quantities import whole_levels, whole_squares
 
 Floats = NDArray[np.float32]

@@ -11,7 +11,7 @@ import torch
 from hardset.pipeline.attacks.recipe import AttackRecipe
 from hardset.pipeline.augment.recipe import AugmentRecipe
 from hardset.pipeline.batches import Recipe
-from hardset.pipeline.compute.memory import Divider
+from hardset.pipeline.compute.devices import Divider
 from hardset.pipeline.gans.recipe import SampleRecipe
 from hardset.pipeline.models.loading import LoadedModel
 from hardset.pipeline.recipes.generator_files import load_generator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hardset.pipeline.reporting.budgets_section import budgets
+from hardset.pipeline.reporting.attack_sections import budgets, transfer
 from hardset.pipeline.reporting.examples import Candidates, CleanPixels, load
 from hardset.pipeline.reporting.gallery import gallery
 from hardset.pipeline.reporting.markup import element, join
@@ -23,7 +23,6 @@ from hardset.pipeline.reporting.sections import (
 )
 from hardset.pipeline.reporting.shell import Chapter, html_page
 from hardset.pipeline.reporting.throughput_section import throughput
-from hardset.pipeline.reporting.transfer_section import transfer
 from hardset.pipeline.statistics.recipe_statistics import gather
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.records.run import Manifest

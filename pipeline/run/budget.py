@@ -9,7 +9,7 @@ from datetime import datetime
 from threading import Event
 from typing import Literal
 
-from hardset.pipeline.cluster.stopping import Stop
+from hardset.pipeline.cluster.deadlines import Stop
 from hardset.schemas.errors import JobError
 from hardset.schemas.records.run import Failure, Receipt, Shard
 

@@ -8,8 +8,8 @@ from hardset.pipeline.dataset.provenance.card import write_card
 from hardset.pipeline.dataset.provenance.environment import versions
 from hardset.pipeline.dataset.provenance.lineage import Lineage
 from hardset.pipeline.dataset.provenance.statement import write_statement
-from hardset.pipeline.dataset.records.clock import now
 from hardset.pipeline.dataset.records.ledger import Ledger
+from hardset.pipeline.dataset.records.seals import now
 from hardset.pipeline.judging.masking import run_warnings
 from hardset.pipeline.recipes.table import recipe_text
 from hardset.schemas.digests import digest, recipe_id

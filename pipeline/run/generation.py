@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hardset.pipeline.cluster.connection import ClusterPlace
-from hardset.pipeline.cluster.stopping import Stop
+from hardset.pipeline.cluster.deadlines import Stop
 from hardset.pipeline.dataset.provenance.emission import emitting
 from hardset.pipeline.dataset.provenance.lineage import Lineage
-from hardset.pipeline.dataset.records.clock import now
 from hardset.pipeline.dataset.records.lease import Lease, Turn, hold_lease, refuse_held
 from hardset.pipeline.dataset.records.ledger import Ledger
+from hardset.pipeline.dataset.records.seals import now
 from hardset.pipeline.planning.changes import change_warnings, check_changes
 from hardset.pipeline.recipes.table import variants
 from hardset.pipeline.run.budget import NO_BUDGET, Budget, Left, Limit, Reason

@@ -8,8 +8,7 @@ from typing import Any
 from hardset.pipeline.dataset.records.lease import current_holder
 from hardset.pipeline.dataset.records.ledger import Ledger, run_ids, summaries
 from hardset.pipeline.run.status import ABANDONED, AT_WORK
-from hardset.pipeline.storage.folder import Folder
-from hardset.pipeline.storage.parallel import in_parallel
+from hardset.pipeline.storage.folder import Folder, in_parallel
 from hardset.schemas.records.run import Changes, Counts, Summary
 
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import ray
 
-from hardset.pipeline.cluster.tally import Tally
+from hardset.pipeline.cluster.messages import Tally
 from hardset.schemas.records.run import Failure, Plan, Receipt
 from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, GENERATED
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
 
-from hardset.pipeline.cluster.tally import Tally
+from hardset.pipeline.cluster.messages import Tally
 from hardset.pipeline.run.events import RunEvents
 from hardset.pipeline.run.metrics import RunMetrics
 from hardset.schemas.records.run import Failure, Plan, Receipt

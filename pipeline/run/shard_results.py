@@ -10,9 +10,9 @@ import ray
 
 from hardset.pipeline.cluster.actors import ActorSetup
 from hardset.pipeline.cluster.connection import ClusterPlace, connect
+from hardset.pipeline.cluster.deadlines import Stop
 from hardset.pipeline.cluster.dispatcher import Dispatcher
 from hardset.pipeline.cluster.ray_backend import RayBackend
-from hardset.pipeline.cluster.stopping import Stop
 from hardset.pipeline.run.observation import observed
 from hardset.pipeline.shards.bottleneck import Meter
 from hardset.schemas.job.job import Job

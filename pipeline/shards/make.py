@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from hardset.pipeline.batches import CleanRows, MadeRows, Pixels, Reject
 from hardset.pipeline.dataset.files.parquet import check_file, encode_quarantine, encode_rows
 from hardset.pipeline.dataset.files.png import decode_pngs, encode_png
-from hardset.pipeline.dataset.records.clock import now
 from hardset.pipeline.dataset.records.ledger import Ledger
+from hardset.pipeline.dataset.records.seals import now
 from hardset.pipeline.judging.judge import seeded
 from hardset.pipeline.judging.masking import attacked_rows, signals_of
 from hardset.pipeline.recipes.table import recipe_text

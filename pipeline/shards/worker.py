@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from hardset.pipeline.batches import CleanRows, Recipe, Reject
-from hardset.pipeline.compute.memory import Divider
+from hardset.pipeline.compute.devices import Divider
 from hardset.pipeline.judging.judge import Judge
 from hardset.pipeline.models.loading import VICTIM, LoadedModel, load_model, load_network, transfer_role
 from hardset.pipeline.recipes.table import RecipeContext, build_recipe, recipe_text, variants

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from hardset.pipeline.sources.files import Place, is_local
-from hardset.pipeline.storage.parallel import in_parallel
+from hardset.pipeline.storage.folder import in_parallel
 from hardset.schemas.digests import canonical_json, sha256_hex
 
 FOLDER = "HARDSET_CACHE"

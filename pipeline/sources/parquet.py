@@ -18,7 +18,7 @@ from hardset.pipeline.sources.cleaning import NoImageError
 from hardset.pipeline.sources.files import SourceFile, storage_faults
 from hardset.pipeline.sources.images import UnreadableImageError
 from hardset.pipeline.sources.stored import RowFiles
-from hardset.pipeline.storage.parallel import in_parallel
+from hardset.pipeline.storage.folder import in_parallel
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.sources import ParquetSource
 from hardset.schemas.records import run as records

@@ -9,11 +9,11 @@ from __future__ import annotations
 import errno
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -26,7 +26,9 @@ from hardset.schemas.retries import Retries
 TEMPORARY = ".hardset-tmp-"
 """Start of the names of unfinished files, which listings leave out."""
 Names = list[str]
-_READERS = 16  # parallel requests of read_many; past this a single S3 client gains little
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+_THREADS = 16  # parallel requests; past this a single S3 client gains little
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _QUERY = re.compile(r"(?<=\w)[?#][^\s'\"]*")
@@ -75,10 +77,7 @@ class Folder:
 
     def read_many(self, paths: Sequence[str]) -> list[bytes]:
         """The bytes of several files, in their order, read in parallel."""
-        if len(paths) < 2:
-            return [self.read(path) for path in paths]
-        with ThreadPoolExecutor(min(_READERS, len(paths))) as pool:
-            return list(pool.map(self.read, paths))
+        return in_parallel(self.read, paths)
 
     def write(self, path: str, data: bytes) -> None:
         """Puts a file in place, over an older one if there is one, atomically."""
@@ -219,3 +218,11 @@ def public_name(url: str) -> str:
     if "://" not in url:
         return url
     return "::".join(_CREDENTIALS.sub("", re.split(r"[?#]", link)[0]) for link in url.split("::"))
+
+
+def in_parallel(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """Results of `function` for every item, in order; called in threads, for calls that mostly wait for storage."""
+    if len(items) < 2:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(min(_THREADS, len(items))) as pool:
+        return list(pool.map(function, items))

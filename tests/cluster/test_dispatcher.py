@@ -11,10 +11,10 @@ from benchmarks.simulation import Nodes, SimulatedCluster, made, shards
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hardset.pipeline.cluster.deadlines import Stop
 from hardset.pipeline.cluster.dispatcher import Dispatcher
 from hardset.pipeline.cluster.messages import Died, Order, Raised, Ready, Result
 from hardset.pipeline.cluster.pending import MAX_BAD_ROWS
-from hardset.pipeline.cluster.stopping import Stop
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.job import Run
 from hardset.schemas.records.run import Failure, Receipt, Shard

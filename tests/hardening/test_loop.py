@@ -12,7 +12,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from hardset.pipeline.audit.verify import verify
-from hardset.pipeline.cluster.stopping import Stop
+from hardset.pipeline.cluster.deadlines import Stop
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.hardening.home import Home
 from hardset.pipeline.hardening.loop import HardeningOutcome, spent

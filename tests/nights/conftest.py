@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hardset.pipeline.audit.verify import verify
-from hardset.pipeline.cluster.stopping import Stop
+from hardset.pipeline.cluster.deadlines import Stop
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.run.generation import RunOutcome, generate
 from hardset.pipeline.shards.make import run_shard

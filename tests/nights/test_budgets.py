@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hardset.pipeline.cluster.stopping import Stop
+from hardset.pipeline.cluster.deadlines import Stop
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.run.budget import Budget, Limit
 from hardset.pipeline.run.generation import generate

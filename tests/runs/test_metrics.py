@@ -13,7 +13,7 @@ import promql_parser
 import pytest
 import yaml
 
-from hardset.pipeline.cluster.tally import Tally
+from hardset.pipeline.cluster.messages import Tally
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.run.metrics import METRICS, RUN_TAGS, Metric, Record, RunMetrics, recipe_label
 from hardset.pipeline.storage.folder import Folder
@@ -167,7 +167,7 @@ from pathlib import Path
 from tests.runs.test_metrics import recorded
 
 ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="error", object_store_memory=80_000_000)
-from hardset.pipeline.cluster.tally import Tally
+from hardset.pipeline.cluster.messages import Tally
 from hardset.pipeline.run.metrics import METRICS, _through_ray
 recorded(Path(sys.argv[1]), _through_ray())
 node = ray.nodes()[0]

@@ -10,7 +10,7 @@ import pytest
 
 from hardset.jobs.terminal.stopping import stop_on_signal
 from hardset.jobs.terminal.voice import LogFormat, speaking
-from hardset.pipeline.cluster.stopping import Stop
+from hardset.pipeline.cluster.deadlines import Stop
 
 with speaking(LogFormat.TEXT) as VOICE:
     pass

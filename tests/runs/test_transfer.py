@@ -27,8 +27,8 @@ from hardset.pipeline.judging.transfer import transfer_rates
 from hardset.pipeline.models.fitting import fit_classifier
 from hardset.pipeline.models.zoo import cnn_a, small_cnn
 from hardset.pipeline.planning.plan import make_plan
+from hardset.pipeline.reporting.attack_sections import transfer
 from hardset.pipeline.reporting.page import page, read_content
-from hardset.pipeline.reporting.transfer_section import transfer
 from hardset.pipeline.run.generation import RunOutcome
 from hardset.pipeline.run.precheck import check_before
 from hardset.pipeline.shards.make import make_shard

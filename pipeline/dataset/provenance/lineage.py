@@ -17,8 +17,8 @@ from hardset.pipeline.dataset.provenance.environment import versions
 from hardset.pipeline.dataset.provenance.facets import NAMESPACE, facet, parent_facet, producer, source_code_facet
 from hardset.pipeline.dataset.provenance.facets import input_datasets as inputs_of
 from hardset.pipeline.dataset.provenance.facets import output_dataset as output_of
-from hardset.pipeline.dataset.records.clock import now
 from hardset.pipeline.dataset.records.ledger import RUNS
+from hardset.pipeline.dataset.records.seals import now
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import canonical_json
 from hardset.schemas.errors import HeldError, RunError, UserError

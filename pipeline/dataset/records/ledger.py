@@ -16,8 +16,7 @@ from contextlib import suppress
 
 from hardset.pipeline.dataset.files.parquet import row_count
 from hardset.pipeline.dataset.records.seals import parse_record, read_record, sealed
-from hardset.pipeline.storage.folder import Folder
-from hardset.pipeline.storage.parallel import in_parallel
+from hardset.pipeline.storage.folder import Folder, in_parallel
 from hardset.schemas.digests import sha256_hex
 from hardset.schemas.errors import RunError
 from hardset.schemas.records.run import Counts, DataFile, Manifest, Output, Plan, Receipt, Shard, Summary

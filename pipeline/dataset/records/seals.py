@@ -1,8 +1,9 @@
-"""Sealed records: each ends in the SHA-256 of its JSON without it, so that a record changed since is not believed."""
+"""How records are written: sealed with the SHA-256 of their JSON, so that a changed one is not believed, and dated."""
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -14,6 +15,11 @@ from hardset.schemas.errors import RunError
 
 _SEAL = re.compile(rb',"seal":"([0-9a-f]{64})"\}\n\Z')
 RECORD = TypeVar("RECORD", bound=Spec)
+
+
+def now() -> str:
+    """Time as records tell it: UTC, ISO 8601, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def sealed(record: Spec) -> bytes:

@@ -1,7 +1,8 @@
-"""The budgets section of a report: how success grows with eps, for attacks that made rows of several budgets."""
+"""Attack sections of a report: success by eps, for attacks at several budgets, and transfer to held-out models."""
 
 from __future__ import annotations
 
+from hardset.pipeline.judging.transfer import transfer_rates
 from hardset.pipeline.reporting.charts import bar
 from hardset.pipeline.reporting.markup import Child, Markup, element, join
 from hardset.pipeline.reporting.sections import Content, numbered
@@ -30,3 +31,21 @@ def _success(success: int, attacked: int) -> list[Child]:
         return ["none attacked"]
     share = success / attacked
     return [join(aside(percent(share), f"{success:,} of {attacked:,}"), bar(share))]
+
+
+def transfer(content: Content) -> Markup | None:
+    """Transfer rates by recipe and held-out model; None where no held-out model was asked."""
+    rows: list[list[Child]] = [
+        [numbered(recipe), name, join(aside(percent(fooled / of), f"{fooled:,} of {of:,}"), bar(fooled / of))]
+        for recipe in content.statistics.attacks
+        for name, (fooled, of) in transfer_rates(recipe.counts.signals).items()
+    ]
+    if not rows:
+        return None
+    columns = (TableColumn("Recipe"), TableColumn("Held-out model"), TableColumn("Fooled", figures=True))
+    note = (
+        "Of the attacked rows that the held-out model predicted rightly before the attack (for targeted attacks, of "
+        "all attacked rows), the share whose stored image it gets wrong (predicts as the target). No attack has seen "
+        "these models."
+    )
+    return join(table("How far the attacks transfer", columns, rows), element("p", note, class_="soft"))

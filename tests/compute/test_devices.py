@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from hardset.pipeline.attacks.network import search_network
-from hardset.pipeline.compute.memory import GROW_AFTER, Divider, is_out_of_memory
+from hardset.pipeline.compute.devices import GROW_AFTER, Divider, is_out_of_memory
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.judging.judge import Judge
 from hardset.pipeline.judging.masking import run_warnings
@@ -125,7 +125,7 @@ def test_it_grows_again_after_the_documented_number_of_batches() -> None:
 
 
 def test_growing_in_vain_gets_rarer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hardset.pipeline.compute.memory.MOST_PATIENCE", 4 * GROW_AFTER)
+    monkeypatch.setattr("hardset.pipeline.compute.devices.MOST_PATIENCE", 4 * GROW_AFTER)
     divider, memory = Divider(), Memory(16)
     trials = []
     for batch in range(20 * GROW_AFTER):
