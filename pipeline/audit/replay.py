@@ -6,7 +6,7 @@ PyTorch promises no equal bits across devices and releases, so what another one 
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from hardset.pipeline.augment.table import FIRST_VERSION, code_version
 from hardset.pipeline.compute.devices import driver_device
 from hardset.pipeline.dataset.files.png import decode_png
 from hardset.pipeline.dataset.provenance.environment import versions
@@ -103,13 +104,21 @@ def _elsewhere(folder: Folder, manifest: Manifest, output: Output, device: str) 
 def _check_code(manifest: Manifest, row: dict[str, Any]) -> None:
     """Raises RunError where the recipe's code has made other rows from the same settings since."""
     recipe = manifest.recipes.get(row["recipe_id"], {})
-    kind, code = recipe.get("kind"), recipe.get("code")
-    if kind in CODE_VERSIONS and code != CODE_VERSIONS[kind]:
-        made_by = manifest.environment.get("hardset", "an older version")
-        raise RunError(
-            f"row {row['row_id']}: version {code} of the {kind} code made it (hardset {made_by}), and this is version "
-            f"{CODE_VERSIONS[kind]}, which makes other rows; replay it with the hardset that made it"
-        )
+    made_by = manifest.environment.get("hardset", "an older version")
+    for what, then, now in _versions(recipe):
+        if then != now:
+            raise RunError(
+                f"row {row['row_id']}: version {then} of the {what} code made it (hardset {made_by}), and this is "
+                f"version {now}, which makes other rows; replay it with the code that made it"
+            )
+
+
+def _versions(recipe: Mapping[str, Any]) -> Iterator[tuple[str, object, object]]:
+    """What a recipe's rows are made by, its code version as the recipe was recorded, and the one of now."""
+    if recipe.get("kind") in CODE_VERSIONS:
+        yield recipe["kind"], recipe.get("code"), CODE_VERSIONS[recipe["kind"]]
+    for operation in recipe.get("ops", ()):
+        yield operation["name"], operation.get("code", FIRST_VERSION), code_version(operation["name"])
 
 
 def compare(

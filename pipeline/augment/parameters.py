@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hardset.pipeline.augment.operations import OPERATIONS, Parameters
+from hardset.pipeline.augment.operation import Parameters
 from hardset.pipeline.augment.streams import Stream
-from hardset.schemas.job.recipes import Operation
+from hardset.pipeline.augment.table import operation
+from hardset.schemas.errors import JobError
+from hardset.schemas.job.operations.base import OperationSettings
 
 
 @dataclass(frozen=True)
@@ -19,17 +21,24 @@ class Step:
     """One operation of the list with what was drawn for each row."""
 
     name: str
+    """Of the operation: its own, or its import path."""
     applied: Tensor
     """bool (N,)."""
     parameters: Parameters
 
 
-def draw(specs: Sequence[Operation], seeds: Tensor) -> tuple[Step, ...]:
-    """What happens to rows with `seeds`, int64 (N,); in list order."""
+def draw(specs: Sequence[OperationSettings], seeds: Tensor) -> tuple[Step, ...]:
+    """What happens to rows with `seeds`, int64 (N,), in the order of `specs`, which are settled. Raises JobError."""
     steps = []
     for position, spec in enumerate(specs):
         stream = Stream(seeds, position)
-        steps.append(Step(spec.name, stream.chance() < spec.p, OPERATIONS[spec.name].draw(spec, stream)))
+        drawn = operation(spec.name).draw(spec, stream)
+        for name, values in drawn.items():
+            if not isinstance(values, Tensor) or values.shape != seeds.shape:
+                raise JobError(
+                    f"ops.{position}: {spec.name} draws {_shown(values)} for {name}; wants one value per row"
+                )
+        steps.append(Step(spec.name, stream.chance() < spec.p, drawn))
     return tuple(steps)
 
 
@@ -40,8 +49,18 @@ def apply(images: Tensor, steps: Sequence[Step], seeds: Tensor) -> Tensor:
         if len(rows):
             stream = Stream(seeds, position).where(rows)
             chosen = {name: values[rows] for name, values in step.parameters.items()}
-            images = images.index_copy(0, rows, OPERATIONS[step.name].apply(images[rows], chosen, stream))
+            before = images[rows]
+            after = operation(step.name).apply(before, chosen, stream)
+            if not isinstance(after, Tensor) or after.shape != before.shape:
+                raise JobError(
+                    f"ops.{position}: {step.name} returned {_shown(after)}; wants images of shape {tuple(before.shape)}"
+                )
+            images = images.index_copy(0, rows, after)
     return images.clamp(0, 1)
+
+
+def _shown(value: object) -> str:
+    return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
 
 
 def to_json(steps: Sequence[Step], rows: int) -> list[str]:

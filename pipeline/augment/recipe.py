@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hardset.pipeline.augment.parameters import apply, draw, from_json, to_json
+from hardset.pipeline.augment.table import settled
 from hardset.pipeline.batches import CleanRows, MadeRows, Pixels
 from hardset.schemas.job.recipes import Augment
 from hardset.schemas.rows.contract import AUGMENTED
@@ -22,9 +23,12 @@ class AugmentRecipe:
     op = "augment"
 
     def __init__(self, spec: Augment, *, batch: int, device: torch.device) -> None:
-        """`batch`: most rows that are worked on at once; it does not change the rows."""
+        """`batch`: most rows that are worked on at once; it does not change the rows.
+
+        Raises JobError where a user's own operation cannot be found, or does not take its settings.
+        """
         self.variants = spec.variants
-        self._spec = spec
+        self._ops = tuple(settled(one, at=f"ops.{number}") for number, one in enumerate(spec.ops))
         self._batch = batch
         self._device = device
 
@@ -38,7 +42,7 @@ class AugmentRecipe:
         for start in range(0, len(parents), step):
             part = slice(start, start + step)
             keys = torch.from_numpy(flat[part]).to(self._device)
-            drawn = draw(self._spec.ops, keys)
+            drawn = draw(self._ops, keys)
             images = to_images(rows.pixels[parents[part]], self._device)
             pixels[part] = to_pixels(apply(images, drawn, keys))
             params += to_json(drawn, len(keys))

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from hardset.pipeline.attacks.regions import check_region
+from hardset.pipeline.augment.table import settled
 from hardset.pipeline.models.loading import VICTIM, model_digests, network_sha256, transfer_role
 from hardset.pipeline.planning.changes import POLICIES, Earlier, comparable, compare, merged
 from hardset.pipeline.recipes.generator_files import generator_digest
@@ -18,7 +19,7 @@ from hardset.schemas.base import Spec
 from hardset.schemas.digests import digest, plan_digest, run_id
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Job
-from hardset.schemas.job.recipes import Attack, Augment, Crop, Recipe, Sample
+from hardset.schemas.job.recipes import Attack, Augment, Recipe, Sample
 from hardset.schemas.job.sources import ImageSource
 from hardset.schemas.records.run import Image, Plan, Shard, SourceRange
 from hardset.schemas.rows.contract import CONTRACT_VERSION
@@ -40,7 +41,7 @@ def make_plan(job: Job, earlier: Earlier | None = None) -> Plan:
     source = open_source(job.source)
     image, classes = source.probe(), _classes(job, source)
     _check_regions(job, image)
-    _check_crops(job, image)
+    _check_operations(job, image)
     models = _models(job, len(classes), image)
     fixed = _determinants(job, source.name, image, classes)
     commons = [_common(job, position, models, fixed) for position in range(len(job.recipes))]
@@ -115,16 +116,16 @@ def _check_regions(job: Job, image: Image) -> None:
             raise JobError(f"recipes.{position}.region: a {error}; make it smaller or move it") from None
 
 
-def _check_crops(job: Job, image: Image) -> None:
-    """Refuses shifts that can leave nothing of an image."""
-    most = min(image.height, image.width) - 1
+def _check_operations(job: Job, image: Image) -> None:
+    """Refuses operations that cannot be found, do not take their settings, or do not suit images of this shape."""
     for position, recipe in enumerate(job.recipes):
-        for number, operation in enumerate(recipe.ops if isinstance(recipe, Augment) else ()):
-            if isinstance(operation, Crop) and operation.padding > most:
-                raise JobError(
-                    f"recipes.{position}.ops.{number}.padding: got {operation.padding}, and rows are {image.height} x "
-                    f"{image.width} pixels: a shift that large leaves a black image; wants at most {most}"
-                )
+        for number, spec in enumerate(recipe.ops if isinstance(recipe, Augment) else ()):
+            at = f"recipes.{position}.ops.{number}"
+            operation = settled(spec, at=at)
+            try:
+                operation.check_image(image.height, image.width, image.channels)
+            except ValueError as error:
+                raise JobError(f"{at}.{error}") from None
 
 
 def _determinants(job: Job, source: str, image: Image, classes: tuple[str, ...]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import torch
 
 from hardset.pipeline.attacks.recipe import AttackRecipe
 from hardset.pipeline.augment.recipe import AugmentRecipe
+from hardset.pipeline.augment.table import operation_text
 from hardset.pipeline.batches import Recipe
 from hardset.pipeline.compute.devices import Divider
 from hardset.pipeline.gans.recipe import SampleRecipe
@@ -85,6 +86,8 @@ def recipe_text(spec: Attack | Augment | Sample, position: int, models: Mapping[
     text = spec.model_dump(mode="json")
     if isinstance(spec, Attack):
         text["model"] = models["victim"]
+    if isinstance(spec, Augment):
+        text["ops"] = [operation_text(one) for one in spec.ops]
     if isinstance(spec, Sample):
         text["generator"] = models[f"generator:{position}"]
     return {**text, "code": CODE_VERSIONS[spec.kind]}

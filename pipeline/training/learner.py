@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from hardset.pipeline.attacks.passes import Scores
 from hardset.pipeline.augment.parameters import apply, draw
+from hardset.pipeline.augment.table import settled
 from hardset.pipeline.compute import rng
 from hardset.pipeline.extensions.imports import by_path
 from hardset.pipeline.training.averaging import moving_average, perturbed
@@ -217,7 +218,8 @@ def _augmentation(settings: Train) -> Callable[[Tensor, Tensor], Tensor] | None:
     """(images (N, C, H, W) in [0, 1], seeds (N,)) -> images; None where there is none. Raises JobError."""
     ops = settings.augment
     if not isinstance(ops, str):
-        return (lambda images, seeds: apply(images, draw(ops, seeds), seeds)) if ops else None
+        specs = tuple(settled(one, at=f"train.augment.{number}") for number, one in enumerate(ops))
+        return (lambda images, seeds: apply(images, draw(specs, seeds), seeds)) if specs else None
     try:
         own: Callable[[Tensor, Tensor], Tensor] = by_path(ops)
     except (ImportError, AttributeError) as error:

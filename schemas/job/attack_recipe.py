@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from hardset.schemas.base import Spec
+from hardset.schemas.extensions import ImportPath
 from hardset.schemas.job.attacks import ATTACK_FACTS, takers
 from hardset.schemas.job.quantities import Amount, Rational, bounds
 from hardset.schemas.reading.slots import one_of
@@ -32,7 +33,6 @@ AttackName = Literal[
 Probability = Annotated[float, Field(ge=0, le=1)]
 Position = Annotated[int, Field(ge=0)]
 Budgets = Annotated[tuple[Rational, ...], Field(min_length=1, max_length=64)]
-ImportPath = Annotated[str, Field(pattern=r"^[\w.]+:[\w.]+$", examples=["package.module:function"])]
 
 
 class AfterSuccess(Spec):

@@ -4,67 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from hardset.schemas.base import Spec
 from hardset.schemas.job.attack_recipe import Attack as Attack  # noqa: PLC0414
-from hardset.schemas.job.attack_recipe import Probability
-from hardset.schemas.job.quantities import Rational
-
-
-class HorizontalFlip(Spec):
-    """Mirrors left and right."""
-
-    name: Literal["hflip"] = "hflip"
-    p: Probability = 0.5
-    """Share of the rows it is applied to."""
-
-
-class VerticalFlip(Spec):
-    """Mirrors top and bottom."""
-
-    name: Literal["vflip"] = "vflip"
-    p: Probability = 0.5
-    """Share of the rows it is applied to."""
-
-
-class Rotate(Spec):
-    """Turns about the centre, bilinear, with zero fill."""
-
-    name: Literal["rotate"] = "rotate"
-    degrees: Annotated[float, Field(gt=0, le=180)]
-    """Angles are drawn uniformly from [-degrees, degrees]."""
-    p: Probability = 1.0
-    """Share of the rows it is applied to."""
-
-
-class Crop(Spec):
-    """Pads all sides with zeros and cuts the original size out at a drawn place."""
-
-    name: Literal["crop"] = "crop"
-    padding: Annotated[int, Field(ge=1)]
-    """Pixels added on each side, so the largest shift."""
-    p: Probability = 1.0
-    """Share of the rows it is applied to."""
-
-
-class GaussianNoise(Spec):
-    """Adds independent normal noise to every value."""
-
-    name: Literal["gaussian_noise"] = "gaussian_noise"
-    std: Rational
-    """Standard deviation on the [0, 1] pixel scale."""
-    p: Probability = 1.0
-    """Share of the rows it is applied to."""
-
-    @model_validator(mode="after")
-    def _positive(self) -> GaussianNoise:
-        if not 0 < self.std <= 1:
-            raise ValueError(f"std: got {self.std}; wants more than 0 and at most 1")
-        return self
-
-
-Operation = Annotated[HorizontalFlip | VerticalFlip | Rotate | Crop | GaussianNoise, Field(discriminator="name")]
+from hardset.schemas.job.operations.table import Operation
 
 
 class Augment(Spec):

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from hardset.schemas.base import Spec
-from hardset.schemas.job.attack_recipe import Attack, ImportPath
-from hardset.schemas.job.recipes import Operation
+from hardset.schemas.extensions import ImportPath
+from hardset.schemas.job.attack_recipe import Attack
+from hardset.schemas.job.operations.table import Operation
 
 Share = Annotated[float, Field(ge=0, le=1)]
 TrainingMethod = Literal["standard", "shards", "fgsm_rs", "pgd_at", "trades", "mart"]

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from hardset.schemas.base import BOOLEAN_FOR_NUMBER
-from hardset.schemas.reading.slots import SHORT_LIST, Slot, describe, literals, one_of, slot_of, step
+from hardset.schemas.reading.slots import OWN, SHORT_LIST, Slot, describe, literals, one_of, slot_of, step
 
 Path = tuple[int | str, ...]
 """Keys and positions in a document."""
@@ -125,12 +125,12 @@ def _missing(fault: Fault) -> tuple[Path, str]:
 def _no_tag(fault: Fault) -> tuple[Path, str]:
     if not isinstance(fault.value, Mapping):
         return _mismatch(fault)
-    return (*fault.path, str(fault.slot.tag)), f"missing; wants {_names(fault.slot.tags())}"
+    return (*fault.path, str(fault.slot.tag)), f"missing; wants {_names(fault.slot.tags())}{_own(fault)}"
 
 
 def _wrong_tag(fault: Fault) -> tuple[Path, str]:
     tag = str(fault.slot.tag)
-    return (*fault.path, tag), _choice(fault.value.get(tag), fault.slot.tags())
+    return (*fault.path, tag), _choice(fault.value.get(tag), fault.slot.tags(), _own(fault))
 
 
 def _wrong_choice(fault: Fault) -> tuple[Path, str]:
@@ -159,10 +159,14 @@ _SENTENCES: dict[str, Callable[[Fault], tuple[Path, str]]] = {
 }
 
 
-def _choice(value: Any, names: tuple[Any, ...]) -> str:
+def _own(fault: Fault) -> str:
+    return OWN if fault.slot.is_open else ""
+
+
+def _choice(value: Any, names: tuple[Any, ...], own: str = "") -> str:
     near = difflib.get_close_matches(str(value).lower(), [str(n) for n in names], n=3, cutoff=0.5)
     hint = f"; did you mean {one_of(near)}?" if near else ""
-    return f"got {show(value)}; wants {_names(names)}{hint}"
+    return f"got {show(value)}; wants {_names(names)}{own}{hint}"
 
 
 def _names(names: tuple[Any, ...]) -> str:

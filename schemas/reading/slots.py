@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, WithJsonSchema
+from pydantic import BaseModel, Discriminator, WithJsonSchema
 from pydantic.fields import FieldInfo
+
+from hardset.schemas.extensions import ByName, Extension
 
 _BOUNDS = ("ge", "gt", "le", "lt")
 SHORT_LIST = 24
 """Most names that a sentence lists."""
+OWN = ", or the import path of your own, such as package.module:NAME"
+"""What a sentence adds to the names of a union that a user's code may join."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,11 @@ class Slot:
         """The names that the union's tag can take."""
         return tuple(t for m in self.members for t in m.tag_values(self.tag)) if self.tag else ()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the union's tag may also be the import path of a user's own code."""
+        return any(m.model is not None and issubclass(m.model, Extension) for m in self.members)
+
     def tag_values(self, tag: str | None) -> tuple[str, ...]:
         """The names by which a tagged union knows this record."""
         return literals(self.field(tag)) if tag else ()
@@ -75,6 +84,8 @@ def slot_of(annotation: Any) -> Slot:
                     examples = tuple(rule.examples or examples)
                 elif isinstance(rule, WithJsonSchema):
                     examples = tuple((rule.json_schema or {}).get("examples", examples))
+                elif isinstance(rule, Discriminator):
+                    tag = rule.discriminator.key if isinstance(rule.discriminator, ByName) else tag
                 else:
                     rules.append(rule)
             continue
@@ -91,10 +102,14 @@ def _field_slot(info: FieldInfo) -> Slot:
     for rule in info.metadata:
         if isinstance(rule, WithJsonSchema):
             examples = tuple((rule.json_schema or {}).get("examples", examples))
+    tag = info.discriminator if isinstance(info.discriminator, str) else inner.tag
+    for rule in info.metadata:
+        if isinstance(rule, Discriminator) and isinstance(rule.discriminator, ByName):
+            tag = rule.discriminator.key
     return Slot(
         type=inner.type,
         rules=(*info.metadata, *inner.rules),
-        tag=info.discriminator if isinstance(info.discriminator, str) else inner.tag,
+        tag=tag,
         examples=tuple(info.examples or examples),
         description=info.description,
     )
@@ -172,7 +187,7 @@ def one_of(values: Sequence[Any]) -> str:
 
 def _union(slot: Slot) -> str:
     if slot.tag:
-        return f"a mapping with {slot.tag}: {one_of(slot.tags())}"
+        return f"a mapping with {slot.tag}: {one_of(slot.tags())}{OWN if slot.is_open else ''}"
     return ", or ".join(dict.fromkeys(describe(m) for m in slot.members))
 
 

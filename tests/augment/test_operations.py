@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 
-from hardset.pipeline.augment.operations import OPERATIONS
 from hardset.pipeline.augment.streams import Stream
-from hardset.schemas.job.recipes import Operation
+from hardset.pipeline.augment.table import OPERATIONS
+from hardset.schemas.job.operations.table import DECLARED
 
 SHAPES = [(1, 8, 8), (3, 8, 12), (1, 7, 5)]
 
@@ -25,8 +24,8 @@ def stream_of(rows: int = 6, position: int = 0) -> Stream:
 
 
 def test_every_declared_operation_is_in_the_table() -> None:
-    declared = {kind.model_fields["name"].default for kind in get_args(get_args(Operation)[0])}
-    assert declared == OPERATIONS.keys()
+    assert {one.settings for one in OPERATIONS.values()} == set(DECLARED)
+    assert len(OPERATIONS) == len(DECLARED)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

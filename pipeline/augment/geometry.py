@@ -1,42 +1,16 @@
-"""The augmentation operations: each draws its parameters per row, then applies them as a pure function.
-
-To add one: declare its settings in `schemas.job.recipes`, write its `draw` and `apply`, and give it a line in
-`OPERATIONS`.
-"""
+"""Operations that move pixels."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from kornia.geometry.transform import hflip, vflip, warp_affine
 from torch import Tensor
 
+from hardset.pipeline.augment.operation import Operation, Parameters, nothing
 from hardset.pipeline.augment.streams import Stream
-from hardset.schemas.job.recipes import Crop, GaussianNoise, Rotate
-
-Parameters = Mapping[str, Tensor]
-"""What was drawn, by name: one scalar per row, (N,), bool, int64 or float64, so that JSON holds it exactly."""
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One augmentation. Whether it applies to a row is drawn and handled outside (`applied`)."""
-
-    draw: Callable[[Any, Stream], Parameters]
-    """Settings and the rows' random stream to each row's parameters."""
-    apply: Callable[[Tensor, Parameters, Stream], Tensor]
-    """Images in [0, 1], float32 N x C x H x W, and their parameters to images of the same shape.
-
-    The result may leave [0, 1]. The stream is for noise, which is too large to be stored as a parameter.
-    """
-
-
-def _nothing(spec: object, stream: Stream) -> Parameters:
-    return {}
+from hardset.schemas.job.operations.geometry import Crop, HorizontalFlip, Rotate, VerticalFlip
 
 
 def _flip_horizontally(images: Tensor, parameters: Parameters, stream: Stream) -> Tensor:
@@ -90,20 +64,9 @@ def _crop(images: Tensor, parameters: Parameters, stream: Stream) -> Tensor:
     return moved * inside
 
 
-def _draw_std(spec: GaussianNoise, stream: Stream) -> Parameters:
-    return {"std": torch.full(stream.seeds.shape, float(spec.std), dtype=torch.float64, device=stream.seeds.device)}
-
-
-def _add_noise(images: Tensor, parameters: Parameters, stream: Stream) -> Tensor:
-    """Adds normal noise, drawn anew from the row's seed each time."""
-    return images + parameters["std"].to(images.dtype)[:, None, None, None] * stream.normal(0, tuple(images.shape[1:]))
-
-
-OPERATIONS: Mapping[str, Operation] = {
-    "hflip": Operation(_nothing, _flip_horizontally),
-    "vflip": Operation(_nothing, _flip_vertically),
-    "rotate": Operation(_draw_angle, _rotate),
-    "crop": Operation(_draw_corner, _crop),
-    "gaussian_noise": Operation(_draw_std, _add_noise),
-}
-"""Operations by the `name` of their declaration."""
+GEOMETRY = (
+    Operation(HorizontalFlip, nothing, _flip_horizontally),
+    Operation(VerticalFlip, nothing, _flip_vertically),
+    Operation(Rotate, _draw_angle, _rotate),
+    Operation(Crop, _draw_corner, _crop),
+)

@@ -1,0 +1,56 @@
+"""Operations by name, built in or a user's own.
+
+To add one: declare its settings in `schemas.job.operations`, write its `draw` and `apply` in a file beside this one,
+and list it in the tables of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from hardset.pipeline.augment.geometry import GEOMETRY
+from hardset.pipeline.augment.noise import NOISE
+from hardset.pipeline.augment.operation import Operation
+from hardset.pipeline.extensions import declarations
+from hardset.schemas.job.operations.base import OperationSettings, UserOperation
+
+OPERATIONS: Mapping[str, Operation] = MappingProxyType(
+    {str(one.settings.model_fields["name"].default): one for one in (*GEOMETRY, *NOISE)}
+)
+"""Built-in operations by the `name` of their settings."""
+FIRST_VERSION = 1
+"""Code version that recipe texts do not name, so that recipes keep their ids."""
+
+
+def operation(name: str, *, at: str = "ops") -> Operation:
+    """The operation of that name or import path. Raises JobError, which begins with `at`."""
+    return OPERATIONS.get(name) or declarations.find(name, Operation, at=at)
+
+
+def settled(spec: OperationSettings | UserOperation, *, at: str = "ops") -> OperationSettings:
+    """The settings as the operation itself declares them; `name` is the import path of a user's own.
+
+    Raises JobError, one line per fault, each beginning with `at`: no such code, or settings that it does not take.
+    """
+    if isinstance(spec, OperationSettings):
+        return spec
+    kind = operation(spec.path, at=f"{at}.name").settings
+    return declarations.settled(kind, {**spec.given(), "name": spec.path}, at=at)
+
+
+def code_version(name: str, *, at: str = "ops") -> int | str:
+    """Code version of an operation by name or import path. Raises JobError where there is none of that name."""
+    found = operation(name, at=at).settings
+    return found.version if name in OPERATIONS else declarations.code_version(name, found)
+
+
+def operation_text(spec: OperationSettings | UserOperation) -> dict[str, Any]:
+    """What of an operation names a recipe: all its settings, and its code version where that is not the first.
+
+    Raises JobError where a user's own cannot be found.
+    """
+    found = settled(spec)
+    text, code = found.model_dump(mode="json"), code_version(found.name)
+    return text if code == FIRST_VERSION else {**text, "code": code}

@@ -1,0 +1,99 @@
+"""A user's own code in a job: named by import path, or by an installed entry point that stands for one.
+
+Records name such code too, and reading a record must never run it: what the code itself declares is checked where the
+code is loaded, in the pipeline.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from importlib.metadata import entry_points
+from operator import or_
+from typing import Annotated, Any, ClassVar
+
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
+
+from hardset.schemas.base import Spec
+from hardset.schemas.digests import canonical_json
+
+IMPORT_PATH_PATTERN = r"^[\w.]+:[\w.]+$"
+ImportPath = Annotated[str, Field(pattern=IMPORT_PATH_PATTERN, examples=["package.module:function"])]
+
+
+def import_path(group: str, name: str) -> str | None:
+    """What the entry point `name` of a group stands for; None where no installed distribution has it.
+
+    Reads metadata alone, and imports nothing.
+    """
+    return next((point.value for point in entry_points(group=group, name=name)), None)
+
+
+class Extension(Spec):
+    """Code of a user's own with the settings it was given, as text, numbers, booleans, lists and mappings.
+
+    A subclass has one field, `key`, that names the code. It holds an import path once it is validated, so that a record
+    can be read where the entry point is not installed.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    key: ClassVar[str]
+    """Name of the field that names the code."""
+    group: ClassVar[str]
+    """Group of the entry points that may stand for an import path."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, document: Any) -> Any:
+        if not isinstance(document, Mapping):
+            return document
+        try:
+            found: dict[str, Any] = json.loads(canonical_json(dict(document)))
+        except (TypeError, ValueError, RecursionError):
+            raise ValueError("wants text, finite numbers, booleans, lists and mappings only") from None
+        name = found.get(cls.key)
+        path = import_path(cls.group, name) if isinstance(name, str) and ":" not in name else None
+        return found if path is None else {**found, cls.key: path}
+
+    @property
+    def path(self) -> str:
+        """Import path of the code."""
+        return str(getattr(self, self.key))
+
+    def given(self) -> dict[str, Any]:
+        """The settings, without the name."""
+        return {name: value for name, value in self.model_dump(mode="json").items() if name != self.key}
+
+
+@dataclass(frozen=True)
+class ByName:
+    """Tells the members of an open union apart: declared ones by their names, and any import path as the extension."""
+
+    __name__ = "by_name"  # pydantic asks a discriminator for it
+
+    key: str
+    names: frozenset[str]
+    extension: type[Extension]
+
+    def __call__(self, value: Any) -> str | None:
+        """Tag of the member that `value`, a document or a record, is meant for; None where it bears no name."""
+        name = value.get(self.key) if isinstance(value, Mapping) else getattr(value, self.key, None)
+        if name is None:
+            return None
+        return self.extension.__name__ if self._is_own(name) else str(name)
+
+    def _is_own(self, name: Any) -> bool:
+        if not isinstance(name, str) or name in self.names:
+            return False
+        return ":" in name or import_path(self.extension.group, name) is not None
+
+
+def open_union(declared: Sequence[type[Spec]], extension: type[Extension]) -> Any:
+    """Type of a record of one of the `declared` kinds, told by the default of their key, or else of the `extension`."""
+    named = {str(kind.model_fields[extension.key].default): kind for kind in declared}
+    members = [Annotated[kind, Tag(name)] for name, kind in named.items()]
+    union = reduce(or_, [*members, Annotated[extension, Tag(extension.__name__)]])
+    return Annotated[union, Discriminator(ByName(extension.key, frozenset(named), extension))]

@@ -1,0 +1,18 @@
+"""The augmentation operations there are, and the union of their settings in job files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from hardset.schemas.extensions import open_union
+from hardset.schemas.job.operations.base import OperationSettings, UserOperation
+from hardset.schemas.job.operations.geometry import Crop, HorizontalFlip, Rotate, VerticalFlip
+from hardset.schemas.job.operations.noise import GaussianNoise
+
+DECLARED: tuple[type[OperationSettings], ...] = (HorizontalFlip, VerticalFlip, Rotate, Crop, GaussianNoise)
+"""Settings of the built-in operations; each is bound to its code in `pipeline.augment.table`."""
+
+if TYPE_CHECKING:
+    Operation: TypeAlias = OperationSettings | UserOperation
+else:
+    Operation = open_union(DECLARED, UserOperation)

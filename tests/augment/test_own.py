@@ -1,0 +1,171 @@
+"""Operations of a user's own: by import path and by entry point, held to what built-in ones promise."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from hardset.pipeline.audit.replay import replay
+from hardset.pipeline.augment import table
+from hardset.pipeline.augment.operation import Operation, nothing
+from hardset.pipeline.augment.recipe import replay_params
+from hardset.pipeline.planning.plan import make_plan
+from hardset.pipeline.recipes.table import recipe_text
+from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.digests import digest
+from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.job.job import Job
+from hardset.schemas.job.operations.base import OperationSettings
+from hardset.schemas.job.operations.geometry import Rotate
+from hardset.schemas.job.recipes import Augment
+from hardset.schemas.reading.loading import parse_job
+from hardset.schemas.records.run import Manifest
+from tests.augment.test_recipe import ALL, clean_rows, made, seeds_of
+from tests.support import make_here
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "extending"
+VIGNETTE = "augmentation:VIGNETTE"
+
+
+@pytest.fixture(autouse=True)
+def examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+
+
+def job_of(out: Path, *ops: dict[str, Any]) -> Job:
+    return parse_job(
+        {
+            "name": "own",
+            "source": {"format": "digits", "limit": 40},
+            "recipes": [{"kind": "augment", "ops": list(ops)}],
+            "output": {"path": str(out), "shard_rows": 20},
+        }
+    )
+
+
+def stored_rows(folder: Folder, manifest: Manifest) -> list[dict[str, Any]]:
+    data = manifest.outputs[0].data
+    assert data is not None
+    return list(pq.read_table(io.BytesIO(folder.read(data.path))).to_pylist())
+
+
+def test_texts_of_recipes_are_those_of_before_code_versions() -> None:
+    """Another text would give every stored row another id, and so make every dataset anew."""
+    text = recipe_text(Augment.model_validate({"ops": ALL, "variants": 2}), 0, {})
+    assert digest(text) == "16d56c9aa79a2b6f6fa3c3fbec838accb56a0fae6f67a84570538f49374d3d91"
+
+
+def test_a_code_version_names_the_recipes_that_use_the_operation_and_no_other(monkeypatch) -> None:
+    def texts() -> list[str]:
+        return [digest(recipe_text(Augment.model_validate({"ops": [op]}), 0, {})) for op in ALL]
+
+    before = texts()
+    monkeypatch.setattr(Rotate, "version", 2)
+    changed = [one != other for one, other in zip(before, texts(), strict=True)]
+    assert changed == [op["name"] == "rotate" for op in ALL]
+
+
+def test_an_operation_of_ones_own_makes_rows_that_are_replayed(tmp_path: Path) -> None:
+    folder = Folder(str(tmp_path))
+    manifest = make_here(job_of(tmp_path, {"name": VIGNETTE, "strength": 0.9}, {"name": "hflip"}))
+    (recipe,) = manifest.recipes.values()
+    assert recipe["ops"][0] == {"name": VIGNETTE, "p": 1.0, "strength": 0.9}
+    stored = stored_rows(folder, manifest)
+    assert all(VIGNETTE in row["params"] for row in stored)
+    assert replay(folder, stored[3]["row_id"]).equal
+
+
+def test_its_rows_do_not_depend_on_their_batch_and_come_again_from_params_alone() -> None:
+    rows, seeds, ops = clean_rows(30), seeds_of(30), [{"name": VIGNETTE}, {"name": "crop", "padding": 2}]
+    whole, single = made(ops, rows, seeds), made(ops, rows, seeds, batch=1)
+    assert np.array_equal(whole.pixels, single.pixels)
+    assert whole.pixels.mean() < rows.pixels.mean()
+    again = replay_params(rows.pixels[4], whole.columns["params"][4], int(seeds[4, 0]))
+    assert np.array_equal(again, whole.pixels[4])
+
+
+def test_an_entry_point_stands_for_its_import_path(tmp_path: Path, monkeypatch) -> None:
+    found = tmp_path / "acme-1.0.dist-info"
+    found.mkdir()
+    (found / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n", encoding="utf-8")
+    (found / "entry_points.txt").write_text(f"[hardset.augmentations]\nvignette = {VIGNETTE}\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    by_name = job_of(tmp_path / "out", {"name": "vignette", "strength": 0.9})
+    assert by_name == job_of(tmp_path / "out", {"name": VIGNETTE, "strength": 0.9})
+
+
+def test_reading_a_job_runs_no_code(tmp_path: Path) -> None:
+    sys.modules.pop("augmentation", None)
+    job = job_of(tmp_path, {"name": VIGNETTE, "strength": 0.9})
+    assert Job.model_validate(job.model_dump(mode="json")) == job
+    assert "augmentation" not in sys.modules
+
+
+def wrong_shape(images: torch.Tensor, parameters: object, stream: object) -> torch.Tensor:
+    return images[..., 1:]
+
+
+class Plain(OperationSettings):
+    """Nothing."""
+
+
+CUTS = Operation(Plain, nothing, wrong_shape)
+DRAWS = Operation(Plain, lambda spec, stream: {"x": torch.zeros(3)}, lambda images, parameters, stream: images)
+NO_OPERATION = 3
+
+
+@pytest.mark.parametrize(
+    ("op", "message"),
+    [
+        ({"name": "augmentation:VIGNET"}, r"recipes\.0\.ops\.0\.name: augmentation has no VIGNET; did you mean"),
+        ({"name": "nowhere:X"}, r"recipes\.0\.ops\.0\.name: nowhere cannot be imported"),
+        ({"name": f"{__name__}:NO_OPERATION"}, r"ops\.0\.name: .* is a int; wants a .*operation\.Operation"),
+        (
+            {"name": VIGNETTE, "strength": 2},
+            r"recipes\.0\.ops\.0\.strength: got 2; wants a number above 0 and at most 1",
+        ),
+        ({"name": VIGNETTE, "strenght": 1}, r"recipes\.0\.ops\.0\.strenght: unknown key; did you mean strength\?"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_the_plan(tmp_path: Path, op: dict[str, Any], message: str) -> None:
+    with pytest.raises(JobError, match=message):
+        make_plan(job_of(tmp_path, op))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("CUTS", r"CUTS returned a tensor of shape \(4, 1, 8, 7\); wants images of shape \(4, 1, 8, 8\)"),
+        ("DRAWS", r"DRAWS draws a tensor of shape \(3,\) for x; wants one value per row"),
+    ],
+)
+def test_what_an_operation_gives_back_is_checked(name: str, message: str) -> None:
+    with pytest.raises(JobError, match=message):
+        made([{"name": f"{__name__}:{name}"}], clean_rows(4), seeds_of(4))
+
+
+def test_an_edited_operation_makes_its_rows_anew_and_is_not_replayed(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "undeclared.py").write_text(
+        (EXAMPLES / "augmentation.py").read_text(encoding="utf-8").replace("version: ClassVar[int] = 1", ""),
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    job = job_of(tmp_path / "out", {"name": "undeclared:VIGNETTE"})
+    before = make_plan(job)
+    manifest = make_here(job)
+    (recipe_id,) = manifest.recipes
+    with (tmp_path / "undeclared.py").open("a", encoding="utf-8") as file:
+        file.write("# edited\n")
+    assert {shard.key for shard in make_plan(job).shards}.isdisjoint({shard.key for shard in before.shards})
+    assert table.code_version("undeclared:VIGNETTE") != manifest.recipes[recipe_id]["ops"][0]["code"]
+    folder = Folder(str(tmp_path / "out"))
+    row = stored_rows(folder, manifest)[0]
+    with pytest.raises(RunError, match=r"version \w+ of the undeclared:VIGNETTE code made it"):
+        replay(folder, row["row_id"])
