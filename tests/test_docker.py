@@ -69,6 +69,22 @@ def test_versions_agree() -> None:
     assert f"hardset:{PROJECT['version']}" in compose()["x-ray"]["image"]
 
 
+class NoDuplicates(yaml.SafeLoader):
+    """Refuses a key that occurs twice in one mapping, as Compose and Kubernetes do; PyYAML takes the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        twice = {key for key in keys if keys.count(key) > 1}
+        assert not twice, f"{sorted(twice)} twice{node.start_mark}"
+        return super().construct_mapping(node, deep)
+
+
+@pytest.mark.parametrize("path", sorted(DOCKER.glob("*.y*ml")), ids=lambda path: path.name)
+def test_no_key_is_given_twice(path: Path) -> None:
+    for document in yaml.load_all(path.read_text(), Loader=NoDuplicates):
+        assert document
+
+
 def test_the_cronjob_is_valid_strictly_and_never_overlaps() -> None:
     for document in documents("cronjob.yaml").values():
         kubernetes_validate.validate(document, "1.33", strict=True)

@@ -11,7 +11,7 @@ from hardset.pipeline.models.weights import State
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Normalize
 
-# Published means and deviations are rounded (0.4914 for 125.3 / 255).
+# Published means and deviations are rounded to three or four digits (0.4914 for 125.3 / 255).
 _SAME_NORMALISATION = 1e-3
 _NORMALISER = {"mean", "std"}
 _LISTED = 3
