@@ -1,7 +1,7 @@
-"""The nightly job as an Airflow 3 DAG: a task that submits it, waits for its end, and hands its result on.
+"""The nightly job as an Airflow 3 DAG: one task submits it, waits for its end, and passes its result on.
 
 Copy it into the DAGs folder of an Airflow whose workers have hardset installed. Clearing or back-filling the task is
-harmless: it joins the job where that runs, and finds nothing to do where its shards are committed.
+harmless: it joins the job if that is still running, and finds nothing to do if its shards are committed.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from airflow.sdk.exceptions import AirflowFailException
 
 JOB = "/etc/hardset/job.yaml"
 NO_RETRY = {2: "the job file or an argument is wrong", 3: "rows are in quarantine, or shards failed"}
-"""Exit codes that people must look at; every other one is worth another try."""
+"""Exit codes that need a person's attention; all others are retried."""
 
 
 @dag(
     dag_id="hardset_nightly",
     schedule="30 1 * * *",
-    start_date=datetime(2026, 1, 1),  # Airflow takes it in the DAG's own time zone
+    start_date=datetime(2026, 1, 1),  # in the DAG's time zone
     catchup=False,
     max_active_runs=1,
     tags=["hardset"],
 )
 def hardset_nightly() -> None:
-    """Make what is missing of the dataset."""
+    """Make the missing shards of the dataset."""
 
     @task(retries=3, retry_delay=timedelta(minutes=10), execution_timeout=timedelta(hours=8))
     def submit() -> dict[str, Any]:
@@ -47,7 +47,7 @@ def hardset_nightly() -> None:
 
     @task
     def announce(result: dict[str, Any]) -> None:
-        """Stands for what consumes the dataset."""
+        """Placeholder for the consumers of the dataset."""
         print(f"run {result['run_id']}: {result['totals']['rows_out']} rows")
 
     announce(submit())

@@ -1,7 +1,7 @@
-"""The nightly job as a Dagster asset, one partition a day: submits the job, waits for its end, and keeps its figures.
+"""The nightly job as a Dagster asset, one partition per day: submits the job, waits for its end, and keeps its figures.
 
-Materialising a partition again is harmless: it joins the job where that runs, and finds nothing to do where its shards
-are committed.
+Materialising a partition again is harmless: it joins the job if that is still running, and finds nothing to do if its
+shards are committed.
 """
 
 import json
@@ -12,7 +12,7 @@ import dagster as dg
 
 JOB = "/etc/hardset/job.yaml"
 NO_RETRY = {2: "the job file or an argument is wrong", 3: "rows are in quarantine, or shards failed"}
-"""Exit codes that people must look at; every other one is worth another try."""
+"""Exit codes that need a person's attention; all others are retried."""
 NIGHTS = dg.DailyPartitionsDefinition(start_date="2026-01-01", timezone="Etc/UTC")
 
 

@@ -15,30 +15,31 @@ FEWEST = 100
 
 INTRODUCTION = """# Faults
 
-What `make chaos` breaks while datasets are made, and what must be true afterwards. It runs real processes of the
-command line, a real Ray cluster of several raylets on one machine, and a real S3 API (moto's server behind a proxy that
-fails on demand). Victims and moments are drawn from a seed that is printed; `HARDSET_CHAOS_SEED` sets it. A shorter
-suite runs with all other tests. This page is written by `python -m tests.chaos.page` from `docs/benchmarks/chaos.json`.
+This page lists the faults that `make chaos` injects while datasets are made, and what must hold afterwards. The suite runs
+real processes of the command line, a real Ray cluster of several raylets on one machine, and a real S3 API (moto's server
+behind a proxy that fails on demand). Victims and times are drawn from a seed, which is printed; `HARDSET_CHAOS_SEED` sets
+it. A shorter suite is part of the normal tests. `python -m tests.chaos.page` writes this page from
+`docs/benchmarks/chaos.json`.
 
-After each dataset's faults it is finished, by the run itself or by one more start, and then
+After its faults each dataset is finished, by the run itself or by one more start. Then
 
-* its data and quarantine files are those of an undisturbed run, name for name and SHA-256 for SHA-256 (of the shard
-  that holds the lethal image: row for row, but that one),
+* its data and quarantine files equal those of an undisturbed run, by name and SHA-256 (in the shard that holds the lethal
+  image, all rows but that one are equal),
 * quarantine holds exactly the rows that cannot be made,
-* every exit code told the truth, and no start ended in a traceback,
-* `hardset verify` finds nothing.
+* every exit code was correct, and no start ended in a traceback,
+* `hardset verify` finds no fault.
 """
 
-COMPARISON = """## What others test
+COMPARISON = """## What other projects test
 
-From the code of datatrove 0.10.0, img2dataset 1.47.0, NeMo Curator 1.3.0, cosmos-xenna 0.5.9 and Ray Data 2.58. None of
-the first four kills a process and then compares the bytes of its output.
+Taken from the code of datatrove 0.10.0, img2dataset 1.47.0, NeMo Curator 1.3.0, cosmos-xenna 0.5.9 and Ray Data 2.58. None
+of the first four kills a process and then compares the bytes of its output.
 
 | | how faults are tested | an input that fails every time |
 |---|---|---|
 | hardset | the table above: processes killed and frozen, bytes compared | the one row is in quarantine, its neighbours are delivered |
 | datatrove | exceptions, with `ray.get` patched; no process is killed | the whole rank fails |
-| img2dataset | not | the error is printed, the row is missing |
+| img2dataset | not tested | the error is printed, the row is missing |
 | NeMo Curator | a stage returns `FailedTask`; no process is killed | the source file stays open and runs again next time |
 | cosmos-xenna | one test with a real segfault, unit tests of the bookkeeping | dropped after 3 retries, with the innocent tasks in flight |
 | Ray Data | release tests that kill raylets, workers and EC2 machines | with `max_errored_blocks`, its whole block is dropped and only logged; `sys.exit` then [hangs the run](https://github.com/ray-project/ray/issues/62746) |
