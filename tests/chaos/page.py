@@ -15,16 +15,16 @@ FEWEST = 100
 
 INTRODUCTION = """# Faults
 
-This page lists the faults that `make chaos` injects while datasets are made, and what must hold afterwards. The suite runs
-real processes of the command line, a real Ray cluster of several raylets on one machine, and a real S3 API (moto's server
-behind a proxy that fails on demand). Victims and times are drawn from a seed, which is printed; `HARDSET_CHAOS_SEED` sets
-it. A shorter suite is part of the normal tests. `python -m tests.chaos.page` writes this page from
-`docs/benchmarks/chaos.json`.
+This page lists the faults that `make chaos` injects while datasets are made, and what must hold afterwards. The suite
+runs real processes of the command line, a real Ray cluster of several raylets on one machine, and a real S3 API (moto's
+server behind a proxy that fails on demand). Victims and times are drawn from a seed, which is printed;
+`HARDSET_CHAOS_SEED` sets it. A shorter suite is part of the normal tests. `python -m tests.chaos.page` writes this page
+from `docs/benchmarks/chaos.json`.
 
 After its faults each dataset is finished, by the run itself or by one more start. Then
 
-* its data and quarantine files equal those of an undisturbed run, by name and SHA-256 (in the shard that holds the lethal
-  image, all rows but that one are equal),
+* its data and quarantine files equal those of an undisturbed run, by name and SHA-256 (in the shard that holds the
+  lethal image, all rows but that one are equal),
 * quarantine holds exactly the rows that cannot be made,
 * every exit code was correct, and no start ended in a traceback,
 * `hardset verify` finds no fault.
