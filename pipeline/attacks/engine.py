@@ -26,10 +26,9 @@ from hardset.pipeline.attacks.search import Effort, Outcome, Rows, Search
 from hardset.pipeline.attacks.slots import SPENT, Slots
 from hardset.pipeline.attacks.verdicts import Verdicts
 from hardset.pipeline.compute.devices import Divider
-from hardset.pipeline.judging.judge import seeded
+from hardset.pipeline.compute.transfers import fetched, sent
+from hardset.pipeline.judging.judge import deterministic, exact_float32, is_not_deterministic, seeded
 from hardset.pipeline.models.modes import frozen
-
-_PASSES_BETWEEN_SYNCS = 4  # on an accelerator; a fallen row idles at most 3 passes, and the device never waits
 
 
 @dataclass(frozen=True)
@@ -54,9 +53,21 @@ class Engine:
 
     def run(self, search: Search, rows: Rows) -> Outcome:
         """Searches every row with a budget."""
+        try:
+            return self._run(search, rows, strict=True)
+        except RuntimeError as error:
+            if not is_not_deterministic(error):
+                raise
+        # The model needs a kernel that has no deterministic form; torch warns of it.
+        return self._run(search, rows, strict=False)
+
+    def _run(self, search: Search, rows: Rows, *, strict: bool) -> Outcome:
         with ExitStack() as stack:
             stack.enter_context(torch.no_grad())
             stack.enter_context(frozen(self.model))
+            if self.exact:
+                stack.enter_context(exact_float32(self.device))
+            stack.enter_context(deterministic(self.device, strict=strict))
             if search.repeats > 1:
                 # Whoever works on a shard then gets the same answers.
                 stack.enter_context(seeded(self.device))
@@ -73,13 +84,14 @@ class Engine:
         return self.asked(images.index_select(0, index))[:count]
 
     def asked(self, images: Tensor) -> Tensor:
-        """float32 logits of a batch, by the model that gives the verdicts."""
+        """float32 logits of a batch, by the model that gives the verdicts and in its arithmetic."""
 
         def work(rows: slice) -> tuple[Tensor]:
             logits: Tensor = self.model(images[rows])
             return (logits.float(),)
 
-        (logits,) = self.divider.run("the verdict on the search", len(images), work)
+        with exact_float32(self.device):
+            (logits,) = self.divider.run("the verdict on the search", len(images), work)
         return logits
 
 
@@ -102,7 +114,7 @@ class _Run:
         self.seats: list[Item | None] = [None] * engine.batch
         self.resumed: list[tuple[Item, Slots]] = []
         self.batches = 0
-        self.between_syncs = 1 if engine.device.type == "cpu" else _PASSES_BETWEEN_SYNCS
+        self.between_waits = _passes_between_waits(engine.device)
 
     def _warm(self, searched: NDArray[np.int64]) -> NDArray[np.int64]:
         """Row whose result each row starts from; -1 where it starts from noise or its clean image."""
@@ -115,7 +127,7 @@ class _Run:
     def whole(self) -> Outcome:
         while self.refill():
             assert self.slots is not None
-            for _ in range(self.between_syncs):
+            for _ in range(self.between_waits):
                 self.passes.one(self.slots)
                 self.batches += self.search.views
             self.collect(self.slots)
@@ -164,7 +176,7 @@ class _Run:
             self.settle(everything=True)
 
     def seat(self, places: list[int], items: list[Item], state: Slots) -> None:
-        index = torch.tensor(places, device=self.engine.device)
+        index = sent(places, self.engine.device)
         if self.slots is None:
             # Slots that find no work repeat a real row, so that no kernel meets values it would not meet anyway.
             self.slots = state.padded(self.engine.batch).take(torch.arange(self.engine.batch, device=index.device))
@@ -177,14 +189,15 @@ class _Run:
         """The state of items at their start."""
         device, rows, search = self.engine.device, self.rows, self.search
         numbers = np.array([item.row for item in items])
-        row = torch.from_numpy(numbers).to(device)
-        order = torch.tensor([item.order for item in items], device=device)
+        row = sent(numbers, device)
+        orders = np.array([item.order for item in items])
+        order = sent(orders, device)
         clean = rows.pixels.index_select(0, row).to(torch.float32) / 255
-        radius = torch.from_numpy(rows.radius[numbers]).to(device, torch.float32)
-        step_size = torch.from_numpy(rows.step_size[numbers]).to(device, torch.float32)
+        radius = sent(rows.radius[numbers].astype(np.float32), device)
+        step_size = sent(rows.step_size[numbers].astype(np.float32), device)
         seeds = rows.seeds.index_select(0, row)
         mask = clean.new_ones(len(items), 1, 1, 1) if rows.mask is None else rows.mask.index_select(0, row)
-        images, elsewhere = self.starts(numbers, order, clean, radius, seeds, mask)
+        images, elsewhere = self.starts(numbers, orders, order, clean, radius, seeds, mask)
         start = Start(images, clean, radius, step_size, seeds, order, search.steps)
         return Slots.starting(
             start,
@@ -192,20 +205,27 @@ class _Run:
             mask=mask,
             labels=rows.labels.index_select(0, row),
             targets=rows.targets[row, order % rows.targets.shape[1]],
-            budget=torch.from_numpy(rows.budget[numbers]).to(device),
+            budget=sent(rows.budget[numbers], device),
             elsewhere=elsewhere,
             memory=search.schedule.begin(start),
         )
 
     def starts(
-        self, numbers: NDArray[np.int64], order: Tensor, clean: Tensor, radius: Tensor, seeds: Tensor, mask: Tensor
+        self,
+        numbers: NDArray[np.int64],
+        orders: NDArray[np.int64],
+        order: Tensor,
+        clean: Tensor,
+        radius: Tensor,
+        seeds: Tensor,
+        mask: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Where items start, and whether that is elsewhere than at the clean image, bool (S,)."""
         drawn, images = (order > 0) | self.search.random_start, clean
-        if bool(drawn.any()):
+        if self.search.random_start or (orders > 0).any():
             noisy = self.search.geometry.start(clean, radius, seeds, order, mask if self.passes.masked else None)
             images = torch.where(per_row(drawn, clean), noisy, clean)
-        leaders = torch.from_numpy(self.warm[numbers]).to(order.device)
+        leaders = sent(self.warm[numbers], order.device)
         warm = (leaders >= 0) & (order == 0)
         if bool((self.warm[numbers] >= 0).any()):
             before = self.results.index_select(0, leaders.clamp(min=0))
@@ -215,11 +235,12 @@ class _Run:
     # Collecting
 
     def collect(self, slots: Slots) -> None:
-        """Empties the slots that are done. The loop's one host synchronisation."""
-        status, gradients = torch.stack((slots.status.to(torch.int32), slots.gradients)).cpu().numpy()
+        """Empties the slots that are done. Waits for the device once, and once for each batch of verdicts."""
+        status, *figures = _figures(slots)
+        gradients = figures[_GRADIENTS]
         fallen, unsettled = self.verdicts.sorted_by_status(status, self.seats)
         if fallen:
-            self.book(*self.leave(slots, fallen))
+            self.book(*self.leave(slots, fallen), [figure[fallen] for figure in figures])
         if unsettled:
             self.verdicts.add(*self.leave(slots, unsettled))
         for slot, item in enumerate(self.seats):
@@ -234,31 +255,48 @@ class _Run:
         items = [item for place in places if (item := self.seats[place])]
         for place in places:
             self.seats[place] = None
-        return items, slots.take(torch.tensor(places, device=self.engine.device))
+        return items, slots.take(sent(places, self.engine.device))
 
     def settle(self, *, everything: bool) -> None:
         """Has waiting items judged; books those that are over, and lets wrongly suspected ones go on."""
         for items, state in self.verdicts.given(everything=everything):
-            over, cleared = self.verdicts.cleared(items, state)
+            status, *figures = _figures(state)
+            over, cleared = self.verdicts.cleared(items, state, status)
             self.resumed += cleared
             if over:
-                index = torch.tensor(over, device=self.engine.device)
-                self.book([items[position] for position in over], state.take(index))
+                ended = state.take(sent(over, self.engine.device))
+                self.book([items[position] for position in over], ended, [figure[over] for figure in figures])
 
-    def book(self, items: list[Item], state: Slots) -> None:
-        """Offers finished items to the ledger and stores the images of those that are their row's best."""
-        figures = (state.best_rank, state.best_loss, state.gradients, state.queries, state.flat, state.rose)
-        numbers = torch.stack([figure.double() for figure in figures], dim=1).cpu().tolist()
+    def book(self, items: list[Item], state: Slots, figures: list[NDArray[np.float64]]) -> None:
+        """Offers finished items to the ledger and stores the images of those that are their row's best.
+
+        `figures`: those of `_FIGURES`, (N,) each, N being the number of items.
+        """
         winners: dict[int, int] = {}
-        for position, (item, (rank, loss, *counts, rose)) in enumerate(zip(items, numbers, strict=True)):
+        for position, (item, (rank, loss, *counts, rose)) in enumerate(zip(items, np.stack(figures, 1), strict=True)):
             gradients, queries, flat = map(int, counts)
             if self.ledger.superseded(item):
                 self.ledger.drop(gradients)
-            elif self.ledger.offer(item, Found(int(rank), loss, gradients, queries, flat, bool(rose))):
+            elif self.ledger.offer(item, Found(int(rank), float(loss), gradients, queries, flat, bool(rose))):
                 winners[item.row] = position
         if winners:
-            rows = torch.tensor(list(winners), device=self.engine.device)
-            chosen = torch.tensor(list(winners.values()), device=self.engine.device)
+            rows = sent(list(winners), self.engine.device)
+            chosen = sent(list(winners.values()), self.engine.device)
             self.results.index_copy_(0, rows, state.best.index_select(0, chosen))
         for item in items:
             self.ledger.release(item)
+
+
+def _passes_between_waits(device: torch.device) -> int:
+    """A fallen row idles in at most 3 passes on an accelerator, which in turn never waits for the host."""
+    return 1 if device.type == "cpu" else 4
+
+
+_FIGURES = ("best_rank", "best_loss", "gradients", "queries", "flat", "rose")
+"""What the books need of a slot, beside its status."""
+_GRADIENTS = _FIGURES.index("gradients")
+
+
+def _figures(slots: Slots) -> NDArray[np.float64]:
+    """Status and `_FIGURES` of every slot, (7, S), in one transfer."""
+    return fetched(slots.status, *(getattr(slots, name) for name in _FIGURES))

@@ -100,7 +100,7 @@ def round_l1(images: Tensor, levels: Tensor, budget: Tensor) -> Tensor:
 
 def _affordable(cost: Tensor, left: Tensor) -> Tensor:
     """1 for each value whose cost can be paid, first come first served within what is left; 0 where there is none."""
-    costs = cost.flatten(1).double()
+    costs = cost.flatten(1).long()  # whole numbers; CUDA adds up integers in a fixed order, and floats not
     granted = (costs > 0) & (costs.cumsum(dim=1) <= left[:, None])
     return granted.view(cost.shape).to(cost.dtype)
 

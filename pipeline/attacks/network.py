@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from hardset.pipeline.attacks.folding import fold_batch_norms
 from hardset.pipeline.compute.devices import is_out_of_memory
+from hardset.pipeline.judging.judge import is_not_deterministic
 
 Forward = Callable[[Tensor], Tensor]
 
@@ -159,7 +160,7 @@ class _Trial:
                 with torch.no_grad():  # compiled for itself: the last iterate, and square's, are scored so
                     compiled(images)
             except Exception as error:  # whatever the compiler and its C++ toolchain raise
-                if is_out_of_memory(error):
+                if is_out_of_memory(error) or is_not_deterministic(error):
                     raise
                 warnings.warn(
                     f"compile: torch.compile fails on this model ({_reason(error)}), so the search runs uncompiled; "
@@ -183,8 +184,8 @@ class _Trial:
                     break
                 fault = fault or "its logits differ"
             except Exception as error:  # whatever a user's module raises in another precision
-                if is_out_of_memory(error):
-                    raise  # says nothing of the way; it is tried again with fewer images
+                if is_out_of_memory(error) or is_not_deterministic(error):
+                    raise  # says nothing of the way; it is tried again with fewer images, or other kernels
                 fault = fault or _reason(error)
         else:
             way = self._ways[-1]

@@ -14,6 +14,7 @@ from torch import Tensor
 from hardset.pipeline.attacks import windows
 from hardset.pipeline.attacks.grid import per_row
 from hardset.pipeline.attacks.schedules import Pass
+from hardset.pipeline.compute.transfers import sent
 
 _TILES = 5  # along the shorter side of the first proposal
 _SMALLEST = 3  # side of a bump with two halves
@@ -77,7 +78,8 @@ def bumps(rows: Tensor, columns: Tensor, side: Tensor, lies: Tensor) -> Tensor:
     down = torch.where(lies, (rows - middle).abs(), _to_peak(rows, side))
     along = torch.where(lies, _to_peak(columns, side), (columns - middle).abs())
     longest = max(rows.shape[1], columns.shape[1])
-    sums = F.pad(torch.arange(1, longest + 2, device=rows.device).float().pow(-2).cumsum(0), (1, 0))
+    # Summed on the host: sums of floats on CUDA have no fixed order.
+    sums = sent(F.pad(torch.arange(1, longest + 2).float().pow(-2).cumsum(0), (1, 0)), rows.device)
 
     def heights(distance: Tensor) -> Tensor:
         return sums[middle + 1] - sums[distance.minimum(middle + 1)]

@@ -13,6 +13,7 @@ from hardset.pipeline.attacks.ledger import Item
 from hardset.pipeline.attacks.objectives import reached
 from hardset.pipeline.attacks.passes import Answer, Passes, Scores
 from hardset.pipeline.attacks.slots import FALLEN, MOVED, REACHED, RUNNING, SPENT, SUSPECT, Slots
+from hardset.pipeline.compute.transfers import sent
 
 
 class Verdicts:
@@ -97,12 +98,14 @@ class Verdicts:
         return reached(logits, full.labels, full.targets, targeted=self._passes.search.targeted)
 
     @staticmethod
-    def cleared(items: Sequence[Item], state: Slots) -> tuple[list[int], list[tuple[Item, Slots]]]:
-        """Positions of items that are over, and those that go back to work with their state."""
-        running = (state.status == RUNNING).cpu().tolist()[: len(items)]
+    def cleared(
+        items: Sequence[Item], state: Slots, status: NDArray[Any]
+    ) -> tuple[list[int], list[tuple[Item, Slots]]]:
+        """Positions of items that are over, and those that go back to work with their state. `status`: its own."""
+        running = (status == RUNNING).tolist()[: len(items)]
         over = [position for position, back in enumerate(running) if not back]
         back = [
-            (items[position], state.take(torch.tensor([position], device=state.labels.device)))
+            (items[position], state.take(sent([position], state.labels.device)))
             for position, at_work in enumerate(running)
             if at_work
         ]

@@ -13,7 +13,8 @@ from hardset.pipeline.batches import CleanRows, MadeRows, Pixels
 from hardset.schemas.job.recipes import Augment
 from hardset.schemas.rows.contract import AUGMENTED
 
-_VALUES = 1 << 20  # pixel values in flight; the noise generator holds about 150 bytes for each
+_VALUES = {"cpu": 1 << 20}  # pixel values in flight; the noise generator holds about 150 bytes for each
+_VALUES_ELSEWHERE = 1 << 24  # 2.5 GB: 7 photographs at a time would leave an accelerator idle
 
 
 class AugmentRecipe:
@@ -38,7 +39,8 @@ class AugmentRecipe:
         flat = seeds.reshape(-1)
         pixels = np.empty((len(parents), *rows.pixels.shape[1:]), np.uint8)
         params: list[str] = []
-        step = max(1, min(self._batch, _VALUES // max(1, int(np.prod(rows.pixels.shape[1:])))))
+        values = _VALUES.get(self._device.type, _VALUES_ELSEWHERE)
+        step = max(1, min(self._batch, values // max(1, int(np.prod(rows.pixels.shape[1:])))))
         for start in range(0, len(parents), step):
             part = slice(start, start + step)
             keys = torch.from_numpy(flat[part]).to(self._device)

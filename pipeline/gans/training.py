@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hardset.pipeline.batches import Pixels
+from hardset.pipeline.compute.transfers import sent
 from hardset.pipeline.gans.generator import Card, Generator
 from hardset.pipeline.gans.networks import DiscriminatorNet, GeneratorNet, Shape
 from hardset.schemas.errors import JobError, RunError
@@ -50,7 +51,7 @@ def train_generator(
         torch.manual_seed(seed)
         players = _Players.new(shape, settings, device)
         for step in range(1, settings.steps + 1):
-            rows = torch.randint(len(images), (settings.batch,)).to(device)
+            rows = sent(torch.randint(len(images), (settings.batch,)), device)
             real, wanted = images[rows].float() / 255, targets[rows]
             losses = players.discriminate(real, wanted), players.generate(wanted)
             players.follow(min(settings.ema, step / (9 + step)))
@@ -148,7 +149,7 @@ class _Players:
             statistic.copy_(new_statistic)
 
     def _latents(self, like: Tensor) -> Tensor:
-        return torch.randn(len(like), self.latent).to(like.device)
+        return sent(torch.randn(len(like), self.latent), like.device)
 
 
 def _update(optimiser: torch.optim.Optimizer, loss: Tensor) -> Tensor:

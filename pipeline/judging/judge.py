@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,7 +101,6 @@ def exact_float32(device: torch.device) -> Iterator[None]:
         *(backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn),
     )
     precisions = [backend.fp32_precision for backend in with_precision]
-    cudnn = backends.cudnn.deterministic, backends.cudnn.benchmark
     legacy = None
     try:
         for backend in with_precision:
@@ -108,29 +108,51 @@ def exact_float32(device: torch.device) -> Iterator[None]:
         # The older switch is set too, and read only now: torch raises if the two disagree, maybe already on reading.
         legacy = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision("highest")
-        backends.cudnn.deterministic, backends.cudnn.benchmark = True, False
-        with torch.autocast(device.type, enabled=False), _deterministic(device):
+        with torch.autocast(device.type, enabled=False), deterministic(device):
             yield
     finally:
         if legacy is not None:
             torch.set_float32_matmul_precision(legacy)
         for backend, precision in zip(with_precision, precisions, strict=True):
             backend.fp32_precision = precision
-        backends.cudnn.deterministic, backends.cudnn.benchmark = cudnn
 
 
 @contextmanager
-def _deterministic(device: torch.device) -> Iterator[None]:
-    # CPU forward passes are deterministic anyway, and the switch imports inductor, which takes 1.6 s (torch 2.13).
-    if device.type == "cpu":
-        yield
-        return
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+def deterministic(device: torch.device, *, strict: bool = False) -> Iterator[None]:
+    """Kernels that give the same bits every time, on one kind of device; all switches are put back.
+
+    Where an operation has none, torch warns and uses the one there is. `strict`: it raises a RuntimeError instead,
+    which `is_not_deterministic` knows; attention has kernels that it uses only then.
+    """
+    cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     try:
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        # CPU passes are deterministic anyway, and the switch imports inductor, which takes 1.6 s (torch 2.13).
+        with nullcontext() if device.type == "cpu" else _deterministic_algorithms(strict):
+            yield
+    finally:
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = cudnn
+
+
+@contextmanager
+def _deterministic_algorithms(strict: bool) -> Iterator[None]:
+    # cuBLAS keeps its order of sums only with a workspace of fixed size, and reads this when it is first used.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    filling: Any = torch.utils.deterministic
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = filling.fill_uninitialized_memory
+    try:
+        torch.use_deterministic_algorithms(True, warn_only=not strict)
+        filling.fill_uninitialized_memory = False  # a kernel more for every tensor that is about to be written
         yield
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        filling.fill_uninitialized_memory = filled
+
+
+def is_not_deterministic(error: BaseException) -> bool:
+    """Whether torch refused an operation that has no deterministic kernel."""
+    return isinstance(error, RuntimeError) and "deterministic" in str(error)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from hardset.pipeline.attacks.passes import Scores
 from hardset.pipeline.augment.parameters import apply, draw
 from hardset.pipeline.augment.table import settled
 from hardset.pipeline.compute import rng
+from hardset.pipeline.compute.transfers import sent
 from hardset.pipeline.extensions.imports import by_path
 from hardset.pipeline.training.averaging import moving_average, perturbed
 from hardset.pipeline.training.inner import InnerAttack
@@ -83,12 +84,14 @@ class Learner:
     def train(self, rows: TrainingRows, steps: int, *, first: int = 0) -> EpochTally:
         """Takes `steps` steps, beginning with batch `first` of `rows`. Raises RunError where the loss is not finite."""
         self.module.train()
-        sums = torch.zeros(4, dtype=torch.float64, device=self.device)
+        sums, counts = torch.zeros(2, dtype=torch.float64, device=self.device), np.zeros(2)
         for number in range(first, first + steps):
             loss, right, seen, spent = self._one(rows, number)
-            sums += torch.stack((loss.double(), right.double(), *sums.new_tensor((seen, spent))))
+            sums += torch.stack((loss.double(), right.double()))
+            counts += seen, spent
             if self.step % _CHECK_EVERY == 0 or number == first + steps - 1:
                 self._check(loss)
+        sums = torch.cat((sums, sent(counts, self.device)))
         self.team.sum([sums])
         total, correct, seen_by_all, spent_by_all = sums.tolist()
         self.gradients += int(spent_by_all)
@@ -183,10 +186,10 @@ class Learner:
             clean.append(np.full(len(mine), pick.kind == CLEAN))
             start += len(pick.rows)
         return (
-            torch.from_numpy(np.concatenate(pixels)).to(self.device).permute(0, 3, 1, 2).contiguous(),
-            torch.from_numpy(np.concatenate(labels)).to(self.device),
-            torch.from_numpy(np.concatenate(seeds)).to(self.device),
-            torch.from_numpy(np.flatnonzero(np.concatenate(clean))).to(self.device),
+            sent(np.concatenate(pixels), self.device).permute(0, 3, 1, 2).contiguous(),
+            sent(np.concatenate(labels), self.device),
+            sent(np.concatenate(seeds), self.device),
+            sent(np.flatnonzero(np.concatenate(clean)), self.device),
         )
 
     def _laid(self, images: Tensor) -> Tensor:
