@@ -20,10 +20,13 @@ import pyarrow as pa
 from hardset.schemas.digests import digest
 from hardset.schemas.errors import RunError
 
-VERSIONS = ("1.0", "1.1")
+VERSIONS = ("1.0", "1.1", "1.2")
 """Every version of the contract, oldest first. A file's footer and the manifest that lists it name theirs."""
 CONTRACT_VERSION = VERSIONS[-1]
 """The version that is written. Part of every shard key, so that a run never takes over files of another one."""
+OPEN_VERSION: str | None = "1.2"
+"""The version that may still change, because no release has brought it yet. Closing the release in the changelog
+freezes it: None from then on, until a change begins the next version."""
 
 ADVERSARIAL, GENERATED, AUGMENTED = "adversarial", "generated", "augmented"
 KINDS = {ADVERSARIAL: "A", GENERATED: "G", AUGMENTED: "U"}
@@ -107,41 +110,67 @@ COLUMNS: tuple[Column, ...] = (
         "transfer_pred", _string, "", "JSON object: held-out model -> predicted class of the stored image", since="1.1"
     ),
     Column("transferred", _i32, "", "held-out models that the stored image fools", since="1.1"),
+    Column("label_2", _i64, "", "class of the partner that was mixed in", _CLASS, since="1.2"),
+    Column(
+        "label_weight",
+        _f32,
+        "",
+        "share of `label` in a mixed row, in [0, 1]; the rest belongs to label_2; null means 1",
+        since="1.2",
+    ),
+    Column("partner_key", _string, "", "source_key of the row that was mixed in", since="1.2"),
+    Column("partner_sha256", _string, "", "digest of the partner's clean pixels, as image_sha256", since="1.2"),
+    Column("pseudo_label", _i64, "", "class that the generator's judge predicts for the row", _CLASS, since="1.2"),
+    Column("pseudo_confidence", _f32, "", "softmax probability of `pseudo_label`", since="1.2"),
+    Column(
+        "nearest_distance",
+        _f32,
+        "",
+        "distance to the nearest training row, in the features that the recipe names",
+        since="1.2",
+    ),
+    Column("kept_by", _string, "", "filters that the generated row has passed, comma-separated", since="1.2"),
+    Column("l0_pixels", _i32, "", "pixels that differ from the clean row in any channel", since="1.2"),
 )
 
 
-def columns_of(version: str) -> tuple[Column, ...]:
-    """The columns of a version of the contract. Raises RunError for one that is not known here."""
+def columns_of(version: str, user: Sequence[Column] = ()) -> tuple[Column, ...]:
+    """The columns of a version of the contract, then those of the `user`, as `user_columns` declares them.
+
+    Raises RunError for a version that is not known here.
+    """
     if version not in VERSIONS:
         known = ", ".join(VERSIONS)
         raise RunError(f"row contract {version} is not known here ({known} are); a later version of hardset wrote it")
     age = VERSIONS.index(version)
-    return tuple(column for column in COLUMNS if VERSIONS.index(column.since) <= age)
+    return (*(column for column in COLUMNS if VERSIONS.index(column.since) <= age), *user)
 
 
-def arrow_schema(class_names: Sequence[str], version: str = CONTRACT_VERSION) -> pa.Schema:
+def arrow_schema(class_names: Sequence[str], version: str = CONTRACT_VERSION, user: Sequence[Column] = ()) -> pa.Schema:
     """Arrow schema of a data file, with the Hugging Face features in its metadata."""
-    info = {"info": {"features": huggingface_features(class_names, version)}}
+    info = {"info": {"features": huggingface_features(class_names, version, user)}}
     metadata = {"huggingface": json.dumps(info, ensure_ascii=False)}
-    return pa.schema([pa.field(c.name, c.type) for c in columns_of(version)], metadata=metadata)
+    return pa.schema([pa.field(c.name, c.type) for c in columns_of(version, user)], metadata=metadata)
 
 
-def described_schema(version: str, key: str) -> pa.Schema:
+def described_schema(version: str, key: str, user: Sequence[Column] = ()) -> pa.Schema:
     """Arrow schema of a table whose columns say what they mean, under `key` of their metadata.
 
     Catalogues look there: Iceberg for `doc`, Delta and Spark for `comment`. Files do without: they would repeat it.
     """
-    return pa.schema([pa.field(c.name, c.type, metadata={key: c.meaning}) for c in columns_of(version)])
+    return pa.schema([pa.field(c.name, c.type, metadata={key: c.meaning}) for c in columns_of(version, user)])
 
 
-def schema_sha256(class_names: Sequence[str], version: str = CONTRACT_VERSION) -> str:
+def schema_sha256(class_names: Sequence[str], version: str = CONTRACT_VERSION, user: Sequence[Column] = ()) -> str:
     """Digest of a data file's schema: column names, types and class names."""
-    return digest([[[c.name, str(c.type), c.is_class] for c in columns_of(version)], list(class_names)])
+    return digest([[[c.name, str(c.type), c.is_class] for c in columns_of(version, user)], list(class_names)])
 
 
-def huggingface_features(class_names: Sequence[str], version: str = CONTRACT_VERSION) -> dict[str, Any]:
+def huggingface_features(
+    class_names: Sequence[str], version: str = CONTRACT_VERSION, user: Sequence[Column] = ()
+) -> dict[str, Any]:
     """Features as `datasets` reads them from a file's footer."""
-    return {c.name: _feature(c, class_names) for c in columns_of(version)}
+    return {c.name: _feature(c, class_names) for c in columns_of(version, user)}
 
 
 def _feature(column: Column, class_names: Sequence[str]) -> dict[str, Any]:
@@ -152,10 +181,12 @@ def _feature(column: Column, class_names: Sequence[str]) -> dict[str, Any]:
     return {"_type": "Value", "dtype": _dtype(column.type)}
 
 
-def card_features(class_names: Sequence[str], version: str = CONTRACT_VERSION) -> list[dict[str, Any]]:
+def card_features(
+    class_names: Sequence[str], version: str = CONTRACT_VERSION, user: Sequence[Column] = ()
+) -> list[dict[str, Any]]:
     """Features as the YAML head of a dataset card lists them."""
     listed: list[dict[str, Any]] = []
-    for column in columns_of(version):
+    for column in columns_of(version, user):
         dtype: Any = _dtype(column.type)
         if column.type == IMAGE:
             dtype = "image"
@@ -166,7 +197,7 @@ def card_features(class_names: Sequence[str], version: str = CONTRACT_VERSION) -
 
 
 def _dtype(arrow: pa.DataType) -> str:
-    return {"double": "float64", "float": "float32"}.get(str(arrow), str(arrow))
+    return {"double": "float64", "float": "float32", "date32[day]": "date32"}.get(str(arrow), str(arrow))
 
 
 QUARANTINE_SCHEMA = pa.schema(

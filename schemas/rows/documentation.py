@@ -10,6 +10,7 @@ from hardset.schemas.rows.contract import (
     CONTRACT_VERSION,
     IMAGE,
     KINDS,
+    OPEN_VERSION,
     QUARANTINE_SCHEMA,
     VERSIONS,
     columns_of,
@@ -36,6 +37,7 @@ def rows_document(version: str = CONTRACT_VERSION) -> dict[str, Any]:
     features = huggingface_features([], version)
     return {
         "contract": version,
+        "open": version == OPEN_VERSION,
         "columns": [
             {
                 "name": column.name,
@@ -59,11 +61,12 @@ def _feature(feature: Mapping[str, str]) -> str:
 
 
 def version_table() -> str:
-    """Markdown: one line per version of the row contract."""
+    """Markdown: one line per version of the row contract; the one that may still change is called open."""
     lines = ["| version | columns | brought |", "|---|---|---|"]
     for version in VERSIONS:
         brought = ", ".join(f"`{column.name}`" for column in COLUMNS if column.since == version != VERSIONS[0])
-        lines.append(f"| {version} | {len(columns_of(version))} | {brought + ' ' if brought else ''}|")
+        name = f"{version}, open" if version == OPEN_VERSION else version
+        lines.append(f"| {name} | {len(columns_of(version))} | {brought + ' ' if brought else ''}|")
     return "\n".join(lines) + "\n"
 
 

@@ -13,6 +13,8 @@ _DUCKDB = {
     "int64": "BIGINT",
     "float": "FLOAT",
     "double": "DOUBLE",
+    "date32[day]": "DATE",
+    "timestamp[us]": "TIMESTAMP",
 }
 _ICEBERG = {
     "string": "string",
@@ -21,6 +23,8 @@ _ICEBERG = {
     "int64": "long",
     "float": "float",
     "double": "double",
+    "date32[day]": "date",
+    "timestamp[us]": "timestamp",
 }
 
 
@@ -34,13 +38,15 @@ def iceberg_type(column: Column) -> str:
     return "struct<bytes: binary, path: string>" if column.type == IMAGE else _ICEBERG[str(column.type)]
 
 
-def rows_view(paths: Sequence[str], class_names: Sequence[str], version: str = CONTRACT_VERSION) -> str:
+def rows_view(
+    paths: Sequence[str], class_names: Sequence[str], version: str = CONTRACT_VERSION, user: Sequence[Column] = ()
+) -> str:
     """SQL that makes the view `rows` of DuckDB over Parquet files, and the macro `class_name` of class numbers.
 
     `paths`: files or globs, relative to the folder that DuckDB looks in. Class columns have columns with names beside
     them, and each column says what it means (`duckdb_columns()`).
     """
-    columns = columns_of(version)
+    columns = columns_of(version, user)
     names = ", ".join(map(_text, class_names))
     chosen = [_cast(column) for column in columns]
     chosen += [f'  class_name("{c.name}") AS "{c.name}_name"' for c in columns if c.is_class]

@@ -23,6 +23,7 @@ from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import content_sha256, digest, image_sha256, sha256_hex
 from hardset.schemas.errors import UserError
 from hardset.schemas.records.run import Counts, DataFile, Manifest, Output
+from hardset.schemas.rows.contract import CONTRACT_VERSION
 from tests.support import RECIPES, hardset, job_of, last_json, make_here
 
 RECORDS = ("manifest.json", "plan.json")
@@ -200,7 +201,7 @@ def test_a_file_beside_the_folders_of_runs(copy: Path) -> None:
 def test_a_foreign_schema(copy: Path) -> None:
     table = pq.read_table(first(copy))
     pq.write_table(table.append_column("note", pa.nulls(table.num_rows)), first(copy))
-    assert f"{first(copy).relative_to(copy)}: has another schema than row contract 1.1" in said(copy)
+    assert f"{first(copy).relative_to(copy)}: has another schema than row contract {CONTRACT_VERSION}" in said(copy)
 
 
 @pytest.mark.parametrize("name", [*RECORDS, "receipts/000000-*.json"])

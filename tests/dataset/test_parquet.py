@@ -79,6 +79,7 @@ def test_row_groups_are_small_and_image_bytes_have_no_statistics() -> None:
         "image_sha256",
         "source_sha256",
         "parent_row_id",
+        "partner_sha256",
         "seed",
         "params",
         "transfer_pred",

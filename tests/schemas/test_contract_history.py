@@ -1,8 +1,9 @@
-"""Files of every version of the row contract are read and audited: here a real dataset of contract 1.0."""
+"""Files of every version of the row contract are read and audited: here real datasets of contracts 1.0 and 1.1."""
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hardset.pipeline.audit.explain import explain
+from hardset.pipeline.audit.replay import replay
 from hardset.pipeline.audit.verify import verify
 from hardset.pipeline.browse.compare import compare
 from hardset.pipeline.browse.query import find
@@ -22,14 +24,44 @@ from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.sources.table import open_source
 from hardset.pipeline.statistics.recipe_statistics import gather
 from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.errors import RunError
 from hardset.schemas.job.sources import ParquetSource
 from hardset.schemas.records.run import Manifest
 from hardset.schemas.rows.contract import COLUMNS, VERSIONS, arrow_schema, columns_of
-from tests.support import hardset, job_of, last_json
+from tests.support import hardset, job_of
 
 ROOT = Path(__file__).parents[2]
-HOME = Path("tests/contract_1_0")
-NEW = ["l1", "queries", "found_by", "flags", "transfer_pred", "transferred"]
+
+
+@dataclass(frozen=True)
+class Old:
+    """A dataset that is kept as its version of hardset wrote it."""
+
+    version: str
+    rows: dict[str, int]
+    """Rows by recipe, in the job's order."""
+    judged: int
+    """Adversarial rows."""
+
+    @property
+    def home(self) -> Path:
+        """Relative to the root of the checkout, as its records name it."""
+        return Path(f"tests/contract_{self.version.replace('.', '_')}")
+
+    @property
+    def folder(self) -> Folder:
+        return Folder(str(self.home / "dataset"))
+
+    @property
+    def later(self) -> list[str]:
+        """Columns that came with later versions."""
+        return [column.name for column in COLUMNS if column not in columns_of(self.version)]
+
+
+OLD = (
+    Old("1.0", {"pgd": 6, "fgsm": 6, "augment": 12, "sample": 3}, 12),
+    Old("1.1", {"pgd": 12, "fgsm": 6, "apgd_ce": 6, "augment": 12, "sample": 3}, 24),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -37,115 +69,143 @@ def _at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
-@pytest.fixture
-def old() -> Folder:
-    return Folder(str(HOME / "dataset"))
+@pytest.fixture(params=OLD, ids=lambda kept: kept.version)
+def old(request: pytest.FixtureRequest) -> Old:
+    kept: Old = request.param
+    return kept
 
 
 @pytest.fixture
-def manifest(old: Folder) -> Manifest:
-    found = latest_manifest(old)
+def manifest(old: Old) -> Manifest:
+    found = latest_manifest(old.folder)
     assert found is not None
-    assert found.contract == "1.0"
+    assert found.contract == old.version
     return found
 
 
-def _row_of(old: Folder, manifest: Manifest, where: str) -> str:
-    row_id: str = find(old, manifest, where=where, limit=1, columns=["row_id"]).rows[0]["row_id"]
+def _copy(old: Old, tmp_path: Path) -> Path:
+    return shutil.copytree(old.home / "dataset", tmp_path / "out")
+
+
+def _row_of(old: Old, manifest: Manifest, where: str) -> str:
+    row_id: str = find(old.folder, manifest, where=where, limit=1, columns=["row_id"]).rows[0]["row_id"]
     return row_id
 
 
 def test_each_earlier_version_has_a_dataset_to_be_read() -> None:
-    for version in VERSIONS[:-1]:
-        home = ROOT / f"tests/contract_{version.replace('.', '_')}"
-        files = sorted(home.glob("dataset/data/*/*.parquet"))
-        assert files
-        for file in files:
-            assert pq.read_schema(file).equals(arrow_schema(["0", "1", "2"], version))
-            assert read_footer(file.read_bytes())["contract"] == version
+    assert tuple(kept.version for kept in OLD) == VERSIONS[:-1]
 
 
-def test_an_old_dataset_verifies_to_the_last_row(old: Folder) -> None:
-    findings = verify(old, sample=None, against=str(HOME / "source"))
+def test_files_have_the_schema_of_their_version(old: Old) -> None:
+    files = sorted(old.home.glob("dataset/data/*/*.parquet"))
+    assert len(files) == len(old.rows)
+    for file in files:
+        assert pq.read_schema(file).equals(arrow_schema(["0", "1", "2"], old.version))
+        assert read_footer(file.read_bytes())["contract"] == old.version
+
+
+def test_an_old_dataset_verifies_to_the_last_row(old: Old) -> None:
+    findings = verify(old.folder, sample=None, against=str(old.home / "source"))
     assert findings.faults == []
-    assert (findings.files, findings.rows, findings.rejudged) == (4, 27, 12)
+    assert (findings.files, findings.rows, findings.rejudged) == (len(old.rows), sum(old.rows.values()), old.judged)
 
 
-def test_faults_of_an_old_dataset_are_found(manifest: Manifest, tmp_path: Path) -> None:
-    shutil.copytree(HOME / "dataset", tmp_path / "out")
+def test_faults_of_an_old_dataset_are_found(old: Old, manifest: Manifest, tmp_path: Path) -> None:
+    out = _copy(old, tmp_path)
     data = manifest.outputs[0].data
     assert data is not None
-    file = tmp_path / "out" / data.path
-    table = pq.read_table(file)
-    pq.write_table(table.drop_columns(["confidence"]), file)
-    found = verify(Folder(str(tmp_path / "out")), sample=0).faults
-    assert f"{data.path}: has another schema than row contract 1.0" in found
+    table = pq.read_table(out / data.path)
+    pq.write_table(table.drop_columns(["confidence"]), out / data.path)
+    found = verify(Folder(str(out)), sample=0).faults
+    assert f"{data.path}: has another schema than row contract {old.version}" in found
 
 
-def test_rows_are_told_and_shown_without_the_columns_of_later_versions(old: Folder, manifest: Manifest) -> None:
-    found = find(old, manifest, where="flags is null", limit=1, columns=[*NEW, "confidence"])
-    assert found.matching == 27
-    assert [found.rows[0][name] for name in NEW] == [None] * 6
-    row = explain(old, _row_of(old, manifest, "kind = 'adversarial'"))
-    assert row["change"].keys() == {"norm", "eps", "linf_levels", "l2", "steps"}
+def test_rows_are_told_and_shown_without_the_columns_of_later_versions(old: Old, manifest: Manifest) -> None:
+    empty = " AND ".join(f'"{name}" IS NULL' for name in old.later)
+    found = find(old.folder, manifest, where=empty, limit=1, columns=[*old.later, "confidence"])
+    assert found.matching == sum(old.rows.values())
+    assert [found.rows[0][name] for name in old.later] == [None] * len(old.later)
+    change = explain(old.folder, _row_of(old, manifest, "kind = 'adversarial'"))["change"].keys()
+    assert change == {
+        "norm",
+        "eps",
+        "linf_levels",
+        "l2",
+        "steps",
+        *({"l1", "queries", "found_by", "flags"} - {*old.later}),
+    }
 
 
-def test_figures_and_differences_are_worked_out(old: Folder, manifest: Manifest) -> None:
-    statistics = gather(old, manifest)
+def test_figures_and_differences_are_worked_out(old: Old, manifest: Manifest) -> None:
+    statistics = gather(old.folder, manifest)
     assert statistics.unreadable == ()
-    assert [recipe.tally.rows for recipe in statistics.recipes] == [6, 6, 12, 3]
-    assert compare((old, manifest), (old, manifest), examples=1).same
+    assert [recipe.tally.rows for recipe in statistics.recipes] == list(old.rows.values())
+    assert compare((old.folder, manifest), (old.folder, manifest), examples=1).same
 
 
-@pytest.mark.parametrize("kind", ["augmented", "generated"])
-def test_rows_of_code_that_has_not_changed_are_made_again(kind: str, old: Folder, manifest: Manifest) -> None:
-    done = hardset("replay", old.url, _row_of(old, manifest, f"kind = '{kind}'"), "--json")
-    assert (done.returncode, last_json(done)["equal"]) == (0, True), done.stdout + done.stderr
+REPLAYED = [
+    (OLD[0], "kind = 'augmented'"),
+    (OLD[0], "kind = 'generated'"),
+    (OLD[1], "kind = 'augmented'"),
+    (OLD[1], "kind = 'generated'"),
+    (OLD[1], "found_by = 'pgd' AND variant = 1"),
+    (OLD[1], "target_label IS NOT NULL"),
+]
 
 
-def test_rows_of_other_code_are_refused_by_name(old: Folder, manifest: Manifest) -> None:
-    done = hardset("replay", old.url, _row_of(old, manifest, "kind = 'adversarial'"))
+@pytest.mark.parametrize(("kept", "where"), REPLAYED)
+def test_rows_of_code_that_has_not_changed_are_made_again(kept: Old, where: str) -> None:
+    manifest = latest_manifest(kept.folder)
+    assert manifest is not None
+    done = replay(kept.folder, _row_of(kept, manifest, where))
+    assert done.equal
+
+
+def test_rows_of_other_code_are_refused_by_name() -> None:
+    (first, *_) = OLD
+    manifest = latest_manifest(first.folder)
+    assert manifest is not None
+    done = hardset("replay", first.folder.url, _row_of(first, manifest, "kind = 'adversarial'"))
     assert done.returncode == 1
     assert "version 1 of the attack code made it (hardset 0.1.0)" in done.stderr
 
 
 @pytest.mark.parametrize("publish", [publish_iceberg, publish_delta])
-def test_an_old_run_is_published_with_its_own_columns(publish: object, tmp_path: Path) -> None:
-    shutil.copytree(HOME / "dataset", tmp_path / "out")
-    folder = Folder(str(tmp_path / "out"))
+def test_an_old_run_is_published_with_its_own_columns(old: Old, publish: object, tmp_path: Path) -> None:
+    folder = Folder(str(_copy(old, tmp_path)))
     assert callable(publish)
-    assert publish(folder, run_to_publish(folder)).added == 4
+    assert publish(folder, run_to_publish(folder)).added == len(old.rows)
 
 
-def test_old_rows_are_a_source_of_new_ones(old: Folder) -> None:
-    source = open_source(ParquetSource(format="parquet", path=f"{old.url}/data"))
+def test_old_rows_are_a_source_of_new_ones(old: Old) -> None:
+    source = open_source(ParquetSource(format="parquet", path=f"{old.folder.url}/data"))
     (part, *_) = source.plan(100)
     rows, rejects = source.read(part, source.probe(), 3)
-    assert (len(rows), rejects) == (6, [])
-    assert list(rows.row_ids or ()) == pq.read_table(HOME / "dataset" / "data" / part.file)["row_id"].to_pylist()
+    assert (len(rows), rejects) == (old.rows["pgd"], [])
+    table = pq.read_table(old.home / "dataset" / "data" / part.file)
+    assert list(rows.row_ids or ()) == table["row_id"].to_pylist()
 
 
+@pytest.mark.parametrize("version", VERSIONS[:-1])
 def test_no_shard_of_another_contract_is_taken_over(
-    weights: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    version: str, weights: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = job_of(weights, tmp_path / "out")
     now = {shard.key for shard in make_plan(job).shards}
-    monkeypatch.setattr("hardset.pipeline.planning.plan.CONTRACT_VERSION", "1.0")
+    monkeypatch.setattr("hardset.pipeline.planning.plan.CONTRACT_VERSION", version)
     then = {shard.key for shard in make_plan(job).shards}
     assert not now & then
 
 
-def test_a_later_contract_is_told_of(old: Folder, manifest: Manifest, tmp_path: Path) -> None:
-    shutil.copytree(HOME / "dataset", tmp_path / "out")
-    path = tmp_path / "out" / "_hardset/runs" / manifest.run_id / "manifest.json"
+def test_a_later_contract_is_told_of(manifest: Manifest, old: Old, tmp_path: Path) -> None:
+    out = _copy(old, tmp_path)
+    path = out / "_hardset/runs" / manifest.run_id / "manifest.json"
     path.write_text(manifest.model_copy(update={"contract": "9.0"}).model_dump_json())
-    done = hardset("verify", tmp_path / "out", "--sample", 0)
-    assert done.returncode == 1
-    assert "row contract 9.0 is not known here" in done.stderr
+    with pytest.raises(RunError, match=r"row contract 9\.0 is not known here"):
+        verify(Folder(str(out)), sample=0)
 
 
 def test_a_version_adds_columns_and_takes_none_away() -> None:
     for earlier, later in pairwise(VERSIONS):
         assert set(columns_of(earlier)) < set(columns_of(later))
     assert columns_of(VERSIONS[-1]) == COLUMNS
-    assert [column.name for column in COLUMNS if column.since == "1.1"] == NEW

@@ -19,7 +19,7 @@ from hardset.pipeline.dataset.tables.delta import publish_delta
 from hardset.pipeline.dataset.tables.iceberg import publish_iceberg
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.records.run import Manifest
-from hardset.schemas.rows.contract import COLUMNS, VERSIONS, arrow_schema, columns_of
+from hardset.schemas.rows.contract import COLUMNS, OPEN_VERSION, VERSIONS, arrow_schema, columns_of
 from hardset.schemas.rows.documentation import rows_document
 from hardset.schemas.rows.sql import duckdb_type, iceberg_type, rows_view
 from tests.dataset.examples import CLASSES, finished_run, shard_of
@@ -114,6 +114,7 @@ def test_the_contract_is_told_as_json(version: str) -> None:
     assert (by_name["label"]["huggingface"], by_name["eps"]["huggingface"]) == ("ClassLabel", "float64")
     assert by_name["image"]["huggingface"] == "Image"
     assert by_name["params"]["required_of"] == ["augmented"]
+    assert document["open"] == (version == OPEN_VERSION)
 
 
 def test_schema_prints_the_contract() -> None:

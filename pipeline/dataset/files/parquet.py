@@ -22,33 +22,41 @@ from hardset.pipeline.batches import ColumnValues
 from hardset.schemas.digests import canonical_json, content_sha256
 from hardset.schemas.errors import RunError
 from hardset.schemas.rows.contract import (
-    COLUMNS,
     CONTRACT_VERSION,
     IMAGE,
     KINDS,
     QUARANTINE_SCHEMA,
     Column,
     arrow_schema,
+    columns_of,
 )
 
 FOOTER_KEY = b"hardset"
 ROW_GROUP_BYTES = 16 * 2**20
 """Image bytes of a row group before compression: about 5,000 rows at 32 px, 100 at 224 px."""
 
-_MEASURED = ("clean_margin", "float_margin", "margin", "confidence", "l1", "l2")
+_MEASURED = (
+    *("clean_margin", "float_margin", "margin", "confidence", "l1", "l2"),
+    *("label_weight", "pseudo_confidence", "nearest_distance"),
+)
 """Columns that repeat in some shards only, such as L1 norms, which are whole levels, at a fixed Linf budget."""
 _REPEATING = 4
 """A measured column has a dictionary where each value stands that often on average."""
 _LENGTHS_APART, _PREFIXES, _STEPS = "DELTA_LENGTH_BYTE_ARRAY", "DELTA_BYTE_ARRAY", "DELTA_BINARY_PACKED"
 _ENCODINGS = {
-    **dict.fromkeys(("row_id", "image_sha256", "source_sha256", "parent_row_id", "image.path"), _LENGTHS_APART),
+    **dict.fromkeys(
+        ("row_id", "image_sha256", "source_sha256", "parent_row_id", "partner_sha256", "image.path"), _LENGTHS_APART
+    ),
     "source_key": _PREFIXES,
     "source_index": _STEPS,
 }
 """Columns whose values hardly repeat, each with the encoding that it is smallest in."""
 _PLAIN = {"image", "seed", "params", "success"}
 """Random bits, texts, and single bits: neither a dictionary nor an encoding saves anything."""
-_UNCOUNTED = {"image", "row_id", "image_sha256", "source_sha256", "parent_row_id", "seed", "params", "transfer_pred"}
+_UNCOUNTED = {
+    *("image", "row_id", "image_sha256", "source_sha256", "parent_row_id", "partner_sha256"),
+    *("seed", "params", "transfer_pred"),
+}
 """Columns whose least and greatest values tell nothing of what lies between."""
 
 
@@ -57,8 +65,9 @@ def encode_rows(
     *,
     classes: Sequence[str],
     footer: Mapping[str, Any],
+    user: Sequence[Column] = (),
 ) -> bytes:
-    """A data file with exactly the row contract's schema.
+    """A data file with exactly the row contract's schema, and the `user`'s columns after it.
 
     `columns` are named as in `schemas.rows.contract`; `image` holds `{"bytes": PNG, "path": name}`, and columns
     that are left out or None are null. `footer` is JSON that explains a lone file (run_id, shard key, recipes, models,
@@ -68,21 +77,22 @@ def encode_rows(
     Raises RunError where rows are none, a column is unknown, of another length or type, lacks a value that its kind of
     row must fill, or holds a class that does not exist.
     """
-    table = rows_table(columns, classes)
+    table = rows_table(columns, classes, user)
     described = {
         "contract": CONTRACT_VERSION,
         "rows": table.num_rows,
         "content_sha256": _content(table),
         **footer,
     }
-    texts = {FOOTER_KEY: canonical_json(described).encode(), **arrow_schema(classes).metadata}
+    texts = {FOOTER_KEY: canonical_json(described).encode(), **table.schema.metadata}
+    names = table.schema.names
     return _encode(
         table,
         texts,
         row_group_size=len(table["image"].chunk(0)),
-        use_dictionary=[c.name for c in COLUMNS if _has_dictionary(c.name, table)],
+        use_dictionary=[name for name in names if _has_dictionary(name, table)],
         column_encoding=_ENCODINGS,
-        write_statistics=[c.name for c in COLUMNS if c.name not in _UNCOUNTED],
+        write_statistics=[name for name in names if name not in _UNCOUNTED],
     )
 
 
@@ -93,17 +103,20 @@ def _has_dictionary(name: str, table: pa.Table) -> bool:
     return name not in _ENCODINGS and name not in _PLAIN
 
 
-def rows_table(columns: Mapping[str, ColumnValues | Sequence[Any] | None], classes: Sequence[str]) -> pa.Table:
+def rows_table(
+    columns: Mapping[str, ColumnValues | Sequence[Any] | None], classes: Sequence[str], user: Sequence[Column] = ()
+) -> pa.Table:
     """The Arrow table of `encode_rows`, and its errors."""
-    unknown = sorted(set(columns) - {c.name for c in COLUMNS})
+    schema, every = arrow_schema(classes, user=user), columns_of(CONTRACT_VERSION, user)
+    unknown = sorted(set(columns) - set(schema.names))
     if unknown:
         raise RunError(f"rows hold columns that the contract does not have: {', '.join(unknown)}")
     ids = columns.get("row_id")
     count = 0 if ids is None else len(ids)
     if not count:
         raise RunError("rows: none to encode; there are no empty data files")
-    arrays = [_column(column, columns.get(column.name), count) for column in COLUMNS]
-    table = pa.Table.from_arrays(arrays, schema=arrow_schema(classes))
+    arrays = [_column(column, columns.get(column.name), count) for column in every]
+    table = pa.Table.from_arrays(arrays, schema=schema)
     _check_filled(table)
     _check_classes(table, len(classes))
     return table
@@ -122,7 +135,14 @@ def encode_quarantine(records: Sequence[Mapping[str, Any]]) -> bytes:
     return _encode(pa.Table.from_pylist([dict(r) for r in records], schema=QUARANTINE_SCHEMA), {})
 
 
-def check_file(data: bytes, *, classes: Sequence[str], rows: int | None = None, content: str | None = None) -> pa.Table:
+def check_file(
+    data: bytes,
+    *,
+    classes: Sequence[str],
+    rows: int | None = None,
+    content: str | None = None,
+    user: Sequence[Column] = (),
+) -> pa.Table:
     """Re-opens a data file as a stranger would, checksums on, and returns its table.
 
     Raises RunError where it does not read, its schema or features are not the contract's, its rows are not `rows`, or
@@ -134,7 +154,7 @@ def check_file(data: bytes, *, classes: Sequence[str], rows: int | None = None, 
         described = json.loads(file.metadata.metadata[FOOTER_KEY])
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise RunError(f"data file does not read back: {' '.join(str(error).split())[:200]}") from error
-    wanted = arrow_schema(classes)
+    wanted = arrow_schema(classes, user=user)
     if not table.schema.equals(wanted) or table.schema.metadata[b"huggingface"] != wanted.metadata[b"huggingface"]:
         raise RunError("data file has another schema or other class names than the row contract")
     if rows is not None and table.num_rows != rows:
@@ -202,7 +222,7 @@ def _check_filled(table: pa.Table) -> None:
     others = sorted({str(k) for k in pc.unique(kinds).to_pylist()} - set(KINDS))
     if others:
         raise RunError(f"rows: kind holds {', '.join(others)}; wants {', '.join(KINDS)}")
-    gaps = {c: pc.is_null(table[c.name]) for c in COLUMNS if table[c.name].null_count}
+    gaps = {c: pc.is_null(table[c.name]) for c in columns_of(CONTRACT_VERSION) if table[c.name].null_count}
     for kind in KINDS:
         these = pc.equal(kinds, kind)
         lacking = [c.name for c, gap in gaps.items() if c.required_of(kind) and pc.any(pc.and_(these, gap)).as_py()]
@@ -211,7 +231,7 @@ def _check_filled(table: pa.Table) -> None:
 
 
 def _check_classes(table: pa.Table, classes: int) -> None:
-    for column in COLUMNS:
+    for column in columns_of(CONTRACT_VERSION):
         if column.is_class:
             bounds = pc.min_max(table[column.name]).as_py()
             if bounds["min"] is not None and not 0 <= bounds["min"] <= bounds["max"] < classes:
