@@ -52,8 +52,3 @@ def test_every_command_and_exit_code_is_there() -> None:
         assert re.search(rf"`(hardset )?{name}\b", README), name
     for code in Exit:
         assert f"\n| {int(code)} |" in README
-
-
-def test_files_it_points_to_exist() -> None:
-    for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
-        assert (Path(__file__).parents[1] / target).exists(), target
