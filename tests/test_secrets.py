@@ -18,6 +18,7 @@ import yaml
 from fsspec.implementations.memory import MemoryFileSystem
 
 from hardset.pipeline.audit.replay import newest_manifest
+from hardset.pipeline.audit.trust import Trust
 from hardset.pipeline.audit.verify import verify
 from hardset.pipeline.dataset.tables.iceberg import publish_iceberg
 from hardset.pipeline.storage.folder import Folder
@@ -83,8 +84,9 @@ def test_nothing_that_is_written_holds_a_secret(
     with caplog.at_level(logging.DEBUG, "pipeline"):
         make_here(job_of(weights, out, **changes))
         folder = Folder(out)
-        assert verify(folder, sample=0, against=places["source"]).faults == []
-        assert verify(folder, sample=None).faults != []  # the records no longer say how to log in
+        assert verify(folder, sample=0, trust=Trust(source=places["source"])).faults == []
+        records = Trust(records=True)
+        assert verify(folder, sample=None, trust=records).faults != []  # they no longer say how to log in
         said = [hardset("report", out), hardset("status", out), hardset("show", out, "--json"), hardset("verify", out)]
         said += [hardset("explain", out, "no-such-row"), hardset("diff", out, out)]
         with suppress(UserError):

@@ -49,6 +49,18 @@ RunId = Annotated[
     str | None,
     typer.Option("--run", metavar="RUN_ID", help="A finished run by its id or how it starts. Unset: the newest."),
 ]
+MadeBy = Annotated[
+    Path | None,
+    typer.Option(
+        "--job",
+        metavar="FILE",
+        help="The job file that made OUT: rows are judged or made again by its model, recipes and source.",
+    ),
+]
+TrustCode = Annotated[
+    bool,
+    typer.Option("--trust-code", help="Load the code and open the files that the records of OUT name. Runs that code."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Leaves one JSON object as the last line of stdout.")]
 
 # Without a terminal nobody is helped by lines broken at 80 columns, least of all grep.

@@ -15,6 +15,7 @@ from hardset.jobs.verbs.generate import exit_code, make
 from hardset.jobs.verbs.report import write_report
 from hardset.jobs.verbs.train_gan import train, training_rows
 from hardset.jobs.verbs.verify import report as say_findings
+from hardset.pipeline.audit.trust import Trust
 from hardset.pipeline.audit.verify import verify
 from hardset.pipeline.models.fitting import fit_classifier
 from hardset.pipeline.models.zoo import small_cnn
@@ -47,7 +48,7 @@ def demo(
     say(f"3/5 generator     {to / 'gan.safetensors'}")
     outcome = make(job)
     say(f"4/5 dataset       {job.output.path}")
-    findings = verify(Folder(job.output.path), sample=None)
+    findings = verify(Folder(job.output.path), sample=None, trust=Trust(job))
     say_findings(findings)
     html = write_report(job.output.path, to=str(to / "report.html"), png=str(to / "picture.png"))
     say(f"5/5 report        {html}")

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from hardset.pipeline.audit.trust import NO_TRUST, Trust
 from hardset.pipeline.augment.table import FIRST_VERSION, code_version
 from hardset.pipeline.compute.devices import driver_device
 from hardset.pipeline.dataset.files.png import decode_png
@@ -26,7 +27,6 @@ from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import image_sha256
 from hardset.schemas.errors import JobError, RunError
-from hardset.schemas.job.job import Job
 from hardset.schemas.records.run import Manifest, Output, Plan, Shard
 
 EQUAL, NEARLY, DIFFERS = "equal", "within tolerance", "differs"
@@ -74,10 +74,11 @@ class Replayed:
     op: str
 
 
-def replay(folder: Folder, row_id: str, run: str | None = None) -> Replayed:
+def replay(folder: Folder, row_id: str, run: str | None = None, *, trust: Trust = NO_TRUST) -> Replayed:
     """Makes the shard of a stored row again and compares the row. `run`: start of its run's id; None: the newest.
 
-    Raises JobError where the row is unknown or the source cannot be read, RunError where source, weights or the
+    `trust`: what the operator brings. Raises UntrustedError where the records alone name code or files that this takes,
+    JobError where the row is unknown or the source cannot be read, RunError where source, weights or the
     recipe's code changed.
     """
     manifest = chosen_manifest(folder, run)
@@ -85,7 +86,7 @@ def replay(folder: Folder, row_id: str, run: str | None = None) -> Replayed:
     _check_code(manifest, row)
     plan = plan_of(folder, output.run_id)
     shard = next(shard for shard in plan.shards if shard.key == output.key)
-    job = Job.model_validate(plan.job)
+    job = trust.job_of(plan, folder)
     worker = Worker(job, plan, driver_device(job.run))
     elsewhere = _elsewhere(folder, manifest, output, str(worker.device))
     return compare(row, shard, plan, worker, excluded=output.excluded, elsewhere=elsewhere)

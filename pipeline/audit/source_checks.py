@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pyarrow.parquet as pq
@@ -13,19 +13,18 @@ from hardset.pipeline.audit.replay import plan_of
 from hardset.pipeline.sources.base import SourceReader, narrowed
 from hardset.pipeline.sources.table import open_source
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.errors import JobError, UserError
-from hardset.schemas.job.job import Job
+from hardset.schemas.errors import UserError
 from hardset.schemas.job.sources import Source
 from hardset.schemas.records.run import Manifest, Output, Plan, SourceRange
 
 _COLUMNS = ["row_id", "source_key", "source_sha256"]
 
 
-def source_faults(folder: Folder, manifest: Manifest, source: str) -> Iterator[tuple[str, str]]:
+def source_faults(folder: Folder, manifest: Manifest, source_of: Callable[[Plan], Source]) -> Iterator[tuple[str, str]]:
     """Rows whose source changed or vanished: file and row, and what happened. Every source row is decoded again.
 
-    `source`: where the source lies now, or the name of a bundled one. Raises JobError where it cannot be opened,
-    RunError where a plan is gone.
+    `source_of`: the source section that a plan's rows are read by, where it lies now. Raises JobError where it cannot
+    be opened, RunError where a plan is gone.
     """
     parts: defaultdict[tuple[str, int], list[Output]] = defaultdict(list)
     plans = {run: plan_of(folder, run) for run in sorted({output.run_id for output in manifest.outputs})}
@@ -34,7 +33,7 @@ def source_faults(folder: Folder, manifest: Manifest, source: str) -> Iterator[t
         number = ranges.get((output.run_id, output.key))
         if output.data is not None and number is not None and not output.kept:
             parts[output.run_id, number].append(output)
-    readings = {run: _Reading(plan, source) for run, plan in plans.items()}
+    readings = {run: _Reading(plan, open_source(source_of(plan))) for run, plan in plans.items()}
     for (run, number), outputs in parts.items():
         found = readings[run].digests(plans[run].ranges[number])
         for output in outputs:
@@ -53,12 +52,12 @@ _REST = ""
 """Key that stands for all rows of a file that cannot be read."""
 
 
+@dataclass(frozen=True)
 class _Reading:
-    """Reads the source of a plan as its job does, from another place."""
+    """Reads the ranges of a plan again."""
 
-    def __init__(self, plan: Plan, source: str) -> None:
-        self.plan = plan
-        self.reader: SourceReader = open_source(moved(Job.model_validate(plan.job).source, source))
+    plan: Plan
+    reader: SourceReader
 
     def digests(self, part: SourceRange) -> Digests:
         """Digests of the range's rows by key."""
@@ -73,15 +72,6 @@ class _Reading:
             return {f"{part.file}/{part.members[0]}" if part.members else _REST: gone}
         found: Digests = dict(zip(rows.keys, rows.sha256, strict=True))
         return found | {reject.key: _Lost(f"{reject.error_class}: {reject.message}") for reject in rejects}
-
-
-def moved(spec: Source, place: str) -> Source:
-    """The same source at another place. Raises JobError for a bundled one that `place` does not name."""
-    if "path" in type(spec).model_fields:
-        return spec.model_copy(update={"path": place})
-    if place != spec.format:
-        raise JobError(f"--against: the rows come from {spec.format}, which are bundled; wants --against {spec.format}")
-    return spec
 
 
 def _compare(folder: Folder, output: Output, found: Digests) -> Iterator[tuple[str, str]]:

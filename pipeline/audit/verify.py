@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from hardset.pipeline.audit.record_checks import record_faults
 from hardset.pipeline.audit.replay import chosen_manifest, plan_of
 from hardset.pipeline.audit.row_checks import Expected, Fault, row_faults
-from hardset.pipeline.audit.source_checks import moved, source_faults
+from hardset.pipeline.audit.source_checks import source_faults
+from hardset.pipeline.audit.trust import NO_TRUST, Trust, UntrustedError
 from hardset.pipeline.compute.devices import driver_device
 from hardset.pipeline.dataset.files.parquet import read_footer
 from hardset.pipeline.dataset.files.png import decode_png
@@ -27,7 +29,6 @@ from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import content_sha256, sha256_hex
 from hardset.schemas.errors import UserError
-from hardset.schemas.job.job import Job
 from hardset.schemas.records.run import DataFile, Manifest, Output
 from hardset.schemas.rows.contract import ADVERSARIAL, QUARANTINE_SCHEMA, arrow_schema
 
@@ -45,24 +46,25 @@ class Findings:
     rows: int = 0
     rejudged: int = 0
     faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What was not looked at, and what to bring for it."""
 
     def add(self, where: str, what: str) -> None:
         """Notes a fault."""
         self.faults.append(f"{where}: {what}")
 
 
-def verify(
-    folder: Folder, *, sample: int | None = 1000, against: str | None = None, run: str | None = None
-) -> Findings:
+def verify(folder: Folder, *, sample: int | None = 1000, trust: Trust = NO_TRUST, run: str | None = None) -> Findings:
     """Audits the run in `folder` whose id starts with `run`, by default the newest.
 
-    `sample`: rows to judge again; None for all, 0 for none. `against`: where the source lies now, to hold all rows
-    against it. Raises JobError where there is no such run, RunError where its manifest cannot be believed.
+    `sample`: rows to judge again; None for all, 0 for none. `trust`: what the operator brings; where the records alone
+    name code or files, no row is judged again, and a note says so. With `trust.source` all rows are held against the
+    source there. Raises JobError where there is no such run, RunError where its manifest cannot be believed.
     """
     manifest, findings = chosen_manifest(folder, run), Findings()
     for where, what in record_faults(folder, manifest):
         findings.add(where, what)
-    seen, workers = _Seen(folder), _Workers(folder, against)
+    seen, workers = _Seen(folder), _Workers(folder, trust)
     budget = _Budget(sample, manifest.totals.rows_out)
     for output in manifest.outputs:
         _check_quarantine(folder, output, findings)
@@ -73,7 +75,8 @@ def verify(
             _judge_again(workers, output, table.take(budget.chosen(table["row_id"].to_pylist(), sound)), findings)
     for where, what in seen.twice():
         findings.add(where, what)
-    for where, what in source_faults(folder, manifest, against) if against is not None else ():
+    sources = partial(trust.source_of, folder=folder)
+    for where, what in source_faults(folder, manifest, sources) if trust.source is not None else ():
         findings.add(where, what)
     return findings
 
@@ -117,18 +120,20 @@ class _Workers:
     """The tools that made each run's shards, built once per run."""
 
     folder: Folder
-    source: str | None
-    """Where the source lies now; None: where the job says."""
-    _built: dict[str, Worker] = field(default_factory=dict)
+    trust: Trust
+    _built: dict[str, Worker | None] = field(default_factory=dict)
 
-    def of(self, run_id: str) -> Worker:
-        """The worker of a run."""
+    def of(self, run_id: str, findings: Findings) -> Worker | None:
+        """The worker of a run; None where it would run code, or open files, that the records alone name."""
         if run_id not in self._built:
             plan = plan_of(self.folder, run_id)
-            job = Job.model_validate(plan.job)
-            if self.source is not None:
-                job = job.model_copy(update={"source": moved(job.source, self.source)})
-            self._built[run_id] = Worker(job, plan, driver_device(job.run))
+            try:
+                job = self.trust.job_of(plan, self.folder)
+            except UntrustedError as refusal:
+                findings.notes.append(f"no row was judged again: {refusal}")
+                self._built[run_id] = None
+            else:
+                self._built[run_id] = Worker(job, plan, driver_device(job.run))
         return self._built[run_id]
 
 
@@ -239,7 +244,9 @@ def _judge_again(workers: _Workers, output: Output, table: pa.Table, findings: F
     if output.kept or not table.num_rows or table["kind"][0].as_py() != ADVERSARIAL:
         return
     assert output.data is not None
-    worker = workers.of(output.run_id)
+    worker = workers.of(output.run_id, findings)
+    if worker is None:
+        return
     rows = table.to_pylist()
     clean = _clean_rows(worker, output, rows, findings)
     kept = [row for row in rows if row["row_id"] in clean]

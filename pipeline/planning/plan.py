@@ -134,7 +134,7 @@ def _determinants(job: Job, source: str, image: Image, classes: tuple[str, ...])
         "contract": CONTRACT_VERSION,
         "seed": job.seed,
         "source": source,
-        "reading": job.source.model_dump(mode="json", exclude=_not_reading(job.source)),
+        "reading": job.source.model_dump(mode="json", exclude=not_reading(job.source)),
         "image": image.model_dump(),
         "classes": classes,
         "model": job.model.model_dump(mode="json", exclude=_MODEL_PATHS) if job.model else None,
@@ -143,7 +143,7 @@ def _determinants(job: Job, source: str, image: Image, classes: tuple[str, ...])
     }
 
 
-def _not_reading(source: ImageSource) -> set[str]:
+def not_reading(source: ImageSource) -> set[str]:
     """What of a source section leaves the bytes of a range alone. A hold-out that is unset keeps the keys of before."""
     return {"path", "splits", "limit", *POLICIES} | ({"hold_out"} if source.hold_out is None else set())
 

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from hardset.pipeline.audit.trust import Trust
 from hardset.pipeline.audit.verify import verify
 from hardset.pipeline.dataset.files.png import decode_png, encode_png
 from hardset.pipeline.dataset.provenance.statement import write_statement
@@ -35,7 +36,7 @@ def whole(weights: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> 
     out = tmp_path_factory.mktemp("whole") / "out"
     source, output = {"format": "digits", "limit": 80}, {"path": str(out), "shard_rows": 40}
     make_here(job_of(weights, out, source=source, output=output, recipes=[RECIPES[0], RECIPES[2]]))
-    assert verify(Folder(str(out)), sample=None).faults == []
+    assert verify(Folder(str(out)), sample=None, trust=Trust(records=True)).faults == []
     return out
 
 
@@ -148,7 +149,7 @@ def test_200_random_corruptions_are_noticed(whole: Path, tmp_path: Path) -> None
 
 
 def test_a_whole_dataset_has_no_fault(whole: Path) -> None:
-    done = hardset("verify", whole, "--all", "--against", "digits", "--json")
+    done = hardset("verify", whole, "--all", "--against", "digits", "--trust-code", "--json")
     assert done.returncode == 0, done.stdout
     assert last_json(done) | {"faults": []} == last_json(done)
 
@@ -295,7 +296,7 @@ CASES: list[tuple[str, Change, str, bool]] = [
 def test_a_forged_row_is_named(copy: Path, change: Change, fault: str, judged: bool) -> None:
     """All digests and records are made anew for the forged row, so that only the row itself tells."""
     row = forge(copy, change)
-    faults = said(copy, "--all") if judged else said(copy)
+    faults = said(copy, "--all", "--trust-code") if judged else said(copy)
     assert any(line.startswith(f"{_path(copy, 0)} row {row}: ") and fault in line for line in faults.splitlines())
 
 

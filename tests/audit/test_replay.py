@@ -12,6 +12,7 @@ import pytest
 import hardset.pipeline.audit.replay
 import hardset.pipeline.audit.replay as replaying
 from hardset.pipeline.audit.replay import DIFFERS, EQUAL, NEARLY, Difference, place_of, replay, result_of
+from hardset.pipeline.audit.trust import Trust
 from hardset.pipeline.dataset.files.png import encode_png
 from hardset.pipeline.dataset.records.ledger import Ledger, latest_manifest
 from hardset.pipeline.dataset.records.seals import sealed
@@ -94,9 +95,9 @@ def _one_level_off(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_equal_rows_are_equal_whoever_made_them(made: Path, tmp_path: Path) -> None:
     out = Path(shutil.copytree(made, tmp_path / "out"))
     row = last_json(hardset("show", out, "--json"))["rows"][0]["row_id"]
-    assert replay(Folder(str(out)), row).elsewhere == ()
+    assert replay(Folder(str(out)), row, trust=Trust(records=True)).elsewhere == ()
     _elsewhere(out)
-    done = replay(Folder(str(out)), row)
+    done = replay(Folder(str(out)), row, trust=Trust(records=True))
     assert (done.result, done.elsewhere) == (EQUAL, ("device cuda", "torch 2.9.0"))
 
 
@@ -104,12 +105,12 @@ def test_a_row_that_differs_says_where(made: Path, tmp_path: Path, monkeypatch: 
     out = Path(shutil.copytree(made, tmp_path / "out"))
     row = last_json(hardset("show", out, "--json"))["rows"][0]["row_id"]
     _one_level_off(monkeypatch)
-    done = hardset("replay", out, row, "--json")
+    done = hardset("replay", out, row, "--trust-code", "--json")
     assert (done.returncode, last_json(done)["result"]) == (1, DIFFERS)
     assert "differs in 1 value, by 1 level at most" in done.stdout
     assert "First at row 2, column 3, channel 0: " in done.stdout
     assert "all in rows 2 to 2, columns 3 to 3" in done.stdout
     _elsewhere(out)
-    done = hardset("replay", out, row, "--json")
+    done = hardset("replay", out, row, "--trust-code", "--json")
     assert (done.returncode, last_json(done)["result"]) == (0, NEARLY)
     assert "It was made with device cuda, torch 2.9.0" in done.stdout

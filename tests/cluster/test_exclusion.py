@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from hardset.pipeline.audit.replay import replay
+from hardset.pipeline.audit.trust import Trust
 from hardset.pipeline.audit.verify import verify
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.planning.plan import make_plan
@@ -98,8 +99,8 @@ def test_a_dataset_with_excluded_rows_passes_the_audit_and_replays(
     manifest = make_here(job)
     assert all(output.excluded == (7,) for output in manifest.outputs)
     folder = Folder(job.output.path)
-    assert not verify(folder, sample=1).faults
+    assert not verify(folder, sample=1, trust=Trust(records=True)).faults
     assert manifest.outputs[0].data is not None
     ids = pq.read_table(tmp_path / "out" / manifest.outputs[0].data.path, columns=["row_id"])["row_id"].to_pylist()
     assert len(ids) == 19
-    assert replay(folder, ids[10]).equal
+    assert replay(folder, ids[10], trust=Trust(records=True)).equal

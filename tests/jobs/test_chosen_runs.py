@@ -49,7 +49,7 @@ def test_show_report_and_replay_look_at_the_chosen_run(nights: tuple[Path, Manif
     shown = last_json(hardset("show", out, "--run", first.run_id, "--json"))
     assert (shown["run_id"], shown["of"]) == (first.run_id, 20)
     row = shown["rows"][0]["row_id"]
-    assert hardset("replay", out, row, "--run", first.run_id).returncode == 0
+    assert hardset("replay", out, row, "--trust-code", "--run", first.run_id).returncode == 0
     html = tmp_path / "report.html"
     assert hardset("report", out, "--run", first.run_id, "--to", html).returncode == 0
     assert first.run_id in html.read_text()

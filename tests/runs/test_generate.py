@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 from PIL import Image
 
+from hardset.pipeline.audit.trust import Trust
 from hardset.pipeline.models.zoo import small_cnn
 from hardset.pipeline.sources.table import open_source
 from hardset.schemas.records.run import SourceRange
@@ -74,7 +75,7 @@ def clean_pixels() -> dict[str, np.ndarray]:
 def test_verify_finds_nothing_and_then_what_was_done_to_it(small_dataset: Path, tmp_path: Path) -> None:
     import shutil
 
-    assert hardset("verify", small_dataset, "--all").returncode == 0
+    assert hardset("verify", small_dataset, "--all", "--trust-code").returncode == 0
     for damage in ("flip", "remove", "swap"):
         copy = tmp_path / damage
         shutil.copytree(small_dataset, copy)
@@ -101,7 +102,7 @@ def test_replay_gives_the_row_bit_for_bit(small_dataset: Path, op: str) -> None:
     from hardset.pipeline.storage.folder import Folder
 
     row = next(row for row in reversed(rows_of(small_dataset)) if row["op"] == op)
-    done = replay(Folder(str(small_dataset)), str(row["row_id"]))
+    done = replay(Folder(str(small_dataset)), str(row["row_id"]), trust=Trust(records=True))
     assert done.equal
     assert done.columns_differing == ()
 

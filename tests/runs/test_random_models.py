@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from hardset.pipeline.audit.replay import replay
+from hardset.pipeline.audit.trust import Trust
 from hardset.pipeline.audit.verify import verify
 from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.run.precheck import check_before
@@ -45,9 +46,10 @@ def test_a_model_that_answers_at_random_gives_the_same_shard_again(random_job: J
 def test_its_rows_can_be_judged_and_made_again(random_job: Job) -> None:
     make_here(random_job)
     folder = Folder(random_job.output.path)
-    findings = verify(folder, sample=None)
+    findings = verify(folder, sample=None, trust=Trust(records=True))
     assert (findings.faults, findings.rejudged) == ([], 20)
-    done = replay(folder, ds.dataset(f"{random_job.output.path}/data").to_table()["row_id"][-1].as_py())
+    row = ds.dataset(f"{random_job.output.path}/data").to_table()["row_id"][-1].as_py()
+    done = replay(folder, row, trust=Trust(records=True))
     assert done.equal and done.columns_differing == ()
 
 

@@ -22,6 +22,7 @@ from torch import nn
 
 from hardset.jobs.verbs.generate import sentence, summary
 from hardset.pipeline.audit.replay import newest_manifest, replay
+from hardset.pipeline.audit.trust import Trust
 from hardset.pipeline.audit.verify import verify
 from hardset.pipeline.judging.transfer import transfer_rates
 from hardset.pipeline.models.fitting import fit_classifier
@@ -190,7 +191,7 @@ def _manifest(out: Path) -> Manifest:
 
 
 def test_verify_judges_them_again(made: Path) -> None:
-    findings = verify(Folder(str(made)), sample=None)
+    findings = verify(Folder(str(made)), sample=None, trust=Trust(records=True))
     assert findings.faults == []
     assert findings.rejudged == 240
 
@@ -198,7 +199,7 @@ def test_verify_judges_them_again(made: Path) -> None:
 @pytest.mark.parametrize("targeted", [False, True])
 def test_a_row_is_made_again_with_its_transfer_columns(made: Path, targeted: bool) -> None:
     row = next(row for row in reversed(rows_of(made)) if (row["target_label"] is not None) == targeted)
-    done = replay(Folder(str(made)), row["row_id"])
+    done = replay(Folder(str(made)), row["row_id"], trust=Trust(records=True))
     assert done.equal and done.columns_differing == ()
 
 
@@ -305,5 +306,5 @@ def test_verify_finds_a_forged_verdict(made: Path, tmp_path: Path) -> None:
     forged = [7 if i == 0 else value for i, value in enumerate(table["transferred"].to_pylist())]
     at = table.schema.get_field_index("transferred")
     pq.write_table(table.set_column(at, table.schema.field(at), pa.array(forged, pa.int32())), file)
-    faults = verify(Folder(str(copy)), sample=None).faults
+    faults = verify(Folder(str(copy)), sample=None, trust=Trust(records=True)).faults
     assert any("transferred is" in fault for fault in faults)

@@ -12,6 +12,7 @@ import pytest
 
 from hardset.pipeline.audit.explain import explain
 from hardset.pipeline.audit.replay import replay
+from hardset.pipeline.audit.trust import Trust
 from hardset.pipeline.audit.verify import verify
 from hardset.pipeline.browse.compare import compare
 from hardset.pipeline.browse.query import find
@@ -105,7 +106,7 @@ def test_files_have_the_schema_of_their_version(old: Old) -> None:
 
 
 def test_an_old_dataset_verifies_to_the_last_row(old: Old) -> None:
-    findings = verify(old.folder, sample=None, against=str(old.home / "source"))
+    findings = verify(old.folder, sample=None, trust=Trust(records=True, source=str(old.home / "source")))
     assert findings.faults == []
     assert (findings.files, findings.rows, findings.rejudged) == (len(old.rows), sum(old.rows.values()), old.judged)
 
@@ -157,7 +158,7 @@ REPLAYED = [
 def test_rows_of_code_that_has_not_changed_are_made_again(kept: Old, where: str) -> None:
     manifest = latest_manifest(kept.folder)
     assert manifest is not None
-    done = replay(kept.folder, _row_of(kept, manifest, where))
+    done = replay(kept.folder, _row_of(kept, manifest, where), trust=Trust(records=True))
     assert done.equal
 
 
@@ -165,7 +166,7 @@ def test_rows_of_other_code_are_refused_by_name() -> None:
     (first, *_) = OLD
     manifest = latest_manifest(first.folder)
     assert manifest is not None
-    done = hardset("replay", first.folder.url, _row_of(first, manifest, "kind = 'adversarial'"))
+    done = hardset("replay", "--trust-code", first.folder.url, _row_of(first, manifest, "kind = 'adversarial'"))
     assert done.returncode == 1
     assert "version 1 of the attack code made it (hardset 0.1.0)" in done.stderr
 
