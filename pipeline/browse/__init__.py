@@ -1,1 +1,1 @@
-"""Rows looked up by a condition, and two datasets side by side."""
+"""Looks up rows by a condition, and compares two datasets."""

@@ -1,4 +1,4 @@
-"""Two datasets held against each other: rows by id and pixels, and each recipe's figures side by side."""
+"""Compares two datasets: rows by id and pixels, and each recipe's figures side by side."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hardset.schemas.records.run import Counts, Manifest
 from hardset.schemas.rows.contract import ADVERSARIAL
 
 STATES = ("added", "gone", "changed", "judged", "same")
-"""Of a row: in B only; in A only; other pixels; the same pixels but another label, prediction or success; no change."""
+"""States of a row: only in B; only in A; other pixels; same pixels, other label, prediction or success; no change."""
 ALL_ATTACKS = "all attacks"
 
 _ROWS = """
@@ -33,21 +33,21 @@ _EXAMPLES = "SELECT row_id, op, label FROM held WHERE state = ? ORDER BY row_id 
 
 @dataclass(frozen=True)
 class RecipeFigures:
-    """What the rows of one recipe say; shares in [0, 1], None where nothing was counted."""
+    """Figures of the rows of one recipe; shares in [0, 1], None if nothing was counted."""
 
     rows: int
     attacked: int
     success: float | None
-    """Of attacked rows, those that fool the model as stored."""
+    """Share of attacked rows that fool the model as stored."""
     clean_accuracy: float | None
-    """Of the model, on the clean rows. None where resisting rows were left out."""
+    """Accuracy of the model on the clean rows. None if resisting rows were dropped."""
     accuracy: float | None
-    """Of the model, on the stored images. None where resisting rows were left out."""
+    """Accuracy of the model on the stored images. None if resisting rows were dropped."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One recipe on both sides; None where a side has it not."""
+    """Figures of one recipe on both sides; None for a side that lacks it."""
 
     recipe: str
     details: str
@@ -57,25 +57,25 @@ class Line:
 
 @dataclass(frozen=True)
 class Difference:
-    """What differs between A and B."""
+    """Differences between A and B."""
 
     rows: dict[str, int]
-    """Rows by each of `STATES`."""
+    """Number of rows by each of `STATES`."""
     examples: dict[str, list[dict[str, Any]]]
-    """row_id, op and label of the first rows by id, for each state but the last."""
+    """Row id, op and label of the first rows by id, for each state but the last."""
     recipes: list[Line]
-    """In the order of A's job, then those that B alone has, then `ALL_ATTACKS` where there are several."""
+    """Recipes in the order of A's job, then those only in B, then `ALL_ATTACKS` if there are several attacks."""
 
     @property
     def same(self) -> bool:
-        """Whether both hold the same rows, with the same verdicts."""
+        """Whether both hold the same rows with the same verdicts."""
         return all(number == 0 for state, number in self.rows.items() if state != "same")
 
 
 def compare(a: tuple[Folder, Manifest], b: tuple[Folder, Manifest], *, examples: int) -> Difference:
-    """Holds the rows of two runs against each other, and names `examples` rows of each kind of change.
+    """Compares the rows of two runs, and lists `examples` rows of each kind of change.
 
-    Raises JobError where DuckDB is missing, RunError where a file cannot be read.
+    Raises JobError if DuckDB is missing, RunError if a file cannot be read.
     """
     rows, named = _rows(a, b, examples)
     return Difference(rows, named, _lines(_gathered(*a), _gathered(*b)))
@@ -118,7 +118,7 @@ def _lines(a: Statistics, b: Statistics) -> list[Line]:
 
 
 def _by_recipe(statistics: Statistics) -> dict[tuple[str, str], RecipeFigures]:
-    """Figures by what a recipe says, which stays the same where the model has other weights."""
+    """Figures by recipe declaration, which does not change with the model's weights."""
     found = {
         (recipe_title(recipe.text), recipe_details(recipe.text)): _figures([recipe], statistics.only_successes)
         for recipe in statistics.recipes

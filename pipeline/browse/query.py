@@ -1,7 +1,7 @@
-"""The rows of a run as a table that SQL conditions can be asked of: DuckDB over the files its manifest lists.
+"""Queries the rows of a run by SQL conditions: DuckDB over the files listed in the manifest.
 
-Only the columns that a question needs are fetched. DuckDB gets the table and nothing else: it may open no file, see no
-variable and load no extension, so a condition can neither read nor write anything beside the rows.
+Only the columns that a query needs are fetched. DuckDB gets nothing but the table: it may open no file, see no
+environment variable and load no extension, so a condition can neither read nor write anything but the rows.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from hardset.schemas.rows.contract import COLUMNS, IMAGE, arrow_schema
 
 _PLACE = re.compile(r"\n+LINE \d+:")
 NAMES = tuple(column.name for column in COLUMNS if column.type != IMAGE)
-"""Columns that can be asked for: all but the image."""
+"""Columns that can be queried: all but the image."""
 _SETTINGS = {"threads": 1, "python_enable_replacements": False, "temp_directory": ""}
-"""One thread, so that rows come in the dataset's order."""
+"""DuckDB settings; one thread keeps the rows in the dataset's order."""
 _CONDITION = {f"{kind}Exception" for kind in ("Parser", "Binder", "Catalog", "Permission", "Conversion", "OutOfRange")}
-"""DuckDB's errors that speak of the condition."""
+"""DuckDB errors that are caused by the condition."""
 _LOCKS = (
     "SET autoinstall_known_extensions = false",
     "SET autoload_known_extensions = false",
@@ -42,36 +42,35 @@ class FoundRows:
     """Rows that meet a condition."""
 
     rows: list[dict[str, Any]]
-    """The first of them, in the dataset's order."""
+    """The first matching rows, in the dataset's order."""
     matching: int
-    """How many there are."""
+    """Number of all matching rows."""
 
 
 def find(folder: Folder, manifest: Manifest, *, where: str | None, limit: int, columns: Sequence[str]) -> FoundRows:
-    """The first `limit` rows of a run that meet a condition, with these columns.
+    """Finds the first `limit` rows of a run that meet a condition, with the given columns.
 
-    Raises JobError where `where` is no condition on the rows or DuckDB is missing, RunError where a file cannot be
-    read.
+    Raises JobError if `where` is not a condition on the rows or DuckDB is missing, RunError if a file cannot be read.
     """
     duckdb = duckdb_library()
     with tables(rows=(folder, manifest)) as connection:
         try:
-            # A relation takes one expression: no second statement, no clause behind it.
+            # A relation accepts a single expression: no second statement, no further clause.
             chosen = connection.table("rows").filter("true" if where is None else where)
             matching = chosen.aggregate("count(*)").fetchall()[0][0]
             quoted = ", ".join(f'"{name}"' for name in columns)
             return FoundRows(chosen.select(quoted).limit(limit).to_arrow_table().to_pylist(), matching)
         except duckdb.Error as error:
-            if type(error).__name__ not in _CONDITION:  # then it may be a file's
+            if type(error).__name__ not in _CONDITION:  # the cause may be a file
                 check_readable(folder, manifest)
             raise _refused(error) from error
 
 
 @contextmanager
 def tables(**named: tuple[Folder, Manifest]) -> Iterator[Any]:
-    """A DuckDB connection that sees runs as tables of these names, and nothing else.
+    """Yields a DuckDB connection that sees runs as tables of these names, and nothing else.
 
-    Raises JobError where DuckDB is missing.
+    Raises JobError if DuckDB is missing.
     """
     duckdb = duckdb_library()
     with duckdb.connect(":memory:", config=_SETTINGS) as connection:
@@ -83,9 +82,9 @@ def tables(**named: tuple[Folder, Manifest]) -> Iterator[Any]:
 
 
 def examples(folder: Folder, manifest: Manifest, row_ids: Sequence[str], clean: CleanPixels) -> list[Example]:
-    """These rows with their images, in their order; rows whose images cannot be read are left out.
+    """Loads these rows with their images, in the given order; rows with unreadable images are left out.
 
-    Only the row groups that hold them are read whole. Raises RunError where the files cannot be searched for them.
+    Only the row groups that hold the rows are read in full. Raises RunError if the files cannot be searched.
     """
     wanted = set(row_ids)
     found: dict[str, Candidate] = {}
@@ -108,7 +107,7 @@ def _schema(manifest: Manifest) -> pa.Schema:
 
 
 def _dataset(folder: Folder, manifest: Manifest) -> ds.Dataset:
-    # Columns are fetched one by one: reading ahead in bulk would take the images between them along.
+    # Columns are fetched one by one: bulk read-ahead would also fetch the images between them.
     options = ds.ParquetFragmentScanOptions(pre_buffer=False, page_checksum_verification=True)
     form = ds.ParquetFileFormat(default_fragment_scan_options=options)
     files = [form.make_fragment(pa.PythonFile(StoredFile(folder, file), mode="r")) for file in manifest.data_files]
@@ -116,7 +115,7 @@ def _dataset(folder: Folder, manifest: Manifest) -> ds.Dataset:
 
 
 def check_readable(folder: Folder, manifest: Manifest) -> None:
-    """Raises RunError, which names the file, where the columns of a run cannot be read."""
+    """Raises RunError, naming the file, if the columns of a run cannot be read."""
     try:
         for file in manifest.data_files:
             for _ in batches(folder, file, NAMES):
@@ -135,7 +134,7 @@ def _unreadable(folder: Folder, error: UnreadableFileError) -> RunError:
 
 
 def duckdb_library() -> Any:
-    """The module. Raises JobError where it is not installed."""
+    """The module duckdb. Raises JobError if it is not installed."""
     try:
         import duckdb  # noqa: PLC0415
     except ImportError:

@@ -1,1 +1,1 @@
-"""Hardening a model round by round: generate against it, train it, measure it."""
+"""Hardens a model in rounds: generate rows against it, train it, measure it."""

@@ -1,4 +1,4 @@
-"""Where a loop keeps its records, weights and state: a folder below the output, each record sealed and written last."""
+"""Folder of a loop below the output: records, weights and state. Each record is sealed and written last."""
 
 from __future__ import annotations
 
@@ -30,49 +30,49 @@ class Home:
 
     @property
     def path(self) -> str:
-        """Relative to the dataset folder."""
+        """Path relative to the dataset folder."""
         return f"{LOOPS}/{self.loop_id}"
 
     def url(self, path: str) -> str:
-        """Of a file in the dataset folder."""
+        """URL of a file in the dataset folder."""
         return f"{self.folder.url.rstrip('/')}/{path}"
 
     def place(self, path: str) -> str:
-        """The same for processes that work in another folder: Ray Train's workers do (Ray 2.60)."""
+        """Absolute location of a file, for processes with another working folder, as Ray Train's workers (Ray 2.60)."""
         return f"{self.folder.place}/{path}"
 
     def start(self) -> Start | None:
-        """What the loop started from; None before it has."""
+        """Record of the loop's start; None before the start."""
         return read_record(self.folder, f"{self.path}/start.json", Start)
 
     def rounds(self) -> list[Round]:
-        """The rounds that are done, in order."""
+        """Records of the finished rounds, in order."""
         found: list[Round] = []
         while (record := read_record(self.folder, self._round(len(found) + 1), Round)) is not None:
             found.append(record)
         return found
 
     def hardening(self) -> Hardening | None:
-        """The record of the whole; None while it is not finished."""
+        """Record of the whole loop; None while it is unfinished."""
         return read_record(self.folder, f"{self.path}/hardening.json", Hardening)
 
     def keep(self, record: Start | Round | Hardening) -> None:
-        """Puts a record down; whatever it names is there already."""
+        """Writes a record; everything it names must already be stored."""
         path = {Start: f"{self.path}/start.json", Hardening: f"{self.path}/hardening.json"}.get(type(record))
         self.folder.write(path or self._round(record.number), sealed(record))  # type: ignore[union-attr]
 
     def keep_weights(self, number: int, weights: Mapping[str, Tensor]) -> StoredWeights:
-        """Writes the weights of a round; 0 is the start."""
+        """Writes the weights of a round; round 0 is the start."""
         return self._write(f"{self.path}/round-{number:03d}.safetensors", safetensors.torch.save(dict(weights)))
 
     def keep_state(self, number: int, state: State) -> StoredWeights:
-        """Writes what the next round goes on from."""
+        """Writes the training state from which the next round continues."""
         file = io.BytesIO()
         torch.save(state, file)
         return self._write(f"{self.path}/state-{number:03d}.pt", file.getvalue())
 
     def state(self, stored: StoredWeights) -> State:
-        """Reads it back. Raises RunError where it is gone or was changed."""
+        """Reads a training state. Raises RunError if it is gone or was changed."""
         try:
             data = self.folder.read(stored.path)
         except FileNotFoundError:
@@ -85,7 +85,7 @@ class Home:
         return found
 
     def forget_state(self, stored: StoredWeights) -> None:
-        """Removes the state of a round after which another is recorded."""
+        """Removes the state of a round once the next one is recorded."""
         self.folder.delete(stored.path)
 
     def _round(self, number: int) -> str:
@@ -97,6 +97,6 @@ class Home:
 
 
 def loops(folder: Folder) -> list[Hardening]:
-    """The finished loops of a dataset folder, the newest last."""
+    """Finished loops of a dataset folder, the newest last."""
     found = [Home(folder, loop).hardening() for loop in folder.folders(LOOPS)]
     return sorted((one for one in found if one is not None), key=lambda one: (one.finished, one.loop_id))

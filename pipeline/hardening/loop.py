@@ -1,4 +1,4 @@
-"""The loop: what it starts from, its rounds, and what came of it. A second start goes on where the first stopped."""
+"""The hardening loop: its start, its rounds and its outcome. A second start continues where the first one stopped."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ EndedBy = Literal["rounds", "gradients", "rows", "minutes"]
 
 @dataclass(frozen=True)
 class HardeningOutcome:
-    """How a start of a loop ended."""
+    """Outcome of one start of a loop."""
 
     status: Literal["complete", "stopped", "nothing to do"]
     home: Home
     rounds_made: int
-    """By this start."""
+    """Rounds made by this start."""
     record: Hardening | None
-    """None where it was stopped."""
+    """Record of the loop; None if it was stopped."""
 
 
 def harden(
@@ -54,11 +54,11 @@ def harden(
     on_round: Callable[[Start | Round, int], None] = lambda *_: None,
     on_warning: Callable[[str], None] = lambda _: None,
 ) -> HardeningOutcome:
-    """Hardens the model of `job` in the rounds that its output lacks.
+    """Hardens the model of `job` by running the rounds that its output lacks.
 
-    `make` makes the dataset of a round, by default the same run as `hardset generate`. `on_round` hears what the loop
-    starts from and each round that is over, with the number of rounds there will be. Raises JobError for what is wrong
-    with the job, before anything is made; RunError for what storage, workers or the training cannot do.
+    `make` makes the dataset of a round, by default with the same run as `hardset generate`. `on_round` is called with
+    the start and with each finished round, and the total number of rounds. Raises JobError for faults of the job,
+    before anything is made; RunError for failures of storage, workers or training.
     """
     stop = stop or Stop()
     settings, train = _checked(job)
@@ -97,7 +97,7 @@ def harden(
 
 
 def loop_id(job: Job, splits: Splits) -> str:
-    """UUID of the loop, from all that determines its figures. Budgets, actors and paths of weights have no say."""
+    """UUID of the loop, from everything that determines its figures; budgets, actors and weight paths are excluded."""
     assert job.model is not None and job.harden is not None and job.train is not None
     told = {
         "name": job.name,
@@ -149,7 +149,7 @@ def _before(settings: Harden, train: Train, splits: Splits) -> list[str]:
 
 
 def _start(loop: Loop) -> Start:
-    """What the loop starts from, measured once."""
+    """The loop's start, measured once."""
     record = loop.home.start()
     if record is not None:
         return record
@@ -168,7 +168,7 @@ def _start(loop: Loop) -> Start:
 
 
 def spent(settings: Harden, start: Start, rounds: list[Round]) -> EndedBy | None:
-    """What ends the loop before another round; a round that would go beyond a budget is not begun."""
+    """Why the loop ends before another round, or None; a round that would exceed a budget is not started."""
     if len(rounds) >= settings.rounds:
         return "rounds"
     budget = settings.budget
@@ -189,18 +189,18 @@ def spent(settings: Harden, start: Start, rounds: list[Round]) -> EndedBy | None
 
 
 def total_gradients(start: Start, rounds: list[Round]) -> int:
-    """Attack gradients so far, of training and of measuring."""
+    """Number of attack gradients so far, of training and of measuring."""
     return start.validation.gradients + sum(one.training_gradients + one.validation.gradients for one in rounds)
 
 
 def best_round(start: Start, rounds: list[Round]) -> Start | Round:
-    """The most robust on validation rows; of equals the one with more clean rows right, then the earlier one."""
+    """The most robust round on the validation rows; ties go to higher clean accuracy, then to the earlier round."""
     found: list[Start | Round] = [start, *rounds]
     return max(found, key=lambda one: (one.validation.robust.rows, one.validation.clean.rows))
 
 
 def _finish(loop: Loop, start: Start, rounds: list[Round], ended_by: EndedBy) -> Hardening:
-    """Judges the best round and the start on the test split where there is one, and puts the last record down."""
+    """Evaluates the best round and the start on the test split, if there is one, and writes the final record."""
     best = best_round(start, rounds)
     rows, name = loop.splits.test, "test"
     if rows is None or not len(rows):

@@ -1,4 +1,4 @@
-"""What rounds warn of: rows that a model merely learns to know, and robustness that later training undid."""
+"""Warnings about rounds: a model that memorises its rows, and robustness that further training undid."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from hardset.schemas.records.hardening import Round, Start
 
 _SHARD_AHEAD = 0.25
-"""Share of the rows by which a shard's accuracy may lie above robust accuracy; one static round measured 0.9."""
+"""Accepted gap between accuracy on the own shard and robust accuracy, as a share; one static round measured 0.9."""
 _BEST_AHEAD = 0.05
 
 
 def loop_warnings(start: Start, rounds: Sequence[Round], best: Start | Round) -> tuple[str, ...]:
-    """One sentence each: what was seen, why it matters, what to do."""
+    """One sentence per warning: what was observed, why it matters, what to do."""
     found = []
     if not rounds:
         return ()

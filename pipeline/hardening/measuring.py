@@ -1,4 +1,4 @@
-"""What a model is worth: clean and robust accuracy on rows it was not trained on, by fresh attacks on its weights."""
+"""Measures clean and robust accuracy on rows that the model was not trained on, by fresh attacks on its weights."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from hardset.schemas.job.recipes import Attack
 from hardset.schemas.records.hardening import Figures, Score
 
 STEPS = 20
-"""Of the attack that measures where the job names none."""
+"""Number of steps of the default measuring attack, for jobs that name none."""
 
 
 def measuring_attacks(job: Job) -> tuple[Attack, ...]:
-    """The attacks of `harden.attacks`, or 20 steps of pgd in norm and eps of the first recipe. Raises JobError."""
+    """Attacks of `harden.attacks`; by default 20 steps of pgd with norm and eps of the first attack recipe.
+
+    Raises JobError if there is neither.
+    """
     if job.harden is not None and job.harden.attacks:
         return job.harden.attacks
     if not job.attacks:
@@ -31,7 +34,7 @@ def measuring_attacks(job: Job) -> tuple[Attack, ...]:
 
 
 def figures(module: nn.Module, rows: CleanRows, attacks: Sequence[Attack], job: Job, device: torch.device) -> Figures:
-    """Attacks the rows with each attack in turn. `module`: images in [0, 1] to logits, on `device`."""
+    """Figures of the rows under each attack in turn. `module`: images in [0, 1] to logits, on `device`."""
     assert job.model is not None
     settings = Settings(device=device, batch=job.run.batch, seed=job.seed)
     count, gradients = len(rows), 0
@@ -52,12 +55,12 @@ def figures(module: nn.Module, rows: CleanRows, attacks: Sequence[Attack], job: 
 
 
 def accuracy(module: nn.Module, pixels: np.ndarray, labels: np.ndarray, job: Job, device: torch.device) -> Score:
-    """Rows that the model has right as they are."""
+    """Accuracy of the model on unchanged rows."""
     found = judged(module, pixels, labels, Settings(device=device, batch=job.run.batch))
     return Score(rows=int((found.pred == labels).sum()), of=len(labels))
 
 
 def _name(attack: Attack, taken: dict[str, Score]) -> str:
-    """The attack's name and norm; numbered where that is taken."""
+    """Name and norm of the attack; numbered if that is taken."""
     name = f"{attack.name}_{attack.norm}"
     return name if name not in taken else f"{name}:{len(taken)}"

@@ -1,4 +1,4 @@
-"""What a loop is held against, and where its weights go once it has passed."""
+"""Baseline of a loop's gates, and promotion of its weights once they pass."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from hardset.schemas.records.evaluation import Evaluation
 from hardset.schemas.records.hardening import Hardening
 
 KNOWN = ("robust", "clean")
-"""Figures that gates may ask for."""
+"""Figures that gates may name."""
 
 
 def promote(job: Job, home: Home, record: Hardening) -> str:
-    """Copies the best weights to `harden.weights`, or to models/<job name>.safetensors in the output; their URL."""
+    """Copies the best weights to `harden.weights`, or models/<job name>.safetensors in the output; returns its URL."""
     data = home.folder.read(record.weights.path)
     wanted = job.harden.weights if job.harden else None
     if wanted is None:
@@ -30,8 +30,10 @@ def promote(job: Job, home: Home, record: Hardening) -> str:
 
 
 def baseline(place: str) -> dict[str, float]:
-    """Clean and robust accuracy of an earlier loop or evaluation: a dataset folder, whose newest loop counts, or the
-    JSON file of either. Raises JobError where there is no such record.
+    """Clean and robust accuracy of an earlier loop or evaluation.
+
+    `place`: a dataset folder, whose newest loop is used, or the JSON file of either. Raises JobError if there is no
+    such record.
     """
     if not place.endswith(".json"):
         found = loops(Folder(place))
@@ -55,6 +57,6 @@ def baseline(place: str) -> dict[str, float]:
 
 
 def _place(url: str) -> tuple[Folder, str]:
-    """The folder of a file, and its name there."""
+    """Folder of a file, and its name in that folder."""
     parent, slash, name = url.rpartition("/")
     return Folder(parent + "/" if slash else "."), name

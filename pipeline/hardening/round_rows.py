@@ -1,4 +1,4 @@
-"""From splits and shards to what a round trains on."""
+"""Collects the training rows of a round from splits and shards."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, GENERATED
 
 
 def clean_part(rows: CleanRows, seed: int) -> RowsOfKind:
-    """Clean rows, whose randomness comes from their keys."""
+    """Clean rows for training, with row seeds derived from their keys."""
     seeds = [row_seed(run_seed=seed, recipe="train", source_key=key, variant=0) for key in rows.keys]
     return RowsOfKind(rows.pixels, rows.labels, np.asarray(seeds, np.int64))
 
 
 def training_rows(job: Job, settings: Train, splits: Splits, runs: Sequence[str], number: int) -> TrainingRows:
-    """What round `number` trains on. `runs`: the runs of all rounds so far, this one's last; empty for other methods.
+    """Training rows of round `number`. `runs`: the runs of all rounds so far, this one's last; empty for other methods.
 
-    Raises JobError where rows do not fit the model or stem from rows that judge it.
+    Raises JobError if rows do not fit the model or are made from validation or test rows.
     """
     parts = {CLEAN: clean_part(splits.train, job.seed)}
     if settings.method != "shards":

@@ -1,4 +1,4 @@
-"""One round: rows made against the last weights, training on them, a measurement, and the record of it."""
+"""One round: makes rows against the latest weights, trains on them, measures the model and records the round."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Maker = Callable[[Job], RunOutcome]
 
 @dataclass(frozen=True)
 class Loop:
-    """What all rounds of a loop share."""
+    """State shared by all rounds of a loop."""
 
     job: Job
     settings: Harden
@@ -43,10 +43,10 @@ class Loop:
     device: torch.device
     make: Maker
     address: str | None
-    """Of the Ray cluster that trains, where workers do."""
+    """Address of the Ray cluster, if Ray workers train."""
 
     def load(self, weights: StoredWeights) -> LoadedModel:
-        """The model with the weights of a round. Raises JobError where they do not fit it."""
+        """The model with the weights of a round. Raises JobError if they do not fit it."""
         model = self.model_with(weights)
         assert model.model is not None
         return load_network(
@@ -58,16 +58,16 @@ class Loop:
         )
 
     def model_with(self, weights: StoredWeights) -> Job:
-        """The job with its model at those weights."""
+        """The job with these weights in its model."""
         assert self.job.model is not None
         model = self.job.model.model_copy(update={"weights": self.home.url(weights.path)})
         return self.job.model_copy(update={"model": model})
 
 
 def round_job(loop: Loop, weights: StoredWeights, number: int) -> Job:
-    """What generate makes in a round: the job's recipes on the training rows, against the weights of the last round.
+    """Job of a round's generation: the job's recipes on the training rows, against the previous round's weights.
 
-    Only attacks depend on them, so that other recipes make their rows in the first round alone.
+    Only attacks depend on the weights, so other recipes make rows only in the first round.
     """
     job = loop.model_with(weights)
     recipes = tuple(r for r in job.recipes if number == 1 or isinstance(r, Attack))
@@ -75,9 +75,9 @@ def round_job(loop: Loop, weights: StoredWeights, number: int) -> Job:
 
 
 def run_round(loop: Loop, start: Start, rounds: Sequence[Round]) -> Round | None:
-    """Makes the next round and records it; None where making rows was stopped.
+    """Runs the next round and records it; returns None if making rows was stopped.
 
-    Raises RunError where shards failed or the training came to nothing.
+    Raises RunError if shards failed or the training failed.
     """
     began, started, number = time.monotonic(), now(), len(rounds) + 1
     before = rounds[-1].weights if rounds else start.weights

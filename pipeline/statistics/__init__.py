@@ -1,1 +1,1 @@
-"""Figures over rows: one pass over a dataset, histograms, shares with their intervals."""
+"""Statistics over rows: one pass over a dataset, histograms, shares with confidence intervals."""

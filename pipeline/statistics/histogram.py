@@ -1,4 +1,4 @@
-"""Histograms that grow: the range need not be known, and any order of the values gives the same bins."""
+"""Incremental histograms: the range need not be known, and the bins do not depend on the order of the values."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ _FINEST = -20
 
 @dataclass(frozen=True)
 class Histogram:
-    """Counts in bins of width 2**exponent that start at whole multiples of it, at most `MOST_BINS` apart.
+    """Counts in bins of width 2**exponent that start at integer multiples of it, at most `MOST_BINS` apart.
 
-    The exponent is the smallest one, not under `finest`, at which the values seen fit; so it depends on the values
-    and not on their order.
+    The exponent is the smallest one, not below `finest`, at which all values fit; so it depends on the values but not
+    on their order.
     """
 
     finest: int = _FINEST
-    """Smallest exponent: 0 for whole numbers."""
+    """Smallest allowed exponent; 0 for integers."""
     exponent: int = _FINEST
     bins: dict[int, int] = field(default_factory=dict)
-    """Number of the bin (its start divided by the width) to the values in it."""
+    """Number of values by bin number (the bin's start divided by the width)."""
 
     @staticmethod
     def of_whole_numbers() -> Histogram:
-        """An empty histogram whose bins are at least 1 wide."""
+        """An empty histogram with bins of width 1 or more."""
         return Histogram(finest=0, exponent=0)
 
     def __len__(self) -> int:
@@ -40,7 +40,7 @@ class Histogram:
         return math.ldexp(1.0, self.exponent)
 
     def add(self, values: NDArray[np.floating] | NDArray[np.integer]) -> Histogram:
-        """With further values. Those that are not finite are left out."""
+        """A histogram with these values added; values that are not finite are ignored."""
         values = np.asarray(values, np.float64)
         values = values[np.isfinite(values)]
         if not len(values):
@@ -51,7 +51,7 @@ class Histogram:
         return self.merged(new)
 
     def merged(self, other: Histogram) -> Histogram:
-        """Both together."""
+        """The sum of both histograms."""
         exponent = max(self.exponent, other.exponent)
         bins = dict(self.coarsened(exponent).bins)
         for number, count in other.coarsened(exponent).bins.items():
@@ -62,7 +62,7 @@ class Histogram:
         return both
 
     def coarsened(self, exponent: int) -> Histogram:
-        """The same values in bins of width 2**exponent, not finer than they are."""
+        """The same values in bins of width 2**exponent, or of the current width if that is larger."""
         shift = max(0, exponent - self.exponent)
         bins: dict[int, int] = {}
         for number, count in self.bins.items():
@@ -71,11 +71,11 @@ class Histogram:
 
     @property
     def exact(self) -> bool:
-        """Whether every bin holds one whole number."""
+        """Whether every bin holds exactly one integer."""
         return self.finest == 0 and self.exponent == 0
 
     def quantile(self, share: float) -> float:
-        """Where `share` of the values lie below, interpolated inside wider bins. NaN where there are none."""
+        """Value below which `share` of the values lie, interpolated inside wider bins. NaN if there are no values."""
         wanted, below = share * len(self), 0
         for number in sorted(self.bins):
             count = self.bins[number]

@@ -1,4 +1,4 @@
-"""What a dataset holds, in figures: one pass over a few columns, in memory that does not grow with the rows."""
+"""Statistics of a dataset by recipe: one pass over a few columns, in memory that does not grow with the rows."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ COLUMNS = (
     *("row_id", "recipe_id", "kind", "op", "norm", "label", "target_label", "clean_pred", "pred", "success"),
     *("variant", "clean_margin", "margin", "linf_levels", "l1", "l2", "eps", "steps"),
 )
-"""What statistics and examples are worked out from; never the images."""
+"""Columns that statistics and examples are computed from; never the images."""
 
 _QUARANTINE = ("recipe_id", "stage", "error_class", "message", "source_key")
 
 
 @dataclass(frozen=True)
 class RowCounts:
-    """Counts over some rows."""
+    """Numbers of rows."""
 
     rows: int = 0
     attacked: int = 0
-    """Adversarial rows that success is counted over: the clean prediction was right, or the target is not the label."""
+    """Adversarial rows over which success is counted: correct clean prediction, or a target that is not the label."""
     success: int = 0
     clean_judged: int = 0
-    """Clean rows with a prediction, however many rows were made from each."""
+    """Clean rows with a prediction, each counted once however many rows were made from it."""
     clean_right: int = 0
     judged: int = 0
     """Rows with a prediction on the stored image."""
     right: int = 0
-    """Of those, predicted as labelled."""
+    """Rows predicted as labelled, among those with a prediction."""
 
     def __add__(self, other: RowCounts) -> RowCounts:
         return RowCounts(*(getattr(self, name) + getattr(other, name) for name in _MEASURES))
 
     @property
     def success_rate(self) -> float | None:
-        """Share of attacked rows that fool the model; None where there are none."""
+        """Share of attacked rows that fool the model; None if no row was attacked."""
         return self.success / self.attacked if self.attacked else None
 
 
@@ -57,80 +57,80 @@ _MEASURES = tuple(RowCounts.__dataclass_fields__)
 
 @dataclass(frozen=True)
 class RecipeStatistics:
-    """What one recipe made."""
+    """Statistics of the rows of one recipe."""
 
     position: int
-    """In the job."""
+    """Position in the job's recipes."""
     recipe_id: str
     text: dict[str, Any]
     """The resolved recipe."""
     counts: Counts
-    """From the manifest, so with rows that were dropped or quarantined."""
+    """Counts from the manifest, which include dropped and quarantined rows."""
     kind: str = ""
-    """Kind of its rows; empty where there are none."""
+    """Kind of the rows; empty if there are none."""
     op: str = ""
     norm: str | None = None
     by_class: tuple[RowCounts, ...] = ()
-    """One for each class; the last one is of rows without a known class."""
+    """Counts by class; the last entry is for rows without a known class."""
     clean_margins: Histogram = field(default_factory=Histogram)
-    """Logits."""
+    """Margins of the clean rows, in logits."""
     margins: Histogram = field(default_factory=Histogram)
-    """Logits, on the stored images."""
+    """Margins of the stored images, in logits."""
     linf_levels: Histogram = field(default_factory=Histogram.of_whole_numbers)
     l2: Histogram = field(default_factory=Histogram)
-    """[0, 1] pixel scale."""
+    """L2 norms of the changes on the [0, 1] pixel scale."""
     l1: Histogram = field(default_factory=Histogram)
-    """[0, 1] pixel scale."""
+    """L1 norms of the changes on the [0, 1] pixel scale."""
     steps: Histogram = field(default_factory=Histogram.of_whole_numbers)
     eps: tuple[float, float] | None = None
-    """Smallest and largest budget of its rows."""
+    """Smallest and largest budget of the rows, on the [0, 1] pixel scale."""
     by_budget: tuple[tuple[int, int], ...] = ()
-    """(attacked rows, successes) at each of `budgets`."""
+    """Numbers of (attacked rows, successes) at each of `budgets`."""
 
     @property
     def budgets(self) -> tuple[str, ...]:
-        """The budgets of an attack that makes a row for each of several, smallest first; empty for others."""
+        """Budgets of an attack that makes one row per budget, smallest first; empty for other recipes."""
         eps = self.text.get("eps")
         return tuple(eps) if isinstance(eps, list | tuple) else ()
 
     @property
     def tally(self) -> RowCounts:
-        """Over all classes."""
+        """Counts summed over all classes."""
         return sum(self.by_class, RowCounts())
 
     @property
     def targeted(self) -> bool:
-        """Whether it is an attack towards chosen classes."""
+        """Whether the recipe is a targeted attack."""
         return self.text.get("target") is not None
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Why rows went to quarantine."""
+    """A reason for quarantine, and the rows that it concerns."""
 
     stage: str
     error_class: str
     rows: int
     message: str
-    """Of the first such row."""
+    """Error message of the first such row."""
     source_key: str
-    """Of the first such row."""
+    """Source key of the first such row."""
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """A run in figures."""
+    """Statistics of a run."""
 
     manifest: Manifest
     recipes: tuple[RecipeStatistics, ...]
     quarantine: tuple[Reason, ...]
-    """Most frequent first."""
+    """Reasons for quarantine, most frequent first."""
     unreadable: tuple[str, ...]
-    """Files that the manifest lists and that are not counted here, each with the reason."""
+    """Files of the manifest that could not be read and are not counted, each with the reason."""
 
     @property
     def kinds(self) -> dict[str, int]:
-        """Stored rows by kind."""
+        """Number of stored rows by kind."""
         counts: Counter[str] = Counter()
         for recipe in self.recipes:
             counts[recipe.kind] += recipe.tally.rows
@@ -143,12 +143,12 @@ class Statistics:
 
     @property
     def only_successes(self) -> bool:
-        """Whether resisting rows were left out, so that rates cannot be counted over the rows."""
+        """Whether resisting rows were dropped, so that rates cannot be computed from the rows."""
         return bool(self.manifest.job.get("output", {}).get("keep") == "success")
 
 
 def gather(folder: Folder, manifest: Manifest, watch: Callable[[ScannedRows], None] | None = None) -> Statistics:
-    """Reads the files of a run once. `watch` sees every batch of `COLUMNS` that passes."""
+    """Reads the files of a run once. `watch` is called with every batch of `COLUMNS`."""
     made = {recipe.recipe_id: recipe for recipe in declared(manifest)}
     unreadable: list[str] = []
     for output in manifest.outputs:
@@ -166,7 +166,7 @@ def gather(folder: Folder, manifest: Manifest, watch: Callable[[ScannedRows], No
 
 
 def declared(manifest: Manifest) -> list[RecipeStatistics]:
-    """The job's recipes in its order, with the manifest's counts and no rows yet."""
+    """The job's recipes in order, with the manifest's counts but no rows yet."""
     left = dict(manifest.recipes)
     found = []
     for position, declaration in enumerate(manifest.job.get("recipes", ())):
@@ -180,7 +180,7 @@ def declared(manifest: Manifest) -> list[RecipeStatistics]:
 
 
 def _declares(declaration: dict[str, Any], text: dict[str, Any], generator: str | None) -> bool:
-    """Whether a recipe text, which holds digests and a code version besides, resolves a job's declaration."""
+    """Whether a recipe text, which also holds digests and a code version, resolves a job's declaration."""
     if text.get("generator") != generator:
         return False
     return all(text.get(key) == value for key, value in declaration.items() if key != "generator")
@@ -231,7 +231,7 @@ def _present(rows: pa.RecordBatch, name: str) -> NDArray[np.float64]:
 
 
 def attacked(rows: pa.RecordBatch) -> Any:
-    """Which rows success is counted over, as `RowCounts.attacked` says: Arrow booleans without nulls."""
+    """Mask of the rows over which success is counted (`RowCounts.attacked`), as Arrow booleans without nulls."""
     right = pc.fill_null(pc.equal(rows.column("clean_pred"), rows.column("label")), False)
     target, label = rows.column("target_label"), rows.column("label")
     counted = pc.if_else(pc.is_valid(target), pc.fill_null(pc.not_equal(target, label), False), right)

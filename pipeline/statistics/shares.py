@@ -1,4 +1,4 @@
-"""Shares of rows with their intervals."""
+"""Shares of rows with confidence intervals."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ CONFIDENCE = 0.95
 
 
 def share(rows: int, of: int) -> Share:
-    """`rows` out of `of`, with Wilson's score interval; 0 to 1 of no rows.
+    """Share of `rows` among `of`, with Wilson's score interval; the interval is 0 to 1 if `of` is 0.
 
-    Wilson 1927: of the simple intervals the one that keeps its promise near 0 and 1, where robust accuracies often lie
-    (Brown, Cai and DasGupta 2001, doi:10.1214/ss/1009213286). Raises JobError where SciPy is not installed.
+    Wilson 1927: the simple interval that keeps its coverage near 0 and 1, where robust accuracies often lie (Brown, Cai
+    and DasGupta 2001, doi:10.1214/ss/1009213286). Raises JobError if SciPy is not installed.
     """
     if not of:
         return Share(rows=0, of=0, low=0.0, high=1.0)
@@ -27,7 +27,7 @@ def share(rows: int, of: int) -> Share:
 
 
 def share_of(mask: NDArray[np.bool_]) -> Share:
-    """The share of true values."""
+    """Share of true values in a mask (N,)."""
     return share(int(mask.sum()), len(mask))
 
 
@@ -40,12 +40,12 @@ def _stats() -> Any:
 
 
 def check_installed() -> None:
-    """Raises JobError where a package of the extra is missing, so that it is missed before hours are spent."""
+    """Raises JobError if a package of the extra is missing, before hours of work are spent."""
     for module, package in (("scipy", "scipy"), ("sklearn", "scikit-learn")):
         if find_spec(module) is None:
             raise missing(package)
 
 
 def missing(package: str) -> JobError:
-    """The error for a package of the extra that is not there."""
+    """Error for a missing package of the extra."""
     return JobError(f"{package}, which figures are computed with, is not installed: pip install 'hardset[evaluate]'")
