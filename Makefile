@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: install demo test slow chaos bench bench-attacks lint clean
+.PHONY: install demo docs test slow chaos bench bench-attacks lint clean
 
 install: .venv/.core
 
@@ -54,6 +54,10 @@ BENCH_PIP := PIP_CONSTRAINT=$(BENCH_CONSTRAINT) PIP_BUILD_CONSTRAINT=$(BENCH_CON
 # Further settings: make bench-attacks BENCH_ARGS="--only speed"
 bench-attacks: .venv-bench/.bench
 	.venv-bench/bin/python -m benchmarks.attacks $(BENCH_ARGS)
+
+# The tables that the code knows best, written into the pages of docs/.
+docs: install
+	$(BIN)/python -m docs.tables
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

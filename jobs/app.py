@@ -62,7 +62,9 @@ VERBS: tuple[Callable[..., None], ...] = (
     gc,
 )
 
-LOADING: frozenset[str] = frozenset({"plan", "generate", "train-gan", "harden", "evaluate", "verify", "replay"})
+LOADING: frozenset[str] = frozenset(
+    {"attacks", "plan", "generate", "train-gan", "harden", "evaluate", "verify", "replay"}
+)
 """Verbs that import what the user names, such as a model factory beside the job file."""
 
 # Typer carries a click of its own since 0.20; its usage errors are the base of BadParameter.

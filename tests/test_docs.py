@@ -5,24 +5,32 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 import yaml
+from docs.tables import WRITERS, names, pages, written
 
 from hardset.schemas.reading.loading import parse_job
-from hardset.schemas.rows.documentation import column_table, flag_table, version_table
+from hardset.schemas.rows.documentation import flag_table
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-def test_the_column_table_is_the_contracts() -> None:
-    assert column_table() in (DOCS / "output.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", list(pages()), ids=lambda page: page.name)
+def test_the_tables_of_a_page_are_those_of_the_code(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert written(text) == text, "make docs writes them"
 
 
-def test_the_version_table_is_the_contracts() -> None:
-    assert version_table() in (DOCS / "output.md").read_text(encoding="utf-8")
+def test_every_table_has_its_place_and_every_place_its_table() -> None:
+    placed = [name for page in pages() for name in names(page.read_text(encoding="utf-8"))]
+    assert sorted(placed) == sorted(WRITERS)
 
 
-def test_the_flag_table_is_the_contracts() -> None:
-    assert flag_table() in (DOCS / "output.md").read_text(encoding="utf-8")
+def test_a_stale_table_is_written_anew_and_its_surroundings_kept() -> None:
+    stale = "before\n<!-- table: flags -->\n\n| old |\n\n<!-- end of table -->\nafter <!-- end of table -->"
+    new = written(stale)
+    assert new == stale.replace("| old |\n", flag_table())
+    assert written(new) == new
 
 
 def test_the_job_of_an_ensemble_is_a_job() -> None:

@@ -12,14 +12,14 @@ import torch
 from benchmarks.attacks.cases import Settings, Subject
 from numpy.typing import NDArray
 
+from hardset.pipeline.attacks.composition import Stage, in_floats, stages_of
 from hardset.pipeline.attacks.engine import Engine
 from hardset.pipeline.attacks.network import Network, search_network
 from hardset.pipeline.attacks.program import Ended, run_program
 from hardset.pipeline.attacks.recipe import AttackRecipe
 from hardset.pipeline.attacks.search import Outcome, Rows
-from hardset.pipeline.attacks.stages import Stage, in_floats, stages_of
 from hardset.pipeline.batches import CleanRows, MadeRows
-from hardset.schemas.job.attacks import ATTACK_FACTS
+from hardset.schemas.job.attacks import ATTACKS
 from hardset.schemas.job.recipes import Attack
 from hardset.schemas.job.warnings import job_warnings
 from hardset.schemas.reading.loading import parse_job
@@ -129,7 +129,7 @@ def many_eps_spec(settings: Settings, eps: Sequence[Fraction]) -> Attack:
 
 def known(name: str) -> bool:
     """Whether job files accept an attack of this name."""
-    return name in ATTACK_FACTS
+    return name in ATTACKS
 
 
 def warnings_of(subject: Subject, spec: Attack) -> tuple[str, ...]:

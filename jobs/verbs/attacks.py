@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Annotated
 
 import typer
@@ -11,31 +10,42 @@ from rich.table import Table
 from rich.text import Text
 
 from hardset.jobs.terminal.console import AsJson, console, give
+from hardset.pipeline.attacks.declared import declaration_of
 from hardset.schemas.errors import JobError
+from hardset.schemas.job.attack_declaration import AttackDeclaration
 from hardset.schemas.job.attack_documentation import facts_of, settings_of
-from hardset.schemas.job.attacks import ATTACK_FACTS
+from hardset.schemas.job.attack_names import brought, known_name
+from hardset.schemas.job.attacks import ATTACKS
 
 _WIDE = 110
 """Terminal columns from which papers stand beside the summaries rather than below them."""
 
-Name = Annotated[str | None, typer.Argument(metavar="NAME", help="Show all settings of one attack.")]
+Name = Annotated[
+    str | None, typer.Argument(metavar="NAME", help="An attack, or its import path: shows all its settings.")
+]
 
 
 def attacks(name: Name = None, as_json: AsJson = False) -> None:
     """List the attacks, or all settings of the attack NAME with defaults and units.
 
-    Reads and writes nothing. Returns 0.
+    NAME may be the import path of a declaration, which is then imported. Writes nothing. Returns 0.
     """
-    if name is not None and name not in ATTACK_FACTS:
-        near = difflib.get_close_matches(name.lower(), list(ATTACK_FACTS), n=3, cutoff=0.5)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
-        raise JobError(f"{name}: no such attack{hint} (`hardset attacks` lists them)")
+    if name is None:
+        if as_json:
+            give({"attacks": [facts_of(one, declared) for one, declared in ATTACKS.items()]}, as_json=True)
+        else:
+            show_all(console)
+        return
+    try:
+        name = known_name(name)
+    except ValueError as error:
+        hint = str(error).rpartition("; ")[2]
+        raise JobError(f"{name}: no such attack; {hint} (`hardset attacks` lists them)") from None
+    declared = declaration_of(name, at="NAME")
     if as_json:
-        give({"attacks": [facts_of(one) for one in ([name] if name else ATTACK_FACTS)]}, as_json=True)
-    elif name:
-        show_one(name, console)
+        give({"attacks": [facts_of(name, declared)]}, as_json=True)
     else:
-        show_all(console)
+        show_one(name, declared, console)
 
 
 def show_all(terminal: Console) -> None:
@@ -46,26 +56,28 @@ def show_all(terminal: Console) -> None:
     table.add_column("what it is")
     if wide:
         table.add_column("paper", no_wrap=True)
-    for name, facts in ATTACK_FACTS.items():
-        steps = "fixed" if facts.stages else f"{facts.steps:,}"
-        paper = Text(facts.paper.short, style="dim")
-        what = Text(facts.summary) if wide else Text("\n").join([Text(facts.summary), paper])
-        cells = [Text(name, style="bold"), Text(" ".join(facts.norms)), Text(steps), what]
+    for name, attack in ATTACKS.items():
+        steps = "fixed" if attack.parts else f"{attack.steps:,}"
+        paper = Text(attack.paper.short if attack.paper else "", style="dim")
+        what = Text(attack.summary) if wide else Text("\n").join([Text(attack.summary), paper])
+        cells = [Text(name, style="bold"), Text(" ".join(attack.norms)), Text(steps), what]
         table.add_row(*cells, *([paper] if wide else []))
     terminal.print(table, soft_wrap=False)
+    if others := brought():
+        terminal.print(f"\nFrom installed packages: {', '.join(others)}.", markup=False)
     terminal.print("\n`hardset attacks NAME` shows all settings of one, with defaults.", markup=False)
 
 
-def show_one(name: str, terminal: Console) -> None:
+def show_one(name: str, attack: AttackDeclaration, terminal: Console) -> None:
     """One attack: what it is, its paper, and every setting it takes."""
-    facts = ATTACK_FACTS[name]
-    terminal.print(Text.assemble((name, "bold"), f": {facts.summary}"), soft_wrap=False)
-    terminal.print(Text(str(facts.paper), style="dim"), soft_wrap=False)
-    if facts.stages:
-        terminal.print(f"Made of: {', '.join(facts.stages)}", markup=False)
-    terminal.print(f"Norms: {', '.join(facts.norms)}\n", markup=False)
+    terminal.print(Text.assemble((name, "bold"), f": {attack.summary}"), soft_wrap=False)
+    if attack.paper:
+        terminal.print(Text(str(attack.paper), style="dim"), soft_wrap=False)
+    if attack.parts:
+        terminal.print(f"Made of: {', '.join(attack.stages)}", markup=False)
+    terminal.print(f"Norms: {', '.join(attack.norms)}\n", markup=False)
     table = Table("setting", "default", "meaning", box=None, header_style="bold", pad_edge=False)
     table.columns[0].no_wrap = True
-    for setting in settings_of(name):
+    for setting in settings_of(attack):
         table.add_row(setting.name, setting.shown, setting.meaning)
     terminal.print(table, soft_wrap=False)

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hardset.pipeline.attacks.grid import per_row
-from hardset.pipeline.attacks.ledger import Found, Item, Ledger
 from hardset.pipeline.attacks.network import Network
 from hardset.pipeline.attacks.passes import Passes, Scores
 from hardset.pipeline.attacks.schedules import Start
 from hardset.pipeline.attacks.search import Effort, Outcome, Rows, Search
 from hardset.pipeline.attacks.slots import SPENT, Slots
 from hardset.pipeline.attacks.verdicts import Verdicts
+from hardset.pipeline.attacks.work_queue import Found, Item, WorkQueue
 from hardset.pipeline.compute.devices import Divider
 from hardset.pipeline.compute.transfers import fetched, sent
 from hardset.pipeline.judging.judge import deterministic, exact_float32, is_not_deterministic, seeded
@@ -106,7 +106,7 @@ class _Run:
         self.verdicts = Verdicts(self.passes, engine.asked, engine.batch)
         orders = search.restarts * rows.targets.shape[1]
         searched = np.flatnonzero(rows.budget > 0)
-        self.ledger = Ledger(searched, len(rows), orders, stop_at_success=self.stop, follows=rows.follows)
+        self.queue = WorkQueue(searched, len(rows), orders, stop_at_success=self.stop, follows=rows.follows)
         clean = rows.pixels.to(torch.float32) / 255
         self.results = clean if rows.start is None else rows.start.clone()
         self.warm = self._warm(searched)
@@ -131,19 +131,19 @@ class _Run:
                 self.passes.one(self.slots)
                 self.batches += self.search.views
             self.collect(self.slots)
-        ledger = self.ledger
-        for row, leader in ledger.inherited:
+        queue = self.queue
+        for row, leader in queue.inherited:
             self.results[row] = self.results[leader]
-        gradients = ledger.gradients()
-        effort = Effort(self.batches, int(gradients.sum()), ledger.wasted, self.verdicts.spent)
+        gradients = queue.gradients()
+        effort = Effort(self.batches, int(gradients.sum()), queue.wasted, self.verdicts.spent)
         return Outcome(
             images=self.results,
-            rank=ledger.rank,
-            loss=ledger.loss,
+            rank=queue.rank,
+            loss=queue.loss,
             gradients=gradients,
-            queries=ledger.queries(),
-            flat=ledger.flat(),
-            rose=ledger.rose(),
+            queries=queue.queries(),
+            flat=queue.flat(),
+            rose=queue.rose(),
             effort=effort,
         )
 
@@ -155,14 +155,14 @@ class _Run:
             self.settle_before_restarts()
             free = [slot for slot, item in enumerate(self.seats) if item is None]
             resumed, self.resumed = self.resumed[: len(free)], self.resumed[len(free) :]
-            items = list(self.ledger.pop(len(free) - len(resumed)))
+            items = list(self.queue.pop(len(free) - len(resumed)))
             entering = [item for item, _ in resumed] + items
             parts = [state for _, state in resumed] + ([self.fresh(items)] if items else [])
             if entering:
                 self.seat(free[: len(entering)], entering, Slots.joined(parts))
             idle = len(free) - len(entering)
             at_work = idle < len(self.seats)
-            if at_work and not (self.ledger.blocked and 4 * idle >= len(self.seats)):
+            if at_work and not (self.queue.blocked and 4 * idle >= len(self.seats)):
                 return True
             if not self.verdicts.waiting:
                 return at_work
@@ -171,7 +171,7 @@ class _Run:
 
     def settle_before_restarts(self) -> None:
         """A row whose verdict is pending must not be started anew before it is known."""
-        item = self.ledger.peek()
+        item = self.queue.peek()
         if self.stop and item and self.verdicts.awaits(item.row):
             self.settle(everything=True)
 
@@ -244,8 +244,8 @@ class _Run:
         if unsettled:
             self.verdicts.add(*self.leave(slots, unsettled))
         for slot, item in enumerate(self.seats):
-            if item and self.ledger.superseded(item):
-                self.ledger.drop(int(gradients[slot]))
+            if item and self.queue.superseded(item):
+                self.queue.drop(int(gradients[slot]))
                 self.seats[slot] = None
                 slots.status[slot] = SPENT
         self.settle(everything=False)
@@ -268,23 +268,23 @@ class _Run:
                 self.book([items[position] for position in over], ended, [figure[over] for figure in figures])
 
     def book(self, items: list[Item], state: Slots, figures: list[NDArray[np.float64]]) -> None:
-        """Offers finished items to the ledger and stores the images of those that are their row's best.
+        """Offers finished items to the queue and stores the images of those that are their row's best.
 
         `figures`: those of `_FIGURES`, (N,) each, N being the number of items.
         """
         winners: dict[int, int] = {}
         for position, (item, (rank, loss, *counts, rose)) in enumerate(zip(items, np.stack(figures, 1), strict=True)):
             gradients, queries, flat = map(int, counts)
-            if self.ledger.superseded(item):
-                self.ledger.drop(gradients)
-            elif self.ledger.offer(item, Found(int(rank), float(loss), gradients, queries, flat, bool(rose))):
+            if self.queue.superseded(item):
+                self.queue.drop(gradients)
+            elif self.queue.offer(item, Found(int(rank), float(loss), gradients, queries, flat, bool(rose))):
                 winners[item.row] = position
         if winners:
             rows = sent(list(winners), self.engine.device)
             chosen = sent(list(winners.values()), self.engine.device)
             self.results.index_copy_(0, rows, state.best.index_select(0, chosen))
         for item in items:
-            self.ledger.release(item)
+            self.queue.release(item)
 
 
 def _passes_between_waits(device: torch.device) -> int:

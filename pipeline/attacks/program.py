@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hardset.pipeline.attacks.composition import Stage
 from hardset.pipeline.attacks.drawing import likely_classes
 from hardset.pipeline.attacks.engine import Engine
 from hardset.pipeline.attacks.objectives import label_margin
 from hardset.pipeline.attacks.search import Outcome, Rows, Search
 from hardset.pipeline.attacks.slots import NOTHING, REACHED
-from hardset.pipeline.attacks.stages import Stage
 
 
 @dataclass(frozen=True)

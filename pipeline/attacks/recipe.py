@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hardset.pipeline.attacks import drawing, grid
+from hardset.pipeline.attacks.composition import stages_of
 from hardset.pipeline.attacks.engine import Engine
 from hardset.pipeline.attacks.network import search_network
 from hardset.pipeline.attacks.objectives import label_margin
 from hardset.pipeline.attacks.program import Ended, run_program
 from hardset.pipeline.attacks.regions import region_masks, unchanged_outside
 from hardset.pipeline.attacks.search import Rows
-from hardset.pipeline.attacks.stages import stages_of
 from hardset.pipeline.batches import CleanRows, ColumnValues, MadeRows, Pixels, Reject, RowError
 from hardset.pipeline.compute import rng
 from hardset.pipeline.compute.devices import Divider

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hardset.pipeline.attacks.ledger import Item
 from hardset.pipeline.attacks.objectives import reached
 from hardset.pipeline.attacks.passes import Answer, Passes, Scores
 from hardset.pipeline.attacks.slots import FALLEN, MOVED, REACHED, RUNNING, SPENT, SUSPECT, Slots
+from hardset.pipeline.attacks.work_queue import Item
 from hardset.pipeline.compute.transfers import sent
 
 

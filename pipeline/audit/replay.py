@@ -6,7 +6,7 @@ PyTorch promises no equal bits across devices and releases, so what another one 
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hardset.pipeline.audit.trust import NO_TRUST, Trust
-from hardset.pipeline.augment.table import FIRST_VERSION, code_version
 from hardset.pipeline.compute.devices import driver_device
 from hardset.pipeline.dataset.files.png import decode_png
 from hardset.pipeline.dataset.provenance.environment import versions
 from hardset.pipeline.dataset.records.ledger import Ledger, find_receipts, latest_manifest, manifests
-from hardset.pipeline.recipes.table import CODE_VERSIONS
+from hardset.pipeline.recipes.table import code_versions
 from hardset.pipeline.shards.exclusion import BadRow
 from hardset.pipeline.shards.make import make_shard
 from hardset.pipeline.shards.worker import Worker
@@ -83,10 +82,10 @@ def replay(folder: Folder, row_id: str, run: str | None = None, *, trust: Trust 
     """
     manifest = chosen_manifest(folder, run)
     output, row = find_row(folder, manifest, row_id)
-    _check_code(manifest, row)
     plan = plan_of(folder, output.run_id)
     shard = next(shard for shard in plan.shards if shard.key == output.key)
     job = trust.job_of(plan, folder)
+    _check_code(manifest, row)  # imports what the recipe names
     worker = Worker(job, plan, driver_device(job.run))
     elsewhere = _elsewhere(folder, manifest, output, str(worker.device))
     return compare(row, shard, plan, worker, excluded=output.excluded, elsewhere=elsewhere)
@@ -106,20 +105,19 @@ def _check_code(manifest: Manifest, row: dict[str, Any]) -> None:
     """Raises RunError where the recipe's code has made other rows from the same settings since."""
     recipe = manifest.recipes.get(row["recipe_id"], {})
     made_by = manifest.environment.get("hardset", "an older version")
-    for what, then, now in _versions(recipe):
+    for what, then, now in code_versions(recipe):
         if then != now:
             raise RunError(
-                f"row {row['row_id']}: version {then} of the {what} code made it (hardset {made_by}), and this is "
-                f"version {now}, which makes other rows; replay it with the code that made it"
+                f"row {row['row_id']}: version {_told(then)} of the {what} code made it (hardset {made_by}), and this "
+                f"is version {_told(now)}, which makes other rows; replay it with the code that made it"
             )
 
 
-def _versions(recipe: Mapping[str, Any]) -> Iterator[tuple[str, object, object]]:
-    """What a recipe's rows are made by, its code version as the recipe was recorded, and the one of now."""
-    if recipe.get("kind") in CODE_VERSIONS:
-        yield recipe["kind"], recipe.get("code"), CODE_VERSIONS[recipe["kind"]]
-    for operation in recipe.get("ops", ()):
-        yield operation["name"], operation.get("code", FIRST_VERSION), code_version(operation["name"])
+def _told(code: object) -> str:
+    """A code version as a sentence shows it: digests in 12 digits."""
+    if not isinstance(code, Mapping):
+        return str(code)
+    return ", ".join(f"{key} {str(value)[:12] if key == 'sha256' else value}" for key, value in code.items())
 
 
 def compare(

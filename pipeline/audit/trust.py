@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hardset.pipeline.planning.plan import not_reading
+from hardset.pipeline.recipes.table import settled_job
 from hardset.pipeline.storage.folder import Folder, public_name
 from hardset.schemas.digests import canonical_json
 from hardset.schemas.errors import JobError
@@ -53,7 +54,7 @@ class Trust:
         """
         job = Job.model_validate(plan.job)
         if self.job is not None:
-            job = _vouched(job, self.job, folder)
+            job = _vouched(job, settled_job(self.job), folder)
         elif not self.records:
             self._refuse(plan, set(_LOADED), folder)
         return job if self.source is None else job.model_copy(update={"source": moved(job.source, self.source)})

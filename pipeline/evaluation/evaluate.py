@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from hardset.pipeline.attacks.declared import declaration_of
 from hardset.pipeline.cluster.deadlines import Stop
 from hardset.pipeline.compute.devices import driver_device
 from hardset.pipeline.dataset.records.seals import now, read_record, sealed
@@ -22,7 +23,6 @@ from hardset.pipeline.models.preflight import check_gradient, check_model
 from hardset.pipeline.statistics.shares import check_installed
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError
-from hardset.schemas.job.attacks import ATTACK_FACTS
 from hardset.schemas.job.evaluation import EvaluationJob
 from hardset.schemas.records.evaluation import Evaluation
 
@@ -114,7 +114,7 @@ def _check_before(worker: EvaluationWorker, rows: SourceRows, on_warning: Callab
     for position in range(len(job.models)):
         model = worker.model(position)
         check_model(model, probe, worker.device, stochastic=job.stochastic)
-        if any(ATTACK_FACTS[attack.name].gradient for attack in job.attacks):
+        if any(declaration_of(attack.name).gradient for attack in job.attacks):
             for text in check_gradient(model, probe, worker.device):
                 on_warning(text)
     if rows.lost:

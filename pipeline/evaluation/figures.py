@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hardset.pipeline.attacks.declared import declaration_of
 from hardset.pipeline.evaluation.conditions import SHIFT
 from hardset.pipeline.evaluation.gathered import Attacked, ModelVerdicts
 from hardset.pipeline.judging.judge import Classes, Floats, Mask
 from hardset.pipeline.statistics.histogram import Histogram
 from hardset.pipeline.statistics.shares import missing, share, share_of
-from hardset.schemas.job.attacks import ATTACK_FACTS
 from hardset.schemas.job.evaluation import Threat
 from hardset.schemas.records.evaluation import (
     Agreement,
@@ -35,7 +35,7 @@ def attack_figures(found: ModelVerdicts, attacked: Attacked) -> AttackFigures:
     """What one attack made of the model."""
     robust, float_robust = found.robust(attacked), found.right & (attacked.float_pred == found.labels)
     flags = [flags_of(text) for text in attacked.flags[attacked.threat][found.right]]
-    facts = ATTACK_FACTS[attacked.attack.name]
+    declared = declaration_of(attacked.attack.name)
     return AttackFigures(
         label=attacked.label,
         attack=attacked.attack.model_dump(mode="json"),
@@ -51,7 +51,7 @@ def attack_figures(found: ModelVerdicts, attacked: Attacked) -> AttackFigures:
         ),
         seconds=round(attacked.seconds, 3),
         flags={name: rows for name in FLAGS if (rows := sum(name in one for one in flags))},
-        gradient=facts.gradient and not facts.stages,
+        gradient=declared.gradient and not declared.parts,
     )
 
 

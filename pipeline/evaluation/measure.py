@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from hardset.pipeline.attacks.declared import declaration_of, resolved
 from hardset.pipeline.attacks.recipe import AttackRecipe
 from hardset.pipeline.batches import CleanRows, MadeRows, Pixels
 from hardset.pipeline.judging.judge import Classes, Judge, Mask, Verdict, seeded, verdict
@@ -171,9 +172,9 @@ def evaluated(attack: Attack, classes: int) -> Attack:
             f"{attack.name}: eps is a range from {attack.eps.min} to {attack.eps.max}, and a figure belongs to one "
             "budget; wants a number, or a list of numbers"
         )
-    if attack.stop is None and attack.name != "fmn":
+    if attack.stop is None and not declaration_of(attack.name).minimal:
         attack = attack.model_copy(update={"stop": "success"})
-    return attack.resolved(classes)
+    return resolved(attack, classes)
 
 
 def budgets(attack: Attack) -> tuple[float, ...]:

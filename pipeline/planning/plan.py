@@ -10,13 +10,13 @@ from hardset.pipeline.augment.table import settled
 from hardset.pipeline.models.loading import VICTIM, model_digests, network_sha256, transfer_role
 from hardset.pipeline.planning.changes import POLICIES, Earlier, comparable, compare, merged
 from hardset.pipeline.recipes.generator_files import generator_digest
-from hardset.pipeline.recipes.table import recipe_text
+from hardset.pipeline.recipes.table import recipe_text, settled_job
 from hardset.pipeline.sources.base import SourceReader
 from hardset.pipeline.sources.splits import TRAINING_SPLIT
 from hardset.pipeline.sources.table import open_source
 from hardset.pipeline.storage.folder import public_name
 from hardset.schemas.base import Spec
-from hardset.schemas.digests import digest, plan_digest, run_id
+from hardset.schemas.digests import digest, plan_digest, recipe_id, run_id
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.recipes import Attack, Augment, Recipe, Sample
@@ -38,13 +38,15 @@ def make_plan(job: Job, earlier: Earlier | None = None) -> Plan:
     `earlier`: the newest finished run of the job, whose shards of files that changed or vanished are in the plan too
     where the job keeps them. Raises JobError where the source, the weights or the class count cannot be used.
     """
+    job = settled_job(job)
     source = open_source(job.source)
     image, classes = source.probe(), _classes(job, source)
     _check_regions(job, image)
     _check_operations(job, image)
     models = _models(job, len(classes), image)
     fixed = _determinants(job, source.name, image, classes)
-    commons = [_common(job, position, models, fixed) for position in range(len(job.recipes))]
+    texts = [recipe_text(recipe, position, models) for position, recipe in enumerate(job.recipes)]
+    commons = [_common(job, position, models, {**fixed, "recipe": text}) for position, text in enumerate(texts)]
     kept = earlier.available if earlier is not None else frozenset()
     now, same = source.plan(job.output.shard_rows), comparable(job, earlier)
     ranges = tuple(now if same is None else _with_kept(job, source, same, now, commons))
@@ -57,6 +59,7 @@ def make_plan(job: Job, earlier: Earlier | None = None) -> Plan:
         classes=classes,
         image=image,
         models=models,
+        recipes=tuple(map(recipe_id, texts)),
         ranges=ranges,
         shards=shards,
         changes=None if same is None else compare(same, now),
@@ -150,9 +153,7 @@ def not_reading(source: ImageSource) -> set[str]:
 
 def _common(job: Job, position: int, models: Mapping[str, str], fixed: Mapping[str, Any]) -> str:
     """Digest of what fixes the bytes of all shards of a recipe."""
-    recipe = job.recipes[position]
-    text = recipe_text(recipe, position, models)
-    return digest({**fixed, "recipe": text, "victim": models.get(VICTIM), **_transfer(job, recipe, models)})
+    return digest({**fixed, "victim": models.get(VICTIM), **_transfer(job, job.recipes[position], models)})
 
 
 def _key(common: str, part: SourceRange) -> str:

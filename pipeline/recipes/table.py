@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from hardset.pipeline.attacks.declared import attack_code, objective_code, resolved
 from hardset.pipeline.attacks.recipe import AttackRecipe
 from hardset.pipeline.augment.recipe import AugmentRecipe
-from hardset.pipeline.augment.table import operation_text
+from hardset.pipeline.augment.table import FIRST_VERSION, code_version, operation_text
 from hardset.pipeline.batches import Recipe
 from hardset.pipeline.compute.devices import Divider
 from hardset.pipeline.gans.recipe import SampleRecipe
@@ -18,12 +19,13 @@ from hardset.pipeline.models.loading import LoadedModel
 from hardset.pipeline.recipes.generator_files import load_generator
 from hardset.pipeline.storage.folder import public_name
 from hardset.schemas.errors import RunError
-from hardset.schemas.job.job import Run
+from hardset.schemas.job.job import Job, Run
 from hardset.schemas.job.recipes import Attack, Augment, Sample
 from hardset.schemas.records.run import Image
 
-CODE_VERSIONS = {"attack": 2, "augment": 1, "sample": 1}
-"""Raised when a recipe's code starts to make other bytes from the same settings; part of every shard key."""
+CODE_VERSIONS = {"augment": 1, "sample": 1}
+"""Raised when the code of such recipes starts to make other bytes from the same settings; part of every shard key.
+Attacks have a version each."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,41 @@ def recipe_text(spec: Attack | Augment | Sample, position: int, models: Mapping[
     text = spec.model_dump(mode="json")
     if isinstance(spec, Attack):
         text["model"] = models["victim"]
+        text |= objective_code(spec.objective)
     if isinstance(spec, Augment):
         text["ops"] = [operation_text(one) for one in spec.ops]
     if isinstance(spec, Sample):
         text["generator"] = models[f"generator:{position}"]
-    return {**text, "code": CODE_VERSIONS[spec.kind]}
+    return {**text, "code": attack_code(spec.name) if isinstance(spec, Attack) else CODE_VERSIONS[spec.kind]}
+
+
+def code_versions(text: Mapping[str, Any]) -> Iterator[tuple[str, object, object]]:
+    """What made the rows of a recorded recipe, its code version as recorded, and the one of now.
+
+    Raises JobError where code of the user's is missing.
+    """
+    kind, code = text.get("kind"), text.get("code")
+    if kind in CODE_VERSIONS:
+        yield str(kind), code, CODE_VERSIONS[kind]
+    if kind == "attack":
+        yield text["name"], code, attack_code(text["name"])
+        for key, now in objective_code(text.get("objective")).items():
+            yield text["objective"], text.get(key), now
+    for operation in text.get("ops", ()):
+        yield operation["name"], operation.get("code", FIRST_VERSION), code_version(operation["name"])
+
+
+def settled_job(job: Job) -> Job:
+    """The job with the attacks from elsewhere resolved as those of the table are when a job is read.
+
+    Imports their code. What is settled stays as it is. Raises JobError, one line per fault, each with its key.
+    """
+    classes = job.model.classes if job.model else None
+    recipes = tuple(
+        resolved(recipe, classes, at=f"recipes.{position}") if isinstance(recipe, Attack) else recipe
+        for position, recipe in enumerate(job.recipes)
+    )
+    return job if recipes == job.recipes else job.model_copy(update={"recipes": recipes})
 
 
 def variants(spec: Attack | Augment | Sample) -> int:

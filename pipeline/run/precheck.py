@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from hardset.pipeline.attacks.declared import declaration_of
 from hardset.pipeline.batches import Pixels
 from hardset.pipeline.compute.devices import driver_device
 from hardset.pipeline.models.preflight import check_gradient, check_model
 from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.sources.base import narrowed
 from hardset.schemas.errors import JobError
-from hardset.schemas.job.attacks import ATTACK_FACTS
 from hardset.schemas.job.job import Job
 from hardset.schemas.records.run import Plan
 
@@ -29,7 +29,7 @@ def check_before(job: Job, plan: Plan) -> tuple[str, ...]:
         pixels = _probe(worker)
         for model in (worker.model, *worker.held_out_models.values()):
             check_model(model, pixels, worker.device, stochastic=job.stochastic)
-        if any(ATTACK_FACTS[attack.name].gradient for attack in job.attacks):
+        if any(declaration_of(attack.name).gradient for attack in job.attacks):
             warnings = check_gradient(worker.model, pixels, worker.device)
     for position in range(len(job.recipes)):
         worker.recipe(position)

@@ -146,8 +146,14 @@ class Worker:
         return self._recipes[position]
 
     def recipe_id(self, position: int) -> str:
-        """The recipe's id."""
-        return recipe_id(recipe_text(self.job.recipes[position], position, self.plan.models))
+        """The recipe's id. Raises RunError where the code of this process is not that of the plan."""
+        found = recipe_id(recipe_text(self.job.recipes[position], position, self.plan.models))
+        if self.plan.recipes and found != self.plan.recipes[position]:
+            raise RunError(
+                f"recipes.{position}: its code here is not that of the machine that planned the run; install the same "
+                "on all, and start again"
+            )
+        return found
 
     def variants(self, position: int) -> int:
         """Rows the recipe makes from each row that goes in."""

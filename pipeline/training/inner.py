@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from hardset.pipeline.attacks import drawing
 from hardset.pipeline.attacks.ascent import ascend
+from hardset.pipeline.attacks.composition import stages_of
 from hardset.pipeline.attacks.objectives import Goal, Objective
 from hardset.pipeline.attacks.passes import Scores
 from hardset.pipeline.attacks.search import Rows
-from hardset.pipeline.attacks.stages import stages_of
 from hardset.pipeline.compute import rng
 from hardset.pipeline.models.modes import frozen
 from hardset.pipeline.training.losses import divergence

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
+from hardset.schemas.job.attack_declaration import DEFAULTED, AttackDeclaration, Part
 from hardset.schemas.job.attack_recipe import Attack
-from hardset.schemas.job.attacks import ATTACK_FACTS, DEFAULTED, AttackFacts, takers
-from hardset.schemas.reading.slots import describe, one_of, slot_of
+from hardset.schemas.job.attacks import ATTACKS, takers
+from hardset.schemas.reading.slots import Slot, describe, one_of, slot_of
 
 _ALWAYS = ("kind", "name")
+_OWN = "settings"
 
 
 @dataclass(frozen=True)
@@ -35,35 +39,47 @@ class Setting:
         return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
 
 
-def settings_of(name: str) -> tuple[Setting, ...]:
-    """The settings that the named attack takes, in the order of the job file."""
-    facts = ATTACK_FACTS[name]
-    return tuple(
+def settings_of(attack: AttackDeclaration) -> tuple[Setting, ...]:
+    """The settings that an attack takes, in the order of the job file, and after them those of its own."""
+    taken = [
         Setting(
             name=setting,
-            default=_default(setting, facts),
+            default=_default(setting, attack),
             required=field.is_required(),
             meaning=_meaning(setting),
-            takes=one_of(facts.norms) if setting == "norm" else _takes(setting),
+            takes=one_of(attack.norms) if setting == "norm" else _takes(setting),
         )
         for setting, field in Attack.model_fields.items()
-        if setting not in _ALWAYS and facts.takes(setting)
-    )
+        if setting not in (*_ALWAYS, _OWN) and attack.takes(setting)
+    ]
+    return (*taken, *_own_settings(attack))
 
 
-def facts_of(name: str) -> dict[str, Any]:
+def _own_settings(attack: AttackDeclaration) -> Iterator[Setting]:
+    for name, field in attack.settings.model_fields.items() if attack.settings else ():
+        default = None if field.is_required() else field.get_default(call_default_factory=True)
+        meaning = " ".join((field.description or "").split())
+        yield Setting(
+            name=f"{_OWN}.{name}",
+            default=str(default) if isinstance(default, Fraction) else default,
+            required=field.is_required(),
+            meaning=meaning,
+            takes=_described(slot_of(attack.settings).field(name)),
+        )
+
+
+def facts_of(name: str, attack: AttackDeclaration) -> dict[str, Any]:
     """The same for machines, with what is known of the attack itself."""
-    facts = ATTACK_FACTS[name]
     return {
         "name": name,
-        "summary": facts.summary,
-        "reference": str(facts.paper),
-        "norms": list(facts.norms),
-        "gradient": facts.gradient,
-        "stages": list(facts.stages),
+        "summary": attack.summary,
+        "reference": str(attack.paper or ""),
+        "norms": list(attack.norms),
+        "gradient": attack.gradient,
+        "stages": list(attack.stages),
         "settings": {
             s.name: {"default": s.default, "required": s.required, "meaning": s.meaning, "takes": s.takes}
-            for s in settings_of(name)
+            for s in settings_of(attack)
         },
     }
 
@@ -71,12 +87,39 @@ def facts_of(name: str) -> dict[str, Any]:
 def attack_table() -> str:
     """Markdown: one line per attack."""
     lines = ["| attack | norms | steps | step | stop | what it is | paper |", "|---|---|---|---|---|---|---|"]
-    for name, facts in ATTACK_FACTS.items():
-        steps = "fixed" if facts.stages else f"{facts.steps:,}"
-        step = f"`{facts.step_size}`" if facts.step_size else "its own"
-        cells = (" ".join(facts.norms), steps, step, facts.stop, facts.summary, facts.paper.short)
+    for name, attack in ATTACKS.items():
+        steps = "fixed" if attack.parts else f"{attack.steps:,}"
+        step = f"`{attack.step_size}`" if attack.step_size else "its own"
+        paper = attack.paper.short if attack.paper else ""
+        cells = (" ".join(attack.norms), steps, step, attack.stop, attack.summary, paper)
         lines.append(f"| `{name}` | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def ensemble_table() -> str:
+    """Markdown: one line per ensemble, with what a row costs that survives all of its attacks."""
+    lines = ["| ensemble | in turn | a row that survives costs |", "|---|---|---|"]
+    for name, ensemble in ATTACKS.items():
+        if not ensemble.parts:
+            continue
+        turns = "; ".join(map(_turn, ensemble.parts))
+        spent = {True: 0, False: 0}
+        for part in ensemble.parts:
+            spent[ATTACKS[part.name].gradient] += part.steps * _searches(part)
+        lines.append(f"| `{name}` | {turns} | {spent[True]:,} gradients, {spent[False]:,} queries |")
+    return "\n".join(lines) + "\n"
+
+
+def _turn(part: Part) -> str:
+    attack = ATTACKS[part.name]
+    times = f"{attack.turns} x " if attack.turns > 1 and not part.on else ""
+    unit = "steps" if attack.gradient else "queries"
+    towards = f" towards each of {part.targets} classes" if part.targets else " on from there" if part.on else ""
+    return f"`{part.name}` {times}{part.steps:,} {unit}{towards}"
+
+
+def _searches(part: Part) -> int:
+    return max(part.targets, 1) * (1 if part.on else ATTACKS[part.name].turns)
 
 
 def setting_table() -> str:
@@ -97,23 +140,29 @@ def _cell(text: str) -> str:
 
 def _attacks(setting: str) -> str:
     taking = takers(setting)
-    others = [name for name in ATTACK_FACTS if name not in taking]
+    others = [name for name in ATTACKS if name not in taking]
     if not others:
         return "all"
+    if not taking:
+        return "those from elsewhere"
     return f"all but {', '.join(others)}" if len(others) < len(taking) else ", ".join(taking)
 
 
-def _default(setting: str, facts: AttackFacts) -> Any:
+def _default(setting: str, attack: AttackDeclaration) -> Any:
     if setting == "step_size":
-        return str(facts.step_size)
+        return str(attack.step_size)
     if setting in DEFAULTED:
-        return getattr(facts, setting)
+        return getattr(attack, setting)
     field = Attack.model_fields[setting]
     return None if field.is_required() else field.default
 
 
 def _takes(setting: str) -> str:
-    return re.sub(r" \(pattern .*\)", "", describe(slot_of(Attack).field(setting)))
+    return _described(slot_of(Attack).field(setting))
+
+
+def _described(slot: Slot) -> str:
+    return re.sub(r" \(pattern .*\)", "", describe(slot))
 
 
 def _meaning(setting: str) -> str:

@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from hardset.schemas.base import Spec
 from hardset.schemas.extensions import ImportPath
-from hardset.schemas.job.attacks import ATTACK_FACTS, takers
+from hardset.schemas.job.attack_declaration import AttackDeclaration
+from hardset.schemas.job.attack_names import AttackName
+from hardset.schemas.job.attacks import ATTACKS, takers
 from hardset.schemas.job.quantities import Amount, Rational, bounds
 from hardset.schemas.reading.slots import one_of
 
-AttackName = Literal[
-    "fgsm",
-    "bim",
-    "pgd",
-    "mi_fgsm",
-    "ni_fgsm",
-    "di_fgsm",
-    "ti_fgsm",
-    "apgd_ce",
-    "apgd_dlr",
-    "apgd_t",
-    "pma",
-    "square",
-    "fmn",
-    "standard",
-    "fast",
-]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Position = Annotated[int, Field(ge=0)]
 Budgets = Annotated[tuple[Rational, ...], Field(min_length=1, max_length=64)]
@@ -59,7 +44,8 @@ class Attack(Spec):
     kind: Literal["attack"] = "attack"
     name: AttackName
     """Which attack; `hardset attacks` lists them with their defaults, norms and papers. standard and fast are
-    ensembles, whose attacks and budgets are fixed."""
+    ensembles, whose attacks and budgets are fixed. Or one from elsewhere: the import path of its declaration, or the
+    name under which an installed package brings it."""
     norm: Literal["linf", "l2", "l1"] = "linf"
     """Norm that the budget is measured in."""
     eps: Amount | Budgets
@@ -105,6 +91,8 @@ class Attack(Spec):
     ni_fgsm."""
     region: Region | None = None
     """Rectangle that alone may change: a patch attack. Unset: the whole image."""
+    settings: dict[str, Any] | None = Field(default=None, exclude_if=lambda given: given is None)
+    """Settings that an attack from elsewhere declares as its own; `hardset attacks NAME` lists them."""
 
     @field_validator("eps")
     @classmethod
@@ -119,8 +107,9 @@ class Attack(Spec):
     @model_validator(mode="after")
     def _sound(self) -> Self:
         self._check_amounts()
-        self._check_taken()
-        self._check_combinations()
+        declared = ATTACKS.get(self.name)
+        if declared is not None:  # what is declared elsewhere is checked when it is imported
+            self.check(declared)
         return self
 
     def _check_amounts(self) -> None:
@@ -135,24 +124,27 @@ class Attack(Spec):
         if self.norm == "linf" and largest > 1:
             raise ValueError(f"step_size: got {largest}; {_too_large(largest)}")
 
-    def _check_taken(self) -> None:
-        """Refuses what the attack would have to ignore."""
-        facts = ATTACK_FACTS[self.name]
-        if self.norm not in facts.norms:
-            others = [name for name, other in ATTACK_FACTS.items() if self.norm in other.norms]
+    def check(self, declared: AttackDeclaration) -> None:
+        """Raises ValueError, which begins with a key, where the attack would have to ignore a setting."""
+        self._check_taken(declared)
+        self._check_combinations(declared)
+
+    def _check_taken(self, declared: AttackDeclaration) -> None:
+        if self.norm not in declared.norms:
+            others = [name for name, other in ATTACKS.items() if self.norm in other.norms]
             raise ValueError(
-                f"norm: got {self.norm}; {self.name} wants {one_of(facts.norms)}; {self.norm} suits {one_of(others)}"
+                f"norm: got {self.norm}; {self.name} wants {one_of(declared.norms)}; {self.norm} suits {one_of(others)}"
             )
         for setting, field in type(self).model_fields.items():
             unset = getattr(self, setting) in (None, field.default)
-            if not unset and not facts.takes(setting):
-                reason = _reason(self.name, setting)
-                does = "that does" if len(takers(setting)) == 1 else "those that do"
-                raise ValueError(
-                    f"{setting}: {self.name} takes no {setting}{reason}; {does}: {', '.join(takers(setting))}"
-                )
+            if not unset and not declared.takes(setting):
+                reason = _reason(declared, setting)
+                others = list(takers(setting))
+                does = "that does" if len(others) == 1 else "those that do"
+                told = f"; {does}: {', '.join(others)}" if others else ""
+                raise ValueError(f"{setting}: {self.name} takes no {setting}{reason}{told}")
 
-    def _check_combinations(self) -> None:
+    def _check_combinations(self, declared: AttackDeclaration) -> None:
         if self.name == "fgsm" and self.steps not in (None, 1):
             raise ValueError(f"steps: got {self.steps}; fgsm takes one step, use bim or pgd for more")
         if self.target is not None and self.targets is not None:
@@ -163,17 +155,16 @@ class Attack(Spec):
             raise ValueError(
                 f"translation: got {self.translation}; wants an odd number, so that the kernel has a centre"
             )
-        facts = ATTACK_FACTS[self.name]
-        momentum = facts.momentum if self.momentum is None else self.momentum
-        if (facts.nesterov if self.nesterov is None else self.nesterov) and momentum == 0:
+        momentum = declared.momentum if self.momentum is None else self.momentum
+        if (declared.nesterov if self.nesterov is None else self.nesterov) and momentum == 0:
             raise ValueError("nesterov: looks ahead along the momentum, which is 0; set momentum, or nesterov: false")
         if self.step_rule == "cosine" and momentum:
             raise ValueError("step_rule: the steps along a momentum are all of one length; wants fixed, or momentum: 0")
-        if self.name == "fmn" and self.stop not in (None, "never"):
-            raise ValueError("stop: fmn goes on after success, to find a smaller change; wants never")
-        if self.name == "fmn" and isinstance(self.eps, tuple):
+        if declared.minimal and self.stop not in (None, "never"):
+            raise ValueError(f"stop: {self.name} goes on after success, to find a smaller change; wants never")
+        if declared.minimal and isinstance(self.eps, tuple):
             raise ValueError(
-                "eps: fmn finds each row's smallest change by itself; wants one number, the most it may change"
+                f"eps: {self.name} finds each row's smallest change by itself; wants one number, the most it may change"
             )
 
     @property
@@ -181,28 +172,26 @@ class Attack(Spec):
         """Rows made from each source row: one per budget."""
         return len(self.eps) if isinstance(self.eps, tuple) else 1
 
-    def resolved(self, classes: int | None = None) -> Attack:
+    def resolved(self, classes: int | None = None, declared: AttackDeclaration | None = None) -> Attack:
         """The same attack with every unset setting that it takes written out.
 
         `step_size` stays unset where eps is a range or a list. `classes` of the model cut the default of `targets`.
+        `declared`: the declaration of an attack that is not of the table; without it such an attack stays as it is.
         """
-        facts = ATTACK_FACTS[self.name]
-        unset = {name: value for name, value in facts.defaults().items() if getattr(self, name) is None}
+        declared = declared or ATTACKS.get(self.name)
+        if declared is None:
+            return self
+        unset = {name: value for name, value in declared.defaults().items() if getattr(self, name) is None}
         if self.target is not None:
             unset.pop("targets", None)
         if "targets" in unset and classes is not None:
             unset["targets"] = min(unset["targets"], classes - 1)
-        steps = self.steps or facts.steps
-        if self.step_size is None and facts.step_size and steps and isinstance(self.eps, Fraction) and self.eps > 0:
-            step_size = self.eps * self.step_share(steps)
+        steps, share = self.steps or declared.steps, declared.step_size
+        if self.step_size is None and share and steps and isinstance(self.eps, Fraction) and self.eps > 0:
+            step_size = self.eps * share(steps, self.norm)
             # A sign step of 1 already crosses the whole pixel range.
             unset["step_size"] = min(step_size, Fraction(1)) if self.norm == "linf" else step_size
         return self.model_copy(update=unset)
-
-    def step_share(self, steps: int) -> Fraction:
-        """Length of an unset step, as a share of eps; 0 where the attack takes no step length."""
-        rule = ATTACK_FACTS[self.name].step_size
-        return rule(steps, self.norm) if rule else Fraction(0)
 
 
 def _too_large(amount: Fraction | int) -> str:
@@ -210,13 +199,14 @@ def _too_large(amount: Fraction | int) -> str:
     return f"wants at most 1, pixels lie in [0, 1]{hint}"
 
 
-def _reason(name: str, setting: str) -> str:
+def _reason(declared: AttackDeclaration, setting: str) -> str:
     """Why an attack takes no such setting, where that is not plain."""
-    facts = ATTACK_FACTS[name]
-    if facts.stages:
+    if setting == "settings":
+        return " of its own"
+    if declared.parts:
         return ", its attacks and their budgets are fixed"
     if setting == "objective":
-        return ", its own is what it is named for" if facts.gradient else ", it searches by the margin"
-    if not facts.gradient:
+        return ", its own is what it is named for" if declared.gradient else ", it searches by the margin"
+    if not declared.gradient:
         return ", it uses no gradients"
     return ", it adapts its steps itself" if setting in ("step_size", "step_rule") else ""

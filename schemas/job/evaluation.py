@@ -11,7 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from hardset.schemas.base import Spec
 from hardset.schemas.job.attack_recipe import Attack, Budgets
-from hardset.schemas.job.attacks import ATTACK_FACTS
+from hardset.schemas.job.attacks import ATTACKS
 from hardset.schemas.job.job import HeldOut, Member, Model, Name, Run, check_classes
 from hardset.schemas.job.quantities import Amount, Range, Rational
 from hardset.schemas.job.sources import Source
@@ -218,7 +218,7 @@ def _suite(threats: Any) -> tuple[MeasuredAttack, ...]:
         MeasuredAttack(name=name, norm=threat.norm)
         for threat in threats
         for name in SUITE
-        if threat.norm in ATTACK_FACTS[name].norms
+        if threat.norm in ATTACKS[name].norms
     )
 
 
@@ -226,7 +226,8 @@ def _with_budgets(attack: MeasuredAttack, threat: Threat | None) -> MeasuredAtta
     """The attack with the curve of its threat where it names no budgets."""
     if attack.eps != 0 or threat is None:
         return attack
-    curve = (threat.eps,) if attack.name == "fmn" else threat.curve
+    declared = ATTACKS.get(attack.name)
+    curve = (threat.eps,) if declared is not None and declared.minimal else threat.curve
     return attack.model_copy(update={"eps": curve if len(curve) > 1 else curve[0]})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from hardset.schemas.job.attack_recipe import Attack
-from hardset.schemas.job.attacks import ATTACK_FACTS
+from hardset.schemas.job.attacks import ATTACKS
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.quantities import Range, whole_levels
 
@@ -48,9 +48,10 @@ def _below(eps: Fraction) -> str:
 
 def _few_classes(attack: Attack, classes: int | None) -> str | None:
     """The difference of logits ratio divides by a gap to the third logit; its targeted form also by the fourth."""
-    stages = {attack.name, *ATTACK_FACTS[attack.name].stages}
-    aims = attack.target is not None or "apgd_t" in stages
-    divides = bool({"apgd_dlr", "apgd_t"} & stages) or attack.objective == "dlr"
+    named = ATTACKS.get(attack.name)
+    searches = [] if named is None else [ATTACKS[name] for name in named.stages] or [named]
+    aims = attack.target is not None or any(one.towards for one in searches)
+    divides = attack.objective == "dlr" or any(one.loss == "dlr" for one in searches)
     if not divides or classes is None or classes >= (4 if aims else 3):
         return None
     key = "objective: dlr" if attack.objective == "dlr" else f"name: {attack.name}"

@@ -98,6 +98,9 @@ class Plan(Spec):
     models: dict[str, str]
     """SHA-256 by role: of the model under attack (`victim`, and `victim:<n>` for members of an ensemble), of held-out
     models (`transfer:<name>`) and of generators (`generator:<recipe position>`)."""
+    recipes: tuple[str, ...] = ()
+    """Recipe ids in the order of the job, which every worker finds, too, if its code is that of the plan; empty in
+    plans of hardset 0.1."""
     ranges: tuple[SourceRange, ...]
     shards: tuple[Shard, ...]
     changes: Changes | None = None

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from hardset.pipeline.attacks import engine, passes
+from hardset.pipeline.attacks.composition import stages_of
 from hardset.pipeline.attacks.engine import Engine
 from hardset.pipeline.attacks.grid import per_row
 from hardset.pipeline.attacks.network import Network
@@ -22,8 +23,7 @@ from hardset.pipeline.attacks.passes import Passes
 from hardset.pipeline.attacks.schedules import Start
 from hardset.pipeline.attacks.search import Search
 from hardset.pipeline.attacks.slots import Slots
-from hardset.pipeline.attacks.stages import stages_of
-from hardset.schemas.job.attacks import ATTACK_FACTS
+from hardset.schemas.job.attacks import ATTACKS
 from hardset.schemas.job.recipes import Attack
 from tests.attacks.nets import CPU, conv_net, images, predictions
 from tests.attacks.test_engine import rows, search
@@ -33,7 +33,7 @@ SEVERAL = engine._passes_between_waits(META)
 EPS = {"linf": "8/255", "l2": "0.5", "l1": "12"}
 NAMED: list[dict[str, Any]] = [
     {"name": name, "norm": norm}
-    for name, facts in ATTACK_FACTS.items()
+    for name, facts in ATTACKS.items()
     for norm in facts.norms
     if name != "standard"  # its parts are those of `fast`, for longer
 ]

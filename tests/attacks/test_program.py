@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from hardset.pipeline.attacks.table import ENSEMBLES, Part
 from hardset.schemas.errors import JobError
+from hardset.schemas.job.attack_declaration import Part
+from hardset.schemas.job.attacks import ATTACKS
 from tests.attacks.nets import conv_net, frozen, images, predictions, recipe, rows, seeds
 
 SHORT = (Part("apgd_ce", 5), Part("apgd_t", 4, targets=3), Part("square", 40), Part("pma", 6, on=True))
@@ -16,7 +19,8 @@ SHORT = (Part("apgd_ce", 5), Part("apgd_t", 4, targets=3), Part("square", 40), P
 
 @pytest.fixture(autouse=True)
 def short_ensembles(monkeypatch):
-    monkeypatch.setattr("hardset.pipeline.attacks.stages.ENSEMBLES", {"standard": SHORT})
+    short = replace(ATTACKS["standard"], parts=SHORT)
+    monkeypatch.setattr("hardset.pipeline.attacks.declared.ATTACKS", ATTACKS | {"standard": short})
 
 
 def attacked(net: nn.Module, pixels: np.ndarray, labels: np.ndarray, **settings):
@@ -118,11 +122,11 @@ def test_all_rows_wrong_from_the_start_cost_no_gradient_when_skipped():
 
 def test_the_published_ensembles_fit_their_budgets():
     """A fifth, and a twentieth, of what a row that survives AutoAttack costs: 101 + 9 * 101 + 9 * 100 gradients."""
+    parts = {name: [p for p in attack.parts if ATTACKS[p.name].gradient] for name, attack in ATTACKS.items()}
     spent = {
-        name: sum(part.steps * max(part.targets, 1 if part.on or part.name != "pma" else 2) for part in parts
-                  if part.name != "square")
-        for name, parts in ENSEMBLES.items()
-    }  # fmt: skip
+        name: sum(part.steps * max(part.targets, 1 if part.on else ATTACKS[part.name].turns) for part in several)
+        for name, several in parts.items()
+    }
     whole = 101 + 9 * 101 + 9 * 100
     assert spent["standard"] <= whole / 5
     assert spent["fast"] <= whole / 20

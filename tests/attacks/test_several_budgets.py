@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from hardset.pipeline.attacks.table import Part
+from hardset.schemas.job.attack_declaration import Part
+from hardset.schemas.job.attacks import ATTACKS
 from tests.attacks.nets import conv_net, images, linear_case, predictions, recipe, rows, seeds
 
 EPS = ["2/255", "3/255", "5/255", "9/255"]
@@ -32,7 +35,9 @@ def test_rows_come_by_parent_and_budget():
 @pytest.mark.parametrize("name", ["pgd", "apgd_dlr", "fast"])
 def test_a_fall_is_taken_over_by_every_larger_budget(name, monkeypatch):
     short = (Part("pma", 3), Part("square", 20), Part("pma", 3, on=True), Part("apgd_t", 2, targets=2))
-    monkeypatch.setattr("hardset.pipeline.attacks.stages.ENSEMBLES", {"fast": short})
+    monkeypatch.setattr(
+        "hardset.pipeline.attacks.declared.ATTACKS", ATTACKS | {"fast": replace(ATTACKS["fast"], parts=short)}
+    )
     net, pixels = conv_net(), images(60, seed=3)
     labels = predictions(net, pixels)
     attack = {"name": name, "eps": EPS} if name == "fast" else PGD | {"name": name}

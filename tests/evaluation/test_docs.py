@@ -5,18 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
 import yaml
 
 from hardset.pipeline.evaluation import doubts, reference
 from hardset.schemas.job.evaluation import parse_evaluation
 
 PAGE = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("table", ["job_tables", "warning_table", "corruption_table"])
-def test_tables_are_the_codes(table):
-    assert getattr(reference, table)() in PAGE
 
 
 def test_the_job_is_a_job():

@@ -9,7 +9,7 @@ from torch import nn
 
 from hardset.pipeline.evaluation.measure import Settings, judged, measure
 from hardset.schemas.errors import JobError
-from hardset.schemas.job.attacks import ATTACK_FACTS
+from hardset.schemas.job.attacks import ATTACKS
 from hardset.schemas.job.recipes import Attack
 
 ROWS, SIDE = 40, 4
@@ -139,9 +139,9 @@ def test_rows_without_a_verdict_count_as_wrong_and_leave_the_others_alone(pixels
     assert (found.robust[:, ~lost] == whole.robust[:, ~lost]).all()
 
 
-@pytest.mark.parametrize("name", sorted(ATTACK_FACTS))
+@pytest.mark.parametrize("name", sorted(ATTACKS))
 def test_every_attack_can_be_measured(module, pixels, labels, name):
-    facts = ATTACK_FACTS[name]
+    facts = ATTACKS[name]
     settings = {"eps": "64/255", "steps": 100 if facts.takes("steps") and name != "fgsm" else None}
     found = measure(module, pixels[:8], labels[:8], KEYS[:8], attack(name=name, **settings), SETTINGS, classes=2)
     assert found.gradients.sum() + found.queries.sum() > 0

@@ -18,7 +18,7 @@ from hardset.pipeline.reporting.page import page
 from hardset.pipeline.reporting.sections import Content
 from hardset.pipeline.reporting.wording import amount, percent, public_text, recipe_details, recipe_title
 from hardset.pipeline.statistics.recipe_statistics import RowCounts
-from hardset.schemas.job.attacks import ATTACK_FACTS
+from hardset.schemas.job.attacks import ATTACKS
 from hardset.schemas.job.recipes import Attack
 from tests.reporting.conftest import EVIL, SECRET, content_of, made
 from tests.reporting.dataset import STRONG, Setting
@@ -267,9 +267,9 @@ def test_a_recipe_is_said_in_words(settings, title, details):
     assert (recipe_title(text), recipe_details(text)) == (title, details)
 
 
-@pytest.mark.parametrize("name", ATTACK_FACTS)
+@pytest.mark.parametrize("name", ATTACKS)
 def test_every_attack_can_be_told_with_and_without_its_defaults(name):
-    for norm in ATTACK_FACTS[name].norms:
+    for norm in ATTACKS[name].norms:
         attack = Attack(name=name, norm=norm, eps="8/255")
         for told in (attack, attack.resolved()):
             text = told.model_dump(mode="json")

@@ -168,7 +168,7 @@ def test_rows_of_other_code_are_refused_by_name() -> None:
     assert manifest is not None
     done = hardset("replay", "--trust-code", first.folder.url, _row_of(first, manifest, "kind = 'adversarial'"))
     assert done.returncode == 1
-    assert "version 1 of the attack code made it (hardset 0.1.0)" in done.stderr
+    assert "version 1 of the pgd code made it (hardset 0.1.0)" in done.stderr
 
 
 @pytest.mark.parametrize("publish", [publish_iceberg, publish_delta])

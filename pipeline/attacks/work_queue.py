@@ -1,4 +1,4 @@
-"""Host-side books of a search: which work items wait, and which item gave each row its best result."""
+"""The work queue of a search, on the host: which items wait, and which item gave each row its best result."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Found:
     """Whether the loss was ever above that of the start."""
 
 
-class Ledger:
-    """The best result of every row, whatever order its items finish in.
+class WorkQueue:
+    """Items that wait, and the best result of every row, whatever order its items finish in.
 
     Where a search stops at success, the first item (by order, not by time) that succeeds is the result: so it does
     not depend on which items happened to share the batch. A row that follows another waits until that one's result

@@ -1,0 +1,58 @@
+"""Writes the generated tables into the pages: `make docs`.
+
+A page holds a table between `<!-- table: NAME -->` and `<!-- end of table -->`; what stands there is replaced by what
+the code says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from hardset.pipeline.evaluation.reference import corruption_table, job_tables, warning_table
+from hardset.schemas.job.attack_documentation import attack_table, ensemble_table, setting_table
+from hardset.schemas.rows.documentation import column_table, flag_table, version_table
+
+PAGES = Path(__file__).parent
+WRITERS: Mapping[str, Callable[[], str]] = {
+    "attacks": attack_table,
+    "ensembles": ensemble_table,
+    "attack settings": setting_table,
+    "columns": column_table,
+    "contract versions": version_table,
+    "flags": flag_table,
+    "evaluation settings": job_tables,
+    "evaluation warnings": warning_table,
+    "corruptions": corruption_table,
+}
+"""Each gives a Markdown table that ends in a line break."""
+_TABLE = re.compile(r"(<!-- table: (?P<name>[^>]*) -->\n\n?)(?P<text>.*?)(\n?<!-- end of table -->)", re.DOTALL)
+
+
+def pages() -> Iterator[Path]:
+    """The pages that hold tables."""
+    return (page for page in sorted(PAGES.glob("*.md")) if _TABLE.search(page.read_text(encoding="utf-8")))
+
+
+def written(page: str) -> str:
+    """The text of a page with all its tables as the code has them. Raises KeyError for a name that has no writer."""
+    return _TABLE.sub(lambda found: f"{found[1]}{WRITERS[found['name']]()}{found[4]}", page)
+
+
+def names(page: str) -> list[str]:
+    """Names of the tables in a page."""
+    return [found["name"] for found in _TABLE.finditer(page)]
+
+
+def main() -> None:
+    """Writes the pages that are not as the code has them, and names them."""
+    for page in pages():
+        before = page.read_text(encoding="utf-8")
+        if (after := written(before)) != before:
+            page.write_text(after, encoding="utf-8")
+            print(f"wrote {page.relative_to(PAGES.parent)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""Attacks and objectives from elsewhere: imported, checked against what they declare, and given a code version.
+
+Whoever calls these functions runs the user's code. Reading and checking a job file does not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hardset.pipeline.attacks.objectives import Goal, Objective
+from hardset.pipeline.extensions.code_version import code_version
+from hardset.pipeline.extensions.declarations import find, settled
+from hardset.pipeline.extensions.imports import by_path, one_line
+from hardset.schemas.base import Spec
+from hardset.schemas.errors import JobError
+from hardset.schemas.job.attack_declaration import AttackDeclaration
+from hardset.schemas.job.attack_names import is_import_path
+from hardset.schemas.job.attack_recipe import Attack
+from hardset.schemas.job.attacks import ATTACKS, FIRST_CODE
+
+
+def declaration_of(name: str, *, at: str = "name") -> AttackDeclaration:
+    """The declaration of an attack of the table, or at an import path.
+
+    Raises JobError, which begins with the key `at`, where the path leads to no declaration.
+    """
+    return ATTACKS[name] if name in ATTACKS else find(name, AttackDeclaration, at=at)
+
+
+def resolved(spec: Attack, classes: int | None = None, *, at: str = "attack") -> Attack:
+    """The attack with every unset setting that it takes written out, as `Attack.resolved`, and those of its own.
+
+    What is resolved stays as it is. Raises JobError, one line per fault, each beginning with the key `at`.
+    """
+    if spec.name in ATTACKS:
+        return spec.resolved(classes)
+    declared = declaration_of(spec.name, at=f"{at}.name")
+    try:
+        spec.check(declared)
+    except ValueError as error:
+        raise JobError(f"{at}.{error}") from None
+    own = own_settings(spec, declared, at=at)
+    settings = None if own is None else own.model_dump(mode="json")
+    return spec.model_copy(update={"settings": settings}).resolved(classes, declared)
+
+
+def own_settings(spec: Attack, declared: AttackDeclaration, *, at: str = "attack") -> Spec | None:
+    """The settings that the attack declares as its own, checked; None where it has none. Raises JobError."""
+    if declared.settings is None:
+        return None
+    return settled(declared.settings, spec.settings or {}, at=f"{at}.settings")
+
+
+def attack_code(name: str) -> int | dict[str, Any]:
+    """The version of an attack's code, with that of all it is made of; other numbers stand for other images.
+
+    A number for the table's attacks: raising that of a part raises that of its ensemble. An attack from elsewhere has
+    its declared number or the digest of its code, beside how often the table's attacks were raised, since it may be
+    made of their pieces.
+    """
+    if name in ATTACKS:
+        declared = ATTACKS[name]
+        return _number(declared) + sum(_number(ATTACKS[part]) - FIRST_CODE for part in declared.stages)
+    declared = declaration_of(name)
+    own = import_code(name) if declared.code is None else {"version": declared.code}
+    return {**own, "hardset": sum(_number(attack) - FIRST_CODE for attack in ATTACKS.values())}
+
+
+def _number(declared: AttackDeclaration) -> int:
+    assert declared.code is not None  # of every row of the table, which a test holds
+    return declared.code
+
+
+def import_code(path: str) -> dict[str, str]:
+    """The version of the code at an import path. Raises JobError where there is no such module."""
+    try:
+        return code_version(path.partition(":")[0])
+    except ImportError as error:
+        raise JobError(f"{path}: {error}") from None
+
+
+def objective_code(objective: str | None) -> dict[str, Any]:
+    """The code version of an objective as a recipe text holds it; empty for those of hardset."""
+    if objective is None or not is_import_path(objective):
+        return {}
+    return {"objective_code": import_code(objective)}
+
+
+def imported_objective(path: str, classes: int) -> Objective:
+    """The objective at `package.module:function`, which takes (logits (N, K), labels (N,), targets (N,)).
+
+    Raises JobError where it cannot be imported, fails, or does not give one differentiable loss per row.
+    """
+    try:
+        function = by_path(path)
+    except (ImportError, AttributeError) as error:
+        raise JobError(f"objective: {path} cannot be imported: {error}") from error
+    if not callable(function):
+        raise JobError(f"objective: {path} is a {type(function).__name__}; wants a function of logits, labels, targets")
+
+    def objective(logits: Tensor, goal: Goal) -> Tensor:
+        loss: Tensor = function(logits.float(), goal.labels, goal.targets)
+        return loss.float()
+
+    _try(objective, path, classes)
+    return objective
+
+
+def _try(objective: Objective, path: str, classes: int) -> None:
+    rows = 3
+    logits = torch.linspace(-1, 1, rows * classes).view(rows, classes).requires_grad_(True)
+    labels = torch.arange(rows) % classes
+    goal = Goal(labels, (labels + 1) % classes, torch.zeros(rows, dtype=torch.int64), torch.zeros(rows))
+    try:
+        with torch.enable_grad():
+            loss = objective(logits, goal)
+    except Exception as error:  # it is the user's code
+        raise JobError(
+            f"objective: {path} fails on logits of shape ({rows}, {classes}): {type(error).__name__}: {one_line(error)}"
+        ) from None
+    if loss.shape != (rows,):
+        raise JobError(f"objective: {path} gives a loss of shape {tuple(loss.shape)}; wants one per row, ({rows},)")
+    if not loss.requires_grad:
+        raise JobError(f"objective: {path} gives a loss without gradient; compute it from the logits with torch")

@@ -1,0 +1,58 @@
+"""What attacks are made of: losses, schedules and geometries by the names that their declarations use.
+
+The declarations themselves are in `schemas.job.attacks`. A new schedule is one file beside this one, a line here, and a
+row there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from hardset.pipeline.attacks import objectives
+from hardset.pipeline.attacks.apgd import AutoPgd
+from hardset.pipeline.attacks.fmn import Fmn
+from hardset.pipeline.attacks.geometries import L2, Geometry, Linf
+from hardset.pipeline.attacks.l1 import L1
+from hardset.pipeline.attacks.momentum import Momentum
+from hardset.pipeline.attacks.objectives import Objective
+from hardset.pipeline.attacks.schedules import Cosine, Fixed, Schedule
+from hardset.pipeline.attacks.square import Square
+
+
+@dataclass(frozen=True)
+class Loss:
+    """An objective, and the form it takes where a class is to be reached."""
+
+    free: Objective
+    targeted: Objective
+    fewest: tuple[int, int] = (2, 2)
+    """Classes below which the two forms are the plain margin."""
+
+
+LOSSES: Mapping[str, Loss] = MappingProxyType(
+    {
+        "cross_entropy": Loss(objectives.cross_entropy, objectives.targeted_cross_entropy),
+        "margin": Loss(objectives.margin, objectives.targeted_margin),
+        "dlr": Loss(objectives.dlr, objectives.targeted_dlr, fewest=(3, 4)),
+        "probability_margin": Loss(objectives.probability_margin, objectives.targeted_probability_margin),
+        "probability_margin_in_turns": Loss(
+            objectives.probability_margin_in_turns, objectives.targeted_probability_margin
+        ),
+    }
+)
+
+
+SCHEDULES: Mapping[str, Schedule] = MappingProxyType(
+    {
+        "fixed": Fixed(),
+        "cosine": Cosine(),
+        "momentum": Momentum(),
+        "auto_pgd": AutoPgd(),
+        "square": Square(),
+        "fast_minimum_norm": Fmn(),
+    }
+)
+
+GEOMETRIES: Mapping[str, Geometry] = MappingProxyType({"linf": Linf(), "l2": L2(), "l1": L1()})

@@ -1,0 +1,158 @@
+"""What an attack is, declared in one place: its origin, what it is made of, the settings it takes, its code version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from hardset.schemas.base import Spec
+
+NORMS = ("linf", "l2", "l1")
+
+
+@dataclass(frozen=True)
+class StepShare:
+    """Length of an unset step as a share of eps."""
+
+    factor: Fraction
+    per_step: bool = False
+    """Whether the factor is divided by the number of steps."""
+    l1_factor: Fraction | None = None
+    """Instead of `factor` under the L1 norm."""
+
+    def __call__(self, steps: int, norm: str) -> Fraction:
+        """The share that `steps` steps in `norm` give."""
+        factor = self.l1_factor if norm == "l1" and self.l1_factor is not None else self.factor
+        return factor / steps if self.per_step else factor
+
+    def __str__(self) -> str:
+        whole = "eps" if self.factor == 1 else f"{float(self.factor):g} * eps"
+        text = f"{whole} / steps" if self.per_step else whole
+        if self.l1_factor is None:
+            return text
+        return f"{text} (L1: {'eps' if self.l1_factor == 1 else f'{float(self.l1_factor):g} * eps'})"
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where an attack comes from."""
+
+    authors: str
+    """Last names, separated by commas."""
+    title: str
+    venue: str
+    """Venue and year."""
+
+    def __str__(self) -> str:
+        return f"{self.authors}: {self.title}. {self.venue}"
+
+    @property
+    def short(self) -> str:
+        """`Croce and Hein, ICML 2020`."""
+        names = self.authors.split(", ")
+        first = f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
+        return f"{first}, {self.venue}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One attack of an ensemble, run on the rows that resisted those before it."""
+
+    name: str
+    """Name of the attack, or its import path."""
+    steps: int
+    targets: int = 0
+    """Most likely wrong classes tried, by an attack that goes towards them."""
+    on: bool = False
+    """Whether it goes on from where the parts before it ended, in steps of half the budget at most."""
+
+
+@dataclass(frozen=True)
+class AttackDeclaration:
+    """One attack, whole. A setting of the job file that is None here is one that the attack does not take.
+
+    An attack of hardset names its loss and schedule by the keys of `LOSSES` and `SCHEDULES` in
+    `pipeline.attacks.pieces`; one from elsewhere may hold the objects themselves, or a function that makes them from
+    its own settings.
+    """
+
+    summary: str
+    """One line."""
+    paper: Paper | None = None
+    """None: it has not been published."""
+    code: int | None = None
+    """Version of its code, raised when it starts to make other images from the same settings. None, for attacks from
+    elsewhere alone: the digest of the distribution or of the source files that declare it."""
+    norms: tuple[str, ...] = NORMS
+
+    loss: Any = "cross_entropy"
+    """What it maximises where the job sets no `objective`: a key of `LOSSES`, a `Loss`, or a function of the settings
+    that gives one."""
+    loss_going_on: Any = None
+    """Instead of `loss` where one search goes on from the end of another."""
+    schedule: Any = "fixed"
+    """How its iterate moves: a key of `SCHEDULES`, a `Schedule`, or a function of the settings that gives one."""
+    gradient: bool = True
+    """False: only the model's outputs are used, as its schedule says, too."""
+    minimal: bool = False
+    """Whether it looks for each row's smallest change, as its schedule says, too: it goes on after a success, and eps
+    is the most that a row may change."""
+    towards: bool = False
+    """Whether each search is guided towards a likely wrong class, though any error will do."""
+    turns: int = 1
+    """Searches that belong together: a restart repeats all of them."""
+    parts: tuple[Part, ...] = ()
+    """The attacks that an ensemble runs in turn; it has no loss and no schedule of its own."""
+
+    settings: type[Spec] | None = None
+    """Settings of its own, which a job gives under `settings`; None where it has none."""
+    stop: str = "never"
+    steps: int | None = None
+    """Gradients per start; queries where `gradient` is false."""
+    step_size: StepShare | None = None
+    restarts: int | None = 1
+    random_start: bool | None = None
+    targets: int | None = None
+    objective: str | None = None
+    step_rule: str | None = None
+    momentum: float | None = None
+    nesterov: bool | None = None
+    diversity: float | None = None
+    translation: int | None = None
+    scales: int | None = None
+    target: bool = True
+    """Whether it can aim at one class."""
+    eot: bool = True
+    """Whether it can average over a model that answers at random."""
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The attacks that an ensemble is made of, in the order of their first turns."""
+        return tuple(dict.fromkeys(part.name for part in self.parts))
+
+    def takes(self, setting: str) -> bool:
+        """Whether a setting of `schemas.job.attack_recipe.Attack` means anything to this attack."""
+        declared = getattr(self, setting, True)
+        return declared if setting in ("target", "eot") else declared is not None
+
+    def defaults(self) -> dict[str, Any]:
+        """What stands for every setting that may be left unset, `step_size` excepted: that depends on eps."""
+        names = [name for name in DEFAULTED if getattr(self, name) is not None]
+        return {name: getattr(self, name) for name in names}
+
+
+DEFAULTED = (
+    "stop",
+    "steps",
+    "random_start",
+    "targets",
+    "objective",
+    "step_rule",
+    "momentum",
+    "nesterov",
+    "diversity",
+    "translation",
+    "scales",
+)
+"""Settings whose default depends on the attack."""
