@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from hardset.pipeline.audit.replay import replay
+from hardset.pipeline.audit.trust import Trust
 from hardset.pipeline.augment import table
 from hardset.pipeline.augment.operation import Operation, nothing
 from hardset.pipeline.augment.recipe import replay_params
@@ -79,7 +80,7 @@ def test_an_operation_of_ones_own_makes_rows_that_are_replayed(tmp_path: Path) -
     assert recipe["ops"][0] == {"name": VIGNETTE, "p": 1.0, "strength": 0.9}
     stored = stored_rows(folder, manifest)
     assert all(VIGNETTE in row["params"] for row in stored)
-    assert replay(folder, stored[3]["row_id"]).equal
+    assert replay(folder, stored[3]["row_id"], trust=Trust(records=True)).equal
 
 
 def test_its_rows_do_not_depend_on_their_batch_and_come_again_from_params_alone() -> None:
@@ -168,4 +169,4 @@ def test_an_edited_operation_makes_its_rows_anew_and_is_not_replayed(tmp_path: P
     folder = Folder(str(tmp_path / "out"))
     row = stored_rows(folder, manifest)[0]
     with pytest.raises(RunError, match=r"version \w+ of the undeclared:VIGNETTE code made it"):
-        replay(folder, row["row_id"])
+        replay(folder, row["row_id"], trust=Trust(records=True))
