@@ -39,6 +39,7 @@ bench: .venv/.dev
 	$(BIN)/python -m benchmarks.verify
 	$(BIN)/python -m benchmarks.scheduler
 	$(BIN)/python -m benchmarks.makespan
+	$(BIN)/python -m benchmarks.start
 
 # An environment of its own: what the libraries pin does not go together with the tests' dependencies. pip before 25.3
 # takes the constraints of a build from the first variable, later ones from the second.

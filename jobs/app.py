@@ -1,11 +1,16 @@
-"""The command line: one verb per file, registered here."""
+"""The command line: one verb per file, all of them in one table.
+
+Verbs import what does their work when they run, so that help and version come at once.
+"""
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from collections.abc import Callable
-from importlib.metadata import version
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -37,35 +42,66 @@ from hardset.jobs.verbs.train_gan import train_gan
 from hardset.jobs.verbs.verify import verify
 from hardset.schemas.errors import UserError
 
-VERBS: tuple[Callable[..., None], ...] = (
-    demo,
-    init,
-    schema,
-    attacks,
-    plan,
-    generate,
-    submit,
-    status,
-    runs,
-    logs,
-    stop,
-    verify,
-    replay,
-    explain,
-    train_gan,
-    harden,
-    evaluate,
-    report,
-    show,
-    diff,
-    publish,
-    gc,
-)
 
-LOADING: frozenset[str] = frozenset(
-    {"attacks", "plan", "generate", "train-gan", "harden", "evaluate", "verify", "replay"}
+class Group(StrEnum):
+    """What a verb is for; a heading of the help."""
+
+    MAKE = "Make"
+    WATCH = "Watch"
+    CHECK = "Check"
+    READ = "Read"
+    HARDEN = "Harden"
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb of the command line."""
+
+    function: Callable[..., None]
+    group: Group
+    example: str
+    """A line that can be typed; ends the verb's help."""
+    loads: bool = False
+    """Whether it imports what the user names, such as a model factory beside the job file: the folder that it runs in
+    is then appended to the import path."""
+
+    @property
+    def name(self) -> str:
+        """As it is typed."""
+        return self.function.__name__.replace("_", "-")
+
+    @property
+    def help(self) -> str:
+        """The docstring, a line for each paragraph, with brackets that Rich takes for no markup."""
+        paragraphs = inspect.cleandoc(self.function.__doc__ or "").split("\n\n")
+        return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs).replace("[", r"\[")
+
+
+VERBS = (
+    Verb(demo, Group.MAKE, "hardset demo --to demo"),
+    Verb(init, Group.MAKE, "hardset init job.yaml"),
+    Verb(plan, Group.MAKE, "hardset plan job.yaml --set recipes.0.eps=4/255", loads=True),
+    Verb(generate, Group.MAKE, "hardset generate job.yaml --max-minutes 60 --json", loads=True),
+    Verb(train_gan, Group.MAKE, "hardset train-gan job.yaml", loads=True),
+    Verb(submit, Group.MAKE, "hardset submit job.yaml --address http://127.0.0.1:8265 --no-wait"),
+    Verb(status, Group.WATCH, "hardset status demo/out --watch"),
+    Verb(runs, Group.WATCH, "hardset runs demo/out --last 7"),
+    Verb(logs, Group.WATCH, "hardset logs job.yaml --address http://127.0.0.1:8265 --follow"),
+    Verb(stop, Group.WATCH, "hardset stop job.yaml --address http://127.0.0.1:8265"),
+    Verb(verify, Group.CHECK, "hardset verify demo/out --job demo/job.yaml --all", loads=True),
+    Verb(replay, Group.CHECK, "hardset replay demo/out ROW_ID --job demo/job.yaml", loads=True),
+    Verb(explain, Group.CHECK, "hardset explain demo/out ROW_ID"),
+    Verb(gc, Group.CHECK, "hardset gc demo/out --keep-runs 7"),
+    Verb(show, Group.READ, "hardset show demo/out --where 'success and margin > -0.1' --png rows.png"),
+    Verb(report, Group.READ, "hardset report demo/out --to report.html"),
+    Verb(diff, Group.READ, "hardset diff demo/out other/out"),
+    Verb(publish, Group.READ, "hardset publish demo/out --delta"),
+    Verb(attacks, Group.READ, "hardset attacks apgd_ce", loads=True),
+    Verb(schema, Group.READ, "hardset schema --rows"),
+    Verb(evaluate, Group.HARDEN, "hardset evaluate evaluation.yaml --fail-under robust=0.45", loads=True),
+    Verb(harden, Group.HARDEN, "hardset harden job.yaml --fail-under clean=0.9", loads=True),
 )
-"""Verbs that import what the user names, such as a model factory beside the job file."""
+_LOADING = frozenset(verb.name for verb in VERBS if verb.loads)
 
 # Typer carries a click of its own since 0.20; its usage errors are the base of BadParameter.
 _BadArguments = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
@@ -76,16 +112,19 @@ app = typer.Typer(
     epilog="Exit codes: 0 done or nothing to do, 1 failed, 2 bad job file or arguments, "
     "3 finished with quarantined rows or failed shards, 4 stopped, 5 another run holds the output.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _verb in VERBS:
-    app.command(_verb.__name__.replace("_", "-"))(_verb)
+    app.command(_verb.name, help=_verb.help, rich_help_panel=_verb.group, epilog=f"Example: {_verb.example}")(
+        _verb.function
+    )
 
 
 def _tell_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - 10 ms that only this option needs
+
         typer.echo(f"hardset {version('hardset')}")
         raise typer.Exit
 
@@ -99,7 +138,7 @@ def _options(
     ] = False,
 ) -> None:
     here = str(Path.cwd())
-    if context.invoked_subcommand in LOADING and here not in sys.path:
+    if context.invoked_subcommand in _LOADING and here not in sys.path:
         sys.path.append(here)  # last, so that no file there is taken for a library
 
 

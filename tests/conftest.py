@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 import yaml
 
-from hardset.jobs.verbs.train_gan import train, training_rows
+from hardset.jobs.api.generators import train_generators, training_rows
 from hardset.pipeline.models.fitting import fit_classifier
 from hardset.pipeline.models.zoo import small_cnn
 from hardset.pipeline.run.generation import generate
@@ -53,7 +53,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         torch.manual_seed(0)
         module = fit_classifier(small_cnn(classes=classes), rows.pixels, rows.labels, epochs=8, seed=0)
     safetensors.torch.save_file(module.state_dict(), paths["victim"])
-    train(job)
+    train_generators(job)
     return paths
 
 

@@ -19,7 +19,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from hardset.jobs.app import app
-from hardset.jobs.verbs.submit import entrypoint, refuse_relative_paths
+from hardset.jobs.cluster.commands import entrypoint, refuse_relative_paths
 from hardset.schemas.reading.loading import parse_job
 
 ROOT = Path(__file__).parents[1]

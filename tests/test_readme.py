@@ -48,7 +48,7 @@ def test_the_snippets_run(snippet: str, small_dataset: Path, tmp_path: Path) -> 
 
 def test_every_command_and_exit_code_is_there() -> None:
     for verb in VERBS:
-        name = verb.__name__.replace("_", "-")
+        name = verb.name
         assert re.search(rf"`(hardset )?{name}\b", README), name
     for code in Exit:
         assert f"\n| {int(code)} |" in README

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from hardset.schemas.dates import logical_date
 from hardset.schemas.errors import JobError
 
 LogicalDate = Annotated[
@@ -28,6 +27,8 @@ TimeZone = Annotated[
 
 def dated(overrides: Sequence[str] | None, date: str | None, time_zone: str | None) -> list[str]:
     """`overrides` of a job file, and one more for the logical date where the options give one. Raises JobError."""
+    from hardset.schemas.dates import logical_date
+
     if date is None and time_zone is not None:
         raise JobError("--time-zone: only counts with --logical-date auto; add that, or leave it out")
     given = [] if date is None else [f"logical_date={logical_date(date, time_zone, datetime.now(UTC))}"]

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from hardset.jobs.terminal.console import console
 from hardset.jobs.terminal.voice import LogFormat, Voice
-from hardset.pipeline.run.generation import RunProgress
+
+if TYPE_CHECKING:
+    from hardset.pipeline.run.generation import RunProgress
 
 LINE_SECONDS = 60.0
 """Lines and events come no closer than this, the first and the last aside."""

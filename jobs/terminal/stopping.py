@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Timer
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hardset.jobs.terminal.voice import Voice
-from hardset.pipeline.cluster.deadlines import Stop
+
+if TYPE_CHECKING:
+    from hardset.pipeline.cluster.deadlines import Stop
 
 GRACE_SECONDS = 30.0
 """What Kubernetes gives a pod unless its terminationGracePeriodSeconds says otherwise."""
@@ -37,6 +39,8 @@ def stop_on_signal(voice: Voice, grace_seconds: float = GRACE_SECONDS) -> Iterat
     Where something other than a shard takes too long, such as the listing of a source, the block is interrupted a
     little before the grace period is over. Raises KeyboardInterrupt then, and at the second signal.
     """
+    from hardset.pipeline.cluster.deadlines import Stop  # noqa: PLC0415 - help need not load the records of shards
+
     stop, closing = Stop(), min(CLOSING_SECONDS, grace_seconds / 4)
     last = Timer(grace_seconds - closing / 2, lambda: os.kill(os.getpid(), signal.SIGTERM))
     last.daemon = True

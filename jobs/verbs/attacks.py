@@ -5,20 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from hardset.jobs.terminal.console import AsJson, console, give
-from hardset.pipeline.attacks.declared import declaration_of
+from hardset.jobs.terminal.console import console, give
+from hardset.jobs.terminal.options import AsJson
 from hardset.schemas.errors import JobError
-from hardset.schemas.job.attack_declaration import AttackDeclaration
-from hardset.schemas.job.attack_documentation import facts_of, settings_of
-from hardset.schemas.job.attack_names import brought, known_name
-from hardset.schemas.job.attacks import ATTACKS
-
-_WIDE = 110
-"""Terminal columns from which papers stand beside the summaries rather than below them."""
 
 Name = Annotated[
     str | None, typer.Argument(metavar="NAME", help="An attack, or its import path: shows all its settings.")
@@ -30,6 +20,12 @@ def attacks(name: Name = None, as_json: AsJson = False) -> None:
 
     NAME may be the import path of a declaration, which is then imported. Writes nothing. Returns 0.
     """
+    from hardset.jobs.telling.attacks import show_all, show_one
+    from hardset.pipeline.attacks.declared import declaration_of
+    from hardset.schemas.job.attack_documentation import facts_of
+    from hardset.schemas.job.attack_names import known_name
+    from hardset.schemas.job.attacks import ATTACKS
+
     if name is None:
         if as_json:
             give({"attacks": [facts_of(one, declared) for one, declared in ATTACKS.items()]}, as_json=True)
@@ -46,38 +42,3 @@ def attacks(name: Name = None, as_json: AsJson = False) -> None:
         give({"attacks": [facts_of(name, declared)]}, as_json=True)
     else:
         show_one(name, declared, console)
-
-
-def show_all(terminal: Console) -> None:
-    """All attacks, a paragraph each."""
-    wide = terminal.width >= _WIDE
-    table = Table("attack", "norms", box=None, header_style="bold", pad_edge=False)
-    table.add_column("steps", justify="right")
-    table.add_column("what it is")
-    if wide:
-        table.add_column("paper", no_wrap=True)
-    for name, attack in ATTACKS.items():
-        steps = "fixed" if attack.parts else f"{attack.steps:,}"
-        paper = Text(attack.paper.short if attack.paper else "", style="dim")
-        what = Text(attack.summary) if wide else Text("\n").join([Text(attack.summary), paper])
-        cells = [Text(name, style="bold"), Text(" ".join(attack.norms)), Text(steps), what]
-        table.add_row(*cells, *([paper] if wide else []))
-    terminal.print(table, soft_wrap=False)
-    if others := brought():
-        terminal.print(f"\nFrom installed packages: {', '.join(others)}.", markup=False)
-    terminal.print("\n`hardset attacks NAME` shows all settings of one, with defaults.", markup=False)
-
-
-def show_one(name: str, attack: AttackDeclaration, terminal: Console) -> None:
-    """One attack: what it is, its paper, and every setting it takes."""
-    terminal.print(Text.assemble((name, "bold"), f": {attack.summary}"), soft_wrap=False)
-    if attack.paper:
-        terminal.print(Text(str(attack.paper), style="dim"), soft_wrap=False)
-    if attack.parts:
-        terminal.print(f"Made of: {', '.join(attack.stages)}", markup=False)
-    terminal.print(f"Norms: {', '.join(attack.norms)}\n", markup=False)
-    table = Table("setting", "default", "meaning", box=None, header_style="bold", pad_edge=False)
-    table.columns[0].no_wrap = True
-    for setting in settings_of(attack):
-        table.add_row(setting.name, setting.shown, setting.meaning)
-    terminal.print(table, soft_wrap=False)

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import safetensors.torch
-import torch
 import typer
 
 from hardset.jobs.terminal.console import Exit, console, say
-from hardset.jobs.verbs.generate import exit_code, make
-from hardset.jobs.verbs.report import write_report
-from hardset.jobs.verbs.train_gan import train, training_rows
-from hardset.jobs.verbs.verify import report as say_findings
-from hardset.pipeline.audit.trust import Trust
-from hardset.pipeline.audit.verify import verify
-from hardset.pipeline.models.fitting import fit_classifier
-from hardset.pipeline.models.zoo import small_cnn
-from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.job.job import Job
-from hardset.schemas.reading.loading import load_job
+
+if TYPE_CHECKING:
+    from hardset.schemas.job.job import Job
 
 EPOCHS = 8
 
@@ -35,6 +24,15 @@ def demo(
 
     Reads nothing outside the package; writes everything below --to. Returns 0.
     """
+    from importlib.resources import files
+
+    from hardset.jobs.api.audit import verify
+    from hardset.jobs.api.inputs import load_job
+    from hardset.jobs.api.reports import write_report
+    from hardset.jobs.telling.generate import make
+    from hardset.jobs.telling.train_gan import train
+    from hardset.jobs.telling.verify import tell
+
     to.mkdir(parents=True, exist_ok=True)
     job_file = to / "job.yaml"
     template = files("hardset.jobs.verbs").joinpath("demo_job.yaml").read_text(encoding="utf-8")
@@ -46,19 +44,26 @@ def demo(
     if not (to / "gan.safetensors").exists():
         train(job)
     say(f"3/5 generator     {to / 'gan.safetensors'}")
-    outcome = make(job)
+    ended = make(job)
     say(f"4/5 dataset       {job.output.path}")
-    findings = verify(Folder(job.output.path), sample=None, trust=Trust(job))
-    say_findings(findings)
+    findings = verify(job.output.path, sample=None, job=job)
+    tell(findings)
     html = write_report(job.output.path, to=str(to / "report.html"), png=str(to / "picture.png"))
     say(f"5/5 report        {html}")
     say(f"    picture       {to / 'picture.png'}")
     say(f'\nLoad it: datasets.load_dataset("{job.output.path}", split="train")')
-    raise typer.Exit(Exit.FAILED if findings.faults else exit_code(outcome))
+    raise typer.Exit(Exit.FAILED if findings.faults else ended.exit_code)
 
 
 def _train_model(job: Job) -> None:
     """Trains the demo's classifier unless an earlier demo did."""
+    import safetensors.torch
+    import torch
+
+    from hardset.jobs.api.generators import training_rows
+    from hardset.pipeline.models.fitting import fit_classifier
+    from hardset.pipeline.models.zoo import small_cnn
+
     assert job.model is not None and job.model.weights is not None
     weights = Path(job.model.weights)
     if weights.exists():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +25,8 @@ def init(
 
 def write_template(path: Path, *, force: bool) -> None:
     """Writes the template. Raises JobError where the file is there and not `force`, RunError where it cannot be."""
+    from importlib.resources import files
+
     text = files("hardset.jobs.verbs").joinpath("job_template.yaml").read_text(encoding="utf-8")
     try:
         with path.open("w" if force else "x", encoding="utf-8") as file:

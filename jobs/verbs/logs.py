@@ -6,14 +6,15 @@ from typing import Annotated
 
 import typer
 
-from hardset.jobs.terminal.console import Address, Insecure, Overrides, Submitted, errors
+from hardset.jobs.terminal.console import errors
 from hardset.jobs.terminal.dates import LogicalDate, TimeZone, dated
+from hardset.jobs.terminal.options import Insecure, JobApi, Overrides, Submitted
 
 
 def logs(
     target: Submitted,
     *,
-    address: Address,
+    address: JobApi,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job ends.")] = False,
     lines: Annotated[int | None, typer.Option(min=0, help="The last lines only; with --follow, to begin with.")] = None,
     date: LogicalDate = None,
@@ -26,10 +27,9 @@ def logs(
     Writes nothing. Returns 0, with --follow too, however the job ends (`hardset submit` joins a running job and returns
     its exit code); 1 where contact is lost; 2 where the cluster knows no such job.
     """
-    # Ray takes a second to import; `hardset --help` need not wait for it.
-    from hardset.jobs.cluster.following import connect  # noqa: PLC0415
-    from hardset.jobs.cluster.following import follow as follow_to_its_end  # noqa: PLC0415
-    from hardset.jobs.cluster.submissions import id_of  # noqa: PLC0415
+    from hardset.jobs.cluster.following import connect
+    from hardset.jobs.cluster.following import follow as follow_to_its_end
+    from hardset.jobs.cluster.submissions import id_of
 
     client = connect(address, insecure=insecure)
     submission_id = id_of(client, target, dated(overrides, date, time_zone))

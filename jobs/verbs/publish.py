@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hardset.jobs.terminal.console import AsJson, OutputFolder, count, give, say
-from hardset.pipeline.dataset.tables.delta import publish_delta
-from hardset.pipeline.dataset.tables.iceberg import parse_target, publish_iceberg
-from hardset.pipeline.dataset.tables.publication import Publication, run_to_publish
-from hardset.pipeline.storage.folder import Folder
+from hardset.jobs.terminal.console import give, say
+from hardset.jobs.terminal.options import AsJson, OutputFolder
 from hardset.schemas.errors import JobError
+
+if TYPE_CHECKING:
+    from hardset.pipeline.dataset.tables.publication import Publication
 
 
 def publish(
@@ -34,6 +34,12 @@ def publish(
     Copies no data: adds the run's files to the table in one version, and takes out those that the run no longer lists.
     Writes table metadata into OUT, and nothing where the table holds the run already. Returns 0.
     """
+    from hardset.jobs.telling.publish import told
+    from hardset.pipeline.dataset.tables.delta import publish_delta
+    from hardset.pipeline.dataset.tables.iceberg import parse_target, publish_iceberg
+    from hardset.pipeline.dataset.tables.publication import run_to_publish
+    from hardset.pipeline.storage.folder import Folder
+
     if not (iceberg or delta):
         raise JobError("say what to publish as: --iceberg, --delta, or both")
     if catalog is not None and not iceberg:
@@ -47,17 +53,10 @@ def publish(
     if delta:
         done["delta"] = publish_delta(folder, manifest)
     for kind, publication in done.items():
-        say(f"{kind.capitalize()} {publication.table}: {_told(publication, manifest.run_id)}")
+        say(f"{kind.capitalize()} {publication.table}: {told(publication, manifest.run_id)}")
     tables = {
         kind: {"table": p.table, "version": p.version, "added": p.added, "removed": p.removed, "new": p.new}
         for kind, p in done.items()
     }
     status = "published" if any(p.new for p in done.values()) else "nothing to do"
     give({"status": status, "run_id": manifest.run_id, **tables}, as_json=as_json)
-
-
-def _told(publication: Publication, run_id: str) -> str:
-    if not publication.new:
-        return f"holds run {run_id[:8]} already (version {publication.version}): nothing to do"
-    files = f"{count(publication.added, 'file')} added, {publication.removed:,} removed"
-    return f"run {run_id[:8]} is version {publication.version}: {files}"

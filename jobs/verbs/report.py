@@ -6,20 +6,8 @@ from typing import Annotated
 
 import typer
 
-from hardset.jobs.terminal.console import AsJson, OutputFolder, RunId, give, say
-from hardset.pipeline.audit.replay import chosen_manifest
-from hardset.pipeline.dataset.records.ledger import RUNS, Ledger, latest_manifest
-from hardset.pipeline.evaluation.evaluate import read_evaluation
-from hardset.pipeline.evaluation.example_rows import read_examples
-from hardset.pipeline.hardening.home import LOOPS, Home
-from hardset.pipeline.reporting.clean import clean_pixels
-from hardset.pipeline.reporting.evaluation_content import EvaluationContent
-from hardset.pipeline.reporting.evaluation_page import chapters, evaluation_page
-from hardset.pipeline.reporting.example_grid import grid_png
-from hardset.pipeline.reporting.hardening_page import LoopContent, hardening_chapters, hardening_page
-from hardset.pipeline.reporting.page import page, read_content
-from hardset.pipeline.storage.folder import Folder, public_name
-from hardset.schemas.errors import JobError
+from hardset.jobs.terminal.console import give, say
+from hardset.jobs.terminal.options import AsJson, OutputFolder, RunId
 
 
 def report(
@@ -37,51 +25,12 @@ def report(
 
     Reads the dataset, and for the examples' clean rows the source; writes one self-contained HTML file. Returns 0.
     """
+    from hardset.jobs.api.reports import write_report
+    from hardset.pipeline.storage.folder import public_name
+
     html = write_report(out, to=to, png=png, run=run)
+    picture = None if png is None else public_name(png)
     say(f"Report: {html}")
-    if png is not None:
-        say(f"Picture: {public_name(png)}")
-    give({"status": "done", "report": html, "picture": None if png is None else public_name(png)}, as_json=as_json)
-
-
-def write_report(out: str, *, to: str | None = None, png: str | None = None, run: str | None = None) -> str:
-    """Writes the report of what `out` holds, and with `png` a picture of its run. Returns where the report lies.
-
-    `run`: how the run's id starts; None: the newest. Raises JobError where there is no such run, or nothing to show;
-    RunError where a file cannot be written.
-    """
-    folder = Folder(out)
-    record, loops = read_evaluation(folder), read_loops(folder)
-    evaluation = None if record is None else EvaluationContent(record, read_examples(folder))
-    rounds = hardening_chapters(loops)
-    if run is not None or png is not None or not (evaluation or loops) or latest_manifest(folder) is not None:
-        manifest = chosen_manifest(folder, run)
-        content = read_content(folder, manifest, clean_pixels(lambda run: Ledger(folder, run).plan()))
-        if png is not None:
-            write_file(png, grid_png(content))
-        html = page(content, further=[*rounds, *(chapters(evaluation, "Evaluation: ") if evaluation else ())])
-        path = f"{RUNS}/{manifest.run_id}/report.html"
-    else:
-        html = evaluation_page(evaluation, rounds) if evaluation else hardening_page(loops)
-        path = "report.html"
-    if to is not None:
-        return write_file(to, html.encode())
-    folder.write(path, html.encode())
-    return f"{folder.name.rstrip('/')}/{path}"
-
-
-def read_loops(folder: Folder) -> list[LoopContent]:
-    """The loops of hardening in a folder that have begun."""
-    homes = [Home(folder, name) for name in folder.folders(LOOPS)]
-    begun = [(start, home) for home in homes if (start := home.start()) is not None]
-    found = [LoopContent(start, tuple(home.rounds()), home.hardening()) for start, home in begun]
-    return sorted(found, key=lambda loop: loop.whole.finished if loop.whole else "~")
-
-
-def write_file(file: str, data: bytes) -> str:
-    """Puts a file at a path or URL, and returns its public name."""
-    place, slash, name = file.rpartition("/")
-    if not name:
-        raise JobError(f"{public_name(file)}: is a folder; name a file")
-    Folder(place + slash or ".").write(name, data)
-    return public_name(file)
+    if picture is not None:
+        say(f"Picture: {picture}")
+    give({"status": "done", "report": html, "picture": picture}, as_json=as_json)

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from hardset.schemas.errors import JobError
-from hardset.schemas.job.job import Job
-from hardset.schemas.records.results import RESULT
-from hardset.schemas.rows.documentation import rows_document
-
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schema(
@@ -27,32 +22,10 @@ def schema(
 
     Reads and writes nothing else. Returns 0.
     """
+    from hardset.schemas.reading.json_schema import job_schema, result_schema
+    from hardset.schemas.rows.documentation import rows_document
+
     if rows and result:
         raise JobError("--rows and --result exclude each other: ask for one document at a time")
     document = rows_document() if rows else result_schema() if result else job_schema()
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
-
-
-def result_schema() -> dict[str, Any]:
-    """JSON Schema of the last line of stdout. Keys that it does not know are let through: results may grow."""
-    body = RESULT.json_schema()
-    for record in body["$defs"].values():
-        record.pop("additionalProperties", None)
-    return {"$schema": DIALECT, **body, "title": "hardset result"}
-
-
-def job_schema() -> dict[str, Any]:
-    """JSON Schema of a job file."""
-    body = Job.model_json_schema()
-    for record in (body, *body.get("$defs", {}).values()):
-        _require_tags(record)
-    return {"$schema": DIALECT, **body, "title": "hardset job file"}
-
-
-def _require_tags(record: dict[str, Any]) -> None:
-    """Keys that tell the members of a union apart have a default in Python, yet a file must give them."""
-    tags = [key for key, value in record.get("properties", {}).items() if "const" in value]
-    for key in tags:
-        record["properties"][key].pop("default", None)
-    if tags:
-        record["required"] = [*tags, *(key for key in record.get("required", ()) if key not in tags)]

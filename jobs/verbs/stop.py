@@ -6,14 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
-from hardset.jobs.terminal.console import Address, AsJson, Insecure, Overrides, Submitted, errors, give, say
+from hardset.jobs.terminal.console import errors, give, say
 from hardset.jobs.terminal.dates import LogicalDate, TimeZone, dated
+from hardset.jobs.terminal.options import AsJson, Insecure, JobApi, Overrides, Submitted
 
 
 def stop(
     target: Submitted,
     *,
-    address: Address,
+    address: JobApi,
     wait: Annotated[bool, typer.Option(help="Wait until it has ended; else return once it is asked to.")] = True,
     date: LogicalDate = None,
     time_zone: TimeZone = None,
@@ -26,9 +27,8 @@ def stop(
     The job finishes or drops the shards in hand within its --grace-seconds. Writes nothing. Returns 0 when the job has
     ended, now or before; 1 where contact is lost; 2 where the cluster knows no such job.
     """
-    # Ray takes a second to import; `hardset --help` need not wait for it.
-    from hardset.jobs.cluster.following import connect, follow  # noqa: PLC0415
-    from hardset.jobs.cluster.submissions import id_of  # noqa: PLC0415
+    from hardset.jobs.cluster.following import connect, follow
+    from hardset.jobs.cluster.submissions import id_of
 
     client = connect(address, insecure=insecure)
     submission_id = id_of(client, target, dated(overrides, date, time_zone))

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from hardset.jobs.cluster.credentials import refuse_credentials
-from hardset.jobs.cluster.shipping import Parcel, modules_beside
-from hardset.jobs.terminal.console import Address, AsJson, Exit, Insecure, JobFile, Overrides, count, errors, give, say
+from hardset.jobs.terminal.console import Exit, count, errors, give, say
 from hardset.jobs.terminal.dates import LogicalDate, TimeZone, dated
 from hardset.jobs.terminal.limits import IfHeld, MaxMinutes, MaxRows, WhenHeld
+from hardset.jobs.terminal.options import AsJson, Insecure, JobApi, JobFile, Overrides
 from hardset.jobs.terminal.stopping import GRACE_SECONDS, GraceSeconds
 from hardset.jobs.terminal.voice import LogFormat, Logs
 from hardset.schemas.errors import JobError
-from hardset.schemas.job.job import Job
-from hardset.schemas.reading.loading import load_job
-
-GENERATE = "generate job.yaml --address auto --json"
-"""What the cluster runs, in a folder that holds the resolved job file. Asks for no resources, so stays on the head."""
-COMMANDS = {True: "python -P -m hardset", False: "hardset"}
-"""By whether the code of hardset goes along. -P: the working folder does not come first on the import path."""
 
 Ship = Annotated[
     bool,
@@ -36,7 +27,7 @@ Wheel = Annotated[
 def submit(
     job: JobFile,
     *,
-    address: Address,
+    address: JobApi,
     wait: Annotated[bool, typer.Option(help="Follow the job to its end; else return once it is submitted.")] = True,
     ship: Ship = True,
     wheel: Wheel = None,
@@ -69,9 +60,12 @@ def submit(
     RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token. Returns what `hardset generate` returned there (0, 1, 2, 3 or 5); 4 where
     the job was stopped; 1 where the cluster cannot be reached or contact is lost.
     """
-    # Ray takes a second to import; `hardset --help` need not wait for it.
-    from hardset.jobs.cluster.following import connect, follow  # noqa: PLC0415
-    from hardset.jobs.cluster.submissions import contents, submit_once  # noqa: PLC0415
+    from hardset.jobs.api.inputs import load_job
+    from hardset.jobs.cluster.commands import entrypoint, refuse_relative_paths
+    from hardset.jobs.cluster.credentials import refuse_credentials
+    from hardset.jobs.cluster.following import connect, follow
+    from hardset.jobs.cluster.shipping import Parcel, modules_beside
+    from hardset.jobs.cluster.submissions import contents, submit_once
 
     loaded = load_job(job, dated(overrides, date, time_zone))
     refuse_relative_paths(loaded, name=str(job))
@@ -106,31 +100,3 @@ def submit(
         exit_code = outcome.exit_code
     give(record, as_json=as_json)
     raise typer.Exit(exit_code)
-
-
-def entrypoint(*, ship: bool = True, **options: object) -> str:
-    """The command line that runs on the cluster. `options` of `hardset generate` by name; None leaves one out."""
-    given = {name.replace("_", "-"): str(value) for name, value in options.items() if value is not None}
-    return " ".join([COMMANDS[ship], GENERATE, *(f"--{name} {shlex.quote(value)}" for name, value in given.items())])
-
-
-def refuse_relative_paths(job: Job, *, name: str) -> None:
-    """Raises JobError for a path that would mean a folder of the driver's scratch space on the cluster."""
-    faults = [
-        f"{name}: {path}: got {value!r}; on a cluster it wants a URL, or an absolute path that every node sees"
-        for path, value in _places(job.model_dump(mode="json"))
-        if "://" not in value and not Path(value).is_absolute()
-    ]
-    if faults:
-        raise JobError("\n".join(faults))
-
-
-def _places(node: Any, path: str = "") -> list[tuple[str, str]]:
-    """Key path and value of every file or folder that a job names."""
-    if isinstance(node, list):
-        return [place for i, item in enumerate(node) for place in _places(item, f"{path}{i}.")]
-    if not isinstance(node, dict):
-        return []
-    here = [(f"{path}{k}", v) for k, v in node.items() if k in ("path", "weights") and isinstance(v, str)]
-    inner = ((k, v) for k, v in node.items() if k != "arguments")  # what a factory takes is its own affair
-    return here + [place for k, v in inner for place in _places(v, f"{path}{k}.")]

@@ -6,14 +6,8 @@ from typing import Annotated
 
 import typer
 
-from hardset.jobs.terminal.console import AsJson, Exit, MadeBy, OutputFolder, RunId, TrustCode, count, give, say
-from hardset.pipeline.audit.trust import Trust
-from hardset.pipeline.audit.verify import Findings
-from hardset.pipeline.audit.verify import verify as audit
-from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.reading.loading import load_job
-
-FAULTS_SHOWN = 20
+from hardset.jobs.terminal.console import Exit, give
+from hardset.jobs.terminal.options import AsJson, MadeBy, OutputFolder, RunId, TrustCode
 
 
 def verify(
@@ -35,24 +29,12 @@ def verify(
     name is loaded only where it is hardset's own, or with --trust-code. Writes nothing. Returns 0 when nothing is wrong
     and 1 with every fault named.
     """
-    trust = Trust(None if made_by is None else load_job(made_by), trust_code, against)
-    findings = audit(Folder(out), sample=None if every else sample, trust=trust, run=run)
-    report(findings)
-    give(
-        {"status": "failed" if findings.faults else "verified", "files": findings.files, "rows": findings.rows}
-        | {"rejudged": findings.rejudged, "faults": findings.faults, "notes": findings.notes},
-        as_json=as_json,
+    from hardset.jobs.api.audit import verify as audit
+    from hardset.jobs.telling.verify import tell
+
+    findings = audit(
+        out, sample=None if every else sample, against=against, job=made_by, trust_code=trust_code, run=run
     )
+    tell(findings)
+    give(findings, as_json=as_json)
     raise typer.Exit(Exit.FAILED if findings.faults else Exit.DONE)
-
-
-def report(findings: Findings) -> None:
-    """Says what an audit found."""
-    for fault in findings.faults[:FAULTS_SHOWN]:
-        say(f"FAULT {fault}")
-    if len(findings.faults) > FAULTS_SHOWN:
-        say(f"... and {count(len(findings.faults) - FAULTS_SHOWN, 'more fault')} (all of them with --json)")
-    for note in findings.notes:
-        say(f"Note: {note}")
-    looked = f"{count(findings.rows, 'row')} in {count(findings.files, 'file')}, {findings.rejudged:,} judged again"
-    say(f"{count(len(findings.faults), 'fault')} in {looked}" if findings.faults else f"Verified: {looked}, no fault")

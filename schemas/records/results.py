@@ -1,4 +1,4 @@
-"""What `--json` leaves on the last line of stdout, for schedulers: a contract that only grows.
+"""What functions return, and `--json` leaves on the last line of stdout for schedulers: a contract that only grows.
 
 A key is never taken away or given another meaning; readers pass over keys that they do not know.
 """
@@ -10,7 +10,8 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from hardset.schemas.base import Spec
-from hardset.schemas.records.run import Changes, Counts, Failure
+from hardset.schemas.records.evaluation import Finding
+from hardset.schemas.records.run import Changes, Counts, Failure, Image
 from hardset.schemas.records.throughput import Busy
 
 
@@ -76,6 +77,102 @@ class Ended(Spec):
     left: LeftOver | None
     """Of a stopped run."""
     exit_code: Literal[0, 3, 4]
+
+
+class PlannedRecipe(Spec):
+    """What a run would make by one recipe."""
+
+    recipe: str
+    """Attack and norm, or augment, or sample."""
+    shards: int
+    rows_in: int
+    rows_out: int
+    done: int
+    """Shards that are committed already."""
+
+
+class Planned(Spec):
+    """What `hardset plan` finds: what a run would do, and what of it is done."""
+
+    run_id: str
+    shards: int
+    done: int
+    """Shards that are committed already."""
+    recipes: tuple[PlannedRecipe, ...]
+    """In the order of the job."""
+    logical_date: str | None
+    """The night the run stands for, YYYY-MM-DD."""
+    changes: Changes | None
+    """In the source, since the newest earlier run."""
+    warnings: tuple[str, ...]
+    """What will hardly work, one sentence each."""
+    classes: int
+    image: Image
+    """Shape of every row."""
+
+
+class Evaluated(Spec):
+    """How `hardset evaluate` ended; the whole record is in evaluation.json."""
+
+    status: Literal["complete", "nothing to do", "failed", "stopped"]
+    """failed: a gate does not hold."""
+    evaluation_id: str | None
+    """None where it was stopped, as are the rows."""
+    parts: int
+    """Planned."""
+    parts_made: int
+    """By this start."""
+    rows: int | None
+    """Rows of the source that the figures are of."""
+    figures: dict[str, float]
+    """Shares in [0, 1] under the names that gates use; of several models MODEL:NAME."""
+    warnings: tuple[Finding, ...]
+    failed: tuple[str, ...]
+    """A sentence for each gate that does not hold."""
+    exit_code: Literal[0, 1, 4]
+
+
+class Hardened(Spec):
+    """How `hardset harden` ended; the whole record is in the output folder."""
+
+    status: Literal["complete", "nothing to do", "stopped"]
+    loop_id: str
+    rounds: int
+    """Rounds done; of a stopped loop those of this start."""
+    ended_by: Literal["rounds", "gradients", "rows", "minutes"] | None = None
+    """None where it was stopped, as is all below."""
+    best: int | None = None
+    """The promoted round; 0: the weights it started from."""
+    judged_on: str | None = None
+    """Split that the figures are of."""
+    before: dict[str, float] | None = None
+    """Figures of the weights it started from: shares in [0, 1]."""
+    after: dict[str, float] | None = None
+    """The same of the best round."""
+    gradients: int | None = None
+    """All attack gradients, of training and of measuring."""
+    weights: str | None = None
+    """Where the promoted weights lie; None where a gate does not hold."""
+    sha256: str | None = None
+    """Of the best round's weight file."""
+    failed: tuple[str, ...] = ()
+    """A sentence for each gate that does not hold."""
+    warnings: tuple[str, ...] = ()
+    exit_code: Literal[0, 1, 4]
+
+
+class Verified(Spec):
+    """What `hardset verify` looked at, and every fault it found."""
+
+    status: Literal["verified", "failed"]
+    files: int
+    rows: int
+    rejudged: int
+    """Adversarial rows that were judged again."""
+    faults: tuple[str, ...]
+    """A sentence each; none where the status is verified."""
+    notes: tuple[str, ...] = ()
+    """What was not looked at, and why."""
 
 
 class Refused(Spec):

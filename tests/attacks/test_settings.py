@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from hardset.jobs.verbs.schema import job_schema
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.attack_recipe import Attack
 from hardset.schemas.job.attacks import ATTACKS, takers
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.warnings import job_warnings
+from hardset.schemas.reading.json_schema import job_schema
 from hardset.schemas.reading.loading import parse_job
 
 NAMES = list(ATTACKS)

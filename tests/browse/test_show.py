@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from hardset.jobs.verbs.show import _value
+from hardset.jobs.telling.show import _value
 from hardset.pipeline.audit.replay import newest_manifest
 from hardset.pipeline.browse.query import NAMES, find
 from hardset.pipeline.dataset.files.scan import StoredFile

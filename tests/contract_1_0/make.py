@@ -34,7 +34,7 @@ def linear() -> nn.Module:
 
 def main() -> None:
     """Writes source, weights and dataset."""
-    from hardset.jobs.verbs.train_gan import train
+    from hardset.jobs.api.generators import train_generators as train
     from hardset.pipeline.dataset.provenance.card import write_card
     from hardset.pipeline.dataset.records.ledger import Ledger
     from hardset.pipeline.planning.plan import make_plan

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+import yaml
 
-from hardset.jobs.verbs.train_gan import train, training_rows
+from hardset.jobs.api.generators import train_generators, training_rows
 from hardset.pipeline.models.fitting import fit_classifier
 from hardset.pipeline.models.zoo import small_cnn
 from hardset.pipeline.recipes.generator_files import load_generator
 from hardset.schemas.job.job import Job
-from tests.support import document
+from tests.support import document, hardset, last_json
 
 FIGURES = {"label_agreement", "fd_target", "fd_floor", "precision", "recall", "density", "coverage", "authenticity"}
 
@@ -26,19 +27,20 @@ def job_of(weights: dict[str, str], folder: Path, training: dict[str, object]) -
 
 def test_train_gan_returns_digest_and_quality(weights: dict[str, str], tmp_path: Path) -> None:
     job = job_of(weights, tmp_path, {"steps": 3, "features": 8})
-    result = train(job)
+    (trained,) = train_generators(job)
     path = str(tmp_path / "gan.safetensors")
-    assert result["generators"] == {path: load_generator(path, device=torch.device("cpu")).sha256}
-    assert result["quality"][path].keys() == FIGURES
+    assert (trained.weights, trained.sha256) == (path, load_generator(path, device=torch.device("cpu")).sha256)
+    assert trained.quality is not None and trained.quality.keys() == FIGURES
 
 
-def test_a_model_that_is_not_there_yet_does_not_cost_the_generator(
-    weights: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_model_that_is_not_there_yet_does_not_cost_the_generator(weights: dict[str, str], tmp_path: Path) -> None:
     job = job_of({**weights, "victim": str(tmp_path / "later.safetensors")}, tmp_path, {"steps": 1, "features": 8})
-    assert list(train(job)["quality"].values()) == [None]
+    path = tmp_path / "job.yaml"
+    path.write_text(yaml.safe_dump(job.model_dump(mode="json")))
+    done = hardset("train-gan", path, "--json")
+    assert list(last_json(done)["quality"].values()) == [None]
     assert (tmp_path / "gan.safetensors").is_file()
-    assert "not assessed" in capsys.readouterr().out
+    assert "not assessed: " in done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,9 @@ def test_the_default_settings_give_diverse_digits_of_the_class_asked_for(
     judge: dict[str, str], tmp_path: Path, seed: int
 ) -> None:
     job = job_of(judge, tmp_path, {}).model_copy(update={"seed": seed})
-    figures = train(job)["quality"][str(tmp_path / "gan.safetensors")]
+    (trained,) = train_generators(job)
+    figures = trained.quality
+    assert figures is not None
     assert figures["label_agreement"] >= 0.95
     assert figures["coverage"] >= 0.6
     assert figures["recall"] >= 0.2

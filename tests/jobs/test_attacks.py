@@ -11,7 +11,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from hardset.jobs.verbs.attacks import show_all, show_one
+from hardset.jobs.telling.attacks import show_all, show_one
 from hardset.pipeline.attacks.composition import stages_of
 from hardset.pipeline.attacks.pieces import LOSSES, SCHEDULES
 from hardset.pipeline.attacks.schedules import Fixed

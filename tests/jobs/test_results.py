@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from hardset.jobs.api.generation import ended
 from hardset.jobs.terminal.console import Exit
-from hardset.jobs.verbs.generate import summary
-from hardset.jobs.verbs.schema import result_schema
 from hardset.pipeline.dataset.records.lease import acquire
 from hardset.pipeline.dataset.records.ledger import manifests
 from hardset.pipeline.run.budget import Left
 from hardset.pipeline.run.generation import RunOutcome
 from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.reading.json_schema import result_schema
 from hardset.schemas.records.results import RESULT, Ended, Refused, Submitted
 from hardset.schemas.records.run import Changes, Counts, Failure
 from tests.support import hardset, last_json
@@ -65,7 +65,7 @@ NAMES = ("complete", "nothing to do", "quarantine", "failed shards", "stopped", 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_outcome_of_generate_keeps_the_contract_and_its_exit_code(finished: RunOutcome, name: str) -> None:
     outcome, code = outcomes(finished)[name]
-    record = json.loads(json.dumps(summary(outcome)))
+    record = json.loads(json.dumps(ended(outcome).model_dump(mode="json")))
     # Closed where it is made: a key that the contract does not list fails here.
     assert isinstance(RESULT.validate_python(record, strict=False), Ended)
     assert Draft202012Validator(result_schema()).is_valid(record)

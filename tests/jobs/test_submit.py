@@ -26,14 +26,15 @@ import yaml
 from ray.job_submission import JobDetails, JobStatus
 from typer.testing import CliRunner
 
-import hardset.jobs.verbs.submit as submit_verb
 from hardset.jobs.app import app as hardset_app
+from hardset.jobs.cluster import commands
 from hardset.jobs.cluster.client import AuthenticationError, Client, RefusedError, UnreachableError
+from hardset.jobs.cluster.commands import entrypoint, refuse_relative_paths
 from hardset.jobs.cluster.following import connect, follow
 from hardset.jobs.cluster.shipping import Parcel
 from hardset.jobs.cluster.submissions import submit_once
 from hardset.jobs.terminal.console import Exit
-from hardset.jobs.verbs.submit import entrypoint, refuse_relative_paths
+from hardset.jobs.verbs.submit import submit
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.job import Job
 from hardset.schemas.reading.loading import load_job, parse_job
@@ -218,9 +219,9 @@ def test_the_command_waits_and_returns_what_the_driver_returned(
     client: Client, head: tuple[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     app = typer.Typer()
-    app.command()(submit_verb.submit)
+    app.command()(submit)
     driver = """echo '{"status": "incomplete", "exit_code": 3}'; exit 3"""
-    monkeypatch.setattr(submit_verb, "entrypoint", lambda **_: driver)
+    monkeypatch.setattr(commands, "entrypoint", lambda **_: driver)
     path = tmp_path / "job.yaml"
     path.write_text(
         "{name: cli, source: {format: digits}, output: {path: /data}, recipes: [{kind: augment, ops: [{name: hflip}]}]}"

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hardset.jobs.api.generation import ended
 from hardset.jobs.terminal.console import Exit
-from hardset.jobs.verbs.generate import exit_code, summary
 from hardset.pipeline.batches import CleanRows
 from hardset.pipeline.dataset.files.parquet import rows_table
 from hardset.pipeline.dataset.files.png import decode_png
@@ -191,5 +191,5 @@ def test_a_run_tells_its_warnings_and_exits_as_without_them(tmp_path: Path) -> N
     write_card(folder, manifest)
     assert warning in folder.read("README.md").decode()
     outcome = RunOutcome("complete", plan, receipt.counts, 1, manifest)
-    assert warning in summary(outcome)["warnings"]
-    assert exit_code(outcome) == Exit.DONE
+    assert warning in ended(outcome).warnings
+    assert ended(outcome).exit_code == Exit.DONE

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from hardset.jobs.verbs.generate import summary
+from hardset.jobs.api.generation import ended
 from hardset.pipeline.dataset.records.ledger import Ledger, latest_manifest, newest_first, run_ids, summaries
 from hardset.pipeline.run.generation import RunProgress, generate
 from hardset.pipeline.run.run_state import look
@@ -213,7 +213,7 @@ def test_plan_and_generate_tell_machines_what_changed(files: Night, tmp_path: Pa
     warnings = last_json(told)["warnings"]
     assert [warning.partition(":")[0] for warning in warnings] == ["source.changed", "source.vanished"]
     assert "their rows are made anew" in warnings[0]
-    assert summary(files.run())["changes"] == wanted
+    assert ended(files.run()).model_dump(mode="json")["changes"] == wanted
 
 
 def test_long_lists_of_changes_are_cut_and_counted(tmp_path: Path) -> None:

@@ -68,4 +68,4 @@ def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
     done = hardset("runs", tmp_path)
     assert done.returncode == 2
     assert "no run here" in done.stderr
-    assert "runs" in {verb.__name__ for verb in VERBS}
+    assert "runs" in {verb.name for verb in VERBS}

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from hardset.jobs.api.reports import write_report
 from hardset.jobs.app import run
-from hardset.jobs.verbs.report import write_report
 from tests.reporting.dataset import STRONG, Setting, build
 
 

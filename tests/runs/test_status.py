@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hardset.jobs.verbs.status import _span
+from hardset.jobs.telling.status import _span
 from hardset.pipeline.dataset.records.lease import Holder, acquire
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.run.status import ABANDONED, AT_WORK, RunState, run_states

@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-from hardset.jobs.verbs.generate import sentence, summary
+from hardset.jobs.api.generation import ended
+from hardset.jobs.telling.generate import sentence
 from hardset.pipeline.audit.replay import newest_manifest, replay
 from hardset.pipeline.audit.trust import Trust
 from hardset.pipeline.audit.verify import verify
@@ -291,11 +292,11 @@ def test_an_unfit_held_out_model_is_told_before_anything_runs(
 def test_the_runs_summary_has_the_rates(made: Path, weights: dict[str, str], rivals: dict[str, str]) -> None:
     manifest = _manifest(made)
     outcome = RunOutcome("complete", make_plan(job_for(weights, rivals, made)), manifest.totals, 6, manifest)
-    rates = summary(outcome)["transfer"]
-    assert list(rates) == ["other", "rival"]
-    assert all(0 < rate["fooled"] < rate["of"] <= 240 for rate in rates.values())
-    rate = rates["rival"]["fooled"] / rates["rival"]["of"]
-    assert f"{rate:.1%} fooled rival" in sentence(outcome, "out")
+    told = ended(outcome)
+    assert list(told.transfer) == ["other", "rival"]
+    assert all(0 < rate.fooled < rate.of <= 240 for rate in told.transfer.values())
+    rate = told.transfer["rival"].fooled / told.transfer["rival"].of
+    assert f"{rate:.1%} fooled rival" in sentence(told, "out")
 
 
 def test_verify_finds_a_forged_verdict(made: Path, tmp_path: Path) -> None:

@@ -19,13 +19,13 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError as SchemaError
 
 from hardset.jobs.verbs.init import write_template
-from hardset.jobs.verbs.schema import job_schema
 from hardset.pipeline.models.factory import build
 from hardset.pipeline.models.zoo import small_cnn
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.attacks import ATTACKS
 from hardset.schemas.job.job import Job, Network
 from hardset.schemas.reading.documents import parse_yaml
+from hardset.schemas.reading.json_schema import job_schema
 from hardset.schemas.reading.loading import load_job, parse_job
 
 EXAMPLE = """

@@ -1,0 +1,57 @@
+"""`hardset.plan`: what a run would do. Makes nothing."""
+
+from __future__ import annotations
+
+from hardset.jobs.api.inputs import Document, Overrides, load_job
+from hardset.pipeline.planning.changes import change_warnings
+from hardset.pipeline.recipes.table import variants
+from hardset.pipeline.run.run_state import State, look
+from hardset.schemas.job.job import Job
+from hardset.schemas.job.recipes import Attack
+from hardset.schemas.job.warnings import job_warnings
+from hardset.schemas.records.results import Planned, PlannedRecipe
+
+
+def plan(job: Document | Job, *, overrides: Overrides = ()) -> Planned:
+    """The shards and rows of a job, and what of them is done: what `hardset plan --json` prints.
+
+    Reads listings, row counts and weights; writes nothing. Raises JobError for what is wrong with the job, RunError
+    for what storage cannot do.
+
+    >>> import hardset
+    >>> planned = hardset.plan({
+    ...     "name": "flipped",
+    ...     "source": {"format": "digits", "limit": 100},
+    ...     "recipes": [{"kind": "augment", "ops": [{"name": "hflip"}], "variants": 2}],
+    ...     "output": {"path": "flipped"},
+    ... })
+    >>> planned.shards, planned.done, planned.recipes[0].rows_out
+    (1, 0, 200)
+    """
+    declared = load_job(job, overrides)
+    state = look(declared)
+    found = state.plan
+    return Planned(
+        run_id=found.run_id,
+        shards=len(found.shards),
+        done=sum(shard.key in state.done for shard in found.shards),
+        recipes=tuple(_recipe(declared, state, position) for position in range(len(declared.recipes))),
+        logical_date=found.logical_date,
+        changes=found.changes,
+        warnings=(*change_warnings(declared.source, found.changes), *job_warnings(declared)),
+        classes=len(found.classes),
+        image=found.image,
+    )
+
+
+def _recipe(job: Job, state: State, position: int) -> PlannedRecipe:
+    recipe = job.recipes[position]
+    shards = [shard for shard in state.plan.shards if shard.recipe == position]
+    rows_in = sum(shard.rows for shard in shards)
+    return PlannedRecipe(
+        recipe=f"{recipe.name} {recipe.norm}" if isinstance(recipe, Attack) else recipe.kind,
+        shards=len(shards),
+        rows_in=rows_in,
+        rows_out=rows_in * variants(recipe),
+        done=sum(shard.key in state.done for shard in shards),
+    )

@@ -1,0 +1,1 @@
+"""What the verbs say of what was done: sentences, tables, pictures."""
