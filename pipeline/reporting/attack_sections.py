@@ -1,4 +1,4 @@
-"""Attack sections of a report: success by eps, for attacks at several budgets, and transfer to held-out models."""
+"""Attack sections of a report: success by budget, and transfer to held-out models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hardset.pipeline.reporting.wording import amount, percent
 
 
 def budgets(content: Content) -> Markup | None:
-    """Success by budget; None where no attack made rows of several, or resisting rows were left out."""
+    """Success by budget; None if no attack has several budgets, or resisting rows were dropped."""
     if content.statistics.only_successes:
         return None
     rows: list[list[Child]] = [
@@ -22,7 +22,7 @@ def budgets(content: Content) -> Markup | None:
     if not rows:
         return None
     columns = (TableColumn("Recipe"), TableColumn("Budget"), TableColumn("Success", figures=True))
-    note = "A row that falls at one budget counts as fallen at every larger one: it is handed on."
+    note = "A row that fools the model at one budget counts as a success at every larger budget."
     return join(table("Success by budget", columns, rows), element("p", note, class_="soft"))
 
 
@@ -34,7 +34,7 @@ def _success(success: int, attacked: int) -> list[Child]:
 
 
 def transfer(content: Content) -> Markup | None:
-    """Transfer rates by recipe and held-out model; None where no held-out model was asked."""
+    """Transfer rates by recipe and held-out model; None without held-out models."""
     rows: list[list[Child]] = [
         [numbered(recipe), name, join(aside(percent(fooled / of), f"{fooled:,} of {of:,}"), bar(fooled / of))]
         for recipe in content.statistics.attacks

@@ -1,4 +1,4 @@
-"""Charts as inline SVG: drawn with classes that the style sheet colours, and told in words for those who do not see."""
+"""Charts as inline SVG: coloured by classes of the style sheet, and described in words for screen readers."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Series:
     name: str
     values: Histogram
     style: str
-    """Class in the style sheet."""
+    """CSS class of the style sheet."""
 
 
 def bar(share: float | None, *, style: str = "bar") -> Markup | None:
-    """A small bar for a share in [0, 1]; decoration beside the figure, so hidden from screen readers."""
+    """A small bar for a share in [0, 1]; decorates a figure, so it is hidden from screen readers."""
     if share is None:
         return None
     return element(
@@ -46,7 +46,7 @@ def bar(share: float | None, *, style: str = "bar") -> Markup | None:
 def histogram(
     title: str, series: Sequence[Series], unit: str, *, subtitle: str = "", mark: float | None = None
 ) -> Markup:
-    """Histograms over one axis as shares of their values, with a line at `mark`. `unit`: label of the axis."""
+    """Histograms on one axis, as shares of their values, with a line at `mark`. `unit`: label of the axis."""
     shown = [one for one in series if len(one.values)]
     if not shown:
         return Markup("")
@@ -77,7 +77,7 @@ def histogram(
 
 
 def legend(series: Sequence[tuple[str, str]]) -> Markup:
-    """Names of series with their colours. `series`: (name, style)."""
+    """Legend of series names and colours. `series`: pairs of (name, style)."""
     return element("ul", [element("li", element("span", class_=f"key {s}"), n) for n, s in series], class_="legend")
 
 
@@ -89,10 +89,10 @@ class _Axis:
     width: float
     top: float
     shift: float
-    """Part of a bin that its start lies left of its number: a half where bins are whole numbers."""
+    """Offset of a bin's start from its number, in bins: 0.5 for bins that hold one integer, else 0."""
 
     def x(self, place: float) -> float:
-        """Where a bin number, or a fraction of one, lies."""
+        """Horizontal position of a bin number, which may be fractional."""
         return _LEFT + (place + self.shift - self.low) / (self.high - self.low) * _AREA[0]
 
     def y(self, share: float) -> float:
@@ -100,7 +100,7 @@ class _Axis:
 
 
 def _span(series: Sequence[Series], exponent: int, mark: float | None) -> tuple[int, int]:
-    """First bin and one past the last, with room for the mark; five bins at least."""
+    """First bin and one past the last, with room for the mark; at least five bins."""
     numbers = [n for one in series for n in one.values.coarsened(exponent).bins]
     low, high = min(numbers), max(numbers) + 1
     if mark is not None:
@@ -165,14 +165,14 @@ def _line(axis: _Axis, mark: float | None) -> Markup | None:
 
 
 def _tick(value: float, *, whole: bool) -> float:
-    """The next of 1, 2, 5 times a power of ten."""
+    """Smallest of 1, 2, 5 times a power of ten that is not below `value`."""
     power = 10.0 ** math.floor(math.log10(value))
     step = next(step * power for step in (1, 2, 5, 10) if value <= step * power * (1 + 1e-9))
     return max(1.0, step) if whole else step
 
 
 def _round_up(value: float) -> float:
-    """The next of 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8 times a power of ten."""
+    """Smallest of 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8 times a power of ten that is not below `value`."""
     if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))

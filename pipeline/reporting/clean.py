@@ -1,4 +1,4 @@
-"""Clean rows for the pictures, read again from the source that the plan names, and only where they are unchanged."""
+"""Clean rows for the pictures, read again from the plan's source and used only if they are unchanged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hardset.schemas.records.run import Output, Plan, SourceRange
 
 
 def clean_pixels(plan_of: Callable[[str], Plan | None]) -> CleanPixels:
-    """Looks clean rows up in the source. `plan_of`: the plan of a run id, None where there is none."""
+    """Function that looks up clean rows in the source. `plan_of`: plan of a run id, None if there is none."""
     plan_of, reader = cache(plan_of), cache(_reader)
 
     def look_up(output: Output, row: dict[str, Any]) -> Image | None:
@@ -48,7 +48,7 @@ def _reader(source_json: str) -> SourceReader:
 
 
 def _place(plan: Plan, output: Output, row: dict[str, Any]) -> SourceRange | None:
-    """The range of the source that holds the row, made as narrow as its file allows."""
+    """The source range that holds the row, as narrow as its file allows."""
     shard = next((shard for shard in plan.shards if shard.key == output.key), None)
     if shard is None or shard.range is None:
         return None

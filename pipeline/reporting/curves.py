@@ -1,4 +1,4 @@
-"""Curves as inline SVG: values in [0, 1] at named places, with their intervals, and the figures in a table beside."""
+"""Curves as inline SVG: values in [0, 1] at named positions with intervals, and the figures in a table."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _WIDTH, _HEIGHT = 460, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 42, 12, 12, 40
 _AREA = (_WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM)
 STYLES = 6
-"""Colours, dashes and marks there are; further curves begin again."""
+"""Number of distinct colours, dashes and marks; further curves reuse them."""
 _MARK = 3.2
 
 
 @dataclass(frozen=True)
 class Value:
-    """A value and the interval that it lies in, all in [0, 1]."""
+    """A value with its confidence interval, all in [0, 1]."""
 
     value: float
     low: float
@@ -28,14 +28,14 @@ class Value:
 
 @dataclass(frozen=True)
 class Curve:
-    """One curve; None where it has no value."""
+    """One curve; None at places without a value."""
 
     name: str
     values: tuple[Value | None, ...]
 
 
 def curves(title: str, places: Sequence[str], shown: Sequence[Curve], unit: str, *, subtitle: str = "") -> Markup:
-    """Curves over the same `places`, evenly spaced, with a legend and a table of the figures. `unit`: of the places."""
+    """Curves over the same evenly spaced `places`, with a legend and a table of figures. `unit`: label of the axis."""
     drawing = join(
         _grid(),
         [_band(curve, number, len(places)) for number, curve in enumerate(shown)],
@@ -56,7 +56,7 @@ def curves(title: str, places: Sequence[str], shown: Sequence[Curve], unit: str,
 
 
 def interval(value: Value) -> Markup:
-    """`93.1 % (90.2 to 95.1)`."""
+    """A value with its interval, as `93.1 % (90.2 to 95.1)`."""
     soft = element("span", f"{100 * value.low:.1f} to {100 * value.high:.1f}", class_="soft")
     return join(percent(value.value), " ", soft)
 

@@ -1,4 +1,4 @@
-"""Images for the eye: enlarged without blur, differences amplified about mid-grey."""
+"""Images for display: enlarged without blur, differences amplified about mid-grey."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from hardset.pipeline.reporting.examples import Example, Image
 
 MID_GREY = 128
 _LARGEST_EMBEDDED = 96
-"""Longest side in pixels of an image inside the HTML page; larger ones are made smaller to keep the page light."""
+"""Maximum side in pixels of an image in the HTML page; larger ones are shrunk to keep the page small."""
 
 
 def amplification(examples: Sequence[Example]) -> int:
-    """The whole factor at which the largest change among the examples just fits about mid-grey; 1 at least."""
+    """Largest integer factor at which the largest change among the examples fits about mid-grey; at least 1."""
     largest = max((_change(example) for example in examples), default=0)
     return max(1, 127 // largest) if largest else 1
 
 
 def amplified_difference(clean: Image, made: Image, factor: int) -> Image:
-    """`factor` times the change of every value about mid-grey, clipped to 8 bits. uint8, H x W x C."""
+    """Mid-grey plus `factor` times the change of every value, clipped to 8 bits. uint8, H x W x C."""
     change = made.astype(np.int32) - clean.astype(np.int32)
     return np.clip(MID_GREY + factor * change, 0, 255).astype(np.uint8)
 
 
 def tile(pixels: Image, side: int) -> Pictures.Image:
-    """A square RGB picture with the image in its middle, enlarged without blur, or shrunk."""
+    """Square RGB picture with the image centred, enlarged without blur or shrunk. `side` in pixels."""
     picture = fitted(pixels, side)
     square = Pictures.new("RGB", (side, side), "white")
     square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
@@ -37,9 +37,9 @@ def tile(pixels: Image, side: int) -> Pictures.Image:
 
 
 def fitted(pixels: Image, side: int, *, difference: bool = False) -> Pictures.Image:
-    """The image with its longer side at `side`, its pixels kept as squares where it is enlarged.
+    """The image with its longer side scaled to `side` pixels; enlarged pixels stay squares.
 
-    Differences are shrunk by leaving pixels out, because means would wash noise out.
+    Differences are shrunk by dropping pixels, because averaging would remove noise.
     """
     picture = _picture(pixels)
     longest = max(picture.size)
@@ -52,7 +52,7 @@ def fitted(pixels: Image, side: int, *, difference: bool = False) -> Pictures.Im
 
 
 def data_uri(pixels: Image, *, difference: bool = False) -> str:
-    """The image as a data: URI: small ones as they are in PNG, larger ones shrunk and as JPEG."""
+    """The image as a data: URI: small images unchanged as PNG, larger ones shrunk and as JPEG."""
     buffer = io.BytesIO()
     if max(pixels.shape[:2]) <= _LARGEST_EMBEDDED:
         _picture(pixels).save(buffer, "PNG", optimize=True)

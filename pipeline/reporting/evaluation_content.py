@@ -1,4 +1,4 @@
-"""What the report of an evaluation is made from."""
+"""Content of an evaluation's report."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ class AttackedExample:
     gradients: int
     queries: int
     clean: NDArray[np.uint8]
-    """H x W x C."""
+    """Clean pixels, uint8 H x W x C; `attacked` alike."""
     attacked: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class EvaluationContent:
-    """A record, and rows to look at."""
+    """An evaluation's record and its example rows."""
 
     record: Evaluation
     examples: tuple[AttackedExample, ...] = ()
 
 
 Build = Callable[[EvaluationContent], Markup | None]
-"""Draws one section, or nothing where there is nothing to say."""
+"""Function that draws one section, or returns None if there is nothing to show."""
 
 
 def at_threat(model: ModelFigures, attack: AttackFigures) -> Share:
-    """Robust accuracy under an attack at the budget of its threat."""
+    """Robust accuracy under an attack at its threat's budget."""
     eps = next(one.eps for one in model.threats if one.norm == attack.attack["norm"])
     return next(point.robust for point in attack.points if point.eps == eps)

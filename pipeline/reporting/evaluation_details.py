@@ -1,4 +1,4 @@
-"""The further sections of an evaluation: transfer, classes, natural changes, margins, diversity, rows to look at."""
+"""Further sections of an evaluation's report: transfer, classes, natural changes, margins, diversity, examples."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from hardset.pipeline.statistics.histogram import Histogram
 from hardset.schemas.records.evaluation import Bin, Cell, Evaluation, ModelFigures
 
 MOST_CLASSES = 20
-"""Of a confusion matrix; with more, the most frequent confusions are listed."""
+"""Maximum number of classes for a confusion matrix; with more, the most frequent confusions are listed."""
 _MOST_CONFUSIONS = 20
 _MOST_BYTES = 2_500_000
-"""Of the images of the page together."""
+"""Maximum size of all images of the page together, in bytes."""
 
 
 def transfer(content: EvaluationContent) -> Markup | None:
-    """Rows made on one model, judged by another."""
+    """Accuracy of each model on rows made on another model."""
     record = content.record
     if len(record.models) < 2:
         return None
@@ -43,20 +43,20 @@ def transfer(content: EvaluationContent) -> Markup | None:
             rows.append((source.name, cells))
         caption = f"Accuracy of the columns' models on rows made by {attack.label} on the rows' models"
         maps.append(heat_map(caption, "Made on", names, rows))
-    text = "Rows that the judging model has right before and after. On the diagonal the attack sees the model it fools."
+    text = "Rows that the judging model gets right before and after. On the diagonal it is the attacked model itself."
     more = element("details", element("summary", "Other attacks"), maps[1:]) if len(maps) > 1 else None
     return join(element("p", text, class_="soft"), maps[0], more)
 
 
 def _strongest_first(record: Evaluation) -> list[int]:
-    """Positions of the attacks: those of the first threat first, and what leaves the models least."""
+    """Positions of the attacks: the first threat's first, then by lowest robust accuracy."""
     norm, attacks = record.models[0].threats[0].norm, record.models[0].attacks
     left = [sum(at_threat(model, model.attacks[at]).value for model in record.models) for at in range(len(attacks))]
     return sorted(range(len(attacks)), key=lambda at: (attacks[at].attack["norm"] != norm, left[at]))
 
 
 def classes(content: EvaluationContent) -> Markup:
-    """Precision, recall and F1 before and after, and who is taken for whom."""
+    """Precision, recall and F1 before and after, and confusions."""
     parts: list[Child] = []
     for model in content.record.models:
         parts += [element("h3", model.name), _per_class(content.record, model), _confusions(content.record, model)]
@@ -91,7 +91,7 @@ def _confusions(record: Evaluation, model: ModelFigures) -> Markup:
         )
     else:
         drawn = _flows(f"{model.name}: most frequent confusions, after", record, after)
-    return element("details", element("summary", f"{model.name}: who is taken for whom"), drawn)
+    return element("details", element("summary", f"{model.name}: confusions"), drawn)
 
 
 def _matrix(caption: str, record: Evaluation, cells: Sequence[Cell]) -> Markup:
@@ -124,7 +124,7 @@ def _flows(caption: str, record: Evaluation, cells: Sequence[Cell]) -> Markup:
 
 
 def natural(content: EvaluationContent) -> Markup | None:
-    """Corruptions and shifts."""
+    """Accuracy under corruptions and shifts."""
     record = content.record
     conditions = record.models[0].conditions
     if not conditions:
@@ -136,7 +136,7 @@ def natural(content: EvaluationContent) -> Markup | None:
         cells: list[tuple[Child, float | None]] = [(percent(share.value), share.value) for share in shares]
         rows.append((f"{one.name.replace('_', ' ')}, {level}", cells))
     text = (
-        "Changes that no adversary chose. Corruptions with the strengths of CIFAR-10-C; shifts: the worst of all "
+        "Changes not chosen by an adversary. Corruptions with the strengths of CIFAR-10-C; shifts: the worst of all "
         "shifts both ways."
     )
     names = [model.name for model in record.models]
@@ -146,7 +146,7 @@ def natural(content: EvaluationContent) -> Markup | None:
 
 
 def margins(content: EvaluationContent) -> Markup:
-    """How sure the models are before and after."""
+    """Margins of the models before and after."""
     charts = []
     for model in content.record.models:
         exponent = round(math.log2(model.margins.width))
@@ -156,8 +156,8 @@ def margins(content: EvaluationContent) -> Markup:
         ]
         charts.append(histogram(model.name, series, "margin, logits", mark=0.0))
     text = (
-        "Logit of the label less the best other logit; after: the smallest that any attack of the first threat left. "
-        "Left of the dashed line the model errs. Attacks stop at the first fall, so fallen rows lie close to it."
+        "Logit of the label minus the best other logit; after: the smallest under any attack of the first threat. Left "
+        "of the dashed line the model errs. Attacks stop at the first error, so misclassified rows lie close to it."
     )
     key = legend([("Before", "before"), ("After", "after")])
     return join(element("p", text, class_="soft"), key, element("div", charts, class_="charts"))
@@ -168,7 +168,7 @@ def _binned(bins: Sequence[Bin], width: float, exponent: int) -> Histogram:
 
 
 def diversity(content: EvaluationContent) -> Markup:
-    """How alike the perturbations are, and which attacks break the same rows."""
+    """Similarity of the perturbations, and agreement of the attacks on the rows they break."""
     record = content.record
     rows: list[list[Child]] = [
         [
@@ -187,8 +187,8 @@ def diversity(content: EvaluationContent) -> Markup:
         TableColumn("Rows moved", figures=True),
     )
     text = (
-        "Mean cosine similarity of two perturbations: near 1 the attack does the same to every image, near 0 each "
-        "image gets its own. Agreement: rows that both attacks break over rows that either breaks."
+        "Mean cosine similarity of two perturbations: near 1 the attack changes every image alike, near 0 each image "
+        "differently. Agreement: rows that both attacks break, divided by rows that either breaks."
     )
     return join(
         element("p", text, class_="soft"),
@@ -211,7 +211,7 @@ def _agreement(model: ModelFigures) -> Markup:
 
 
 def examples(content: EvaluationContent) -> Markup | None:
-    """Rows before and after, with their lineage on demand."""
+    """Rows before and after, with expandable lineage."""
     record, parts, left = content.record, list[Child](), _MOST_BYTES
     groups: dict[tuple[str, str], list[Child]] = {}
     for one in content.examples:
@@ -241,8 +241,8 @@ def examples(content: EvaluationContent) -> Markup | None:
     if not parts:
         return None
     text = (
-        "Before, after, and the difference, amplified about mid-grey as far as it goes. Below: label → prediction "
-        "after, confidence. Rows that fall, by class, then rows that stand."
+        "Before, after, and the difference, amplified about mid-grey to the full range. Below: label → prediction "
+        "after, confidence. Misclassified rows by class, then robust rows."
     )
     return join(element("p", text, class_="soft"), parts)
 

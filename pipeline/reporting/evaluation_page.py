@@ -1,4 +1,4 @@
-"""The report of an evaluation: how robust which model is, under what, and how far the figures can be trusted."""
+"""Report of an evaluation: robustness of each model under each attack, and doubts about the figures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hardset.schemas.records.evaluation import Evaluation, ModelFigures, Share
 
 
 def evaluation_page(content: EvaluationContent, further: Sequence[Chapter] = ()) -> str:
-    """The HTML of a folder that holds an evaluation and no dataset. The same content gives the same text."""
+    """HTML of a folder that holds an evaluation and no dataset. Deterministic."""
     record = content.record
     return html_page(
         title=f"{record.name}: hardset evaluation",
@@ -30,7 +30,7 @@ def evaluation_page(content: EvaluationContent, further: Sequence[Chapter] = ())
 
 
 def chapters(content: EvaluationContent, prefix: str = "") -> list[Chapter]:
-    """The chapters of an evaluation that have something to say. `prefix`: of their headings, on a page of more."""
+    """Chapters of an evaluation that are not empty. `prefix`: of their headings, on a page with other chapters."""
     built: tuple[tuple[str, str, Build], ...] = (
         ("robustness", "Robustness", headline),
         ("doubts", "Warnings", doubts),
@@ -44,12 +44,12 @@ def chapters(content: EvaluationContent, prefix: str = "") -> list[Chapter]:
 
 
 def value_of(share: Share) -> Value:
-    """A share as curves take it."""
+    """A share as a value of a curve."""
     return Value(share.value, share.low, share.high)
 
 
 def headline(content: EvaluationContent) -> Markup:
-    """One line per model, as RobustBench lists them."""
+    """Table with one line per model, in the manner of RobustBench."""
     record = content.record
     threat = record.models[0].threats[0]
     columns = (
@@ -73,8 +73,8 @@ def headline(content: EvaluationContent) -> Markup:
     ]
     attacks = ", ".join(one.label for one in record.models[0].attacks if one.attack["norm"] == threat.norm)
     text = (
-        f"Robust: rows that the model has right before and after each of {attacks}, judged in float32 on the stored "
-        "8-bit pixels. In grey: 95 % interval. Worst class: the lowest recall after the attacks of the first threat."
+        f"Robust: rows classified correctly before and after each of {attacks}, judged in float32 on the stored 8-bit "
+        "pixels. In grey: 95 % interval. Worst class: the lowest recall after the attacks of the first threat."
     )
     return join(
         element("p", text, class_="soft"),
@@ -92,7 +92,7 @@ def _named(model: ModelFigures) -> Child:
 
 
 def doubts(content: EvaluationContent) -> Markup | None:
-    """The warnings."""
+    """Warnings of the evaluation; None if there are none."""
     found = content.record.warnings
     if not found:
         return None
@@ -101,7 +101,7 @@ def doubts(content: EvaluationContent) -> Markup | None:
 
 
 def accuracy_curves(content: EvaluationContent) -> Markup:
-    """One chart per threat, one curve per model."""
+    """Accuracy against the budget: one chart per threat, one curve per model."""
     record = content.record
     charts = []
     for position, threat in enumerate(record.models[0].threats):
@@ -121,7 +121,7 @@ def accuracy_curves(content: EvaluationContent) -> Markup:
 
 
 def attack_matrix(content: EvaluationContent) -> Markup:
-    """Robust accuracy of every model under every attack, at the threats' budgets."""
+    """Robust accuracy of every model under every attack at the threats' budgets."""
     record = content.record
     rows = []
     for number, attack in enumerate(record.models[0].attacks):
@@ -162,7 +162,7 @@ def _costs(record: Evaluation) -> Markup:
                     percent(floats.value),
                 ]
             )
-    caption = "All budgets together; seconds of the workers, added up; robust accuracy before rounding to 8 bits"
+    caption = "Sums over all budgets; seconds summed over workers; robust accuracy before rounding to 8 bits"
     return table(caption, columns, rows)
 
 
@@ -171,7 +171,7 @@ def _threat(norm: str, eps: str) -> str:
 
 
 def evaluation_facts(content: EvaluationContent) -> Markup:
-    """What the figures belong to."""
+    """Settings and data of the evaluation."""
     record = content.record
     splits = ", ".join(f"{rows:,} {split}" for split, rows in sorted(record.rows.splits.items()))
     return facts(

@@ -1,4 +1,4 @@
-"""The report's examples as one PNG, for READMEs and dataset cards."""
+"""Renders the report's examples as one PNG, for READMEs and dataset cards."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COLUMNS = (WIDTH - 2 * _MARGIN - _LABELS + _GAP) // (_SIDE + _GAP)
 _INK, _SOFT, _LINE = "#1a1f27", "#566070", "#d9dde3"
 _FALLEN, _HELD = "#b3361f", "#2b7350"
 _BANDS = {ADVERSARIAL: 2, AUGMENTED: 1, GENERATED: 1}
-"""Most recipes of each kind."""
+"""Maximum number of recipes by kind of row."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,16 @@ class _Band:
     note: str
     examples: list[Example]
     lines: list[tuple[str, Callable[[Example], Image | None]]]
-    """Name of each line of pictures, and what it shows of an example."""
+    """Name of each line of pictures, and the function that selects its image of an example."""
 
 
 def grid_png(content: Content) -> bytes:
-    """A PNG of 1144 pixels width: clean, made and amplified difference by recipe, captioned. Deterministic."""
+    """PNG, 1144 pixels wide, of clean, made and amplified difference images by recipe, with captions. Deterministic."""
     return _drawn(_bands(content), content.statistics.manifest.classes, lambda draw: _title(draw, content))
 
 
 def rows_png(examples: Sequence[Example], classes: tuple[str, ...], note: str) -> bytes:
-    """A PNG of 1144 pixels width: these rows in their order, by kind, with their clean rows where there are any."""
+    """PNG, 1144 pixels wide, of these rows in order, by kind, with their clean rows where there are any."""
     bands = []
     for kind in _BANDS:
         mine = [example for example in examples if example.row["kind"] == kind]
@@ -177,12 +177,12 @@ def _class(classes: tuple[str, ...], label: int | None) -> str:
 
 
 def _plain(words: str, otherwise: str) -> str:
-    """`words` if the built-in font can draw them: it knows ASCII and little else."""
+    """`words` if the built-in font can draw them (it has ASCII and little else), else `otherwise`."""
     return words if words and words.isascii() and words.isprintable() else otherwise
 
 
 def _cut(words: str, width: int, size: int) -> str:
-    words = words.replace("\N{NO-BREAK SPACE}", " ")  # the built-in font has none
+    words = words.replace("\N{NO-BREAK SPACE}", " ")  # missing in the built-in font
     while words and _font(size).getlength(words) > width:
         words = words.removesuffix("...")[:-1].rstrip() + "..." if len(words) > 4 else ""
     return words

@@ -1,4 +1,4 @@
-"""Example rows: chosen the same way every time, spread over recipes, classes and outcomes, with their clean rows."""
+"""Chooses example rows deterministically, spread over recipes, classes and outcomes, and loads their clean rows."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from hardset.schemas.rows.contract import ADVERSARIAL, GENERATED
 
 PER_RECIPE = 10
 RESISTING = 3
-"""Of the examples of an attack, how many shall be rows that resist it."""
+"""Number of resisting rows among the examples of an attack."""
 
 Image = NDArray[np.uint8]
-"""uint8, H x W x C."""
+"""Pixels, uint8, H x W x C."""
 
 CleanPixels = Callable[[Output, dict[str, Any]], Image | None]
-"""Gives the clean pixels of a made row; None where the source cannot be read or has changed."""
+"""Function that returns the clean pixels of a made row; None if the source cannot be read or has changed."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A stored row to show."""
+    """A stored row shown as an example."""
 
     row: dict[str, Any]
-    """Its columns, the image aside."""
+    """Columns of the row, without the image."""
     made: Image
     clean: Image | None
-    """None for generated rows, and where the source cannot be reached."""
+    """Clean pixels; None for generated rows, or if the source cannot be read."""
 
 
 class Candidate(NamedTuple):
-    """A row that may be shown."""
+    """A row that may be chosen as an example."""
 
     row_id: str
     recipe_id: str
@@ -53,13 +53,13 @@ class Candidate(NamedTuple):
 
 
 class Candidates:
-    """Keeps of every recipe, class and outcome the row with the smallest id. Ids are hashes, so that is a fair draw."""
+    """Keeps the row with the smallest id for every recipe, class and outcome; ids are hashes, so this is unbiased."""
 
     def __init__(self) -> None:
         self._best: dict[tuple[str, int, bool], Candidate] = {}
 
     def watch(self, batch: ScannedRows) -> None:
-        """Takes in a batch of the statistics' columns. Rows misread already before the attack are passed over."""
+        """Adds a batch of the statistics' columns. Rows misclassified before the attack are skipped."""
         columns = pa.table({name: batch.columns.column(name) for name in ("row_id", "recipe_id", "label", "success")})
         places = np.arange(batch.start, batch.start + len(columns))
         columns = columns.append_column("position", pa.array(places)).filter(_telling(batch.columns))
@@ -78,7 +78,7 @@ class Candidates:
             )
 
     def chosen(self, recipe_id: str, most: int = PER_RECIPE) -> list[Candidate]:
-        """At most `most` rows of a recipe by class: some that resist, if any do, and the rest that succeed."""
+        """At most `most` rows of a recipe by class: some resisting rows, if there are any, and the rest successes."""
         mine = [c for (recipe, _, _), c in sorted(self._best.items()) if recipe == recipe_id]
         fallen, standing = [c for c in mine if c.success], [c for c in mine if not c.success]
         kept = min(len(standing), max(RESISTING, most - len(fallen)))
@@ -101,14 +101,14 @@ def _telling(rows: pa.RecordBatch) -> Any:
 
 
 def spread(items: Sequence[Candidate], most: int) -> list[Candidate]:
-    """At most `most` of the items, evenly spaced and in their order."""
+    """At most `most` of the items, evenly spaced, in order."""
     if len(items) <= most:
         return list(items)
     return [items[int(i * len(items) / most)] for i in range(most)]
 
 
 def load(folder: Folder, manifest: Manifest, chosen: Sequence[Candidate], clean: CleanPixels) -> list[Example]:
-    """The chosen rows with their images, in their order. Rows of unreadable files are left out."""
+    """Chosen rows with their images, in order. Rows of unreadable files are left out."""
     outputs = {output.data.path: output for output in manifest.outputs if output.data is not None}
     by_path: dict[str, list[int]] = defaultdict(list)
     for candidate in chosen:

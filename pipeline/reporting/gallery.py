@@ -1,4 +1,4 @@
-"""The picture section of a report: example rows beside their clean rows, with what the model says of them."""
+"""Picture section of a report: example rows beside their clean rows, with the model's predictions."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from hardset.pipeline.reporting.wording import class_name, eps_of_row, percent
 from hardset.schemas.rows.contract import ADVERSARIAL, GENERATED
 
 MOST_BYTES = 3_000_000
-"""Of all images of a page together; recipes whose examples no longer fit are named only."""
+"""Maximum size of all images of a page, in bytes; recipes whose examples exceed it are only named."""
 
 
 def gallery(content: Content) -> Markup | None:
-    """Example rows of every recipe."""
+    """Example rows of every recipe; None if there are none."""
     parts: list[Child] = []
     left = MOST_BYTES
     for recipe in content.statistics.recipes:
@@ -46,7 +46,7 @@ def _of_recipe(examples: Sequence[Example], classes: tuple[str, ...]) -> Markup:
 
 def _explained(kind: str, factor: int, *, missing: int) -> str:
     if kind == GENERATED:
-        return "Generated images, with the class asked for."
+        return "Generated images, with the requested class."
     text = "Clean and stored image. Below: label → prediction, confidence."
     if factor:
         amplified = f", amplified {factor} times" if factor > 1 else ""
@@ -73,7 +73,7 @@ def _figure(example: Example, classes: tuple[str, ...], factor: int) -> Markup:
 
 
 def _lineage(row: dict[str, object]) -> list[tuple[str, str]]:
-    """What the row was made from, by whom and how, as far as its columns tell."""
+    """Lineage of the row, as far as its columns tell: what it was made from, by which run and how."""
     named = {
         "row_id": "Row",
         "source_key": "Source row",

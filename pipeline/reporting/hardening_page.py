@@ -1,4 +1,4 @@
-"""Hardening in rounds, as a report shows it: what each round was worth, and what came of the whole."""
+"""Report of a hardening loop: figures of each round, and the outcome."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hardset.schemas.records.hardening import Figures, Hardening, Round, Score, 
 
 @dataclass(frozen=True)
 class LoopContent:
-    """The records of one loop; `whole` is None while it is under way."""
+    """Records of one loop; `whole` is None while it is unfinished."""
 
     start: Start
     rounds: tuple[Round, ...]
@@ -25,7 +25,7 @@ class LoopContent:
 
 
 def hardening_page(loops: Sequence[LoopContent]) -> str:
-    """The HTML of a folder that holds a loop and no finished run."""
+    """HTML of a folder that holds a loop and no finished run."""
     whole = loops[-1].whole
     name = str(whole.job.get("name", "Hardening")) if whole else "Hardening"
     version = whole.environment.get("hardset", "") if whole else ""
@@ -37,7 +37,7 @@ def hardening_page(loops: Sequence[LoopContent]) -> str:
 
 
 def hardening_chapters(loops: Sequence[LoopContent]) -> list[Chapter]:
-    """One chapter per loop, the newest last."""
+    """Chapters, one per loop, the newest last."""
     single = len(loops) == 1
     return [
         Chapter(f"hardening-{number}", "Hardening" if single else f"Hardening {number}", _body(loop))
@@ -71,7 +71,7 @@ def _under_way(loop: LoopContent) -> Markup:
 
 
 def value_of(score: Score) -> Value:
-    """A score with its interval; without SciPy the interval is left at the value."""
+    """A score with its interval; without SciPy the interval is the value itself."""
     try:
         found = share(score.rows, score.of)
     except JobError:
@@ -80,7 +80,7 @@ def value_of(score: Score) -> Value:
 
 
 def _chart(loop: LoopContent) -> Markup:
-    """Validation figures round by round, and accuracy on the round's own shard, which is no robustness."""
+    """Validation figures by round, and accuracy on the round's own shard, which is not robustness."""
     measured = [loop.start.validation, *(one.validation for one in loop.rounds)]
     shown = [
         Curve("Clean", tuple(value_of(figures.clean) for figures in measured)),

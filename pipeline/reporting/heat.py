@@ -1,4 +1,4 @@
-"""Matrices as tables whose cells are shaded by their value; the numbers stand in them, so that no colour is needed."""
+"""Matrices as tables with cells shaded by value; the cells contain the numbers, so colour is not needed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hardset.pipeline.reporting.markup import Child, Markup, element
 
 SHADES = 10
-"""Classes heat-0 to heat-10 of the style sheet."""
+"""Number of shades: CSS classes heat-0 to heat-10 of the style sheet."""
 
 
 def heat_map(
@@ -18,9 +18,10 @@ def heat_map(
     *,
     diagonal: bool = False,
 ) -> Markup:
-    """`rows`: the heading and, for every column, what the cell shows and its value in [0, 1] (None: not shaded).
+    """Table with shaded cells.
 
-    `diagonal`: whether only what lies on it is good, as in confusion matrices; else much of anything is.
+    `rows`: heading, and for every column the cell's content and its value in [0, 1] (None: not shaded). `diagonal`:
+    whether high values are good only on the diagonal, as in confusion matrices; otherwise they are good everywhere.
     """
     head = [
         element("th", corner, scope="col"),

@@ -1,4 +1,4 @@
-"""HTML that is escaped by construction: text becomes markup only through `text` or `element`."""
+"""HTML escaped by construction: text becomes markup only through `text` or `element`."""
 
 from __future__ import annotations
 
@@ -22,21 +22,22 @@ Child = Markup | str | int | None
 
 
 def text(value: str | int) -> Markup:
-    """Any text as HTML, without secrets that URLs may carry."""
+    """Any text as HTML, with secrets removed from URLs."""
     return Markup(html.escape(public_text(str(value))))
 
 
 def element(name: str, *children: Child | Iterable[Child], **attributes: Attribute) -> Markup:
-    """One element. Strings are escaped, markup is not, None is left out.
+    """One HTML element. Strings are escaped, markup is not, None is left out.
 
-    Attributes: `class_` is class, other underscores are dashes; None and False leave one out, True gives it no value.
+    Attributes: `class_` becomes class, other underscores become dashes; None and False omit the attribute, True writes
+    it without a value.
     """
     opening = f"<{name}{''.join(_attribute(key, value) for key, value in attributes.items())}>"
     return Markup(opening if name in _VOID else f"{opening}{join(*children)}</{name}>")
 
 
 def join(*children: Child | Iterable[Child]) -> Markup:
-    """Elements and texts one after the other."""
+    """Concatenation of elements and texts."""
     parts: list[str] = []
     for child in children:
         if child is None:

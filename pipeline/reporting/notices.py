@@ -1,4 +1,4 @@
-"""What a reader of a report must know before trusting its figures."""
+"""Notices that a reader of a report must know before trusting its figures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hardset.pipeline.statistics.recipe_statistics import RecipeStatistics, Stat
 
 @dataclass(frozen=True)
 class Notice:
-    """One sentence or two. Warnings are about rows that are missing or budgets that cannot work."""
+    """One or two sentences. Warnings concern missing rows or budgets that cannot work."""
 
     text: str
     warning: bool = False
@@ -54,7 +54,7 @@ def _budgets(statistics: Statistics) -> Iterator[Notice]:
     for recipe in statistics.recipes:
         if recipe.text.get("kind") == "attack" and recipe.text.get("norm") == "linf":
             found = _whole_levels(recipe.position, recipe.text["eps"])
-            # A run that warns has a section of its own, which tells of budgets below a level.
+            # The warnings of a run have their own section, which covers budgets below one level.
             yield from (notice for notice in found if not (notice.warning and statistics.manifest.warnings))
 
 

@@ -1,4 +1,4 @@
-"""The report of a run: its sections, in the frame of every report."""
+"""Report of a run: its sections in the common page frame."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SECTIONS: tuple[Section, ...] = (
 
 
 def read_content(folder: Folder, manifest: Manifest, clean: CleanPixels) -> Content:
-    """Figures and example rows of a run: one pass over a few columns, then the examples' rows alone."""
+    """Reads statistics and examples of a run: one pass over a few columns, then only the examples' rows."""
     candidates = Candidates()
     statistics = gather(folder, manifest, candidates.watch)
     examples = {
@@ -54,7 +54,7 @@ def read_content(folder: Folder, manifest: Manifest, clean: CleanPixels) -> Cont
 
 
 def page(content: Content, sections: tuple[Section, ...] = SECTIONS, further: Sequence[Chapter] = ()) -> str:
-    """The HTML of a report. The same content gives the same text. `further`: what stands after the run's sections."""
+    """HTML of a report. Deterministic. `further`: chapters after the run's sections."""
     manifest = content.statistics.manifest
     drawn = [Chapter(s.anchor, s.heading, body) for s in sections if (body := s.build(content))]
     name = str(manifest.job.get("name", "Dataset"))

@@ -1,4 +1,4 @@
-"""The provenance section of a report: where the rows come from and how to make them again."""
+"""Provenance section of a report: origin of the rows, and how to make them again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hardset.pipeline.reporting.wording import clipped, number
 
 
 def provenance(content: Content) -> Markup:
-    """Where the rows come from and how to make them again."""
+    """Origin of the rows, and how to make them again."""
     manifest = content.statistics.manifest
     job = manifest.job
     source, model = job.get("source") or {}, job.get("model") or {}
@@ -52,7 +52,7 @@ def provenance(content: Content) -> Markup:
 
 
 def _model(model: Mapping[str, Any]) -> str:
-    """`a:b`, or of an ensemble `mean logits of a:b, c:d`."""
+    """The model as `a:b`, an ensemble as `mean logits of a:b, c:d`."""
     names = [str(network["factory"]) for network in (model, *model.get("members", ())) if "factory" in network]
     return f"mean {model.get('combine')} of {', '.join(names)}" if len(names) > 1 else "".join(names)
 

@@ -1,4 +1,4 @@
-"""A row in pictures: before, after, the amplified difference, and its lineage on demand."""
+"""Pictures of one row: before, after, the amplified difference, and its expandable lineage."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def compared(
     of: str,
     seen: str,
 ) -> Markup:
-    """A figure of one row; images H x W x C. `of`, `seen`: what it is, and what it is taken for, for screen readers."""
+    """A figure of one row; images uint8 H x W x C. `of`, `seen`: its class and its prediction, for screen readers."""
     largest = int(np.abs(made.astype(np.int16) - clean).max())
     factor = max(1, 127 // largest) if largest else 1
     change = amplified_difference(clean, made, factor)
@@ -35,7 +35,7 @@ def compared(
 
 
 def lineage(facts: Sequence[tuple[str, str]], *, amplified: int = 0) -> Markup:
-    """Where a row comes from, folded away until it is asked for; works without a script, by mouse and by keyboard."""
+    """Expandable lineage of a row; works without scripts, by mouse and by keyboard."""
     shown = [*facts, ("Difference", f"amplified {amplified} times")] if amplified else facts
     pairs = [element("div", element("dt", name), element("dd", value)) for name, value in shown]
     return element("details", element("summary", "Lineage"), element("dl", pairs), class_="lineage")

@@ -1,4 +1,4 @@
-"""The sections of a report: functions from its content to HTML, or to None where there is nothing to say."""
+"""Sections of a report: functions from its content to HTML, or to None if there is nothing to show."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, GENERATED
 from hardset.schemas.rows.flags import FLAGS
 
 MOST_CLASSES = 40
-"""Rows of the table of classes."""
+"""Maximum number of rows in the table of classes."""
 MOST_REASONS = 30
 MOST_CHARTS = 12
 
 
 @dataclass(frozen=True)
 class Content:
-    """All that a report is made from."""
+    """Content of a run's report."""
 
     statistics: Statistics
     examples: dict[str, list[Example]] = field(default_factory=dict)
-    """By recipe id."""
+    """Example rows by recipe id."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with its anchor, and what stands under it."""
+    """A heading with its anchor, and the function that builds its content."""
 
     anchor: str
     heading: str
@@ -41,7 +41,7 @@ class Section:
 
 
 def key_figures(content: Content) -> Markup:
-    """The headline row."""
+    """Row of key figures at the top."""
     statistics = content.statistics
     totals = statistics.manifest.totals
     kinds = ", ".join(f"{rows:,} {kind}" for kind, rows in sorted(statistics.kinds.items()))
@@ -70,7 +70,7 @@ def key_figures(content: Content) -> Markup:
 
 
 def clean_accuracy(statistics: Statistics) -> tuple[int, int] | None:
-    """(right, judged) over the clean rows that the widest attack recipe met; None where rows were left out."""
+    """Numbers of (correct, judged) clean rows of the attack recipe with the most; None if rows were dropped."""
     tallies = [recipe.tally for recipe in statistics.attacks]
     widest = max(tallies, key=lambda tally: tally.clean_judged, default=RowCounts())
     if statistics.only_successes or not widest.clean_judged:
@@ -79,7 +79,7 @@ def clean_accuracy(statistics: Statistics) -> tuple[int, int] | None:
 
 
 def warnings(content: Content) -> Markup | None:
-    """Warnings and notes."""
+    """Notices: warnings and notes."""
     found = notices(content.statistics)
     return element("ul", [_notice(notice) for notice in found], class_="notices") if found else None
 
@@ -90,7 +90,7 @@ def _notice(notice: Notice) -> Markup:
 
 
 def signals(content: Content) -> Markup | None:
-    """What the run warns of, and the flags that its rows carry; None where there is no warning."""
+    """Warnings of the run, and the flags of its rows; None without warnings."""
     statistics = content.statistics
     if not statistics.manifest.warnings:
         return None
@@ -106,7 +106,7 @@ def signals(content: Content) -> Markup | None:
 
 
 def recipes(content: Content) -> Markup:
-    """What each recipe made."""
+    """Table of rows, success and accuracy by recipe."""
     columns = (
         TableColumn("Recipe"),
         TableColumn("Kind"),
@@ -138,12 +138,12 @@ def _recipe_row(recipe: RecipeStatistics) -> list[Child]:
 
 
 def numbered(recipe: RecipeStatistics) -> str:
-    """`1. PGD, Linf, eps 8/255`."""
+    """Numbered title, as `1. PGD, Linf, eps 8/255`."""
     return f"{recipe.position + 1}. {clipped(recipe_title(recipe.text))}"
 
 
 def classes(content: Content) -> Markup | None:
-    """Rows and success of every class."""
+    """Rows and success by class."""
     statistics = content.statistics
     names = statistics.manifest.classes
     attacks = () if statistics.only_successes else statistics.attacks
@@ -176,7 +176,7 @@ def _class_cells(statistics: Statistics, attacks: tuple[RecipeStatistics, ...], 
 
 
 def _classes_shown(statistics: Statistics) -> list[int]:
-    """All classes, or of many those that were attacked with the lowest and the highest success."""
+    """All classes; if there are too many, the attacked ones with the lowest and the highest success."""
     labels = list(range(len(statistics.manifest.classes)))
     if len(labels) <= MOST_CLASSES:
         return labels
@@ -194,7 +194,7 @@ def _short(recipe: RecipeStatistics) -> str:
 
 
 def margins(content: Content) -> Markup | None:
-    """How sure the model is before and after."""
+    """Margins of the model before and after."""
     attacks = [recipe for recipe in content.statistics.attacks if len(recipe.margins)][:MOST_CHARTS]
     if not attacks:
         return None
@@ -210,13 +210,13 @@ def margins(content: Content) -> Markup | None:
         )
         for recipe in attacks
     ]
-    text = "Logit of the label less the best other logit. Left of the dashed line, at 0, the model errs."
+    text = "Logit of the label minus the best other logit. Left of the dashed line, at 0, the model errs."
     key = legend([("Clean pixels", "before"), ("Stored image", "after")])
     return join(element("p", text, class_="soft"), key, element("div", charts, class_="charts"))
 
 
 def norms(content: Content) -> Markup | None:
-    """How far rows were moved."""
+    """Norms of the changes."""
     attacks = [recipe for recipe in content.statistics.attacks if len(recipe.l2)][: MOST_CHARTS // 2]
     if not attacks:
         return None
@@ -241,7 +241,7 @@ def _budget(recipe: RecipeStatistics, norm: str) -> float | None:
 
 
 def losses(content: Content) -> Markup | None:
-    """Quarantine and failed shards."""
+    """Quarantined rows and failed shards."""
     tables = [_quarantine(content.statistics), _failures(content.statistics)]
     return join(tables) if any(tables) else None
 

@@ -1,4 +1,4 @@
-"""The frame of every report: one HTML file that needs nothing else, no network, no scripts, no fonts."""
+"""Frame of every report: one self-contained HTML file without network access, scripts or fonts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hardset.pipeline.reporting.markup import Child, Markup, element, join, text
 
 @dataclass(frozen=True)
 class Chapter:
-    """A heading with its anchor, and what stands under it."""
+    """A heading with its anchor and content."""
 
     anchor: str
     heading: str
@@ -22,7 +22,7 @@ class Chapter:
 
 
 def html_page(*, title: str, heading: str, lead: Child, top: Child, chapters: Sequence[Chapter], version: str) -> str:
-    """The HTML of a report. The same content gives the same text. `top`: what stands before the first chapter."""
+    """HTML of a report. Deterministic. `top`: content before the first chapter."""
     main = element("main", top, [_section(chapter) for chapter in chapters], id="main", tabindex=-1)
     rooms = files("hardset.pipeline.reporting")
     style = rooms.joinpath("page.css").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Tables that a keyboard can scroll and a screen reader can name."""
+"""Accessible tables: scrollable by keyboard, named for screen readers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hardset.pipeline.reporting.markup import Child, Markup, element, join
 
 @dataclass(frozen=True)
 class TableColumn:
-    """A column's heading, and whether it holds figures."""
+    """Heading of a column, and whether it holds figures."""
 
     heading: Child
     figures: bool = False
@@ -21,7 +21,7 @@ class TableColumn:
 
 
 def table(caption: str, columns: Sequence[TableColumn], rows: Iterable[Sequence[Child]]) -> Markup:
-    """A table whose first cells head their rows."""
+    """A table whose first cells are row headings."""
     head = element("tr", [element("th", c.heading, scope="col", class_=c.style) for c in columns])
     body = [
         element(
@@ -46,10 +46,10 @@ def facts(caption: str, rows: Iterable[tuple[str, Child]]) -> Markup:
 
 
 def aside(first: Child, second: Child) -> Markup:
-    """Two texts on a line, the second one soft."""
+    """Two texts on one line, the second one muted."""
     return join(first, " ", element("span", second, class_="soft"))
 
 
 def detail(first: Child, second: Child) -> Markup:
-    """Two lines in a cell, the second one soft."""
+    """Two lines in one cell, the second one muted."""
     return join(first, element("span", second, class_="detail") if second else None)

@@ -1,4 +1,4 @@
-"""The throughput section of a report: how fast the run was, and what its actors spent the time with."""
+"""Throughput section of a report: speed of the run, and how busy its stages were."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_ACTORS = 20
 
 
 def throughput(content: Content) -> Markup | None:
-    """What bound the run, and how busy each stage was; None where the run measured nothing."""
+    """The limiting stage of the run, and how busy each stage was; None if the run measured nothing."""
     found = content.statistics.manifest.throughput
     if found is None:
         return None
@@ -33,8 +33,8 @@ def throughput(content: Content) -> Markup | None:
         *(TableColumn(name, figures=True) for name in _STAGES.values()),
     )
     note = (
-        "The share of the time between an actor's first and last shard that each of its stages held one. Stages of "
-        "several shards overlap, so that the shares may add up to more than 100 %; what bound the run is near 100 %."
+        "Share of the time between an actor's first and last shard in which each stage held a shard. Stages of several "
+        "shards overlap, so the shares may add up to more than 100 %; the stage that limited the run is near 100 %."
     )
     return join(
         element("p", bound_sentence(found)),

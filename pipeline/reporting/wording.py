@@ -1,4 +1,4 @@
-"""How figures and settings are said: in words, with units, without secrets."""
+"""Wording of figures and settings: in words, with units, without secrets."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from fractions import Fraction
 from typing import Any
 
 NONE = "\N{EN DASH}"
-"""Stands where there is no value."""
+"""Placeholder for a missing value."""
 
 _SECRETS = re.compile(r"(\w+://)(?:[^\s/@]*@)?([^\s?#]*)(?:[?#]\S*)?")
 _MOST_LISTED = 4
 NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1"}
-"""Names of the norms, by how job files write them."""
+"""Names of the norms by their spelling in job files."""
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # bidi overrides can disguise a text
 
 
 def public_text(text: str) -> str:
-    """`text` without control characters, and its URLs without user, password, query and fragment."""
+    """`text` without control characters, with user, password, query and fragment removed from URLs."""
     return _SECRETS.sub(r"\1\2", _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text))
 
 
 def clipped(text: str, most: int = 80) -> str:
-    """At most `most` characters."""
+    """`text` cut to at most `most` characters."""
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def counted(number: int, noun: str) -> str:
-    """`1 row`, `2,048 rows`."""
+    """Number and noun, as `1 row` or `2,048 rows`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def percent(share: float | None) -> str:
-    """`93.1 %`; a dash where there is no share. What is not all or nothing is never rounded to it."""
+    """A share as `93.1 %`, or a dash for None. Only exact 0 and 1 are shown as 0 % and 100 %."""
     if share is None:
         return NONE
     if 0 < share < 0.0005:
@@ -46,14 +46,14 @@ def percent(share: float | None) -> str:
 
 
 def number(value: float, digits: int = 4) -> str:
-    """At most `digits` significant digits, without an exponent for everyday sizes."""
+    """A number with at most `digits` significant digits, without an exponent at common sizes."""
     return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:,.0f}"
 
 
 def amount(value: Any, norm: str = "linf") -> str:
-    """A budget or step on the [0, 1] pixel scale as people write it: `8/255`, `0.15`, `2/255 to 8/255`, L2 `0.8`.
+    """A budget or step on the [0, 1] pixel scale in common notation: `8/255`, `0.15`, `2/255 to 8/255`, L2 `0.8`.
 
-    Several are listed (`2/255 and 4/255`), many are counted (`8 budgets from 1/255 to 16/255`).
+    A few budgets are listed (`2/255 and 4/255`), many are counted (`8 budgets from 1/255 to 16/255`).
     """
     if isinstance(value, Mapping):
         return f"{amount(value['min'], norm)} to {amount(value['max'], norm)}"
@@ -70,14 +70,14 @@ def amount(value: Any, norm: str = "linf") -> str:
 
 
 def class_name(classes: tuple[str, ...], label: int | None) -> str:
-    """Name of a class, clipped; a dash for none."""
+    """Name of a class, clipped; a dash for None."""
     if label is None:
         return NONE
     return clipped(classes[label] if 0 <= label < len(classes) else str(label), 40)
 
 
 def recipe_title(text: Mapping[str, Any]) -> str:
-    """A recipe in a few words: `PGD, Linf, eps 8/255`."""
+    """Short title of a recipe, as `PGD, Linf, eps 8/255`."""
     if text["kind"] == "attack":
         norm = NORMS.get(text["norm"], str(text["norm"]))
         aim = "" if text.get("target") is None else ", targeted"
@@ -88,12 +88,12 @@ def recipe_title(text: Mapping[str, Any]) -> str:
 
 
 def recipe_details(text: Mapping[str, Any]) -> str:
-    """The settings that the title leaves out."""
+    """Settings of a recipe that its title leaves out."""
     if text["kind"] == "attack":
         return ", ".join(_attack_details(text))
     if text["kind"] == "augment":
         operations = "; ".join(map(_operation, text["ops"]))
-        return f"{operations}; {counted(text['variants'], 'variant')} of each row"
+        return f"{operations}; {counted(text['variants'], 'variant')} per row"
     return f"{counted(text['per_class'], 'row')} per class" if "per_class" in text else ""
 
 
@@ -133,6 +133,6 @@ def _operation(operation: Mapping[str, Any]) -> str:
 
 
 def eps_of_row(eps: float, norm: str) -> str:
-    """The budget of one row: `8/255`, or on no whole level `0.15`."""
+    """Budget of one row, as `8/255`, or `0.15` if it is not a whole number of levels."""
     levels = eps * 255
     return f"{round(levels)}/255" if norm == "Linf" and abs(levels - round(levels)) < 1e-6 else number(eps, 3)
