@@ -1,1 +1,1 @@
-"""Models measured by fresh attacks, corruptions and shifts: figures, gates, warnings."""
+"""Evaluates models by fresh attacks, corruptions and shifts: figures, gates, warnings."""

@@ -1,7 +1,7 @@
-"""Changes that no adversary chose: common corruptions, and shifts by a few pixels.
+"""Natural changes, not chosen by an adversary: common corruptions, and shifts by a few pixels.
 
-The corruptions are those of Hendrycks & Dietterich 2019 (arXiv:1903.12261) that work on grey and colour alike, with the
-strengths of their CIFAR-10-C, which were set for 32 x 32 pixels. What they draw belongs to the row.
+The corruptions are those of Hendrycks & Dietterich 2019 (arXiv:1903.12261) that apply to grey and colour images alike,
+with the strengths of their CIFAR-10-C, which were chosen for 32 x 32 pixels. Random numbers are keyed by row.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ SHIFT = "shift"
 
 @dataclass(frozen=True)
 class Noise:
-    """The random stream of one corruption: the same for every severity, so that severities are compared fairly."""
+    """Random stream of one corruption, the same for every severity, so that severities are comparable."""
 
     seeds: Tensor
-    """int64 (N,), one per row."""
+    """Row seeds, int64 (N,)."""
     corruption: int
-    """Position in `CORRUPTIONS`."""
+    """Position of the corruption in `CORRUPTIONS`."""
 
     def normal(self, shape: tuple[int, ...]) -> Tensor:
-        """float32 (N, *shape)."""
+        """Standard normal values, float32 (N, *shape)."""
         return rng.normal(self.seeds, rng.Draw.CORRUPTION, shape, step=self.corruption)
 
     def uniform(self, shape: tuple[int, ...]) -> Tensor:
-        """float64 (N, *shape) in [0, 1)."""
+        """Uniform values in [0, 1), float64 (N, *shape)."""
         return rng.uniform(self.seeds, rng.Draw.CORRUPTION, shape, dtype=torch.float64, step=self.corruption)
 
 
 Change = Callable[[Tensor, float, Noise], Tensor]
-"""Images in [0, 1], float32 (N, C, H, W), a strength, and noise, to images of the same shape that may leave [0, 1]."""
+"""(images in [0, 1], float32 (N, C, H, W); strength; noise) -> images of the same shape, which may leave [0, 1]."""
 
 
 def corrupted(pixels: Pixels, seeds: NDArray[np.int64], name: str, severity: int) -> Pixels:
-    """The rows under a corruption of severity 1 to 5, rounded to 8 bits. uint8 (N, H, W, C); `seeds`: (N,)."""
+    """Rows under a corruption of severity 1 to 5, rounded to 8 bits. uint8 (N, H, W, C); `seeds`: int64 (N,)."""
     corruption = CORRUPTION_TABLE[name]
     images = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).to(torch.float32) / 255
     noise = Noise(torch.from_numpy(seeds), list(CORRUPTIONS).index(name))  # type: ignore[arg-type]
@@ -59,7 +59,7 @@ def corrupted(pixels: Pixels, seeds: NDArray[np.int64], name: str, severity: int
 
 
 def shifted(pixels: Pixels, most: int) -> Iterator[Pixels]:
-    """The rows under each shift by at most `most` pixels both ways but none, filled up with black."""
+    """Yields the rows under each shift of up to `most` pixels per axis, except the zero shift, padded with black."""
     height, width = pixels.shape[1:3]
     padded = np.pad(pixels, ((0, 0), (most, most), (most, most), (0, 0)))
     for down in range(2 * most + 1):
@@ -70,7 +70,7 @@ def shifted(pixels: Pixels, most: int) -> Iterator[Pixels]:
 
 @dataclass(frozen=True)
 class Corruption:
-    """One corruption and its five strengths."""
+    """A corruption and its five strengths."""
 
     change: Change
     strengths: tuple[float, float, float, float, float]
@@ -81,13 +81,13 @@ def _gaussian_noise(images: Tensor, deviation: float, noise: Noise) -> Tensor:
 
 
 def _shot_noise(images: Tensor, photons: float, noise: Noise) -> Tensor:
-    """Poisson counts by inversion of their distribution, tabled for the 256 values that an 8-bit pixel has."""
+    """Poisson noise by inversion of the distribution function, tabulated for the 256 values of an 8-bit pixel."""
     try:
         from scipy.stats import poisson  # noqa: PLC0415 - an extra
     except ImportError:
         raise missing("scipy") from None
     drawn, levels = noise.uniform(tuple(images.shape[1:])).numpy(), (images * 255).round().numpy()
-    # Ten standard deviations and ten photons above the mean leave nothing of a 32-bit uniform value.
+    # The tail beyond ten standard deviations plus ten photons is below the resolution of a 32-bit uniform value.
     most = int(photons + 10 * photons**0.5 + 10)
     counts = np.zeros(levels.shape)
     for level in np.unique(levels):
@@ -144,7 +144,7 @@ def _jpeg(images: Tensor, quality: float, noise: Noise) -> Tensor:
 
 
 def _each(images: Tensor, change: Callable[[Image.Image], Image.Image]) -> Tensor:
-    """Images that Pillow changes one by one."""
+    """Images changed one by one with Pillow."""
     levels = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
     grey = levels.shape[3] == 1
     changed = [np.asarray(change(Image.fromarray(row[:, :, 0] if grey else row))) for row in levels]
@@ -164,5 +164,5 @@ CORRUPTION_TABLE: Mapping[str, Corruption] = MappingProxyType(
         "jpeg": Corruption(_jpeg, (80, 65, 58, 50, 40)),
     }
 )
-"""Strengths by severity: standard deviation, photons per full value, share of values, standard deviation over the
-value, standard deviation in pixels, added value, factor, share of the side, quality."""
+"""Strengths by severity. Units in order: standard deviation, photons per full value, share of values, standard
+deviation relative to the value, standard deviation in pixels, added value, factor, share of the side, JPEG quality."""

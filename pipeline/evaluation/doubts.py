@@ -1,6 +1,6 @@
-"""What casts doubt on figures, each with cause and remedy. Pure functions: from shares to a sentence, or to None.
+"""Warnings that cast doubt on figures, each with cause and remedy. Pure functions from shares to a sentence, or None.
 
-Thresholds are shares in [0, 1]; the reasons stand beside them. Hardening rounds ask the same functions.
+Thresholds are shares in [0, 1], with their reasons beside them. Hardening rounds use the same functions.
 """
 
 from __future__ import annotations
@@ -13,35 +13,37 @@ from hardset.schemas.errors import JobError
 from hardset.schemas.records.evaluation import AttackFigures, Evaluation, Finding, ModelFigures, Share, ThreatFigures
 
 STATIC_SHARD = 0.30
-"""Shard over white-box accuracy. On the digits models that regenerate their shards show 8 to 28 points and those of one
-static round 90."""
+"""Accuracy on the own shard minus white-box accuracy. On the digits, models that regenerate their shards show 8 to 28
+points and those of one static round 90."""
 STATIC_SHARE = 0.5
-"""White-box accuracy must also be below this part of the other: a robust model has nearly all rows of an old shard
-right, since they were made against a weaker one, and still withstands two thirds of the fresh ones."""
+"""White-box accuracy must also be below this share of shard accuracy: a robust model classifies nearly all rows of an
+old shard correctly, since they were made against a weaker one, and still withstands two thirds of fresh ones."""
 FGSM_GAP = 0.10
-"""FGSM over iterated accuracy. Adversarially trained models show 1 to 5 points, catastrophic overfitting (Wong et al.
-2020, arXiv:2001.03994) tens. A bent loss alone brings undefended digits to 11 points, so iterated accuracy must also be
-below `FGSM_SHARE` of the other, where those keep 0.7."""
+"""FGSM accuracy minus accuracy under an iterated attack. Adversarially trained models show 1 to 5 points, catastrophic
+overfitting (Wong et al. 2020, arXiv:2001.03994) tens. A curved loss alone brings undefended models of the digits to 11
+points, so iterated accuracy must also be below `FGSM_SHARE` of FGSM accuracy, of which such models keep 0.7."""
 FGSM_SHARE = 0.5
 HELD_OUT_SHARE = 0.25
-"""Least part of the trained family's gain that a held-out family should show (Tramer & Boneh 2019, arXiv:1904.13000:
+"""Minimum gain of a held-out family as a share of the trained family's gain (Tramer & Boneh 2019, arXiv:1904.13000:
 robustness to one perturbation does not carry over by itself)."""
 GAIN_WORTH_COMPARING = 0.10
-"""A trained gain, and a loss of the baseline under the held-out family, below this leave nothing to compare."""
+"""Minimum gain on the trained family, and minimum loss of the baseline under the held-out family, for a comparison."""
 ROBUST_OVERFITTING = 0.05
-"""Best over last checkpoint. Rice et al. 2020 (arXiv:2002.11569) lost 7 to 8 points; seeds differ by 1 to 3."""
+"""Robust accuracy of the best minus the last checkpoint. Rice et al. 2020 (arXiv:2002.11569) lost 7 to 8 points; seeds
+differ by 1 to 3."""
 NOT_VANISHING = 0.02
-"""Accuracy left where an adversary may do nearly anything. A gradient attack that works leaves nothing; a few rows in a
-thousand may be stuck on a flat spot."""
+"""Accuracy at a budget at which an adversary may do nearly anything. A working gradient attack leaves nothing; a few
+rows in a thousand may be stuck in a flat region."""
 HUGE_LINF = Fraction(128, 255)
-"""From here on every image can be made the same grey, so that no model can tell two of them apart."""
+"""Linf budget from which every image can be turned into the same grey, so that no model can tell images apart."""
 HUGE_FACTOR = 8
-"""Of L2 and L1, so many times the threat's budget count as nearly anything."""
+"""Multiple of the threat's budget from which an L2 or L1 adversary may do nearly anything."""
 BLACK_BOX_GAP = 0.005
-"""Gradient over gradient-free accuracy. AutoAttack (arXiv:2003.01690) warns at 0.002 of the rows left over by its
-gradient attacks; here whole accuracies are compared, so that one row in some hundred is no reason."""
+"""Accuracy under gradient attacks minus accuracy under a gradient-free attack. AutoAttack (arXiv:2003.01690) warns at
+0.002 of the rows that its gradient attacks leave; here whole accuracies are compared, where one row in a few hundred
+is no reason to warn."""
 ZERO_GRADIENTS = 0.01
-"""Of the attacked rows, as in the warnings of a run (`pipeline.judging.masking`)."""
+"""Share of the attacked rows, as in the warnings of a run (`pipeline.judging.masking`)."""
 
 
 def warnings_of(record: Evaluation) -> tuple[Finding, ...]:
@@ -78,7 +80,7 @@ def _told(kind: str, text: str | None) -> Iterator[tuple[str, str]]:
 
 
 def static_shard(shard: Share, robust: Share, dataset: str) -> str | None:
-    """Accuracy on the model's own shard against a fresh attack on the model."""
+    """Warns if accuracy on the model's own shard is far above accuracy under a fresh attack."""
     if not shard.of or shard.value - robust.value <= STATIC_SHARD or robust.value >= STATIC_SHARE * shard.value:
         return None
     return (
@@ -89,7 +91,7 @@ def static_shard(shard: Share, robust: Share, dataset: str) -> str | None:
 
 
 def fgsm_gap(fgsm: Share, iterated: Share, attack: str) -> str | None:
-    """One step against many, at the same budget."""
+    """Warns if accuracy under one step is far above accuracy under many, at the same budget."""
     if fgsm.value - iterated.value <= FGSM_GAP or iterated.value >= FGSM_SHARE * fgsm.value:
         return None
     return (
@@ -100,7 +102,7 @@ def fgsm_gap(fgsm: Share, iterated: Share, attack: str) -> str | None:
 
 
 def held_out_family(family: str, gain: float, trained: float) -> str | None:
-    """Gains over the baseline, as shares: of a family of changes, and of the one that was trained on."""
+    """Warns if `family` gained little. `gain`, `trained`: gains over the baseline of it and of the trained family."""
     if trained <= GAIN_WORTH_COMPARING or gain >= HELD_OUT_SHARE * trained:
         return None
     return (
@@ -111,7 +113,7 @@ def held_out_family(family: str, gain: float, trained: float) -> str | None:
 
 
 def robust_overfitting(best: Share, last: Share) -> str | None:
-    """Robust accuracy of the checkpoint chosen by validation, and of the last one."""
+    """Warns if the last checkpoint is less robust than the `best` one, which was chosen by validation."""
     if best.value - last.value <= ROBUST_OVERFITTING:
         return None
     return (
@@ -122,7 +124,7 @@ def robust_overfitting(best: Share, last: Share) -> str | None:
 
 
 def not_vanishing(robust: Share, eps: str) -> str | None:
-    """Robust accuracy at a budget at which nothing can be told apart any more."""
+    """Warns if robust accuracy remains at a budget at which no images can be told apart."""
     if robust.value <= NOT_VANISHING:
         return None
     return (
@@ -133,7 +135,7 @@ def not_vanishing(robust: Share, eps: str) -> str | None:
 
 
 def black_box(free: Share, gradient: Share, attack: str) -> str | None:
-    """Accuracy under an attack without gradients, and under the best of those with gradients."""
+    """Warns if a gradient-free attack leaves less accuracy than the best gradient attack."""
     if gradient.value - free.value <= BLACK_BOX_GAP or gradient.rows - free.rows < 2:
         return None
     return (
@@ -144,7 +146,7 @@ def black_box(free: Share, gradient: Share, attack: str) -> str | None:
 
 
 def zero_gradients(flagged: int, attacked: int, attack: str) -> str | None:
-    """Rows whose gradient was zero for half of the steps or more."""
+    """Warns about rows whose gradient was zero for at least half of the steps."""
     if flagged <= ZERO_GRADIENTS * attacked:
         return None
     return (
@@ -155,10 +157,10 @@ def zero_gradients(flagged: int, attacked: int, attack: str) -> str | None:
 
 
 def check_leaks(evaluated: Mapping[str, str], trained: Iterable[tuple[str, Mapping[str, str]]]) -> None:
-    """Raises JobError where an evaluated row is the parent of a training row: every figure would flatter the model.
+    """Raises JobError if an evaluated row is the parent of a training row, since every figure would flatter the model.
 
-    `evaluated`: source keys by SHA-256 of the clean pixels; `trained`: of each training dataset its name and its
-    parents, in the same way.
+    `evaluated`: source keys by SHA-256 of the clean pixels; `trained`: name and parents of each training dataset, in
+    the same form.
     """
     for name, parents in trained:
         shared = [(key, parents[sha256]) for sha256, key in evaluated.items() if sha256 in parents]
@@ -211,7 +213,7 @@ def _held_out(model: ModelFigures, baseline: ModelFigures) -> Iterator[str]:
 
 
 def _families(model: ModelFigures) -> dict[str, float]:
-    """Accuracy under each family but the first threat, which is the one trained on."""
+    """Accuracy under each family of changes but the first threat, which is the trained one."""
     threats = {f"{threat.norm} attacks at eps {threat.eps}": threat.robust.value for threat in model.threats[1:]}
     return threats | condition_means(model.conditions)
 

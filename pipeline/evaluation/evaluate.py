@@ -1,4 +1,4 @@
-"""A whole evaluation: plan, check, work off what is missing, put the figures together."""
+"""Runs a whole evaluation: plans it, checks it, makes the missing parts and computes the figures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PROBE_ROWS = 16
 
 @dataclass(frozen=True)
 class EvaluationProgress:
-    """How far an evaluation is."""
+    """Progress of an evaluation."""
 
     done: int
     parts: int
@@ -40,14 +40,14 @@ class EvaluationProgress:
 
 @dataclass(frozen=True)
 class EvaluationOutcome:
-    """How a start of an evaluation ended."""
+    """Outcome of one start of an evaluation."""
 
     status: Literal["complete", "stopped", "nothing to do"]
     made: int
-    """Parts that this start made."""
+    """Number of parts made by this start."""
     parts: int
     record: Evaluation | None
-    """None where it was stopped."""
+    """Record of the evaluation; None if it was stopped."""
 
 
 def evaluate(
@@ -58,10 +58,10 @@ def evaluate(
     on_progress: Callable[[EvaluationProgress], None] = lambda _: None,
     on_warning: Callable[[str], None] = lambda _: None,
 ) -> EvaluationOutcome:
-    """Works off the parts of `job` that its output lacks, and writes evaluation.json and evaluation.parquet.
+    """Makes the parts of `job` that its output lacks, and writes evaluation.json and evaluation.parquet.
 
-    One actor without an address works in this process; else Ray does. Raises JobError for what is wrong with the job,
-    leaks among it, before anything runs; RunError for what storage or workers cannot do.
+    One actor without an address works in this process; otherwise Ray does. Raises JobError for faults of the job,
+    including leaks, before anything runs; RunError for failures of storage or workers.
     """
     check_installed()
     stop = stop or Stop()
@@ -92,17 +92,17 @@ def evaluate(
 
 
 def read_evaluation(folder: Folder) -> Evaluation | None:
-    """The record of the evaluation in a folder; None where there is none. Raises RunError where it was changed."""
+    """Record of the evaluation in a folder; None if there is none. Raises RunError if it was changed."""
     return read_record(folder, RECORD, Evaluation)
 
 
 def _distinct(plan: EvaluationPlan) -> list[EvaluationPart]:
-    """Two models with the same weights and settings share their parts."""
+    """Parts without duplicates: models with the same weights and settings share their parts."""
     return list({part.key: part for part in plan.parts}.values())
 
 
 def _check_before(worker: EvaluationWorker, rows: SourceRows, on_warning: Callable[[str], None]) -> None:
-    """Tries all models on a few rows, and looks for leaks, so that a fault costs seconds and not hours."""
+    """Checks all models on a few rows and looks for leaks, so that a fault costs seconds instead of hours."""
     job = worker.job
     if not len(rows):
         raise JobError(f"source: none of the {rows.lost:,} rows of {worker.source.name} can be read")

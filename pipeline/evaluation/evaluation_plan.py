@@ -1,4 +1,4 @@
-"""From an evaluation's job to its parts, each under a key that hashes all that determines what it finds."""
+"""Plans an evaluation: its parts, each under a key that hashes everything that determines the part's result."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from hardset.schemas.job.evaluation import EvaluationJob
 from hardset.schemas.records.run import Image, SourceRange
 
 CODE_VERSION = 1
-"""Raised when the code starts to find other figures from the same settings; part of every key."""
+"""Code version, raised when the same settings give other figures; part of every key."""
 _OUTSIDE: Any = {"name", "weights", "hardened_from", "last_of", "trained_on"}
-"""Settings of a model that do not change its answers; the digest of the weights stands for the file."""
+"""Settings of a model that do not change its logits; the weights' digest stands for the file."""
 
 
 @dataclass(frozen=True)
 class EvaluationPart:
-    """The unit of work and of resuming."""
+    """A part: the unit of work and of resuming."""
 
     key: str
-    """64 hex digits."""
+    """Hash of everything that determines the part, 64 hex digits."""
     kind: Literal["conditions", "attack", "transfer", "shards"]
     model: int
-    """Position of the model that is asked."""
+    """Position of the evaluated model."""
     range: int = 0
     """Position of the source range."""
     attack: int = 0
     source: int = 0
-    """Of a transfer, the model that the rows were made on."""
+    """Position of the model that the rows were made on, for a transfer part."""
     needs: str = ""
-    """Key of the part whose rows it reads."""
+    """Key of the part whose rows a transfer part reads."""
     dataset: str = ""
-    """Of shards, the dataset folder."""
+    """Dataset folder, for a part over training shards."""
 
 
 @dataclass(frozen=True)
 class EvaluationPlan:
-    """All parts of an evaluation, and what they were worked out from."""
+    """All parts of an evaluation, and the facts that they were derived from."""
 
     evaluation_id: str
     classes: tuple[str, ...]
@@ -57,9 +57,9 @@ class EvaluationPlan:
 
 
 def make_plan(job: EvaluationJob) -> EvaluationPlan:
-    """The parts of `job`. Reads listings, row counts and digests; writes nothing.
+    """Plan of `job`. Reads listings, row counts and digests; writes nothing.
 
-    Raises JobError where source, weights, training datasets or class counts cannot be used.
+    Raises JobError if source, weights, training datasets or class counts cannot be used.
     """
     source = open_source(job.source)
     image, classes = source.probe(), _classes(job, source)

@@ -1,4 +1,4 @@
-"""What a worker of an evaluation needs, built once, and the parts it makes: tables of verdicts, one line per row."""
+"""Worker of an evaluation: builds its tools once and makes parts, which are tables of verdicts, one line per row."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ from hardset.schemas.errors import RunError
 from hardset.schemas.job.evaluation import EvaluationJob
 
 CLEAN = "clean"
-"""Condition of the rows as they are."""
+"""Name of the condition of unchanged rows."""
 
 
 @dataclass(frozen=True)
 class EvaluationWorker:
-    """The tools of one worker. Models are loaded when they are first needed, and kept."""
+    """Tools of one worker. Models are loaded when first needed, and kept."""
 
     job: EvaluationJob
     plan: EvaluationPlan
-    """Parts may be left out."""
+    """Plan of the evaluation; its parts may be left out."""
     device: torch.device
     store: PartStore
 
     @cached_property
     def source(self) -> SourceReader:
-        """Reads clean rows."""
+        """Reader of clean rows."""
         return open_source(self.job.source)
 
     @cached_property
     def settings(self) -> Settings:
-        """How every measurement runs."""
+        """Settings of all measurements."""
         run = self.job.run
         return Settings(
             device=self.device,
@@ -62,7 +62,7 @@ class EvaluationWorker:
         return {}
 
     def model(self, position: int) -> LoadedModel:
-        """A model of the job. Raises RunError where its weights are not those of the plan."""
+        """Loads a model of the job. Raises RunError if its weights are not those of the plan."""
         if position not in self._models:
             spec = self.job.models[position]
             model = load_model(
@@ -82,7 +82,7 @@ class EvaluationWorker:
         return {}
 
     def rows(self, position: int) -> tuple[CleanRows, int]:
-        """The rows of a source range, and how many of it could not be read. The last one is kept."""
+        """Rows of a source range, and the number of unreadable rows. The latest range is cached."""
         if position not in self._last:
             self._last.clear()
             rows, rejects = self.source.read(self.plan.ranges[position], self.plan.image, self.job.classes)
@@ -90,7 +90,7 @@ class EvaluationWorker:
         return self._last[position]
 
     def make(self, part: EvaluationPart) -> pa.Table:
-        """The part's table; of which columns, the functions of `pipeline.evaluation.parts` tell."""
+        """Makes the table of a part."""
         if part.kind == "conditions":
             return self._conditions(part)
         if part.kind == "attack":
@@ -101,7 +101,7 @@ class EvaluationWorker:
         return judged(self.model(position).module, pixels, labels, self.settings)
 
     def _conditions(self, part: EvaluationPart) -> pa.Table:
-        """Columns condition, level, row, pred and margin; rows as they are come first."""
+        """Table with columns condition, level, row, pred and margin; unchanged rows come first."""
         rows, lost = self.rows(part.range)
         seeds = self._seeds(rows)
         tables = [_verdicts(CLEAN, 0, self._judged(part.model, rows.pixels, rows.labels))]
@@ -121,7 +121,7 @@ class EvaluationWorker:
         return np.asarray(seeds, np.int64)
 
     def _worst_shift(self, position: int, rows: CleanRows, most: int) -> Verdict:
-        """The verdict with the smallest margin over the row as it is and all its shifts."""
+        """Verdict with the smallest margin over the unchanged row and all its shifts."""
         worst = self._judged(position, rows.pixels, rows.labels)
         for pixels in shifted(rows.pixels, most):
             found = self._judged(position, pixels, rows.labels)
@@ -130,7 +130,7 @@ class EvaluationWorker:
         return worst
 
     def _attack(self, part: EvaluationPart) -> pa.Table:
-        """Columns level (of the budgets), row, verdicts and costs, and `pixels` at the threat's budget."""
+        """Table with columns level (index of the budget), row, verdicts, costs, and `pixels` at the threat's budget."""
         rows, lost = self.rows(part.range)
         attack, model = self.job.attacks[part.attack], self.model(part.model)
         if not len(rows):
@@ -151,13 +151,13 @@ class EvaluationWorker:
         return part_table(part, pa.concat_tables(tables), lost=lost, seconds=found.seconds)
 
     def _transfer(self, part: EvaluationPart) -> pa.Table:
-        """Columns row, pred and margin: what the model makes of the rows that were made on another."""
+        """Table with columns row, pred and margin: the model's verdicts on rows made on another model."""
         rows, lost = self.rows(part.range)
         pixels = self.store.pixels(part.needs, rows.pixels.shape)
         return part_table(part, _verdicts("", 0, self._judged(part.model, pixels, rows.labels)), lost=lost)
 
     def _shards(self, part: EvaluationPart) -> pa.Table:
-        """Columns row, pred, margin and label, of the training rows of a dataset."""
+        """Table with columns row, pred, margin and label, for the training rows of a dataset."""
         pixels, labels = shard_rows(part.dataset, self.plan.image, self.job.threats[0])
         if not len(labels):
             return part_table(part, pa.table({}))

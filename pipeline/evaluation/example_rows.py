@@ -1,4 +1,4 @@
-"""A few rows of an evaluation to look at: before and after each attack, kept so that a report needs no source."""
+"""Example rows of an evaluation, before and after each attack, stored so that a report needs no source."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from hardset.schemas.job.evaluation import EvaluationJob
 
 EXAMPLES = "_hardset/evaluation/examples.parquet"
 FALLEN, STANDING = 6, 2
-"""Of each attack on each model: rows that it breaks, of as many classes as there are, and rows that withstand it."""
+"""Numbers of examples per attack and model: rows that it breaks, of as many classes as possible, and robust rows."""
 
 
 def chosen(found: ModelVerdicts, attacked: Attacked) -> NDArray[np.int64]:
-    """Rows to show: the first that falls of each class, then others that fall; then some that stand."""
+    """Positions of the example rows: the first broken row of each class, then other broken rows, then robust ones."""
     broken = np.flatnonzero(found.right & ~found.robust(attacked)[attacked.threat])
     _, first = np.unique(found.labels[broken], return_index=True)
     few = np.concatenate([broken[np.sort(first)], np.delete(broken, first)])[:FALLEN]
@@ -35,7 +35,7 @@ def chosen(found: ModelVerdicts, attacked: Attacked) -> NDArray[np.int64]:
 def examples_file(
     job: EvaluationJob, plan: EvaluationPlan, rows: SourceRows, found: tuple[ModelVerdicts, ...], store: PartStore
 ) -> bytes:
-    """The Parquet file that `read_examples` reads. Reads the source and attacked pixels once more."""
+    """Parquet file for `read_examples`. Reads the source and the attacked pixels again."""
     lines = list(_lines(job, plan, rows, found, store))
     schema = pa.schema([(name, pa.binary() if name in ("clean", "attacked") else kind) for name, kind in _FIELDS])
     sink = io.BytesIO()
@@ -96,7 +96,7 @@ def _line(model: str, rows: SourceRows, found: ModelVerdicts, attacked: Attacked
 
 
 def read_examples(folder: Folder) -> tuple[AttackedExample, ...]:
-    """The examples of the evaluation in a folder; none where there are none, or they cannot be read."""
+    """Examples of the evaluation in a folder; empty if there are none or they cannot be read."""
     try:
         lines = pq.read_table(io.BytesIO(folder.read(EXAMPLES))).to_pylist()
         return tuple(

@@ -1,4 +1,4 @@
-"""Figures of one model from its verdicts: pure functions from arrays to the pieces of the record."""
+"""Figures of one model from its verdicts: pure functions from arrays to parts of the record."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from hardset.schemas.rows.flags import FLAGS, flags_of
 
 
 def attack_figures(found: ModelVerdicts, attacked: Attacked) -> AttackFigures:
-    """What one attack made of the model."""
+    """Figures of the model under one attack."""
     robust, float_robust = found.robust(attacked), found.right & (attacked.float_pred == found.labels)
     flags = [flags_of(text) for text in attacked.flags[attacked.threat][found.right]]
     declared = declaration_of(attacked.attack.name)
@@ -56,7 +56,7 @@ def attack_figures(found: ModelVerdicts, attacked: Attacked) -> AttackFigures:
 
 
 def threat_figures(found: ModelVerdicts, threat: Threat) -> ThreatFigures:
-    """The worst of a threat's attacks, row by row. A row that fell at one budget has fallen at every larger one."""
+    """Row-wise worst case over a threat's attacks. A row broken at one budget is broken at every larger one."""
     mine = [attacked for attacked in found.attacks if attacked.norm == threat.norm]
     values = sorted({Fraction(eps) for attacked in mine for eps in attacked.eps if Fraction(eps) > 0})
     curve = [CurvePoint(eps="0", robust=share_of(found.right))]
@@ -67,7 +67,7 @@ def threat_figures(found: ModelVerdicts, threat: Threat) -> ThreatFigures:
 
 
 def withstands(found: ModelVerdicts, attacks: Sequence[Attacked], most: Fraction) -> Mask:
-    """Rows (N,) that the model has right before, and after each attack at every budget up to `most`."""
+    """Mask (N,) of rows classified correctly before, and after each attack at every budget up to `most`."""
     standing = found.right.copy()
     for attacked in attacks:
         for robust, eps in zip(found.robust(attacked), attacked.eps, strict=True):
@@ -77,7 +77,7 @@ def withstands(found: ModelVerdicts, attacks: Sequence[Attacked], most: Fraction
 
 
 def attacked_pred(found: ModelVerdicts, attacks: Sequence[Attacked]) -> Classes:
-    """Predictions (N,) after the first attack that breaks a row at the threat's budget; elsewhere those before."""
+    """Predictions (N,) after the first attack that breaks a row at the threat's budget; clean ones for other rows."""
     pred = found.pred.copy()
     for attacked in reversed(attacks):
         broken = found.right & ~found.robust(attacked)[attacked.threat]
@@ -86,7 +86,7 @@ def attacked_pred(found: ModelVerdicts, attacks: Sequence[Attacked]) -> Classes:
 
 
 def class_figures(labels: Classes, clean: Classes, attacked: Classes, classes: int) -> tuple[ClassFigures, ...]:
-    """Precision, recall and F1 of every class by scikit-learn; 0 where they would divide by 0."""
+    """Precision, recall and F1 of every class by scikit-learn; 0 where the denominator is 0."""
     before, after = (_per_class(labels, pred, classes) for pred in (clean, attacked))
     return tuple(
         ClassFigures(
@@ -108,7 +108,7 @@ def _per_class(labels: Classes, pred: Classes, classes: int) -> Any:
 
 
 def confusion(labels: Classes, pred: Classes, classes: int) -> tuple[Cell, ...]:
-    """Rows by label and prediction, those without a verdict under -1; cells without rows are left out."""
+    """Number of rows by label and prediction (-1: no verdict); cells without rows are left out."""
     counts = _metrics().confusion_matrix(labels, pred, labels=[*range(classes), -1])
     return tuple(
         Cell(label=int(label), pred=int(column) if column < classes else -1, rows=int(counts[label, column]))
@@ -133,7 +133,7 @@ def condition_figures(found: ModelVerdicts) -> tuple[Condition, ...]:
 
 
 def condition_means(conditions: Sequence[Condition]) -> dict[str, float]:
-    """Mean accuracy over all corruptions and severities (`corruptions`), and that of the smallest shift (`shift`)."""
+    """Mean accuracy over all corruptions and severities (`corruptions`), and under the smallest shift (`shift`)."""
     corruptions = [one.right.value for one in conditions if one.name != SHIFT]
     shifts = sorted((one.level, one.right.value) for one in conditions if one.name == SHIFT)
     means = {"corruptions": sum(corruptions) / len(corruptions)} if corruptions else {}
@@ -141,7 +141,7 @@ def condition_means(conditions: Sequence[Condition]) -> dict[str, float]:
 
 
 def margin_figures(found: ModelVerdicts, attacks: Sequence[Attacked]) -> Margins:
-    """Histograms of the margins before, and of the smallest that any attack left at the threat's budget."""
+    """Histograms of the clean margins, and of the smallest margins under any attack at the threat's budget."""
     smallest: Floats = np.fmin.reduce([attacked.margin[attacked.threat] for attacked in attacks])
     clean, after = Histogram().add(found.margin), Histogram().add(smallest)
     exponent = max(one.exponent for one in (clean, after) if len(one)) if len(clean) or len(after) else 0
@@ -154,7 +154,7 @@ def _bins(values: Histogram) -> tuple[Bin, ...]:
 
 
 def agreement(found: ModelVerdicts) -> tuple[Agreement, ...]:
-    """Which rows every two attacks of one threat break, at its budget."""
+    """Agreement of each pair of a threat's attacks on the rows that they break at its budget."""
     broken = [found.right & ~found.robust(attacked)[attacked.threat] for attacked in found.attacks]
     pairs = [
         (i, j)
@@ -176,11 +176,11 @@ def agreement(found: ModelVerdicts) -> tuple[Agreement, ...]:
 
 
 def jaccard(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float | None:
-    """Rows in both over rows in either; None where there are none."""
+    """Jaccard index: rows in both masks divided by rows in either; None if there are none."""
     either = int((first | second).sum())
     return int((first & second).sum()) / either if either else None
 
 
 def transferred(source: ModelVerdicts, target: ModelVerdicts, attack: int, pred: Classes) -> Any:
-    """Rows made on `source` that `target` has right before and after; `pred`: the target's on them."""
+    """Share of rows made on `source` that `target` classifies correctly before and after; `pred`: its predictions."""
     return share(int((target.right & (pred == target.labels)).sum()), len(source.labels))

@@ -1,7 +1,7 @@
-"""Gates: figures that must not fall below a number, or below those of an earlier record. Pure functions.
+"""Gates: minimum figures, absolute or relative to an earlier record. Pure functions.
 
-A figure is a share in [0, 1] under a name such as `robust`; the gates know nothing of where it comes from, so that
-evaluations and rounds of hardening are held to the same rule.
+A figure is a share in [0, 1] under a name such as `robust`. Gates do not depend on its origin, so that the same rule
+applies to evaluations and to rounds of hardening.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ _GATE = re.compile(r"(?P<figure>[\w.:/ -]+)=(?P<least>\d*\.?\d+(?:[eE][+-]?\d+)?
 
 @dataclass(frozen=True)
 class Gate:
-    """The least that a figure may be."""
+    """A figure and its minimum."""
 
     figure: str
     least: float
-    """In [0, 1]."""
+    """Minimum value, in [0, 1]."""
 
 
 def parse_gates(texts: Sequence[str], known: Sequence[str], option: str = "--fail-under") -> tuple[Gate, ...]:
-    """Gates such as `robust=0.45` or `robust=45%`. `known`: the figures that there will be.
+    """Parses gates such as `robust=0.45` or `robust=45%`. `known`: the figures that will be available.
 
-    Raises JobError for other texts, unknown figures, and numbers outside [0, 1]: before hours are spent.
+    Raises JobError for other texts, unknown figures and numbers outside [0, 1], before hours of work are spent.
     """
     return tuple(_parsed(text.strip(), known, option) for text in texts)
 
@@ -45,7 +45,7 @@ def _parsed(text: str, known: Sequence[str], option: str) -> Gate:
 
 
 def failures(figures: Mapping[str, float], gates: Sequence[Gate]) -> list[str]:
-    """One sentence for each gate that its figure does not reach. Raises KeyError for a figure that there is not."""
+    """One sentence for each gate that its figure misses. Raises KeyError for a missing figure."""
     return [
         f"{gate.figure} is {_percent(figures[gate.figure])}, below the {_percent(gate.least)} that is asked for"
         for gate in gates
@@ -54,10 +54,9 @@ def failures(figures: Mapping[str, float], gates: Sequence[Gate]) -> list[str]:
 
 
 def regressions(figures: Mapping[str, float], baseline: Mapping[str, float], tolerance: float) -> list[str]:
-    """One sentence for each figure that fell by more than `tolerance`, a share in [0, 1], below the baseline's.
+    """One sentence for each figure more than `tolerance`, a share in [0, 1], below the baseline's.
 
-    Figures that only one of them has are left alone. Raises JobError where they share none, since then nothing was
-    compared.
+    Figures that only one side has are ignored. Raises JobError if both share none, since nothing was compared then.
     """
     shared = [name for name in baseline if name in figures]
     if not shared:
@@ -69,7 +68,7 @@ def regressions(figures: Mapping[str, float], baseline: Mapping[str, float], tol
         f"{name} is {_percent(figures[name])}, and was {_percent(baseline[name])}: a fall of "
         f"{100 * (baseline[name] - figures[name]):.1f} points, where {100 * tolerance:g} are allowed"
         for name in shared
-        # A billionth: differences of shares are not exact in binary.
+        # The billionth allows for rounding: differences of shares are not exact in binary.
         if baseline[name] - figures[name] > tolerance + 1e-9
     ]
 

@@ -1,4 +1,4 @@
-"""The verdicts of an evaluation's parts put together: arrays over all rows, model by model."""
+"""Gathers the verdicts of an evaluation's parts into arrays over all rows, by model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hardset.schemas.job.recipes import Attack
 
 @dataclass(frozen=True)
 class SourceRows:
-    """The rows that were evaluated, N in all; no pixels."""
+    """The N evaluated rows, without pixels."""
 
     labels: Classes
     keys: tuple[str, ...]
@@ -32,16 +32,16 @@ class SourceRows:
     sha256: tuple[str, ...]
     splits: tuple[str, ...]
     counts: tuple[int, ...]
-    """Rows by source range."""
+    """Number of rows by source range."""
     lost: int
-    """Rows that could not be read."""
+    """Number of rows that could not be read."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
     def digest(self) -> str:
-        """Over keys and pixels."""
+        """SHA-256 over keys and pixels."""
         return digest(list(zip(self.keys, self.sha256, strict=True)))
 
 
@@ -51,12 +51,12 @@ class Attacked:
 
     label: str
     attack: Attack
-    """Resolved."""
+    """The resolved recipe."""
     norm: str
     threat: int
     """Position of the threat's budget among `eps`."""
     pred: Classes
-    """(E, N), as all that follow."""
+    """Predictions (E, N); the shape of all following arrays."""
     margin: Floats
     confidence: Floats
     float_pred: Classes
@@ -67,7 +67,7 @@ class Attacked:
 
     @property
     def eps(self) -> tuple[str, ...]:
-        """The budgets as exact fractions, ascending."""
+        """Budgets as exact fractions, ascending."""
         eps = self.attack.eps if isinstance(self.attack.eps, tuple) else (self.attack.eps,)
         return tuple(map(str, eps))
 
@@ -78,30 +78,30 @@ class ModelVerdicts:
 
     labels: Classes
     pred: Classes
-    """On the rows as they are (N,)."""
+    """Predictions on the unchanged rows (N,)."""
     margin: Floats
     attacks: tuple[Attacked, ...]
     conditions: Mapping[tuple[str, int], Classes]
     """Predictions (N,) by condition and level."""
     shards: Mapping[str, tuple[int, int]]
-    """(right, of) by dataset."""
+    """Numbers of (correct, all) rows by dataset."""
     transfer: Mapping[tuple[int, int], Classes]
     """Predictions (N,) by (source model, attack)."""
 
     @property
     def right(self) -> Mask:
-        """Rows that the model has right before any attack (N,)."""
+        """Mask (N,) of rows classified correctly before any attack."""
         right: Mask = self.pred == self.labels
         return right
 
     def robust(self, attacked: Attacked) -> Mask:
-        """Rows (E, N) that it has right before and after an attack."""
+        """Mask (E, N) of rows classified correctly before and after an attack."""
         robust: Mask = self.right & (attacked.pred == self.labels)
         return robust
 
 
 def source_rows(job: EvaluationJob, plan: EvaluationPlan) -> SourceRows:
-    """Reads the source again: labels, keys and digests of the rows."""
+    """Reads labels, keys and digests of the rows from the source again."""
     parts = [(item.split, *_read(job, plan, number)) for number, item in enumerate(plan.ranges)]
     return SourceRows(
         labels=np.concatenate([rows.labels for _, rows, _ in parts]),
@@ -115,7 +115,7 @@ def source_rows(job: EvaluationJob, plan: EvaluationPlan) -> SourceRows:
 
 
 def clean_rows(job: EvaluationJob, plan: EvaluationPlan) -> Iterator[CleanRows]:
-    """The rows with their pixels, range by range."""
+    """Yields the rows with their pixels, range by range."""
     return (_read(job, plan, number)[0] for number in range(len(plan.ranges)))
 
 
@@ -125,7 +125,7 @@ def _read(job: EvaluationJob, plan: EvaluationPlan, number: int) -> tuple[CleanR
 
 
 def gather(job: EvaluationJob, plan: EvaluationPlan, rows: SourceRows, store: PartStore) -> tuple[ModelVerdicts, ...]:
-    """The verdicts of every model, in the job's order. Raises RunError where a part is damaged."""
+    """Verdicts of every model, in the job's order. Raises RunError if a part is damaged."""
     return tuple(_Gathering(job, plan, rows, store, model).found() for model in range(len(job.models)))
 
 
@@ -159,7 +159,7 @@ class _Gathering:
         )
 
     def _stored(self, parts: list[EvaluationPart], columns: list[str]) -> list[Stored]:
-        """The parts of all ranges that have rows, each with as many lines for a level as its range has rows."""
+        """Stored parts of all ranges with rows; each has one line per row of its range for every level."""
         found = []
         for part in sorted(parts, key=lambda part: part.range):
             count = self.rows.counts[part.range]

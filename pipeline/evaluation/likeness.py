@@ -1,4 +1,4 @@
-"""How alike the perturbations of an attack are: mean cosine similarities, summed up without holding all rows."""
+"""Similarity of an attack's perturbations: mean cosine similarities, computed without holding all rows."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from hardset.pipeline.judging.judge import Classes
 from hardset.schemas.records.evaluation import Likeness
 
 _MOST_SUMS = 2**26
-"""Values of the sums by class, 512 MiB; with more classes or pixels only the overall figure is worked out."""
+"""Maximum number of values in the sums by class, 512 MiB; beyond it only the overall figure is computed."""
 
 
 class Similarity:
-    """Cosine similarities of perturbations that come in batches.
+    """Mean cosine similarity of perturbations, added in batches.
 
-    Of n unit vectors with the sum s, the mean over pairs is (|s|^2 - n) / (n (n - 1)): so a sum is all that is kept.
+    The mean over pairs of n unit vectors with sum s is (|s|^2 - n) / (n (n - 1)), so only the sum is kept.
     """
 
     def __init__(self, classes: int, values: int) -> None:
-        """`values`: of one image."""
+        """`values`: number of values in one image."""
         self._overall = np.zeros(values)
         self._by_class = np.zeros((classes, values)) if classes * values <= _MOST_SUMS else None
         self._rows = np.zeros(classes, np.int64)
 
     def add(self, clean: Pixels, made: Pixels, labels: Classes) -> None:
-        """Takes in rows, uint8 (N, H, W, C); those that were not moved are passed over."""
+        """Adds rows, uint8 (N, H, W, C); unchanged rows are skipped."""
         change = made.astype(np.float64).reshape(len(made), -1) - clean.reshape(len(clean), -1)
         length = np.linalg.norm(change, axis=1)
         moved = length > 0
@@ -38,7 +38,7 @@ class Similarity:
                 self._by_class[label] += unit[labels[moved] == label].sum(axis=0)
 
     def figures(self, attack: str) -> Likeness:
-        """The record's piece."""
+        """Entry of the evaluation's record."""
         total = int(self._rows.sum())
         within = None
         pairs = self._rows >= 2

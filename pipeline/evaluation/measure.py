@@ -1,7 +1,7 @@
-"""One attack on one model, measured: verdicts before and after on every row, and what the attack spent.
+"""Measures one attack on one model: verdicts before and after on every row, and the cost of the attack.
 
-Every robust accuracy in hardset comes from here: a fresh attack on the model it speaks of, judged in float32 on 8-bit
-pixels. A plain function that knows neither Ray nor storage.
+Every robust accuracy in hardset comes from here: a fresh attack on the model in question, judged in float32 on 8-bit
+pixels. The function uses neither Ray nor storage.
 """
 
 from __future__ import annotations
@@ -32,82 +32,82 @@ Counted = NDArray[np.int32]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How a measurement runs. `batch` and `precision` can move single rows; the others cannot."""
+    """Settings of a measurement. Only `batch` and `precision` can change the result of single rows."""
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    """Where the model is."""
+    """Device of the model."""
     batch: int = 256
-    """Rows in one forward pass."""
+    """Number of rows per forward pass."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the search; verdicts are always float32."""
+    """Precision of the search; verdicts are always float32."""
     compile: bool = False
-    """Compile the model for the search (torch.compile)."""
+    """Whether to compile the model for the search (torch.compile)."""
     seed: int = 0
-    """Root of the randomness of the attacks: start noise, drawn targets."""
+    """Seed of the attacks' randomness: random starts, drawn targets."""
     stochastic: bool = False
-    """The model draws from torch's generators: each row is judged alone, from one seed."""
+    """Whether the model draws from torch's generators: then each row is judged alone, from the same seed."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What an attack made of N rows at E budgets, from the smallest to the largest.
+    """Result of an attack on N rows at E budgets, in ascending order.
 
-    A row that fell at one budget has fallen at every larger one: the ball of the smaller lies inside that of the
-    larger, and each search starts where the one before it ended.
+    A row misclassified at one budget is misclassified at every larger one: the smaller ball lies inside the larger one,
+    and each search starts where the previous one ended.
     """
 
     attack: Attack
-    """With every setting written out."""
+    """The attack with every setting explicit."""
     eps: NDArray[np.float64]
     """Budgets (E,) on the [0, 1] pixel scale, ascending."""
     labels: Classes
-    """(N,)."""
+    """Labels (N,)."""
     clean: Verdict
-    """On the clean rows (N,)."""
+    """Verdict on the clean rows (N,)."""
     pixels: Pixels
     """Attacked rows as they would be stored, uint8 (E, N, H, W, C)."""
     attacked: Verdict
-    """On `pixels`; its arrays are (E, N)."""
+    """Verdict on `pixels`; its arrays are (E, N)."""
     float_pred: Classes
-    """Prediction (E, N) on the float result before it is rounded to 8 bits; -1 where there is no verdict."""
+    """Predictions (E, N) on the float images before rounding to 8 bits; -1 without a verdict."""
     gradients: Counted
-    """Gradients spent (E, N); those of a smaller budget are not counted again at a larger one."""
+    """Number of gradients (E, N); those of a smaller budget are not counted again at a larger one."""
     queries: Counted
-    """Forward passes without gradient (E, N)."""
+    """Number of forward passes without gradient (E, N)."""
     flags: tuple[tuple[str, ...], ...]
-    """The `flags` column of every row (E, N): comma-separated names of `schemas.rows.flags`."""
+    """Flags of every row (E, N), as in the column `flags`: comma-separated names of `schemas.rows.flags`."""
     seconds: float
-    """Wall-clock time of attack and verdicts."""
+    """Wall-clock time of attack and verdicts, in seconds."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
     def right(self) -> Mask:
-        """Rows (N,) that the model has right before the attack."""
+        """Mask (N,) of rows classified correctly before the attack."""
         right: Mask = self.clean.pred == self.labels
         return right
 
     @property
     def robust(self) -> Mask:
-        """Rows (E, N) that it has right before and after. Rows without a verdict count as wrong."""
+        """Mask (E, N) of rows classified correctly before and after. Rows without a verdict count as wrong."""
         robust: Mask = self.right & (self.attacked.pred == self.labels)
         return robust
 
     @property
     def float_robust(self) -> Mask:
-        """The same (E, N) before rounding to 8 bits, as libraries that keep floats report it."""
+        """The same mask (E, N) before rounding to 8 bits, as reported by libraries that keep floats."""
         robust: Mask = self.right & (self.float_pred == self.labels)
         return robust
 
     @property
     def clean_accuracy(self) -> float:
-        """Share of the rows in [0, 1] that the model has right before the attack."""
+        """Share of rows, in [0, 1], classified correctly before the attack."""
         return float(self.right.mean())
 
     @property
     def robust_accuracy(self) -> float:
-        """Share of the rows in [0, 1] that withstand the attack at its largest budget."""
+        """Share of rows, in [0, 1], that withstand the attack at its largest budget."""
         return float(self.robust[-1].mean())
 
 
@@ -122,16 +122,16 @@ def measure(
     classes: int,
     parts: tuple[nn.Module, ...] = (),
 ) -> Measurement:
-    """Attacks N > 0 rows and judges what would be stored of them.
+    """Attacks N > 0 rows and judges the pixels that would be stored.
 
-    `module`: float32 images in [0, 1], N x C x H x W, to `classes` logits, on the settings' device. It is held in eval
-    mode and frozen meanwhile; its modes and `requires_grad` flags come back as they were. `parts`: members of an
-    ensemble whose losses the attack averages. `pixels`: uint8 (N, H, W, C); `labels` (N,) in [0, classes); `keys` (N,)
-    name the rows, and with the seed alone fix their randomness, so that models are compared from the same starts.
-    `attack`: where it does not say when to stop, a row is done at its first fall.
+    `module`: float32 images in [0, 1], N x C x H x W, to `classes` logits, on the settings' device. It is in eval mode
+    and frozen meanwhile; its modes and `requires_grad` flags are restored. `parts`: members of an ensemble whose losses
+    the attack averages. `pixels`: uint8 (N, H, W, C); `labels` (N,) in [0, classes); `keys` (N,) name the rows and
+    together with the seed determine their randomness, so that models are compared from the same starts. `attack`: a row
+    is finished at its first misclassification unless the attack says when to stop.
 
-    Raises JobError where eps is a range, or the attack's own objective cannot be used; ValueError for no rows, and for
-    labels that are no classes.
+    Raises JobError if eps is a range or the attack's custom objective cannot be used; ValueError for no rows, and for
+    labels that are not classes.
     """
     attack = evaluated(attack, classes)
     if not len(labels) or labels.min() < 0 or labels.max() >= classes:
@@ -158,14 +158,15 @@ def measure(
 
 
 def judged(module: nn.Module, pixels: Pixels, labels: Classes, settings: Settings) -> Verdict:
-    """The float32 verdict of `module` on rows as they are; arguments as for `measure`."""
+    """Float32 verdict of `module` on unchanged rows; arguments as for `measure`."""
     with frozen(module):
         return verdict(_judge(module, settings).logits(pixels), labels)
 
 
 def evaluated(attack: Attack, classes: int) -> Attack:
-    """The attack as it is measured: resolved for so many classes, and done with a row at its first fall unless it
-    says otherwise. Raises JobError where eps is a range, since a figure belongs to one budget.
+    """The attack as measured: resolved for `classes` classes, stopping a row at its first misclassification by default.
+
+    Raises JobError if eps is a range, since a figure belongs to one budget.
     """
     if isinstance(attack.eps, Range):
         raise JobError(
@@ -178,7 +179,7 @@ def evaluated(attack: Attack, classes: int) -> Attack:
 
 
 def budgets(attack: Attack) -> tuple[float, ...]:
-    """The budgets of an attack whose eps is a number or a list, ascending."""
+    """Budgets of an attack whose eps is a number or a list, ascending."""
     eps = attack.eps if isinstance(attack.eps, tuple) else (attack.eps,)
     return tuple(float(value) for value in eps if not isinstance(value, Range))
 
@@ -188,21 +189,21 @@ def _judge(module: nn.Module, settings: Settings) -> Judge:
 
 
 def _seeds(keys: Sequence[str], attack: Attack, seed: int) -> NDArray[np.int64]:
-    """int64 (N, E). Neither budget nor model has a say, so that two of them start from the same noise."""
+    """Row seeds, int64 (N, E); they depend on neither budget nor model, so that all start from the same noise."""
     name = f"evaluate/{attack.name}/{attack.norm}"
     seeds = [row_seed(run_seed=seed, recipe=name, source_key=key, variant=0) for key in keys]
     return np.repeat(np.asarray(seeds, np.int64)[:, None], attack.variants, axis=1)
 
 
 def _places(made: MadeRows, attack: Attack) -> NDArray[np.int64]:
-    """Where each made row stands among all that are due, in the order (parent, variant)."""
+    """Position of each made row among all expected rows, in the order (parent, variant)."""
     return made.parents * attack.variants + made.variants
 
 
 def _measurement(
     attack: Attack, rows: CleanRows, clean: Verdict, made: MadeRows, attacked: Verdict, seconds: float
 ) -> Measurement:
-    """Puts the made rows in their places; where the model gave no finite logits, the clean row stands without one."""
+    """Arranges the made rows; where the model gave no finite logits, the clean row stands in without a verdict."""
     count, variants, at = len(rows), attack.variants, _places(made, attack)
 
     def table(values: NDArray[np.generic], missing: object) -> NDArray[np.generic]:

@@ -1,4 +1,4 @@
-"""Parts on disk: one Parquet file each, named by the part's key, so that a second start finds what is there."""
+"""Storage of parts: one Parquet file each, named by the part's key, so that a second start finds existing parts."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _KEY, _LOST, _SECONDS = b"hardset.part", b"hardset.lost", b"hardset.seconds"
 
 
 def part_table(part: EvaluationPart, table: pa.Table, *, lost: int = 0, seconds: float = 0.0) -> pa.Table:
-    """The table with what concerns the whole part in its metadata. `lost`: rows that could not be read."""
+    """The table with facts of the whole part in its metadata. `lost`: number of rows that could not be read."""
     metadata = {_KEY: part.key.encode(), _LOST: str(lost).encode(), _SECONDS: f"{seconds:.3f}".encode()}
     return table.replace_schema_metadata(metadata)
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A part that was made."""
+    """A stored part."""
 
     table: pa.Table
     lost: int
@@ -35,22 +35,22 @@ class Stored:
 
 @dataclass(frozen=True)
 class PartStore:
-    """The parts of the evaluations of a folder."""
+    """Store of the parts of the evaluations in a folder."""
 
     folder: Folder
 
     def keys(self) -> set[str]:
-        """Keys of the parts that are there."""
+        """Keys of the stored parts."""
         return {path.rpartition("/")[2].removesuffix(".parquet") for path in self.folder.list(f"{PARTS}/")}
 
     def write(self, part: EvaluationPart, table: pa.Table) -> None:
-        """Puts a part in place, whole or not at all; written twice, it holds the same."""
+        """Writes a part atomically; writing it again changes nothing."""
         sink = io.BytesIO()
         pq.write_table(table, sink, compression="zstd", write_page_checksum=True, write_statistics=False)
         self.folder.write(_path(part.key), sink.getvalue())
 
     def read(self, key: str, columns: list[str] | None = None) -> Stored:
-        """A part, or some of its columns. Raises RunError where it is damaged."""
+        """Reads a part, or some of its columns. Raises RunError if it is damaged."""
         try:
             data = self.folder.read(_path(key))
             table = pq.read_table(io.BytesIO(data), columns=columns, page_checksum_verification=True)
@@ -63,7 +63,7 @@ class PartStore:
             ) from error
 
     def pixels(self, key: str, shape: tuple[int, ...]) -> Pixels:
-        """The attacked rows of an attack's part at the threat's budget, uint8 of `shape` (N, H, W, C)."""
+        """Attacked rows of an attack's part at the threat's budget, uint8 of `shape` (N, H, W, C)."""
         table = self.read(key, ["pixels"] if shape[0] else []).table
         kept = table.column("pixels").drop_null().to_pylist() if shape[0] else []
         return np.frombuffer(b"".join(kept), np.uint8).reshape(shape)

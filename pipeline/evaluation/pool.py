@@ -1,4 +1,4 @@
-"""Working parts off: in this process, or by a few Ray actors that each hold their models."""
+"""Makes parts in this process, or by a few Ray actors that each hold their models."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _POLL_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class EvaluationSetup:
-    """What every actor is built from."""
+    """Constructor arguments of every actor."""
 
     job: EvaluationJob
     plan: EvaluationPlan
-    """Without parts."""
+    """Plan of the evaluation without its parts."""
     import_path: tuple[str, ...]
-    """Where the driver finds modules, such as a model factory beside the job file."""
+    """The driver's import path, for modules such as a model factory beside the job file."""
 
 
 class EvaluationActor:
-    """Makes parts in a process of its own, and puts them down."""
+    """Makes parts in a separate process and stores them."""
 
     def __init__(self, setup: EvaluationSetup) -> None:
         sys.path.extend(place for place in setup.import_path if place not in sys.path)
@@ -50,9 +50,9 @@ class EvaluationActor:
 
 
 def work_here(worker: EvaluationWorker, parts: Sequence[EvaluationPart], stop: Stop) -> Iterator[EvaluationPart]:
-    """Makes the parts one after the other, and yields each once it is stored. Ends early once `stop` is set."""
+    """Makes the parts one after the other and yields each once it is stored. Ends early when `stop` is set."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(worker.job.run.cpus_per_actor)  # as an actor would
+    torch.set_num_threads(worker.job.run.cpus_per_actor)  # as in an actor
     try:
         for part in in_order(parts):
             if stop.is_set():
@@ -66,10 +66,9 @@ def work_here(worker: EvaluationWorker, parts: Sequence[EvaluationPart], stop: S
 def work_on_ray(
     job: EvaluationJob, plan: EvaluationPlan, parts: Sequence[EvaluationPart], stop: Stop, address: str | None
 ) -> Iterator[EvaluationPart]:
-    """The same by `run.actors` actors. A part whose actor died is tried again, `run.max_attempts` times in all.
+    """Makes the parts by `run.actors` actors. A part whose actor died is tried again, `run.max_attempts` times in all.
 
-    Raises JobError where there is no such cluster, RunError where a part is given up, and what an actor raises for the
-    user.
+    Raises JobError if there is no such cluster, RunError if a part is given up, and user errors raised by an actor.
     """
     connect(job.run, address)
     try:
@@ -81,22 +80,22 @@ def work_on_ray(
 
 
 def in_order(parts: Sequence[EvaluationPart]) -> list[EvaluationPart]:
-    """Parts that others need come before those."""
+    """Parts sorted so that each comes after the parts it needs."""
     return sorted(parts, key=lambda part: part.kind == "transfer")
 
 
 class Pool:
-    """A few actors, each with one part in hand."""
+    """Pool of actors, each with one part in hand."""
 
     def __init__(self, setup: EvaluationSetup, reference: Any, stop: Stop, present: set[str]) -> None:
-        """`present`: keys of parts that are stored already."""
+        """`present`: keys of parts that are already stored."""
         self._setup, self._reference, self._stop, self._present = setup, reference, stop, present
         self._idle: list[Any] = []
         self._running: dict[Any, tuple[Any, EvaluationPart]] = {}
         self._attempts: dict[str, int] = {}
 
     def run(self, parts: Sequence[EvaluationPart]) -> Iterator[EvaluationPart]:
-        """Makes all parts, which lie in an order in which what is needed comes first."""
+        """Makes all parts, which must be sorted so that each comes after the parts it needs."""
         waiting = deque(parts)
         self._idle = [self._actor() for _ in range(min(self._setup.job.run.most_actors, len(waiting)))]
         try:
@@ -119,7 +118,7 @@ class Pool:
     def _feed(self, waiting: deque[EvaluationPart]) -> None:
         while waiting and self._idle and not self._stop.is_set():
             if waiting[0].needs and waiting[0].needs not in self._present:
-                return  # its rows are still being made
+                return  # the rows it needs are still being made
             part, actor = waiting.popleft(), self._idle.pop()
             self._running[actor.make.remote(part)] = (actor, part)
 

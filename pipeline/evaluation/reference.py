@@ -1,4 +1,4 @@
-"""The parts of docs/evaluation.md that are made from the code: settings, thresholds of warnings, corruptions."""
+"""Tables of docs/evaluation.md that are rendered from the code: settings, thresholds of warnings, corruptions."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ _WARNINGS = (
 
 
 def setting_table(kind: type[BaseModel]) -> str:
-    """Markdown: one line per key of a record."""
+    """Markdown table with one line per key of a record."""
     lines = ["| key | takes | default | meaning |", "|---|---|---|---|"]
     for name, field in kind.model_fields.items():
         default = "required" if field.is_required() else _shown(field.get_default(call_default_factory=True))
@@ -83,20 +83,20 @@ def _shown(default: object) -> str:
 
 
 def job_tables() -> str:
-    """The keys of a job file of `hardset evaluate`, of its models and of its threats."""
+    """Markdown tables of the keys of an evaluation's job file, of its models and of its threats."""
     parts = ((EvaluationJob, "The job"), (EvaluatedModel, "Each of `models`"), (Threat, "Each of `threats`"))
     return "\n".join(f"**{title}**\n\n{setting_table(kind)}" for kind, title in parts)
 
 
 def warning_table() -> str:
-    """Markdown: one line per warning."""
+    """Markdown table with one line per warning."""
     lines = ["| warning | given where | what it means |", "|---|---|---|"]
     lines += [f"| {name} | {where} | {meaning} |" for name, where, meaning in _WARNINGS]
     return "\n".join(lines) + "\n"
 
 
 def corruption_table() -> str:
-    """Markdown: one line per corruption, with its strengths."""
+    """Markdown table with one line per corruption and its strengths."""
     lines = ["| corruption | severity 1 | 2 | 3 | 4 | 5 |", "|---|---|---|---|---|---|"]
     for name, corruption in CORRUPTION_TABLE.items():
         lines.append(f"| `{name}` | " + " | ".join(f"{strength:g}" for strength in corruption.strengths) + " |")

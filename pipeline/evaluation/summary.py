@@ -1,4 +1,4 @@
-"""From verdicts to the record of an evaluation, its table of rows, and its summary line."""
+"""Turns verdicts into an evaluation's record, its table of rows and its summary lines."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def make_record(
     started: str,
     finished: str,
 ) -> Evaluation:
-    """The record, warnings included. Reads attacked pixels once more, for their likeness."""
+    """Record of the evaluation, including warnings. Reads the attacked pixels again for their similarity."""
     likeness = _likeness(job, plan, found, rows, store)
     record = Evaluation(
         evaluation_id=plan.evaluation_id,
@@ -95,7 +95,7 @@ def _transfer(job: EvaluationJob, found: tuple[ModelVerdicts, ...]) -> Iterator[
 def _likeness(
     job: EvaluationJob, plan: EvaluationPlan, found: tuple[ModelVerdicts, ...], rows: SourceRows, store: PartStore
 ) -> list[tuple[Likeness, ...]]:
-    """By model, of every attack. Rows that the model had wrong before are left out."""
+    """Similarity of perturbations by model, for every attack. Rows misclassified before the attack are left out."""
     parts: dict[tuple[int, int, int], EvaluationPart] = {
         (part.model, part.attack, part.range): part for part in plan.parts if part.kind == "attack"
     }
@@ -142,11 +142,11 @@ ROWS_SCHEMA = pa.schema(
         ("flags", pa.string()),
     ]
 )
-"""Of evaluation.parquet: one line per model, attack, budget and source row. `pred` -1: a logit was not finite."""
+"""Schema of evaluation.parquet: one line per model, attack, budget and source row. `pred` -1: not all logits finite."""
 
 
 def rows_file(job: EvaluationJob, rows: SourceRows, found: tuple[ModelVerdicts, ...]) -> bytes:
-    """evaluation.parquet, the same bytes for the same figures."""
+    """Bytes of evaluation.parquet; the same figures give the same bytes."""
     sink = io.BytesIO()
     with pq.ParquetWriter(sink, ROWS_SCHEMA, compression="zstd", write_page_checksum=True) as writer:
         for table in _tables(job, rows, found):
@@ -189,7 +189,7 @@ def _tables(job: EvaluationJob, rows: SourceRows, found: tuple[ModelVerdicts, ..
 
 
 def summary_line(record: Evaluation, model: ModelFigures) -> str:
-    """One model in the manner of RobustBench: threat, clean and robust accuracy with their intervals, attacks, rows."""
+    """One model as RobustBench lists it: clean and robust accuracy with intervals, threat, attacks, number of rows."""
     threat = model.threats[0]
     attacks = [one.label for one in model.attacks if one.attack["norm"] == threat.norm]
     doubtful = any(finding.model == model.name for finding in record.warnings)
@@ -203,7 +203,7 @@ def summary_line(record: Evaluation, model: ModelFigures) -> str:
 
 
 def gate_figures(model: ModelFigures) -> dict[str, float]:
-    """The figures of a model that gates know: clean, robust, worst_class, and corruptions and shift where measured."""
+    """Figures of a model for gates: clean, robust, worst_class, and corruptions and shift if measured."""
     return {
         "clean": model.clean.value,
         "robust": model.robust.value,

@@ -1,4 +1,4 @@
-"""The datasets that a model was trained on: their adversarial rows, and the rows they were made from."""
+"""Datasets that a model was trained on: their adversarial rows, and the parents of their rows."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ from hardset.schemas.records.run import DataFile, Image, Manifest
 from hardset.schemas.rows.contract import ADVERSARIAL
 
 MOST_SHARD_ROWS = 2000
-"""Adversarial rows that a model is asked about, spread evenly: 2,000 give an interval of 2 points either way."""
+"""Maximum number of adversarial rows evaluated, evenly spaced; 2,000 give an interval of 2 points either way."""
 _COMPARABLE_EPS = 0.9
-"""Of the threat's budget: 8/255 and 0.03 are the same to the eye."""
+"""Minimum budget of comparable rows as a share of the threat's: 8/255 and 0.03 are practically the same."""
 
 
 def dataset_digest(url: str) -> str:
-    """Digest of the rows of a dataset's finished runs. Raises JobError where there is none."""
+    """Digest over the rows of a dataset's finished runs. Raises JobError if there is none."""
     return digest([manifest.content_sha256 for manifest in _manifests(url)])
 
 
 def training_parents(url: str) -> dict[str, str]:
-    """SHA-256 of the clean rows that a dataset's training rows were made from, and a source key of each."""
+    """Source keys by SHA-256 of the clean pixels, for the parents of a dataset's training rows."""
     found: dict[str, str] = {}
     for folder, file in _training_files(url):
         for batch in _read(folder, file, ["source_sha256", "source_key"]):
             columns = batch.to_pydict()
             found.update(zip(columns["source_sha256"], columns["source_key"], strict=True))
-    found.pop(None, None)  # type: ignore[call-overload]  # of generated rows, which have no parent
+    found.pop(None, None)  # type: ignore[call-overload]  # generated rows have no parent
     return found
 
 
 def shard_rows(url: str, image: Image, threat: Threat) -> tuple[Pixels, Classes]:
     """Adversarial training rows of a dataset, uint8 (N, H, W, C), and their labels; at most `MOST_SHARD_ROWS`.
 
-    Rows of the threat's norm alone, and of nearly its budget or more: weaker ones would flatter any model. Raises
-    JobError where their shape is not that of the evaluated rows.
+    Only rows of the threat's norm with nearly its budget or more: weaker ones would flatter any model. Raises JobError
+    if their shape is not that of the evaluated rows.
     """
     shape = (image.height, image.width, image.channels)
     places = [
@@ -91,7 +91,7 @@ def _training_files(url: str) -> Iterator[tuple[Folder, DataFile]]:
 
 
 def _comparable(folder: Folder, file: DataFile, threat: Threat) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-    """By batch its first row, and which of its rows may be held against the threat."""
+    """Yields the first row's position of each batch, and the mask of its rows that are comparable with the threat."""
     start = 0
     for batch in _read(folder, file, ["kind", "norm", "eps"]):
         kinds, norms = (np.asarray(batch.column(name).to_pylist(), object) for name in ("kind", "norm"))
