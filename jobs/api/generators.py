@@ -32,7 +32,7 @@ class TrainedGenerator:
     weights: str
     """Where it lies, without credentials."""
     sha256: str
-    """Of the file."""
+    """SHA-256 of the file."""
     rows: int
     """Rows that it was trained on."""
     steps: int

@@ -38,7 +38,7 @@ class L1:
     MNIST network at 10. A fixed 5 % of all values was 21 points higher on the CIFAR-10 network at 6.
     """
     share: float = 0.1
-    """Of all values, the most that a step moves. In (0, 1]."""
+    """Largest share of all values that a step moves, in (0, 1]."""
 
     def __post_init__(self) -> None:
         if not self.values > 0 or not 0 < self.share <= 1:

@@ -29,7 +29,7 @@ class Start:
     clean: Tensor
     """Clean images, float32 (S, C, H, W)."""
     radius: Tensor
-    """Of the search ball, float32 (S,)."""
+    """Radius of the search ball, float32 (S,)."""
     step_size: Tensor
     """As drawn for the row, float32 (S,)."""
     seeds: Tensor
@@ -49,13 +49,13 @@ class Pass:
     clean: Tensor
     """Clean images, float32 (S, C, H, W)."""
     gradient: Tensor
-    """Of the loss at the iterates, float32 (S, C, H, W), 0 where values may not change; empty where none was asked."""
+    """Loss gradient at the iterates, float32 (S, C, H, W), 0 where values may not change; empty unless asked for."""
     loss: Tensor
     """float32 (S,)."""
     met: Tensor
     """Whether the iterate reaches the goal, bool (S,)."""
     radius: Tensor
-    """Of the search ball, float32 (S,)."""
+    """Radius of the search ball, float32 (S,)."""
     step_size: Tensor
     """As drawn for the row, float32 (S,)."""
     step: Tensor

@@ -60,7 +60,7 @@ class Rows:
     seeds: Tensor
     """Row seeds, int64 (N,)."""
     radius: NDArray[np.float64]
-    """Of the search ball, [0, 1] scale (N,)."""
+    """Radius of the search ball on the [0, 1] scale (N,)."""
     budget: NDArray[np.int64]
     """On the 8-bit grid (N,); rows with 0 are not searched."""
     step_size: NDArray[np.float64]

@@ -100,7 +100,7 @@ def _to_peak(place: Tensor, side: Tensor) -> Tensor:
 
 
 def _tiling(length: int, side: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Of each value its offset in its tile, -1 in the margins, and the tile's number: int64 (length,)."""
+    """Offset of each value in its tile, -1 in the margins, and number of its tile: int64 (length,) each."""
     count = length // side
     place = torch.arange(length, device=device) - (length - count * side) // 2
     within = (place >= 0) & (place < count * side)

@@ -46,7 +46,7 @@ class Sweep:
     given_up: tuple[str, ...] = ()
     """Ids of the runs that are given up."""
     kept_records: tuple[str, ...] = ()
-    """Of those, runs whose records stay, as newer runs list files that they made."""
+    """Ids of given-up runs whose records stay, as newer runs list files that they made."""
     foreign: tuple[Orphan, ...] = ()
     """Files that no record lists and that are never removed."""
 

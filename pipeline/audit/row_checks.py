@@ -43,7 +43,7 @@ class Expected:
     image: Image
     classes: int
     seed: int
-    """Of the run."""
+    """Seed of the run."""
     recipes: Mapping[str, Mapping[str, Any]]
     """Resolved recipes by recipe_id."""
     contract: str = CONTRACT_VERSION

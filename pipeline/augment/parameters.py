@@ -21,7 +21,7 @@ class Step:
     """One operation of the list with what was drawn for each row."""
 
     name: str
-    """Of the operation: its own, or its import path."""
+    """Name of the operation, or its import path."""
     applied: Tensor
     """bool (N,)."""
     parameters: Parameters

@@ -14,7 +14,7 @@ class Event:
 
     actor: int
     ticket: int | None
-    """Of the order that this is about; None: of the actor's start."""
+    """Ticket of the order that the event concerns; None for the actor's start."""
     result: Result
 
 

@@ -19,7 +19,7 @@ class Bisection:
     low: int
     high: int
     failures: int = 0
-    """Of the one row that is left, by itself."""
+    """Number of failures of the last remaining row, made alone."""
 
     @property
     def span(self) -> tuple[int, int]:

@@ -35,7 +35,7 @@ class Deadlines:
         self._slowest = max(self._slowest, seconds)
 
     def whole(self) -> float:
-        """Of a whole shard that was never overdue."""
+        """Deadline of a whole shard that was never overdue, in seconds."""
         if self.fixed is not None:
             return self.fixed
         if not self._last:
@@ -43,7 +43,7 @@ class Deadlines:
         return max(LEAST_SECONDS, TIMES_MEDIAN * statistics.median(self._last), TIMES_SLOWEST * self._slowest)
 
     def of(self, work: PendingShard, whole: float) -> float:
-        """Of this work, where a whole shard has `whole`: a probe has its share, and a shard twice as long each time."""
+        """Deadline of `work` in seconds: a probe's share of `whole`, doubled each time a shard was overdue."""
         if work.search is not None:
             start, stop = work.span
             return max(min(whole, _LEAST_PROBE_SECONDS), whole * (stop - start) / work.shard.rows)

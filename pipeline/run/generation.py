@@ -52,7 +52,7 @@ class RunOutcome:
     manifest: Manifest | None
     """None where the run was stopped."""
     throughput: Throughput | None = None
-    """Of what this start has made; None where it made nothing."""
+    """Throughput of this start; None if it made nothing."""
     stopped_by: Reason | None = None
     """Why it was stopped, where it was."""
     left: Left | None = None

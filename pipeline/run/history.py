@@ -31,11 +31,11 @@ class Night:
     taken_over: int | None
     """Shards that earlier runs had made; None before the end."""
     kept: int | None
-    """Of those, shards of source files that changed or vanished since; None before the end."""
+    """Shards among `taken_over` whose source files changed or vanished since; None before the end."""
     failed: int
     """Shards that were given up."""
     counts: Counts
-    """Of the shards that it lists; before the end, of those that it made."""
+    """Row counts of the shards that the run lists; before the end, of those that it made."""
     changes: Changes | None
     """What had changed in the source; None for the first run, and where the reading of the source had changed."""
 

@@ -61,7 +61,7 @@ class RawRow:
     label: int | None
     image: bytes | NDArray[np.uint8] | RowError
     row_id: str | None = None
-    """Of a row that hardset made."""
+    """Row id of a row made by hardset; None for other rows."""
 
 
 def narrowed(source_range: records.SourceRange, start: int, stop: int) -> records.SourceRange:

@@ -69,7 +69,7 @@ class RowFiles(StoredSource):
     """A source whose files each hold many rows. A range never spans files."""
 
     suffix: ClassVar[str]
-    """Of the files, such as .npz."""
+    """Suffix of the files, such as .npz."""
 
     def read(
         self, source_range: records.SourceRange, image: records.Image, classes: int

@@ -71,7 +71,7 @@ class StoreAnswer:
     code: str = ""
     """Error code, such as SlowDown."""
     status: int = 0
-    """Of HTTP."""
+    """HTTP status code."""
 
     @staticmethod
     def of(error: BaseException) -> StoreAnswer:

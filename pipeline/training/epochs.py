@@ -34,7 +34,7 @@ class Course:
     attack: InnerAttack | None
     seed: int
     epochs: int
-    """Of the whole training: what the learning rate is planned over."""
+    """Number of epochs of the whole training, over which the learning rate is scheduled."""
     stop: int
     """Epochs that are to be done at the end of this part, counted from the beginning of the whole."""
 

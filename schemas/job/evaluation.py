@@ -144,7 +144,7 @@ class EvaluationJob(Spec):
     """Changes that no adversary chose, with the strengths of CIFAR-10-C (Hendrycks & Dietterich 2019,
     arXiv:1903.12261)."""
     severities: tuple[Annotated[int, Field(ge=1, le=5)], ...] = (1, 3, 5)
-    """Of the corruptions, 1 to 5."""
+    """Severities of the corruptions, 1 to 5."""
     shifts: tuple[Annotated[int, Field(ge=1, le=4)], ...] = (1, 2)
     """Most pixels that images are shifted by, both ways, filled up with black; the worst of all such shifts counts."""
     output: Output

@@ -152,7 +152,7 @@ class Run(Spec):
     batch: Annotated[int, Field(ge=1)] = 256
     """Rows in one forward pass."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the search; verdicts are always float32."""
+    """Precision of the search; verdicts are always float32."""
     compile: bool = False
     """Compile the model for the search (torch.compile): a start of a minute or so, then faster steps. Where it cannot
     be compiled, the search goes on without, and the run says so."""

@@ -75,7 +75,7 @@ class Train(Spec):
     warm_up: Share = 0.1
     """Share of the steps in which the rate rises to its highest; for cyclic where it turns."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Of sgd, with Nesterov."""
+    """Nesterov momentum of sgd."""
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
     """L2 penalty (adam, sgd) or decay (adamw) of weights of two or more axes; norms and biases have none."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -91,7 +91,7 @@ class Train(Spec):
     or the import path of a function (images (N, C, H, W) in [0, 1], seeds (N,)) -> images. Rows of shards stay as they
     are stored, since a shift of few pixels undoes a perturbation."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of forward and backward passes (autocast); weights and losses stay float32."""
+    """Precision of forward and backward passes (autocast); weights and losses stay float32."""
     channels_last: bool = True
     """Lay images and weights out with channels last, which convolutions on GPUs and most CPUs prefer."""
     compile: bool = False

@@ -126,7 +126,7 @@ class Margins(Spec):
     """Histograms of the logit of the label less the best other one; below 0 the model errs."""
 
     width: float
-    """Of every bin, in logits."""
+    """Width of every bin, in logits."""
     clean: tuple[Bin, ...]
     attacked: tuple[Bin, ...]
     """The smallest margin that any attack of the first threat left, row by row."""
@@ -152,7 +152,7 @@ class Likeness(Spec):
     """Mean cosine similarity of two perturbations of one class, averaged over the classes by rows; 1: all the same
     up to their length. None where no class has two moved rows."""
     overall: float | None
-    """Of any two perturbations."""
+    """Mean over all pairs of perturbations."""
     rows: int
     """Rows that were moved."""
 

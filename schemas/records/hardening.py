@@ -43,7 +43,7 @@ class StoredWeights(Spec):
 
     path: str
     sha256: str
-    """Of the file: what `model_sha256` of rows made against these weights holds."""
+    """SHA-256 of the file; the column `model_sha256` of rows made against these weights."""
 
 
 class Start(Spec):
@@ -64,7 +64,7 @@ class Round(Spec):
     number: int
     """From 1."""
     model_sha256: str
-    """Of the weights that the round started from: `model_sha256` of the rows it made."""
+    """SHA-256 of the weights that the round started from; the column `model_sha256` of the rows it made."""
     run_id: str | None
     """The run that made its rows; None for methods that make none."""
     rows: dict[str, int]
@@ -106,13 +106,13 @@ class Hardening(Spec):
     """The round whose weights are most robust on validation rows; 0: the weights it started from."""
     last: int
     weights: StoredWeights
-    """Of the best round."""
+    """Weights of the best round."""
     start: StoredWeights
     """What it started from."""
     before: Figures
-    """Of the weights it started from."""
+    """Figures of the weights that the loop started from."""
     after: Figures
-    """Of the best round, on the same rows."""
+    """Figures of the best round, on the same rows."""
     judged_on: str
     """Split of those rows: test where the source has one, else validation, which also chose the round."""
     gradients: int

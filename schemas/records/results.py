@@ -64,9 +64,9 @@ class Ended(Spec):
     warnings: tuple[str, ...]
     """Where an attack was weaker than it looks; they change no exit code."""
     made: Counts
-    """Of this start."""
+    """Row counts of this start."""
     totals: Counts
-    """Of the whole run; of a stopped run, what this start made."""
+    """Row counts of the whole run; if it was stopped, of this start."""
     transfer: dict[str, Transfer]
     """By held-out model."""
     throughput: Pace | None
@@ -75,7 +75,7 @@ class Ended(Spec):
     """In the source, since the newest earlier run."""
     stopped_by: Literal["signal", "max_rows", "max_minutes"] | None
     left: LeftOver | None
-    """Of a stopped run."""
+    """Work left over by a stopped run; None for a finished one."""
     exit_code: Literal[0, 3, 4]
 
 
@@ -154,7 +154,7 @@ class Hardened(Spec):
     weights: str | None = None
     """Where the promoted weights lie; None where a gate does not hold."""
     sha256: str | None = None
-    """Of the best round's weight file."""
+    """SHA-256 of the best round's weight file."""
     failed: tuple[str, ...] = ()
     """A sentence for each gate that does not hold."""
     warnings: tuple[str, ...] = ()

@@ -140,7 +140,7 @@ class Counts(Record):
     """Adversarial rows whose clean prediction was right (for targeted attacks, any whose
     target is not their label): what success is counted over."""
     success: int = 0
-    """Of those, rows that the stored image fools."""
+    """Attacked rows whose stored image fools the model."""
     signals: dict[str, int] = Field(default_factory=dict)
     """Attacked rows by what they signal: `flag:<name>`, `found_by:<attack>` (of successes), `several_steps` (rows that
     took more than one step), `several_steps:no_rise`, and by held-out model `transfer_counted:<name>` and
@@ -255,8 +255,8 @@ class Manifest(Spec):
     warnings: tuple[str, ...] = ()
     """What casts doubt on the attacks of the run, such as masked gradients, one sentence each with the remedy."""
     throughput: Throughput | None = None
-    """Of the start that finished the run; None where it had no shard to make, or the version of hardset measured
-    nothing."""
+    """Throughput of the start that finished the run; None if it had no shard to make, or if the version of hardset did
+    not measure it."""
     statement_sha256: str | None = None
     """Digest of statement.intoto.json; None where no rows came out, or the version of hardset wrote none."""
     lease: int = 0
@@ -289,7 +289,7 @@ class Summary(Spec):
     taken_over: int
     """Shards that earlier runs had made."""
     kept: int
-    """Of those, shards of source files that changed or vanished since."""
+    """Reused shards whose source files changed or vanished since."""
     failures: int
     """Shards that were given up."""
     totals: Counts

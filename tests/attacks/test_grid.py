@@ -76,7 +76,7 @@ def test_l2_ties_share_out_the_whole_budget():
 
 
 def test_l1_comes_as_near_as_the_budget_lets_it():
-    """Of all whole changes within the budget the nearest, by brute force; its sum is the largest the nearest allows."""
+    """By brute force: the nearest integer change within the budget, with the largest sum among the nearest."""
     generator = np.random.default_rng(4)
     choices = np.array(list(itertools.product(range(-3, 4), repeat=5)))
     for _ in range(40):

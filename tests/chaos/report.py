@@ -26,7 +26,7 @@ class Trouble:
     starts: int = 0
     """Drivers started."""
     exit_codes: list[int] = field(default_factory=list)
-    """Of the drivers that ended by themselves."""
+    """Exit codes of the drivers that ended by themselves."""
     files: int = 0
     """Data and quarantine files compared."""
     unharmed: bool = False

@@ -194,7 +194,7 @@ def with_mlcroissant(out: Path) -> Reading:
 
 
 def with_pyiceberg(out: Path) -> Reading:
-    """Of a table that `hardset publish --iceberg` made."""
+    """Rows of a table that `hardset publish --iceberg` made."""
     from pyiceberg.catalog import load_catalog
 
     catalogue = load_catalog("hardset", uri=f"sqlite:///{out}/_hardset/iceberg/catalog.db")
@@ -206,7 +206,7 @@ def with_pyiceberg(out: Path) -> Reading:
 
 
 def with_deltalake(out: Path) -> Reading:
-    """Of a table that `hardset publish --delta` made."""
+    """Rows of a table that `hardset publish --delta` made."""
     from deltalake import DeltaTable
 
     table = DeltaTable(str(out))

@@ -97,7 +97,7 @@ def test_row_groups_are_small_and_image_bytes_have_no_statistics() -> None:
 
 
 def test_provenance_costs_at_most_130_bytes_a_row() -> None:
-    """Of 10,000 adversarial rows, random where rows are, with footer and indexes; by the benchmark's own measure."""
+    """10,000 adversarial rows, random where rows are, with footer and indexes; by the benchmark's own measure."""
     found = provenance({ADVERSARIAL: 10_000}, side=8)
     assert found["rows"] == 10_000
     assert 104 < found["bytes_per_row"] <= 130  # digests, ids and seeds alone are 104 random bytes

@@ -100,7 +100,7 @@ def test_the_card_restores_features_that_another_writer_lost(out: Path, cache: s
 
 
 def test_datasets_takes_the_newest_run_only(out: Path, cache: str, tmp_path: Path) -> None:
-    """Of two shards an old run made, the new one keeps the first and makes the second anew."""
+    """The new run keeps the first of two shards of an old run and makes the second one again."""
     import datasets
 
     folder = Folder(str(shutil.copytree(out, tmp_path / "copy")))

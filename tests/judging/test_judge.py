@@ -351,6 +351,6 @@ def test_misuse_is_refused() -> None:
     ],
 )
 def test_success_is_the_contracts(clean_pred: int, pred: int, target: int | None, success: bool) -> None:
-    """Of a row with label 1."""
+    """The row has label 1."""
     targets = None if target is None else np.asarray([target])
     assert succeeded(np.asarray([clean_pred]), np.asarray([pred]), np.asarray([1]), targets).tolist() == [success]

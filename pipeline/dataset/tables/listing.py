@@ -30,7 +30,7 @@ def published_files(folder: Folder) -> set[str]:
 
 
 def _of_delta(folder: Folder) -> Iterator[str]:
-    """Of every commit in the log: actions that add a file name it relative to the table, with % for odd characters."""
+    """Paths in all commits of the log; actions that add a file give it relative to the table, percent-encoded."""
     paths = folder.list(_DELTA)
     if any(path.endswith(".parquet") for path in paths):  # checkpoints: the log before them may be gone
         table = load("deltalake", extra="delta").DeltaTable(folder.place)
@@ -44,7 +44,7 @@ def _of_delta(folder: Folder) -> Iterator[str]:
 
 
 def _of_iceberg(folder: Folder) -> Iterator[str]:
-    """Of every snapshot in the newest metadata of each table, whose paths are absolute."""
+    """Paths in all snapshots of each table's newest metadata, which are absolute."""
     start = folder.place if "://" in folder.place else f"file://{folder.place}"
     places = sorted(_metadata(folder, start))
     if not places:
