@@ -1,4 +1,4 @@
-"""Writes the generated tables into the pages: `make docs`.
+"""Writes the generated tables, and whole example files, into the pages: `make docs`.
 
 A page holds a table between `<!-- table: NAME -->` and `<!-- end of table -->`; what stands there is replaced by what
 the code says.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from hardset.pipeline.evaluation.reference import corruption_table, job_tables, warning_table
@@ -15,6 +16,15 @@ from hardset.schemas.job.attack_documentation import attack_table, ensemble_tabl
 from hardset.schemas.rows.documentation import column_table, flag_table, version_table
 
 PAGES = Path(__file__).parent
+EXAMPLES = ("examples/extending/attack.py",)
+"""Files that a page shows whole, from the root of the repository."""
+
+
+def _shown(path: str) -> str:
+    text = (PAGES.parent / path).read_text(encoding="utf-8")
+    return f"```python\n{text}```\n"
+
+
 WRITERS: Mapping[str, Callable[[], str]] = {
     "attacks": attack_table,
     "ensembles": ensemble_table,
@@ -25,8 +35,9 @@ WRITERS: Mapping[str, Callable[[], str]] = {
     "evaluation settings": job_tables,
     "evaluation warnings": warning_table,
     "corruptions": corruption_table,
+    **{path: partial(_shown, path) for path in EXAMPLES},
 }
-"""Each gives a Markdown table that ends in a line break."""
+"""Each gives Markdown that ends in a line break."""
 _TABLE = re.compile(r"(<!-- table: (?P<name>[^>]*) -->\n\n?)(?P<text>.*?)(\n?<!-- end of table -->)", re.DOTALL)
 
 

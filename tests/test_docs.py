@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from docs.tables import WRITERS, names, pages, written
 
+from hardset.extending import AttackDeclaration
+from hardset.pipeline.attacks.pieces import LOSSES, SCHEDULES
 from hardset.schemas.reading.loading import parse_job
 from hardset.schemas.rows.documentation import flag_table
 
@@ -38,3 +41,13 @@ def test_the_job_of_an_ensemble_is_a_job() -> None:
     job = parse_job(yaml.safe_load(block))
     assert job.model is not None
     assert (len(job.model.members), [model.name for model in job.transfer_to]) == (1, ["rival"])
+
+
+def test_the_attack_of_the_page_on_extending_can_be_put_together() -> None:
+    text = (DOCS / "extending.md").read_text(encoding="utf-8")
+    space: dict[str, Any] = {}
+    exec(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0], space)
+    walk = space["MARGIN_WALK"]
+    assert isinstance(walk, AttackDeclaration)
+    assert {walk.loss} < set(LOSSES) and {walk.schedule} < set(SCHEDULES)
+    assert all(f"`{name}`" in text for name in (*LOSSES, *SCHEDULES))

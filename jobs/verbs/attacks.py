@@ -21,7 +21,6 @@ def attacks(name: Name = None, as_json: AsJson = False) -> None:
     NAME may be the import path of a declaration, which is then imported. Writes nothing. Returns 0.
     """
     from hardset.jobs.telling.attacks import show_all, show_one
-    from hardset.pipeline.attacks.declared import declaration_of
     from hardset.schemas.job.attack_documentation import facts_of
     from hardset.schemas.job.attack_names import known_name
     from hardset.schemas.job.attacks import ATTACKS
@@ -37,7 +36,11 @@ def attacks(name: Name = None, as_json: AsJson = False) -> None:
     except ValueError as error:
         hint = str(error).rpartition("; ")[2]
         raise JobError(f"{name}: no such attack; {hint} (`hardset attacks` lists them)") from None
-    declared = declaration_of(name, at="NAME")
+    declared = ATTACKS.get(name)
+    if declared is None:
+        from hardset.pipeline.attacks.declared import declaration_of
+
+        declared = declaration_of(name, at="NAME")
     if as_json:
         give({"attacks": [facts_of(name, declared)]}, as_json=True)
     else:

@@ -55,7 +55,7 @@ def stages_of(spec: Attack, classes: int) -> tuple[Stage, ...]:
 
 
 def _stage(spec: Attack, part: Part, attack: AttackDeclaration, classes: int) -> Stage:
-    own = own_settings(spec, attack) if part.name == spec.name else None
+    own = own_settings(attack, spec.settings if part.name == spec.name else None)
     loss = _loss(spec, part, attack, own)
     targeted = spec.target is not None
     towards = targeted or attack.towards

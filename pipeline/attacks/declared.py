@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from hardset.pipeline.attacks.objectives import Goal, Objective
-from hardset.pipeline.extensions.code_version import code_version
-from hardset.pipeline.extensions.declarations import find, settled
+from hardset.pipeline.extensions.declarations import code_of, find, settled
 from hardset.pipeline.extensions.imports import by_path, one_line
 from hardset.schemas.base import Spec
 from hardset.schemas.errors import JobError
@@ -42,16 +41,16 @@ def resolved(spec: Attack, classes: int | None = None, *, at: str = "attack") ->
         spec.check(declared)
     except ValueError as error:
         raise JobError(f"{at}.{error}") from None
-    own = own_settings(spec, declared, at=at)
+    own = own_settings(declared, spec.settings, at=at)
     settings = None if own is None else own.model_dump(mode="json")
     return spec.model_copy(update={"settings": settings}).resolved(classes, declared)
 
 
-def own_settings(spec: Attack, declared: AttackDeclaration, *, at: str = "attack") -> Spec | None:
+def own_settings(declared: AttackDeclaration, given: dict[str, Any] | None, *, at: str = "attack") -> Spec | None:
     """The settings that the attack declares as its own, checked; None where it has none. Raises JobError."""
     if declared.settings is None:
         return None
-    return settled(declared.settings, spec.settings or {}, at=f"{at}.settings")
+    return settled(declared.settings, given or {}, at=f"{at}.settings")
 
 
 def attack_code(name: str) -> int | dict[str, Any]:
@@ -65,7 +64,7 @@ def attack_code(name: str) -> int | dict[str, Any]:
         declared = ATTACKS[name]
         return _number(declared) + sum(_number(ATTACKS[part]) - FIRST_CODE for part in declared.stages)
     declared = declaration_of(name)
-    own = import_code(name) if declared.code is None else {"version": declared.code}
+    own = code_of(name) if declared.code is None else {"version": declared.code}
     return {**own, "hardset": sum(_number(attack) - FIRST_CODE for attack in ATTACKS.values())}
 
 
@@ -74,19 +73,16 @@ def _number(declared: AttackDeclaration) -> int:
     return declared.code
 
 
-def import_code(path: str) -> dict[str, str]:
-    """The version of the code at an import path. Raises JobError where there is no such module."""
-    try:
-        return code_version(path.partition(":")[0])
-    except ImportError as error:
-        raise JobError(f"{path}: {error}") from None
+def attack_text(spec: Attack) -> dict[str, Any]:
+    """A resolved attack as records tell it: all its settings, and the versions of its code."""
+    return {**spec.model_dump(mode="json"), "code": attack_code(spec.name), **objective_code(spec.objective)}
 
 
 def objective_code(objective: str | None) -> dict[str, Any]:
     """The code version of an objective as a recipe text holds it; empty for those of hardset."""
     if objective is None or not is_import_path(objective):
         return {}
-    return {"objective_code": import_code(objective)}
+    return {"objective_code": code_of(objective)}
 
 
 def imported_objective(path: str, classes: int) -> Objective:

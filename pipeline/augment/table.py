@@ -40,7 +40,7 @@ def settled(spec: OperationSettings | UserOperation, *, at: str = "ops") -> Oper
     return declarations.settled(kind, {**spec.given(), "name": spec.path}, at=at)
 
 
-def code_version(name: str, *, at: str = "ops") -> int | str:
+def code_version(name: str, *, at: str = "ops") -> int | dict[str, str]:
     """Code version of an operation by name or import path. Raises JobError where there is none of that name."""
     found = operation(name, at=at).settings
     return found.version if name in OPERATIONS else declarations.code_version(name, found)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from hardset.pipeline.attacks.declared import attack_text
 from hardset.pipeline.attacks.regions import check_region
 from hardset.pipeline.evaluation.measure import evaluated
 from hardset.pipeline.evaluation.training_data import dataset_digest
@@ -111,7 +112,7 @@ def _parts(
     rows = [item.model_dump() for item in ranges]
     conditions = [job.corruptions, job.severities, job.shifts]
     search = [job.run.precision, job.run.compile]
-    attacks = [evaluated(attack, job.classes).model_dump(mode="json") for attack in job.attacks]
+    attacks = [attack_text(evaluated(attack, job.classes)) for attack in job.attacks]
     made: dict[tuple[int, int, int], str] = {}
     for model, answer in enumerate(asked):
         for number, item in enumerate(rows):

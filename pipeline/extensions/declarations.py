@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from hardset.pipeline.extensions.code_digest import code_digest
 from hardset.pipeline.extensions.imports import by_path
 from hardset.schemas.base import Spec
 from hardset.schemas.errors import JobError
@@ -43,15 +40,19 @@ def settled(kind: type[Settings], given: Mapping[str, Any], *, at: str) -> Setti
         raise JobError("\n".join(f"{at}.{line}" for line in lines)) from None
 
 
-def code_version(path: str, kind: type[Any]) -> int | str:
+def code_version(path: str, kind: type[Any]) -> int | dict[str, str]:
     """What names the code at an import path in keys of shards.
 
-    The number that `kind`, the class of its settings, declares as `version`; else the SHA-256 of the module's file, so
-    that an edit makes the rows anew.
+    The number that `kind`, the class of its settings, declares as `version`; else the digest of its code, so that an
+    edit makes the rows anew. Raises JobError where there is no such module.
     """
     declared = vars(kind).get("version")
-    if isinstance(declared, int):
-        return declared
-    module = sys.modules[path.partition(":")[0]]
-    file = inspect.getsourcefile(module)
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else "unknown"
+    return declared if isinstance(declared, int) else code_of(path)
+
+
+def code_of(path: str) -> dict[str, str]:
+    """The digest of the code at an import path, as `code_digest`. Raises JobError where there is no such module."""
+    try:
+        return code_digest(path.partition(":")[0])
+    except ImportError as error:
+        raise JobError(f"{path}: {error}") from None

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from hardset.pipeline.attacks.declared import attack_code, objective_code, resolved
+from hardset.pipeline.attacks.declared import attack_code, attack_text, objective_code, resolved
 from hardset.pipeline.attacks.recipe import AttackRecipe
 from hardset.pipeline.augment.recipe import AugmentRecipe
 from hardset.pipeline.augment.table import FIRST_VERSION, code_version, operation_text
@@ -85,15 +85,12 @@ def build_recipe(spec: Attack | Augment | Sample, at: RecipeContext) -> Recipe:
 
 def recipe_text(spec: Attack | Augment | Sample, position: int, models: Mapping[str, str]) -> dict[str, Any]:
     """The fully resolved recipe: its settings, and the digests of the weights it uses instead of their paths."""
-    text = spec.model_dump(mode="json")
     if isinstance(spec, Attack):
-        text["model"] = models["victim"]
-        text |= objective_code(spec.objective)
+        return {**attack_text(spec), "model": models["victim"]}
+    text = {**spec.model_dump(mode="json"), "code": CODE_VERSIONS[spec.kind]}
     if isinstance(spec, Augment):
-        text["ops"] = [operation_text(one) for one in spec.ops]
-    if isinstance(spec, Sample):
-        text["generator"] = models[f"generator:{position}"]
-    return {**text, "code": attack_code(spec.name) if isinstance(spec, Attack) else CODE_VERSIONS[spec.kind]}
+        return {**text, "ops": [operation_text(one) for one in spec.ops]}
+    return {**text, "generator": models[f"generator:{position}"]}
 
 
 def code_versions(text: Mapping[str, Any]) -> Iterator[tuple[str, object, object]]:

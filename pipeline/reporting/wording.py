@@ -81,7 +81,8 @@ def recipe_title(text: Mapping[str, Any]) -> str:
     if text["kind"] == "attack":
         norm = NORMS.get(text["norm"], str(text["norm"]))
         aim = "" if text.get("target") is None else ", targeted"
-        return f"{str(text['name']).upper()}, {norm}, eps {amount(text['eps'], text['norm'])}{aim}"
+        name = str(text["name"])
+        return f"{name if ':' in name else name.upper()}, {norm}, eps {amount(text['eps'], text['norm'])}{aim}"
     if text["kind"] == "augment":
         return "Augment: " + ", ".join(str(operation["name"]).replace("_", " ") for operation in text["ops"])
     return "Samples of a GAN" if text["kind"] == "sample" else str(text["kind"])

@@ -11,7 +11,7 @@ from hardset.pipeline.dataset.provenance.statement import write_statement
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.dataset.records.seals import now
 from hardset.pipeline.judging.masking import run_warnings
-from hardset.pipeline.recipes.table import recipe_text
+from hardset.pipeline.recipes.table import recipe_text, settled_job
 from hardset.schemas.digests import digest, recipe_id
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.warnings import job_warnings
@@ -56,7 +56,7 @@ def make_manifest(
         for shard in plan.shards
         if shard.key in done
     )
-    texts = [recipe_text(recipe, position, plan.models) for position, recipe in enumerate(job.recipes)]
+    texts = [recipe_text(recipe, position, plan.models) for position, recipe in enumerate(settled_job(job).recipes)]
     return Manifest(
         contract=plan.contract,
         status="incomplete" if failures else "complete",

@@ -16,7 +16,7 @@ from hardset.pipeline.dataset.records.lease import Lease, Turn, hold_lease, refu
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.dataset.records.seals import now
 from hardset.pipeline.planning.changes import change_warnings, check_changes
-from hardset.pipeline.recipes.table import settled_job, variants
+from hardset.pipeline.recipes.table import variants
 from hardset.pipeline.run.budget import NO_BUDGET, Budget, Left, Limit, Reason
 from hardset.pipeline.run.commit import commit_run, make_manifest
 from hardset.pipeline.run.precheck import check_before
@@ -77,7 +77,7 @@ def generate(
     is wrong with the job, RunError for what storage or workers cannot do, and of those HeldError where another run
     holds the output or takes it over.
     """
-    job, limit = settled_job(job), Limit(budget, stop or Stop())
+    limit = Limit(budget, stop or Stop())
     state, turn = look(job), Turn(wait, limit)
     if state.complete:
         return _nothing(state)

@@ -248,9 +248,7 @@ def _encode(shard: Shard, worker: Worker, columns: Columns) -> bytes | None:
         "run_id": worker.plan.run_id,
         "shard_key": shard.key,
         "recipes": {
-            worker.recipe_id(shard.recipe): recipe_text(
-                worker.job.recipes[shard.recipe], shard.recipe, worker.plan.models
-            )
+            worker.recipe_id(shard.recipe): recipe_text(worker.recipes[shard.recipe], shard.recipe, worker.plan.models)
         },
         "models": worker.plan.models,
         "verify_id": worker.verify_id,

@@ -15,7 +15,7 @@ from hardset.pipeline.batches import CleanRows, Recipe, Reject
 from hardset.pipeline.compute.devices import Divider
 from hardset.pipeline.judging.judge import Judge
 from hardset.pipeline.models.loading import VICTIM, LoadedModel, load_model, load_network, transfer_role
-from hardset.pipeline.recipes.table import RecipeContext, build_recipe, recipe_text, variants
+from hardset.pipeline.recipes.table import RecipeContext, build_recipe, recipe_text, settled_job, variants
 from hardset.pipeline.shards.overlap import Stages
 from hardset.pipeline.sources.base import SourceReader
 from hardset.pipeline.sources.table import open_source
@@ -23,6 +23,7 @@ from hardset.pipeline.storage.folder import public_name
 from hardset.schemas.digests import recipe_id
 from hardset.schemas.errors import RunError
 from hardset.schemas.job.job import Job, Network
+from hardset.schemas.job.recipes import Recipe as DeclaredRecipe
 from hardset.schemas.records.run import Plan, Shard, SourceRange
 
 P = ParamSpec("P")
@@ -127,6 +128,11 @@ class Worker:
             raise RunError(f"{name}: changed since the run was planned; start it again")
 
     @cached_property
+    def recipes(self) -> tuple[DeclaredRecipe, ...]:
+        """The job's recipes with all settings written out."""
+        return settled_job(self.job).recipes
+
+    @cached_property
     def _recipes(self) -> dict[int, Recipe]:
         return {}
 
@@ -142,12 +148,12 @@ class Worker:
                 generator_sha256=self.plan.models.get(f"generator:{position}", ""),
                 divider=self.divider,
             )
-            self._recipes[position] = build_recipe(self.job.recipes[position], setting)
+            self._recipes[position] = build_recipe(self.recipes[position], setting)
         return self._recipes[position]
 
     def recipe_id(self, position: int) -> str:
         """The recipe's id. Raises RunError where the code of this process is not that of the plan."""
-        found = recipe_id(recipe_text(self.job.recipes[position], position, self.plan.models))
+        found = recipe_id(recipe_text(self.recipes[position], position, self.plan.models))
         if self.plan.recipes and found != self.plan.recipes[position]:
             raise RunError(
                 f"recipes.{position}: its code here is not that of the machine that planned the run; install the same "
@@ -157,7 +163,7 @@ class Worker:
 
     def variants(self, position: int) -> int:
         """Rows the recipe makes from each row that goes in."""
-        return variants(self.job.recipes[position])
+        return variants(self.recipes[position])
 
     def read(self, shard: Shard, rows: SourceRange | None) -> tuple[CleanRows, list[Reject]]:
         """The rows that go into a shard; for samples, the classes to draw."""

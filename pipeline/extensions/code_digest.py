@@ -1,4 +1,4 @@
-"""The version of a user's code, for keys and records: a digest of what is installed, or of source files."""
+"""What names a user's code in keys and records: a digest of what is installed, or of its source files."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from hardset.schemas.digests import digest
 
 
 @cache
-def code_version(module: str) -> dict[str, str]:
+def code_digest(module: str) -> dict[str, str]:
     """What names the code of a module: `distribution` (name and version) or `module`, and `sha256`.
 
-    Of an installed distribution the digest covers name, version and the recorded hashes of its packages; of a module
-    beside the job its source file, or all Python files of its package. What such a file imports from its neighbours is
-    not covered: put them into one package. Raises ImportError where the module cannot be found.
+    The digest of an installed distribution covers name, version and the recorded hashes of its packages; that of a
+    module beside the job its source file, or all Python files of its package. What such a file imports from its
+    neighbours is not covered: put them into one package. The answer is kept, as Python keeps the module that it
+    imported. Raises ImportError where the module cannot be found.
     """
     top = module.partition(".")[0]
     source = _source(top)
@@ -27,7 +28,7 @@ def code_version(module: str) -> dict[str, str]:
         if source in {Path(str(found.locate_file(path))).resolve() for path in recorded}:
             told = f"{found.metadata['Name']} {found.version}"
             return {"distribution": told, "sha256": digest([told, sorted(recorded.items())])}
-    # Also of a distribution that is installed as editable: its record lists a link alone.
+    # So is a distribution that is installed as editable: its record lists a link alone.
     return {"module": top, "sha256": _digest_of_files(source)}
 
 
