@@ -16,8 +16,9 @@ from torch import Tensor
 from hardset.pipeline.attacks.geometries import L2, Geometry
 from hardset.pipeline.attacks.grid import per_row
 from hardset.pipeline.attacks.schedules import Memory, Pass, Schedule, Start
+from hardset.schemas.norms import Norm
 
-_DUAL = {"Linf": 1, "L2": 2, "L1": math.inf}
+_DUAL: dict[Norm, float] = {"linf": 1, "l2": 2, "l1": math.inf}
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from torch import Tensor
 from hardset.pipeline.attacks import grid
 from hardset.pipeline.attacks.grid import per_row, row_sum, safe
 from hardset.pipeline.compute import rng
+from hardset.schemas.norms import Norm
 
 
 class Geometry(Protocol):
     """A norm ball cut with the box [0, 1]. Images are float32 (N, C, H, W); radii and sizes are float32 (N,)."""
 
-    name: ClassVar[str]
-    """Value of the `norm` column."""
+    name: ClassVar[Norm]
 
     def start(
         self, clean: Tensor, radius: Tensor, seeds: Tensor, restart: Tensor, mask: Tensor | None = None
@@ -57,7 +57,7 @@ class Geometry(Protocol):
 class Linf:
     """Largest change of any value."""
 
-    name: ClassVar[str] = "Linf"
+    name: ClassVar[Norm] = "linf"
 
     def start(
         self, clean: Tensor, radius: Tensor, seeds: Tensor, restart: Tensor, mask: Tensor | None = None
@@ -96,7 +96,7 @@ class Linf:
 class L2:
     """Euclidean norm of the change of the whole image."""
 
-    name: ClassVar[str] = "L2"
+    name: ClassVar[Norm] = "l2"
 
     def start(
         self, clean: Tensor, radius: Tensor, seeds: Tensor, restart: Tensor, mask: Tensor | None = None

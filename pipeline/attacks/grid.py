@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hardset.schemas.job.quantities import LEVEL_SLACK
+from hardset.schemas.norms import Norm
 
 _HALVINGS = 10  # of the rounding threshold: finds it to 1/2048 of a level
 _INWARD = 1.0 - 1e-5  # float32 leaves ||x - clean|| within 1e-6 of the radius; rounding must start from inside
@@ -118,12 +119,12 @@ def _total(whole: Tensor, most: int) -> Tensor:
     return whole.sum(dim=tuple(range(1, whole.dim())), dtype=torch.float64)
 
 
-def within(pixels: Tensor, clean: Tensor, budget: Tensor, norm: str) -> Tensor:
-    """Whether uint8 rows keep their budget, bool (N,), counted in integers. `norm`: Linf, L2 or L1."""
+def within(pixels: Tensor, clean: Tensor, budget: Tensor, norm: Norm) -> Tensor:
+    """Whether uint8 rows keep their budget, bool (N,), counted in integers."""
     change = (pixels.to(torch.int64) - clean.to(torch.int64)).flatten(1).abs()
-    if norm == "Linf":
+    if norm == "linf":
         return change.amax(dim=1) <= budget
-    return (change if norm == "L1" else change.square()).sum(dim=1) <= budget
+    return (change if norm == "l1" else change.square()).sum(dim=1) <= budget
 
 
 def row_sum(values: Tensor) -> Tensor:

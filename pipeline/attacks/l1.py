@@ -18,6 +18,7 @@ from hardset.pipeline.attacks import grid
 from hardset.pipeline.attacks.geometries import scaled_into_ball
 from hardset.pipeline.attacks.grid import per_row, row_sum, safe
 from hardset.pipeline.compute import rng
+from hardset.schemas.norms import Norm
 
 _HALVINGS = 24  # of the bracket around the threshold: leaves 2^-24 of the largest change, float32's own precision
 _LARGEST_UNIFORM = 1 - 2.0**-24  # of 24-bit uniform values, so that no logarithm is infinite
@@ -27,7 +28,7 @@ _LARGEST_UNIFORM = 1 - 2.0**-24  # of 24-bit uniform values, so that no logarith
 class L1:
     """Sum of the changes of all values."""
 
-    name: ClassVar[str] = "L1"
+    name: ClassVar[Norm] = "l1"
 
     values: float = 3.0
     """How many values a step moves per unit of the row's radius, rounded up.

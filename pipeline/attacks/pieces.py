@@ -19,6 +19,7 @@ from hardset.pipeline.attacks.momentum import Momentum
 from hardset.pipeline.attacks.objectives import Objective
 from hardset.pipeline.attacks.schedules import Cosine, Fixed, Schedule
 from hardset.pipeline.attacks.square import Square
+from hardset.schemas.norms import Norm
 
 
 @dataclass(frozen=True)
@@ -55,4 +56,4 @@ SCHEDULES: Mapping[str, Schedule] = MappingProxyType(
     }
 )
 
-GEOMETRIES: Mapping[str, Geometry] = MappingProxyType({"linf": Linf(), "l2": L2(), "l1": L1()})
+GEOMETRIES: Mapping[Norm, Geometry] = MappingProxyType({"linf": Linf(), "l2": L2(), "l1": L1()})

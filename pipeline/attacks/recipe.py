@@ -23,6 +23,7 @@ from hardset.pipeline.batches import CleanRows, ColumnValues, MadeRows, Pixels, 
 from hardset.pipeline.compute import rng
 from hardset.pipeline.compute.devices import Divider
 from hardset.schemas.job.recipes import Attack
+from hardset.schemas.norms import STORED_NORMS
 from hardset.schemas.rows.contract import ADVERSARIAL
 from hardset.schemas.rows.flags import flags_column
 
@@ -175,7 +176,7 @@ class AttackRecipe:
         names = np.array([stage.name for stage in self._stages], object)
         columns: dict[str, ColumnValues] = {
             "eps": drawn.eps,
-            "norm": np.full(len(drawn.eps), self._geometry.name, object),
+            "norm": np.full(len(drawn.eps), STORED_NORMS[self._geometry.name], object),
             "steps": ended.gradients,
             "queries": ended.queries,
             "found_by": names[ended.stage],

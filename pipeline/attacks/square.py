@@ -52,7 +52,7 @@ class Square(Schedule):
         best_loss = torch.where(better, seen.loss, memory["best_loss"])
         channels, height, width = best.shape[1:]
         side = self.sides(seen.step, steps, height, width)
-        euclidean = geometry.name == "L2"
+        euclidean = geometry.name == "l2"
         count = square_l2.words_for(channels) if euclidean else 2 + windows.words_for(channels)
         words = rng.words(seen.seeds, rng.Draw.SQUARE, count, seen.order, seen.step + 1)
         if euclidean:

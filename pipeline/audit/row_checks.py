@@ -16,6 +16,7 @@ from hardset.pipeline.judging.judge import succeeded
 from hardset.pipeline.judging.masking import attacked_rows
 from hardset.schemas.digests import image_sha256, row_id, row_seed
 from hardset.schemas.job.quantities import whole_levels, whole_squares
+from hardset.schemas.norms import STORED_NORMS, Norm, norm_of
 from hardset.schemas.records.run import Counts, Image, Output
 from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, CONTRACT_VERSION, GENERATED, Column, columns_of
 
@@ -24,7 +25,6 @@ Fault = tuple[int | None, str]
 
 KIND_OF = {"attack": ADVERSARIAL, "augment": AUGMENTED, "sample": GENERATED}
 """Kind of the rows that each kind of recipe makes."""
-_NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1"}
 _SHARED = ("recipe_id", "op", "source_dataset", "model_id", "verify_id")
 """Columns with one value for all rows of a shard, which the records of the run do not name."""
 _OPTIONAL = ("margin", "confidence", "verify_id")
@@ -97,7 +97,7 @@ def _unlike_the_shard(table: pa.Table, expected: Expected) -> Iterator[tuple[int
     if wanted["kind"] != AUGMENTED:
         wanted["model_sha256"] = recipe["model" if wanted["kind"] == ADVERSARIAL else "generator"]
     if wanted["kind"] == ADVERSARIAL:
-        wanted["norm"] = _NORMS[recipe["norm"]]
+        wanted["norm"] = STORED_NORMS[recipe["norm"]]
     for name, value in wanted.items():
         for i in _where(_unlike(table[name], value)):
             yield i, f"{name} is {table[name][i].as_py()!r}; its shard has {value!r}"
@@ -168,7 +168,7 @@ def _distances(table: pa.Table, expected: Expected) -> Iterator[tuple[int, str]]
     if table["kind"][0].as_py() != ADVERSARIAL:
         return
     norm = table["norm"][0].as_py()
-    name, allowed = _BUDGETS[norm]
+    name, allowed = _BUDGETS[norm_of(norm)]
     eps = table["eps"].to_numpy()
     limits = {value: allowed(value) for value in np.unique(eps).tolist()}
     spent = table[name].to_numpy().astype(np.float64)
@@ -178,10 +178,10 @@ def _distances(table: pa.Table, expected: Expected) -> Iterator[tuple[int, str]]
         yield i, f"is outside its budget: {name} {spent[i]:g}, {norm} eps {eps[i]:.6g} allows {most[i]:g}"
 
 
-_BUDGETS: Mapping[str, tuple[str, Callable[[float], float]]] = {
-    "Linf": ("linf_levels", whole_levels),
-    "L2": ("l2", lambda eps: whole_squares(eps) ** 0.5 / 255 * _FLOAT32_SLACK),
-    "L1": ("l1", lambda eps: whole_levels(eps) / 255 * _FLOAT32_SLACK),
+_BUDGETS: Mapping[Norm, tuple[str, Callable[[float], float]]] = {
+    "linf": ("linf_levels", whole_levels),
+    "l2": ("l2", lambda eps: whole_squares(eps) ** 0.5 / 255 * _FLOAT32_SLACK),
+    "l1": ("l1", lambda eps: whole_levels(eps) / 255 * _FLOAT32_SLACK),
 }
 """The column that a budget limits, and the most that it may hold."""
 

@@ -29,6 +29,7 @@ from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import content_sha256, sha256_hex
 from hardset.schemas.errors import UserError
+from hardset.schemas.norms import norm_of
 from hardset.schemas.records.run import DataFile, Manifest, Output
 from hardset.schemas.rows.contract import ADVERSARIAL, QUARANTINE_SCHEMA, arrow_schema
 
@@ -286,7 +287,7 @@ def _compare(path: str, worker: Worker, rows: list[dict[str, Any]], clean: Any, 
     labels = np.asarray([row["label"] for row in rows], np.int64)
     levels, l2, l1 = distances(stored, clean)
     eps = np.asarray([row["eps"] for row in rows], np.float64)
-    inside = within_budget(stored, clean, rows[0]["norm"].lower(), eps)
+    inside = within_budget(stored, clean, norm_of(rows[0]["norm"]), eps)
     targets = None
     if rows[0]["target_label"] is not None:
         targets = np.asarray([row["target_label"] for row in rows], np.int64)

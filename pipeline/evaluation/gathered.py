@@ -20,6 +20,7 @@ from hardset.schemas.digests import digest
 from hardset.schemas.errors import RunError
 from hardset.schemas.job.evaluation import EvaluationJob
 from hardset.schemas.job.recipes import Attack
+from hardset.schemas.norms import Norm
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Attacked:
     label: str
     attack: Attack
     """The resolved recipe."""
-    norm: str
+    norm: Norm
     threat: int
     """Position of the threat's budget among `eps`."""
     pred: Classes

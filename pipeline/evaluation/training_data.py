@@ -19,6 +19,7 @@ from hardset.pipeline.training.made_rows import training_files
 from hardset.schemas.digests import digest
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.evaluation import Threat
+from hardset.schemas.norms import STORED_NORMS
 from hardset.schemas.records.run import DataFile, Image, Manifest
 from hardset.schemas.rows.contract import ADVERSARIAL
 
@@ -97,7 +98,7 @@ def _comparable(folder: Folder, file: DataFile, threat: Threat) -> Iterator[tupl
         kinds, norms = (np.asarray(batch.column(name).to_pylist(), object) for name in ("kind", "norm"))
         eps = np.nan_to_num(batch.column("eps").to_numpy(zero_copy_only=False).astype(np.float64))
         strong = eps >= _COMPARABLE_EPS * float(threat.eps)
-        yield start, (kinds == ADVERSARIAL) & (norms == threat.norm.capitalize()) & strong
+        yield start, (kinds == ADVERSARIAL) & (norms == STORED_NORMS[threat.norm]) & strong
         start += batch.num_rows
 
 

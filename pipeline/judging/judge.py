@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from hardset.pipeline.batches import Pixels
 from hardset.pipeline.compute.devices import Divider
 from hardset.schemas.job.quantities import whole_levels, whole_squares
+from hardset.schemas.norms import NORMS, Norm
 
 Floats = NDArray[np.float32]
 Classes = NDArray[np.int64]
@@ -204,14 +205,14 @@ def distances(stored: Pixels, clean: Pixels) -> tuple[NDArray[np.int32], Floats,
     return _largest(change).astype(np.int32), l2.astype(np.float32), l1.astype(np.float32)
 
 
-def within_budget(stored: Pixels, clean: Pixels, norm: str, eps: NDArray[np.float64]) -> Mask:
+def within_budget(stored: Pixels, clean: Pixels, norm: Norm, eps: NDArray[np.float64]) -> Mask:
     """Mask (N,) of rows within their budget, checked in integers.
 
-    `norm`: linf, l2 or l1; `eps`: (N,) on the [0, 1] scale.
+    `eps`: (N,) on the [0, 1] scale. Raises ValueError for another norm.
     """
-    spend = {"linf": _largest, "l2": _squares, "l1": _sum}
-    if norm not in spend:
+    if norm not in NORMS:
         raise ValueError(f"norm must be linf, l2 or l1, got {norm!r}")
+    spend = {"linf": _largest, "l2": _squares, "l1": _sum}
     budget = whole_squares if norm == "l2" else whole_levels
     allowed = np.asarray([budget(value) for value in eps.tolist()], np.int64)
     inside: Mask = spend[norm](_change(stored, clean)) <= allowed

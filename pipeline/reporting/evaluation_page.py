@@ -12,7 +12,8 @@ from hardset.pipeline.reporting.heat import heat_map
 from hardset.pipeline.reporting.markup import Child, Markup, element, join
 from hardset.pipeline.reporting.shell import Chapter, html_page
 from hardset.pipeline.reporting.tables import TableColumn, facts, table
-from hardset.pipeline.reporting.wording import NONE, NORMS, amount, clipped, counted, percent
+from hardset.pipeline.reporting.wording import NONE, amount, clipped, counted, percent
+from hardset.schemas.norms import STORED_NORMS, Norm
 from hardset.schemas.records.evaluation import Evaluation, ModelFigures, Share
 
 
@@ -111,7 +112,7 @@ def accuracy_curves(content: EvaluationContent) -> Markup:
             points = {point.eps: value_of(point.robust) for point in model.threats[position].curve}
             shown.append(Curve(model.name, tuple(points.get(place) for place in places)))
         named = ["0" if place == "0" else amount(place, threat.norm) for place in places]
-        title = f"Robust accuracy, {NORMS[threat.norm]}"
+        title = f"Robust accuracy, {STORED_NORMS[threat.norm]}"
         charts.append(curves(title, named, shown, "eps", subtitle="worst of its attacks, row by row"))
     text = (
         "From 0, which is clean accuracy, to a budget at which accuracy must vanish. Budgets are evenly spaced on the "
@@ -166,8 +167,8 @@ def _costs(record: Evaluation) -> Markup:
     return table(caption, columns, rows)
 
 
-def _threat(norm: str, eps: str) -> str:
-    return f"{NORMS[norm]} {amount(eps, norm)}"
+def _threat(norm: Norm, eps: str) -> str:
+    return f"{STORED_NORMS[norm]} {amount(eps, norm)}"
 
 
 def evaluation_facts(content: EvaluationContent) -> Markup:

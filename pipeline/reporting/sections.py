@@ -13,6 +13,7 @@ from hardset.pipeline.reporting.notices import Notice, notices
 from hardset.pipeline.reporting.tables import TableColumn, aside, detail, table
 from hardset.pipeline.reporting.wording import NONE, class_name, clipped, counted, percent, recipe_details, recipe_title
 from hardset.pipeline.statistics.recipe_statistics import RecipeStatistics, RowCounts, Statistics
+from hardset.schemas.norms import STORED_NORMS, Norm
 from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, GENERATED
 from hardset.schemas.rows.flags import FLAGS
 
@@ -224,20 +225,20 @@ def norms(content: Content) -> Markup | None:
         histogram(numbered(recipe), [Series("Stored", values, "plain")], unit, subtitle=name, mark=mark)
         for recipe in attacks
         for name, values, unit, mark in (
-            ("Largest change of a value", recipe.linf_levels, "8-bit levels", _budget(recipe, "Linf")),
-            ("Sum of the changes", recipe.l1, "[0, 1] pixel scale", _budget(recipe, "L1"))
-            if recipe.norm == "L1"
-            else ("Euclidean norm of the change", recipe.l2, "[0, 1] pixel scale", _budget(recipe, "L2")),
+            ("Largest change of a value", recipe.linf_levels, "8-bit levels", _budget(recipe, "linf")),
+            ("Sum of the changes", recipe.l1, "[0, 1] pixel scale", _budget(recipe, "l1"))
+            if recipe.norm == STORED_NORMS["l1"]
+            else ("Euclidean norm of the change", recipe.l2, "[0, 1] pixel scale", _budget(recipe, "l2")),
         )
     ]
     text = "Change from clean to stored pixels. Dashed: the largest budget of the recipe, in its own norm."
     return join(element("p", text, class_="soft"), element("div", charts, class_="charts pairs"))
 
 
-def _budget(recipe: RecipeStatistics, norm: str) -> float | None:
-    if recipe.eps is None or recipe.norm != norm:
+def _budget(recipe: RecipeStatistics, norm: Norm) -> float | None:
+    if recipe.eps is None or recipe.norm != STORED_NORMS[norm]:
         return None
-    return recipe.eps[1] * (255 if norm == "Linf" else 1)
+    return recipe.eps[1] * (255 if norm == "linf" else 1)
 
 
 def losses(content: Content) -> Markup | None:

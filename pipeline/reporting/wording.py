@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+from hardset.schemas.norms import STORED_NORMS
+
 NONE = "\N{EN DASH}"
 """Placeholder for a missing value."""
 
 _SECRETS = re.compile(r"(\w+://)(?:[^\s/@]*@)?([^\s?#]*)(?:[?#]\S*)?")
 _MOST_LISTED = 4
-NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1"}
-"""Names of the norms by their spelling in job files."""
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # bidi overrides can disguise a text
 
 
@@ -79,7 +79,7 @@ def class_name(classes: tuple[str, ...], label: int | None) -> str:
 def recipe_title(text: Mapping[str, Any]) -> str:
     """Short title of a recipe, as `PGD, Linf, eps 8/255`."""
     if text["kind"] == "attack":
-        norm = NORMS.get(text["norm"], str(text["norm"]))
+        norm = STORED_NORMS.get(text["norm"], str(text["norm"]))
         aim = "" if text.get("target") is None else ", targeted"
         name = str(text["name"])
         return f"{name if ':' in name else name.upper()}, {norm}, eps {amount(text['eps'], text['norm'])}{aim}"
@@ -136,4 +136,5 @@ def _operation(operation: Mapping[str, Any]) -> str:
 def eps_of_row(eps: float, norm: str) -> str:
     """Budget of one row, as `8/255`, or `0.15` if it is not a whole number of levels."""
     levels = eps * 255
-    return f"{round(levels)}/255" if norm == "Linf" and abs(levels - round(levels)) < 1e-6 else number(eps, 3)
+    on_grid = norm == STORED_NORMS["linf"] and abs(levels - round(levels)) < 1e-6
+    return f"{round(levels)}/255" if on_grid else number(eps, 3)

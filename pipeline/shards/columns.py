@@ -15,13 +15,12 @@ from hardset.pipeline.judging.transfer import HeldOutVerdicts
 from hardset.pipeline.shards.answers import Answers, targets_of
 from hardset.pipeline.shards.worker import Worker
 from hardset.schemas.digests import image_sha256, row_id
+from hardset.schemas.norms import norm_of
 from hardset.schemas.records.run import Shard
 from hardset.schemas.rows.contract import ADVERSARIAL, COLUMNS, GENERATED
 from hardset.schemas.rows.flags import with_flag
 
 Columns = dict[str, Any]
-
-_NORMS = {"Linf": "linf", "L2": "l2", "L1": "l1"}  # the column's words for the judge's
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def judged_columns(
         levels, l2, l1 = distances(stored, clean)
         columns |= {"linf_levels": levels, "l2": l2, "l1": l1}
         eps = np.asarray(made.columns["eps"], np.float64)
-        over = ~within_budget(stored, clean, _NORMS[str(made.columns["norm"][0])], eps)
+        over = ~within_budget(stored, clean, norm_of(str(made.columns["norm"][0])), eps)
     if answers.made is None:
         return Judged(columns, finite, over)
     finite = finite_rows(answers.made)

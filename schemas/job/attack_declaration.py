@@ -7,8 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from hardset.schemas.base import Spec
-
-NORMS = ("linf", "l2", "l1")
+from hardset.schemas.norms import NORMS, Norm
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class StepShare:
     l1_factor: Fraction | None = None
     """Instead of `factor` under the L1 norm."""
 
-    def __call__(self, steps: int, norm: str) -> Fraction:
+    def __call__(self, steps: int, norm: Norm) -> Fraction:
         """The share that `steps` steps in `norm` give."""
         factor = self.l1_factor if norm == "l1" and self.l1_factor is not None else self.factor
         return factor / steps if self.per_step else factor
@@ -84,7 +83,7 @@ class AttackDeclaration:
     code: int | None = None
     """Version of its code, raised when it starts to make other images from the same settings. None, for attacks from
     elsewhere alone: the digest of the distribution or of the source files that declare it."""
-    norms: tuple[str, ...] = NORMS
+    norms: tuple[Norm, ...] = NORMS
 
     loss: Any = "cross_entropy"
     """What it maximises where the job sets no `objective`: a key of `LOSSES`, a `Loss`, or a function of the settings

@@ -13,6 +13,7 @@ from hardset.schemas.job.attack_declaration import AttackDeclaration
 from hardset.schemas.job.attack_names import AttackName
 from hardset.schemas.job.attacks import ATTACKS, takers
 from hardset.schemas.job.quantities import Amount, Rational, bounds
+from hardset.schemas.norms import Norm
 from hardset.schemas.reading.slots import one_of
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -46,7 +47,7 @@ class Attack(Spec):
     """Which attack; `hardset attacks` lists them with their defaults, norms and papers. standard and fast are
     ensembles, whose attacks and budgets are fixed. Or one from elsewhere: the import path of its declaration, or the
     name under which an installed package brings it."""
-    norm: Literal["linf", "l2", "l1"] = "linf"
+    norm: Norm = "linf"
     """Norm that the budget is measured in."""
     eps: Amount | Budgets
     """Budget on the [0, 1] pixel scale (for L2 and L1: of the whole image's norm), or a list of up to 64: one output

@@ -15,9 +15,9 @@ from hardset.schemas.job.attacks import ATTACKS
 from hardset.schemas.job.job import HeldOut, Member, Model, Name, Run, check_classes
 from hardset.schemas.job.quantities import Amount, Range, Rational
 from hardset.schemas.job.sources import Source
+from hardset.schemas.norms import Norm
 from hardset.schemas.reading.loading import load_job_file, parse_document
 
-Norm = Literal["linf", "l2", "l1"]
 CorruptionName = Literal[
     "gaussian_noise",
     "shot_noise",

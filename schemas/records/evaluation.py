@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
 from hardset.schemas.base import Spec
+from hardset.schemas.norms import Norm
 from hardset.schemas.records.run import Image
 
 EVALUATION_CONTRACT = "1"
@@ -73,7 +74,7 @@ class CurvePoint(Spec):
 class ThreatFigures(Spec):
     """One threat: the worst that its attacks do, row by row."""
 
-    norm: Literal["linf", "l2", "l1"]
+    norm: Norm
     eps: str
     """The budget that it is about."""
     robust: Share

@@ -60,7 +60,7 @@ def test_agrees_with_algorithm_1_row_by_row(geometry):
     labels = torch.from_numpy(predictions(net, pixels))
     # Labels that the net already misses: no iterate outranks another, so that the best loss alone decides.
     labels = (labels + 1) % 10
-    eps = np.full(8, 10 / 255 if geometry.name == "Linf" else 0.7)
+    eps = np.full(8, 10 / 255 if geometry.name == "linf" else 0.7)
     work = Rows(
         pixels=torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),
         labels=labels,

@@ -64,7 +64,7 @@ def test_the_budget_is_a_cap(geometry, dual):
 
 
 def _projected(change, image, radius, geometry):
-    if geometry.name == "Linf":
+    if geometry.name == "linf":
         change = change.clamp(-radius, radius)
     elif float(change.norm()) > radius:
         change = change * (radius / float(change.norm()))
@@ -73,9 +73,9 @@ def _projected(change, image, radius, geometry):
 
 def _transcribed(net, image, label, geometry, *, steps):
     """Pintor et al., algorithm 1, for one row; every iterate."""
-    best, ball, norms = math.inf, math.inf, {"Linf": math.inf, "L2": 2}
+    best, ball, norms = math.inf, math.inf, {"linf": math.inf, "l2": 2}
     order = norms[geometry.name]
-    dual = {"Linf": 1, "L2": 2}[geometry.name]
+    dual = {"linf": 1, "l2": 2}[geometry.name]
     point, iterates = image, []
     for step in range(steps):
         iterates.append(point)

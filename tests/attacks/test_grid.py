@@ -34,8 +34,8 @@ def test_no_rounded_image_leaves_budget_or_box(seed, eps, side):
         assert grid.within(got.to(torch.uint8), clean.to(torch.uint8), allowed, norm).all()
         exact = np.asarray(got, np.int64) - clean.numpy()
         sizes = np.abs(exact).reshape(4, -1)
-        spent = {"Linf": sizes.max(1), "L2": (sizes**2).sum(1), "L1": sizes.sum(1)}[norm]
-        assert (spent <= ((eps * 255) ** 2 if norm == "L2" else eps * 255) + 1e-6).all()
+        spent = {"linf": sizes.max(1), "l2": (sizes**2).sum(1), "l1": sizes.sum(1)}[norm]
+        assert (spent <= ((eps * 255) ** 2 if norm == "l2" else eps * 255) + 1e-6).all()
 
 
 def test_linf_rounds_halves_to_even_then_clamps_to_whole_levels():
@@ -106,7 +106,7 @@ def test_l1_holds_the_budget_even_for_images_far_out_of_the_ball(seed, spread, e
     budget = torch.from_numpy(grid.l1_budget(np.full(3, eps)))
     got = grid.round_l1(images, levels, budget)
     assert ((got >= 0) & (got <= 255)).all() and torch.equal(got, got.round())
-    assert grid.within(got.to(torch.uint8), levels.to(torch.uint8), budget, "L1").all()
+    assert grid.within(got.to(torch.uint8), levels.to(torch.uint8), budget, "l1").all()
     assert ((got - levels).sign() * (images * 255 - levels).sign() >= 0).all()
 
 

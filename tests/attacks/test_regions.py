@@ -103,7 +103,7 @@ def test_a_patch_is_optimised_and_the_rest_of_the_image_stays_exactly_clean(geom
     assert grid.within(stored, source, budget, geometry.name).all()
     assert (stored != source).flatten(1).any(dim=1).all()
     gain = ((images - clean) * weight).flatten(1).sum(dim=1)
-    if geometry.name == "Linf":
+    if geometry.name == "linf":
         best = torch.where(weight > 0, (1 - clean).clamp(max=eps), -clean.clamp(max=eps)) * weight * masks
         torch.testing.assert_close(gain, best.flatten(1).sum(dim=1), rtol=1e-4, atol=1e-4)
     assert (gain > 0).all()
