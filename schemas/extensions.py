@@ -14,7 +14,15 @@ from importlib.metadata import entry_points
 from operator import or_
 from typing import Annotated, Any, ClassVar
 
-from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    ConfigDict,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+    model_validator,
+)
 
 from hardset.schemas.base import Spec
 from hardset.schemas.digests import canonical_json
@@ -23,7 +31,7 @@ IMPORT_PATH_PATTERN = r"^[\w.]+:[\w.]+$"
 ImportPath = Annotated[str, Field(pattern=IMPORT_PATH_PATTERN, examples=["package.module:function"])]
 
 
-def import_path(group: str, name: str) -> str | None:
+def path_of_entry_point(group: str, name: str) -> str | None:
     """What the entry point `name` of a group stands for; None where no installed distribution has it.
 
     Reads metadata alone, and imports nothing.
@@ -34,8 +42,9 @@ def import_path(group: str, name: str) -> str | None:
 class Extension(Spec):
     """Code of a user's own with the settings it was given, as text, numbers, booleans, lists and mappings.
 
-    A subclass has one field, `key`, that names the code. It holds an import path once it is validated, so that a record
-    can be read where the entry point is not installed.
+    A subclass has a field, `key`, that names the code. It holds an import path once it is validated, so that a record
+    can be read where the entry point is not installed. What was not given is not written either: its default is the
+    code's own.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -50,22 +59,24 @@ class Extension(Spec):
     def _plain(cls, document: Any) -> Any:
         if not isinstance(document, Mapping):
             return document
+        own = {name: value for name, value in document.items() if name not in cls.model_fields}
         try:
-            found: dict[str, Any] = json.loads(canonical_json(dict(document)))
+            found: dict[str, Any] = {**document, **json.loads(canonical_json(own))}
         except (TypeError, ValueError, RecursionError):
             raise ValueError("wants text, finite numbers, booleans, lists and mappings only") from None
         name = found.get(cls.key)
-        path = import_path(cls.group, name) if isinstance(name, str) and ":" not in name else None
+        path = path_of_entry_point(cls.group, name) if isinstance(name, str) and ":" not in name else None
         return found if path is None else {**found, cls.key: path}
 
-    @property
-    def path(self) -> str:
-        """Import path of the code."""
-        return str(getattr(self, self.key))
+    @model_serializer(mode="wrap")
+    def _as_given(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        given = {*self.model_fields_set, *(self.model_extra or ())}
+        return {name: value for name, value in write(self).items() if name in given}
 
-    def given(self) -> dict[str, Any]:
-        """The settings, without the name."""
-        return {name: value for name, value in self.model_dump(mode="json").items() if name != self.key}
+    @property
+    def import_path(self) -> str:
+        """Where the code is found."""
+        return str(getattr(self, self.key))
 
 
 @dataclass(frozen=True)
@@ -80,7 +91,8 @@ class ByName:
 
     def __call__(self, value: Any) -> str | None:
         """Tag of the member that `value`, a document or a record, is meant for; None where it bears no name."""
-        name = value.get(self.key) if isinstance(value, Mapping) else getattr(value, self.key, None)
+        held = value if isinstance(value, Mapping) else value.__dict__ if isinstance(value, Spec) else {}
+        name = held.get(self.key)
         if name is None:
             return None
         return self.extension.__name__ if self._is_own(name) else str(name)
@@ -88,7 +100,7 @@ class ByName:
     def _is_own(self, name: Any) -> bool:
         if not isinstance(name, str) or name in self.names:
             return False
-        return ":" in name or import_path(self.extension.group, name) is not None
+        return ":" in name or path_of_entry_point(self.extension.group, name) is not None
 
 
 def open_union(declared: Sequence[type[Spec]], extension: type[Extension]) -> Any:

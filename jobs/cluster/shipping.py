@@ -31,7 +31,7 @@ ROOMS = ("pipeline", "jobs", "schemas")
 """Folders of the package; in a checkout they are symbolic links, the only ones that are followed."""
 _SOURCE = (".py", ".pyi")
 _IMPORT_PATH = re.compile(r"([A-Za-z_]\w*(?:\.\w+)*):[\w.]+")
-_NAMED_BY = ("factory", "objective")
+_NAMED_BY = ("factory", "objective", "name", "format", "method", "augment", "optimiser")
 """Keys of a job file that hold an import path."""
 
 

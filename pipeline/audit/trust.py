@@ -85,7 +85,7 @@ NO_TRUST = Trust()
 
 def moved(spec: Source, place: str) -> Source:
     """The same source at another place. Raises JobError for a bundled one that `place` does not name."""
-    if "path" in type(spec).model_fields:
+    if getattr(spec, "path", None) is not None:
         return spec.model_copy(update={"path": place})
     if place != spec.format:
         raise JobError(f"--against: the rows come from {spec.format}, which are bundled; wants --against {spec.format}")

@@ -36,8 +36,8 @@ def settled(spec: OperationSettings | UserOperation, *, at: str = "ops") -> Oper
     """
     if isinstance(spec, OperationSettings):
         return spec
-    kind = operation(spec.path, at=f"{at}.name").settings
-    return declarations.settled(kind, {**spec.given(), "name": spec.path}, at=at)
+    kind = operation(spec.name, at=f"{at}.name").settings
+    return declarations.settled(kind, spec.model_dump(mode="json"), at=at)
 
 
 def code_version(name: str, *, at: str = "ops") -> int | dict[str, str]:

@@ -12,7 +12,7 @@ from hardset.pipeline.evaluation.measure import evaluated
 from hardset.pipeline.evaluation.training_data import dataset_digest
 from hardset.pipeline.models.loading import VICTIM, model_digests
 from hardset.pipeline.sources.base import SourceReader
-from hardset.pipeline.sources.table import open_source
+from hardset.pipeline.sources.table import open_source, reading
 from hardset.schemas.digests import digest, run_id
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.evaluation import EvaluationJob
@@ -81,7 +81,7 @@ def make_plan(job: EvaluationJob) -> EvaluationPlan:
         "version": CODE_VERSION,
         "seed": job.seed,
         "source": source.name,
-        "reading": job.source.model_dump(mode="json", exclude={"path", "splits", "limit"}),
+        "reading": reading(job.source, {"path", "splits", "limit"}),
         "image": image.model_dump(),
         "classes": job.classes,
         "batch": job.run.batch,

@@ -18,7 +18,7 @@ from hardset.pipeline.hardening.rounds import Loop, Maker, run_round
 from hardset.pipeline.models.loading import load_network, model_digests
 from hardset.pipeline.planning.plan import public_job
 from hardset.pipeline.run.generation import RunOutcome, generate
-from hardset.pipeline.sources.table import open_source
+from hardset.pipeline.sources.table import open_source, reading
 from hardset.pipeline.storage.folder import Folder
 from hardset.pipeline.training.epochs import weights_of
 from hardset.pipeline.training.inner import inner_attack
@@ -102,7 +102,7 @@ def loop_id(job: Job, splits: Splits) -> str:
     told = {
         "name": job.name,
         "seed": job.seed,
-        "source": job.source.model_dump(mode="json", exclude={"path", "splits"}),
+        "source": reading(job.source, {"path", "splits"}),
         "rows": [digest(sorted(rows.sha256)) for rows in (splits.train, splits.validation)],
         "model": job.model.model_dump(mode="json", exclude={"weights"}),
         "weights": model_digests(job.model),

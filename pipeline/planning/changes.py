@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from hardset.pipeline.sources import ranges as cutting
+from hardset.pipeline.sources.table import settled
 from hardset.pipeline.storage.folder import public_name
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Job
@@ -81,6 +82,7 @@ def merged(spec: ImageSource, earlier: Earlier, ranges: Sequence[SourceRange], s
     A file that changed keeps its earlier ranges instead of those it would have now. So does a class folder: its earlier
     ranges stay as they were, and its other files make ranges after them, which have no digest yet.
     """
+    spec = settled(spec)
     if not isinstance(spec, StoredSource) or "keep" not in (spec.changed, spec.vanished):
         return list(ranges)
     now, before = _files(ranges), _by_file(earlier.plan.ranges)
@@ -146,7 +148,7 @@ def _by_file(ranges: Iterable[SourceRange]) -> dict[str, list[SourceRange]]:
 def check_changes(spec: ImageSource, changes: Changes | None) -> None:
     """Raises JobError where files changed or vanished and the job says to fail then."""
     for kind, text in _told(changes):
-        if isinstance(spec, StoredSource) and getattr(spec, kind) == "fail":
+        if _policy(spec, kind) == "fail":
             raise JobError(
                 f"source.{kind}: {text}, and the job says fail; mend the source, or say what to do with "
                 f"--set source.{kind}={'remake' if kind == 'changed' else 'drop'} or keep"
@@ -171,11 +173,17 @@ def _since(what: str, number: int, name: str, changes: Changes) -> str:
     return f"{number:,} file{'s' if number > 1 else ''} {what} since run {changes.since}, such as {name}"
 
 
-def _becomes(spec: ImageSource, kind: str) -> str:
-    policy = getattr(spec, kind, "remake" if kind == "changed" else "drop")
+def _becomes(spec: ImageSource, kind: Literal["changed", "vanished"]) -> str:
     return {
         "remake": "their rows are made anew",
         "drop": "their rows are listed no more",
         "keep": "their earlier rows stay listed",
         "fail": "generate refuses to go on",
-    }[policy]
+    }[_policy(spec, kind)]
+
+
+def _policy(spec: ImageSource, kind: Literal["changed", "vanished"]) -> str:
+    found = settled(spec)
+    if isinstance(found, StoredSource):
+        return found.changed if kind == "changed" else found.vanished
+    return "remake" if kind == "changed" else "drop"

@@ -13,7 +13,7 @@ from hardset.pipeline.recipes.generator_files import generator_digest
 from hardset.pipeline.recipes.table import recipe_text, settled_job
 from hardset.pipeline.sources.base import SourceReader
 from hardset.pipeline.sources.splits import TRAINING_SPLIT
-from hardset.pipeline.sources.table import open_source
+from hardset.pipeline.sources.table import open_source, reading
 from hardset.pipeline.storage.folder import public_name
 from hardset.schemas.base import Spec
 from hardset.schemas.digests import digest, plan_digest, recipe_id, run_id
@@ -137,7 +137,7 @@ def _determinants(job: Job, source: str, image: Image, classes: tuple[str, ...])
         "contract": CONTRACT_VERSION,
         "seed": job.seed,
         "source": source,
-        "reading": job.source.model_dump(mode="json", exclude=not_reading(job.source)),
+        "reading": reading(job.source, not_reading(job.source)),
         "image": image.model_dump(),
         "classes": classes,
         "model": job.model.model_dump(mode="json", exclude=_MODEL_PATHS) if job.model else None,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hardset.pipeline.batches import CleanRows, Reject, RowError
+from hardset.schemas.job.sources import ImageSource
 from hardset.schemas.records import run as records
 
 
@@ -48,6 +50,15 @@ class SourceReader(Protocol):
     ) -> tuple[CleanRows, list[Reject]]:
         """The range's rows in `image`'s shape with labels in [0, classes), and the rows that are lost."""
         ...
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source that job files may name: its settings, and what reads it."""
+
+    settings: type[ImageSource]
+    reader: Callable[[Any], SourceReader]
+    """Settings to the reader. Touches no storage yet."""
 
 
 @dataclass(frozen=True)

@@ -8,20 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from hardset.pipeline.sources import ranges
-from hardset.pipeline.sources.base import RawRow
-from hardset.pipeline.sources.digest_cache import digest_cache
 from hardset.pipeline.sources.files import Place, SourceFile, resolve
-from hardset.pipeline.sources.fingerprints import content_digest, tag_digest
-from hardset.pipeline.sources.splits import TRAINING_SPLIT, selected, split_of_folder
-from hardset.pipeline.sources.stored import StoredSource
-from hardset.schemas.digests import digest
+from hardset.pipeline.sources.splits import TRAINING_SPLIT, split_of_folder
+from hardset.pipeline.sources.stored import MemberFiles, Members
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.sources import ImageFolderSource
-from hardset.schemas.records import run as records
 
-_FETCHED_AT_ONCE = 64
-_SHORT = 16  # hex digits of a member's own digest, which only tells whether it changed
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2")
 _WANTED = "wants CLASS/FILE, or SPLIT/CLASS/FILE with split folders named as train, validation or test"
 
@@ -38,12 +30,11 @@ class _ClassFolder(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ImageFolderReader(StoredSource):
+class ImageFolderReader(MemberFiles):
     """Reads `<class>/<file>` or `<split>/<class>/<file>`.
 
     Every file in a class folder is a row, save hidden ones; what is no image becomes a reject. Classes are numbered in
-    the sorted order of their names over all splits. A range never spans class folders, so a new file touches only
-    ranges of its class, from its place on.
+    the sorted order of their names over all splits.
     """
 
     spec: ImageFolderSource
@@ -51,6 +42,12 @@ class ImageFolderReader(StoredSource):
     def class_names(self) -> tuple[str, ...]:
         """Names of the class folders. Raises JobError: no class folders, or files outside of them."""
         return tuple(sorted({folder.class_name for folder in self._folders}))
+
+    def members(self) -> Iterator[Members]:
+        """The class folders of all splits. Raises JobError: no class folders, or files outside of them."""
+        labels = {name: label for label, name in enumerate(self.class_names())}
+        for split, folder, files in self._folders:
+            yield Members(split, folder, labels[folder.rpartition("/")[2]], files)
 
     @cached_property
     def _place(self) -> Place:
@@ -62,50 +59,6 @@ class ImageFolderReader(StoredSource):
     @cached_property
     def _folders(self) -> list[_ClassFolder]:
         return _class_folders(self._place.files(), self.name)
-
-    def _ranges(self, shard_rows: int) -> Iterator[records.SourceRange]:
-        labels = {name: label for label, name in enumerate(self.class_names())}
-        for split, folder in selected(self._folders, lambda folder: folder.split, self.spec.splits):
-            names = [file.name[len(folder.folder) + 1 :] for file in folder.files]
-            for start, stop in ranges.cut(0, len(names), shard_rows):
-                yield records.SourceRange(
-                    split=split,
-                    file=folder.folder,
-                    start=start,
-                    stop=stop,
-                    digest="",
-                    members=tuple(names[start:stop]),
-                    label=labels[folder.class_name],
-                )
-
-    def fixed(self, parts: list[records.SourceRange]) -> list[records.SourceRange]:
-        """Ranges with the digests of their files."""
-        found = self._file_digests({f"{part.file}/{member}" for part in parts for member in part.members})
-
-        def fix(part: records.SourceRange) -> records.SourceRange:
-            listed = [[name, found[name]] for name in (f"{part.file}/{member}" for member in part.members)]
-            short = tuple(one[:_SHORT] for _, one in listed)
-            return part.model_copy(update={"digest": digest([part.label, listed]), "member_digests": short})
-
-        return [fix(part) for part in parts]
-
-    def _file_digests(self, names: set[str]) -> dict[str, str]:
-        files = [file for folder in self._folders for file in folder.files if file.name in names]
-        tags = {file.name: tag for file in files if (tag := tag_digest(file.info)) is not None}
-        with digest_cache(self._place) as cache:
-            rest = {file.name: file.path for file in files if file.name not in tags}
-            return tags | cache.digests(rest, lambda path: content_digest(self._place.fs, path))
-
-    def _rows(self, source_range: records.SourceRange) -> Iterator[RawRow]:
-        keys = [f"{source_range.file}/{member}" for member in source_range.members]
-        for start in range(0, len(keys), _FETCHED_AT_ONCE):
-            some = keys[start : start + _FETCHED_AT_ONCE]
-            # Not fs.cat: it takes brackets in file names for patterns.
-            contents = self._place.fs.cat_ranges([self._place.path_of(key) for key in some], None, None)
-            for key, content in zip(some, contents, strict=True):
-                if isinstance(content, Exception):
-                    raise content
-                yield RawRow(key, 0, source_range.label, content)
 
 
 def _class_folders(files: list[SourceFile], name: str) -> list[_ClassFolder]:

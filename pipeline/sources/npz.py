@@ -15,12 +15,11 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from hardset.pipeline.sources import ranges
-from hardset.pipeline.sources.base import RawRow
+from hardset.pipeline.sources.files import SourceFile
 from hardset.pipeline.sources.images import UnreadableImageError
-from hardset.pipeline.sources.stored import RowFiles
+from hardset.pipeline.sources.stored import RowFiles, StoredRow
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.sources import NpzSource
-from hardset.schemas.records import run as records
 
 _CORRUPT = (zipfile.BadZipFile, zlib.error, EOFError)
 
@@ -32,16 +31,11 @@ class NpzReader(RowFiles):
     suffix = ".npz"
     spec: NpzSource
 
-    def class_names(self) -> None:
-        """Arrays carry no class names."""
-        return
-
-    def _ranges(self, shard_rows: int) -> Iterator[records.SourceRange]:
-        for split, file in self._files:
-            with self._place.fs.open(file.path, "rb") as handle, _archive(handle, file.name) as archive:
-                rows = self._checked_rows(archive, file.name)
-            for start, stop in ranges.cut(0, rows, shard_rows):
-                yield records.SourceRange(split=split, file=file.name, start=start, stop=stop, digest="")
+    def pieces(self, file: SourceFile, shard_rows: int) -> Iterator[tuple[int, int]]:
+        """Pieces of the arrays. Raises JobError where the arrays are missing, or of another type or shape."""
+        with self.open(file.name) as handle, _archive(handle, file.name) as archive:
+            rows = self._checked_rows(archive, file.name)
+        return ranges.cut(0, rows, shard_rows)
 
     def _checked_rows(self, archive: zipfile.ZipFile, name: str) -> int:
         images, image_type = self._header(archive, name, "images", self.spec.images)
@@ -73,19 +67,16 @@ class NpzReader(RowFiles):
             raise JobError(f"source.{key}: {array} in {name} is no array: {error}") from error
         return shape, dtype
 
-    def _rows(self, source_range: records.SourceRange) -> Iterator[RawRow]:
-        name, start, stop = source_range.file, source_range.start, source_range.stop
-        with self._place.fs.open(self._place.path_of(name), "rb") as handle, _archive(handle, name) as archive:
-            labels = [int(label) for label in _rows_of(archive, self.spec.labels, start, stop)]
-            row = start
+    def rows(self, name: str, start: int, stop: int) -> Iterator[StoredRow]:
+        """Rows of the arrays; from where the file is corrupt on, faults."""
+        with self.open(name) as handle, _archive(handle, name) as archive:
+            labels = iter([int(label) for label in _rows_of(archive, self.spec.labels, start, stop)])
             try:
                 for image in _rows_of(archive, self.spec.images, start, stop):
-                    yield RawRow(f"{name}#{row}", row, labels[row - start], image)
-                    row += 1
+                    yield StoredRow(next(labels), image)
             except _CORRUPT as error:
                 fault = UnreadableImageError(f"{self.spec.images} is corrupt from here on: {error}")
-                for left in range(row, stop):
-                    yield RawRow(f"{name}#{left}", left, labels[left - start], fault)
+                yield from (StoredRow(label, fault) for label in labels)
 
 
 def _archive(handle: Any, name: str) -> zipfile.ZipFile:

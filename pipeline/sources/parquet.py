@@ -13,15 +13,14 @@ import pyarrow.parquet as pq
 
 from hardset.pipeline.batches import RowError
 from hardset.pipeline.sources import ranges
-from hardset.pipeline.sources.base import RawRow
 from hardset.pipeline.sources.cleaning import NoImageError
 from hardset.pipeline.sources.files import SourceFile, storage_faults
 from hardset.pipeline.sources.images import UnreadableImageError
-from hardset.pipeline.sources.stored import RowFiles
+from hardset.pipeline.sources.splits import split_of_file
+from hardset.pipeline.sources.stored import RowFiles, StoredRow
 from hardset.pipeline.storage.folder import in_parallel
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.sources import ParquetSource
-from hardset.schemas.records import run as records
 
 _ROWS_AT_ONCE = 64
 _BUFFER = 4 << 20
@@ -50,8 +49,8 @@ class ParquetReader(RowFiles):
     def class_names(self) -> tuple[str, ...] | None:
         """Class names out of the files' schema metadata. Raises JobError where two files disagree."""
         with storage_faults(self.name):
-            footers = in_parallel(lambda pair: self._footer(pair[1]), self._files)
-        named = [(file.name, footer.names) for (_, file), footer in zip(self._files, footers, strict=True)]
+            footers = in_parallel(lambda pair: self._footer(pair[1]), self.files)
+        named = [(file.name, footer.names) for (_, file), footer in zip(self.files, footers, strict=True)]
         known = [(file, names) for file, names in named if names is not None]
         for file, names in known:
             if names != known[0][1]:
@@ -72,35 +71,32 @@ class ParquetReader(RowFiles):
                 self._footers[file.name] = _Footer(groups, names, _parent_splits(parquet))
         return self._footers[file.name]
 
-    def _ranges(self, shard_rows: int) -> Iterator[records.SourceRange]:
-        for split, file in self._files:
-            footer = self._footer(file)
-            if other := footer.parents & _JUDGING - {split}:
-                raise JobError(
-                    f"source.path: {file.name} is in split {split}, but its rows were made from rows of split "
-                    f"{min(other)}; a row belongs where its parent does, so put the file back there, or leave it out"
-                )
-            for start, stop in ranges.cut_groups(footer.groups, shard_rows):
-                yield records.SourceRange(split=split, file=file.name, start=start, stop=stop, digest="")
+    def pieces(self, file: SourceFile, shard_rows: int) -> Iterator[tuple[int, int]]:
+        """Pieces that end where row groups do. Raises JobError: columns are missing, or rows of another split."""
+        footer, split = self._footer(file), split_of_file(file.name)
+        if other := footer.parents & _JUDGING - {split}:
+            raise JobError(
+                f"source.path: {file.name} is in split {split}, but its rows were made from rows of split "
+                f"{min(other)}; a row belongs where its parent does, so put the file back there, or leave it out"
+            )
+        return ranges.cut_groups(footer.groups, shard_rows)
 
-    def _rows(self, source_range: records.SourceRange) -> Iterator[RawRow]:
-        name, path = source_range.file, self._place.path_of(source_range.file)
-        with _Opened(self._place.fs, path, buffer=_BUFFER) as opened:
+    def rows(self, name: str, start: int, stop: int) -> Iterator[StoredRow]:
+        """Rows of the image and label columns, only the row groups that they lie in."""
+        with _Opened(self._place.fs, self._place.path_of(name), buffer=_BUFFER) as opened:
             parquet = opened.parquet(name)
             begin = 0
             for group in range(parquet.num_row_groups):
                 end = begin + parquet.metadata.row_group(group).num_rows
-                start, stop = max(begin, source_range.start), min(end, source_range.stop)
-                if start < stop:
-                    rows = self._group_rows(opened, parquet, group, start - begin, stop - begin)
-                    for row, label, image, row_id in rows:
-                        yield RawRow(f"{name}#{begin + row}", begin + row, label, image, row_id)
+                first, last = max(begin, start), min(end, stop)
+                if first < last:
+                    yield from self._group_rows(opened, parquet, group, first - begin, last - begin)
                 begin = end
 
     def _group_rows(
         self, opened: _Opened, parquet: pq.ParquetFile, group: int, start: int, stop: int
-    ) -> Iterator[tuple[int, int | None, bytes | RowError, str | None]]:
-        """(row, label, image, row id) of rows `start` to `stop` of a row group. Stops decoding where the slice ends."""
+    ) -> Iterator[StoredRow]:
+        """Rows `start` to `stop` of a row group. Stops decoding where the slice ends."""
         row = 0
         columns = [self.spec.image, self.spec.label]
         if made_here := _FOOTER_KEY in (parquet.metadata.metadata or {}):
@@ -112,8 +108,8 @@ class ParquetReader(RowFiles):
                     part = batch.slice(first - row, last - first)
                     labels, images = part[self.spec.label].to_pylist(), part[self.spec.image].to_pylist()
                     ids = part[_ROW_ID].to_pylist() if made_here else [None] * len(part)
-                    for offset, (label, image, row_id) in enumerate(zip(labels, images, ids, strict=True)):
-                        yield first + offset, label, _image_bytes(image), row_id
+                    for label, image, row_id in zip(labels, images, ids, strict=True):
+                        yield StoredRow(label, _image_bytes(image), row_id)
                 row += len(batch)
                 if row >= stop:
                     return
@@ -121,7 +117,7 @@ class ParquetReader(RowFiles):
             if opened.fault is not None:
                 raise opened.fault from None
             fault = UnreadableImageError(f"row group {group} is corrupt: {error}")
-            yield from ((left, 0, fault, None) for left in range(max(start, row), stop))
+            yield from (StoredRow(0, fault) for _ in range(max(start, row), stop))
 
 
 class _Opened:

@@ -1,35 +1,48 @@
-"""What readers of stored files share: where the files lie, and how ranges of them are probed, planned and read."""
+"""What readers of stored files share: where files lie, their digests, and how ranges are planned, probed and read.
+
+A new format derives from `RowFiles` where each file holds many rows, and from `MemberFiles` where each is one row.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
-from hardset.pipeline.batches import CleanRows, Reject
+import numpy as np
+from numpy.typing import NDArray
+
+from hardset.pipeline.batches import CleanRows, Reject, RowError
 from hardset.pipeline.sources import cleaning, ranges
 from hardset.pipeline.sources.base import RawRow
 from hardset.pipeline.sources.digest_cache import digest_cache
 from hardset.pipeline.sources.files import Place, SourceFile, resolve, storage_faults
-from hardset.pipeline.sources.fingerprints import check_unchanged, fingerprint
+from hardset.pipeline.sources.fingerprints import check_unchanged, content_digest, fingerprint, tag_digest
 from hardset.pipeline.sources.splits import selected, split_of_file
-from hardset.schemas.errors import JobError
-from hardset.schemas.job.sources import ImageFolderSource, NpzSource, ParquetSource
+from hardset.schemas.digests import digest
+from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.job.sources import StoredSource
 from hardset.schemas.records import run as records
 
 _PROBED_AT_ONCE = 16
+_FETCHED_AT_ONCE = 64
+_SHORT = 16  # hex digits of a member's own digest, which only tells whether it changed
 
 
-class StoredSource(ABC):
+class StoredReader(ABC):
     """A source whose rows lie in files of a folder or object store."""
 
-    spec: ImageFolderSource | NpzSource | ParquetSource
+    spec: StoredSource
 
     @property
     def name(self) -> str:
         """The path, without credentials and query."""
         return self._place.name
+
+    def class_names(self) -> tuple[str, ...] | None:
+        """None: a format that knows the names of its classes says so itself."""
+        return None
 
     def probe(self) -> records.Image:
         """Shape of the rows, from the job or the first readable ones. Raises JobError."""
@@ -48,28 +61,56 @@ class StoredSource(ABC):
         """The range's rows, and those that are lost."""
         return cleaning.clean_rows(self._rows(source_range), self.spec, image, classes)
 
+    def open(self, name: str) -> Any:
+        """A file of the source by its relative name, as a binary handle that can seek."""
+        return self._place.fs.open(self._place.path_of(name), "rb")
+
     @cached_property
     def _place(self) -> Place:
         return resolve(self.spec.path)
-
-    @abstractmethod
-    def _ranges(self, shard_rows: int) -> Iterator[records.SourceRange]:
-        """All ranges, in source order, without digests."""
 
     @abstractmethod
     def fixed(self, parts: list[records.SourceRange]) -> list[records.SourceRange]:
         """Ranges with the digests of their bytes."""
 
     @abstractmethod
+    def _ranges(self, shard_rows: int) -> Iterator[records.SourceRange]:
+        """All ranges, in source order, without digests."""
+
+    @abstractmethod
     def _rows(self, source_range: records.SourceRange) -> Iterator[RawRow]:
         """The rows of a range, as stored."""
 
 
-class RowFiles(StoredSource):
-    """A source whose files each hold many rows. A range never spans files."""
+class StoredRow(NamedTuple):
+    """A row of a file, as stored."""
+
+    label: int | None
+    image: bytes | NDArray[np.uint8] | RowError
+    """Encoded image bytes, or pixels (uint8, H x W or H x W x C), or why there are none."""
+    row_id: str | None = None
+    """Id of a row that hardset made."""
+
+
+class RowFiles(StoredReader):
+    """A source whose files each hold many rows. A range never spans files.
+
+    The digest of a range is that of its whole file, so `rows` may read nothing but that file.
+    """
 
     suffix: ClassVar[str]
     """Suffix of the files, such as .npz."""
+
+    @abstractmethod
+    def pieces(self, file: SourceFile, shard_rows: int) -> Iterator[tuple[int, int]]:
+        """(start, stop) of pieces of at most `shard_rows` rows that hold every row of a file once, in order.
+
+        `ranges.cut` makes them of a count. Raises JobError where the file is none of this format.
+        """
+
+    @abstractmethod
+    def rows(self, name: str, start: int, stop: int) -> Iterator[StoredRow]:
+        """Rows `start` to before `stop` of a file, in order: every one of them, a broken one with its RowError."""
 
     def read(
         self, source_range: records.SourceRange, image: records.Image, classes: int
@@ -78,20 +119,99 @@ class RowFiles(StoredSource):
         check_unchanged(self._place.fs, self._place.path_of(source_range.file), source_range.digest, source_range.file)
         return super().read(source_range, image, classes)
 
+    def fixed(self, parts: list[records.SourceRange]) -> list[records.SourceRange]:
+        """Ranges with the digests of their files."""
+        names = list(dict.fromkeys(part.file for part in parts))
+        with digest_cache(self._place) as cache:
+            found = cache.digests(
+                {name: self._place.path_of(name) for name in names}, lambda path: fingerprint(self._place.fs, path)
+            )
+        return [part.model_copy(update={"digest": found[part.file]}) for part in parts]
+
     @cached_property
-    def _files(self) -> list[tuple[str, SourceFile]]:
-        """The selected files, each with its split."""
+    def files(self) -> list[tuple[str, SourceFile]]:
+        """The selected files, each with its split. Raises JobError where there are none."""
         files = self._place.files(self.suffix)
         if not files:
             raise JobError(f"source.path: {self.name} holds no {self.suffix} files")
         return selected(files, lambda file: split_of_file(file.name), self.spec.splits)
 
+    def _ranges(self, shard_rows: int) -> Iterator[records.SourceRange]:
+        for split, file in self.files:
+            for start, stop in self.pieces(file, shard_rows):
+                yield records.SourceRange(split=split, file=file.name, start=start, stop=stop, digest="")
+
+    def _rows(self, source_range: records.SourceRange) -> Iterator[RawRow]:
+        name, row = source_range.file, source_range.start
+        for found in self.rows(name, source_range.start, source_range.stop):
+            yield RawRow(f"{name}#{row}", row, found.label, found.image, found.row_id)
+            row += 1
+        if row != source_range.stop:
+            raise RunError(
+                f"{name}: {row - source_range.start} rows came where {source_range.rows} were planned; the file has "
+                "changed, or its reader leaves rows out; start the job again"
+            )
+
+
+class Members(NamedTuple):
+    """Files of one folder that are a row each."""
+
+    split: str
+    folder: str
+    """Relative to the source."""
+    label: int
+    files: list[SourceFile]
+
+
+class MemberFiles(StoredReader):
+    """A source in which each file is one row, and rows of a folder share a label.
+
+    A range never spans folders, so a new file touches only ranges of its folder, from its place on.
+    """
+
+    @abstractmethod
+    def members(self) -> Iterable[Members]:
+        """All folders with files of all splits, in the order of their names. Raises JobError."""
+
     def fixed(self, parts: list[records.SourceRange]) -> list[records.SourceRange]:
         """Ranges with the digests of their files."""
-        names = list(dict.fromkeys(part.file for part in parts))
-        with digest_cache(self._place) as cache:
-            found = cache.digests({name: self._place.path_of(name) for name in names}, self._fingerprint)
-        return [part.model_copy(update={"digest": found[part.file]}) for part in parts]
+        found = self._digests({f"{part.file}/{member}" for part in parts for member in part.members})
 
-    def _fingerprint(self, path: str) -> str:
-        return fingerprint(self._place.fs, path)
+        def fix(part: records.SourceRange) -> records.SourceRange:
+            listed = [[name, found[name]] for name in (f"{part.file}/{member}" for member in part.members)]
+            short = tuple(one[:_SHORT] for _, one in listed)
+            return part.model_copy(update={"digest": digest([part.label, listed]), "member_digests": short})
+
+        return [fix(part) for part in parts]
+
+    def _digests(self, names: set[str]) -> dict[str, str]:
+        files = [file for folder in self.members() for file in folder.files if file.name in names]
+        tags = {file.name: tag for file in files if (tag := tag_digest(file.info)) is not None}
+        with digest_cache(self._place) as cache:
+            rest = {file.name: file.path for file in files if file.name not in tags}
+            return tags | cache.digests(rest, lambda path: content_digest(self._place.fs, path))
+
+    def _ranges(self, shard_rows: int) -> Iterator[records.SourceRange]:
+        for split, folder in selected(self.members(), lambda folder: folder.split, self.spec.splits):
+            names = [file.name[len(folder.folder) + 1 :] for file in folder.files]
+            for start, stop in ranges.cut(0, len(names), shard_rows):
+                yield records.SourceRange(
+                    split=split,
+                    file=folder.folder,
+                    start=start,
+                    stop=stop,
+                    digest="",
+                    members=tuple(names[start:stop]),
+                    label=folder.label,
+                )
+
+    def _rows(self, source_range: records.SourceRange) -> Iterator[RawRow]:
+        keys = [f"{source_range.file}/{member}" for member in source_range.members]
+        for start in range(0, len(keys), _FETCHED_AT_ONCE):
+            some = keys[start : start + _FETCHED_AT_ONCE]
+            # Not fs.cat: it takes brackets in file names for patterns.
+            contents = self._place.fs.cat_ranges([self._place.path_of(key) for key in some], None, None)
+            for key, content in zip(some, contents, strict=True):
+                if isinstance(content, Exception):
+                    raise content
+                yield RawRow(key, 0, source_range.label, content)

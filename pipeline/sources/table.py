@@ -1,28 +1,70 @@
-"""Which reader reads what a job file asks for. A new source is one file beside this one, and one line here."""
+"""Which reader reads what a job file asks for.
+
+To add a source: declare its settings in `schemas.job.sources`, write its reader in a file beside this one, and list it
+in the tables of both.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Set
+from types import MappingProxyType
 from typing import Any
 
-from hardset.pipeline.sources.base import SourceReader
+from hardset.pipeline.extensions import declarations
+from hardset.pipeline.sources.base import Source, SourceReader
 from hardset.pipeline.sources.digits import DigitsReader
 from hardset.pipeline.sources.hold_out import HeldOutReader
 from hardset.pipeline.sources.imagefolder import ImageFolderReader
 from hardset.pipeline.sources.npz import NpzReader
 from hardset.pipeline.sources.parquet import ParquetReader
-from hardset.schemas.job.sources import DigitsSource, ImageFolderSource, ImageSource, NpzSource, ParquetSource
+from hardset.schemas.job.sources import (
+    DigitsSource,
+    ImageFolderSource,
+    ImageSource,
+    NpzSource,
+    ParquetSource,
+    UserSource,
+)
 
-READERS: Mapping[type[ImageSource], Callable[[Any], SourceReader]] = {
-    DigitsSource: DigitsReader,
-    ParquetSource: ParquetReader,
-    ImageFolderSource: ImageFolderReader,
-    NpzSource: NpzReader,
-}
-"""Which reader reads what a job file asks for."""
+_BUILT_IN = (
+    Source(DigitsSource, DigitsReader),
+    Source(ParquetSource, ParquetReader),
+    Source(ImageFolderSource, ImageFolderReader),
+    Source(NpzSource, NpzReader),
+)
+SOURCES: Mapping[str, Source] = MappingProxyType(
+    {str(one.settings.model_fields["format"].default): one for one in _BUILT_IN}
+)
+"""Built-in sources by the `format` of their settings."""
+_FIRST_VERSION = 1
+"""Code version that keys do not name, so that shards keep theirs."""
+
+
+def source(name: str) -> Source:
+    """The source of that format or import path. Raises JobError."""
+    return SOURCES.get(name) or declarations.find(name, Source, at="source.format")
+
+
+def settled(spec: ImageSource) -> ImageSource:
+    """The settings as the source itself declares them; `format` is the import path of a user's own. Raises JobError."""
+    if not isinstance(spec, UserSource):
+        return spec
+    return declarations.settled(source(spec.format).settings, spec.model_dump(mode="json"), at="source")
 
 
 def open_source(spec: ImageSource) -> SourceReader:
-    """The reader of a job's `source` section. Touches no storage yet."""
-    reader = READERS[type(spec)](spec)
-    return reader if spec.hold_out is None else HeldOutReader(reader, spec.hold_out)
+    """The reader of a job's `source` section. Touches no storage yet. Raises JobError where there is no such source."""
+    own = settled(spec)
+    reader = source(own.format).reader(own)
+    return reader if own.hold_out is None else HeldOutReader(reader, own.hold_out)
+
+
+def reading(spec: ImageSource, without: Set[str]) -> dict[str, Any]:
+    """How rows are read, for keys: the settings but some, and the code version where that is not the first.
+
+    Raises JobError where a user's own cannot be found.
+    """
+    own = settled(spec)
+    code = declarations.code_version(spec.format, type(own)) if isinstance(spec, UserSource) else own.version
+    text = {name: value for name, value in own.model_dump(mode="json").items() if name not in without}
+    return text if code == _FIRST_VERSION else {**text, "code": code}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
 from hardset.schemas.base import Spec
+from hardset.schemas.extensions import Extension, ImportPath, open_union
 
 PositiveInt = Annotated[int, Field(ge=1)]
 
@@ -23,8 +24,13 @@ class HoldOut(Spec):
 
 
 class ImageSource(Spec):
-    """What every source of images can be told."""
+    """What every source of images can be told. A format adds settings of its own, each a documented, typed field."""
 
+    version: ClassVar[int] = 1
+    """Code version, raised when the reader begins to give other rows; part of the shard key where it is not 1."""
+
+    format: str
+    """Which source."""
     size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
     """Size of the rows in pixels: one side, or [height, width]. Unset: as stored, and all rows must agree."""
     resize: Literal["crop", "stretch"] = "crop"
@@ -50,9 +56,12 @@ class DigitsSource(ImageSource):
 class StoredSource(ImageSource):
     """What every source of files can be told.
 
-    Files are held against the newest earlier run of the same job in the output, where that read the same source.
+    Its settings say where the files lie. Files are held against the newest earlier run of the same job in the output,
+    where that read the same source.
     """
 
+    path: str
+    """Where the files are; any fsspec URL."""
     changed: Literal["remake", "keep", "fail"] = "remake"
     """Files of which the bytes changed. remake: their rows are made anew; keep: the earlier rows stay listed, though
     their source is gone; fail: generate refuses to go on."""
@@ -93,4 +102,20 @@ class NpzSource(StoredSource):
     """Name of the label array."""
 
 
-Source = Annotated[DigitsSource | ParquetSource | ImageFolderSource | NpzSource, Field(discriminator="format")]
+class UserSource(ImageSource, Extension):
+    """A source of one's own: its import path, or the entry point that stands for it, and its settings."""
+
+    key: ClassVar[str] = "format"
+    group: ClassVar[str] = "hardset.sources"
+
+    format: ImportPath
+    """Import path of a `hardset.pipeline.sources.base.Source`, such as `package.module:NAME`."""
+
+
+SOURCES: tuple[type[ImageSource], ...] = (DigitsSource, ParquetSource, ImageFolderSource, NpzSource)
+"""Settings of the built-in sources; each is bound to its reader in `pipeline.sources.table`."""
+
+if TYPE_CHECKING:
+    Source: TypeAlias = ImageSource
+else:
+    Source = open_union(SOURCES, UserSource)

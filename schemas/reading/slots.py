@@ -80,12 +80,12 @@ def slot_of(annotation: Any) -> Slot:
             for rule in extra:
                 if isinstance(rule, FieldInfo):
                     rules += rule.metadata
-                    tag = rule.discriminator if isinstance(rule.discriminator, str) else tag
+                    tag = _tag_of(rule.discriminator) or tag
                     examples = tuple(rule.examples or examples)
                 elif isinstance(rule, WithJsonSchema):
                     examples = tuple((rule.json_schema or {}).get("examples", examples))
                 elif isinstance(rule, Discriminator):
-                    tag = rule.discriminator.key if isinstance(rule.discriminator, ByName) else tag
+                    tag = _tag_of(rule) or tag
                 else:
                     rules.append(rule)
             continue
@@ -96,20 +96,24 @@ def slot_of(annotation: Any) -> Slot:
         return Slot(annotation, tuple(rules), tag, examples)
 
 
+def _tag_of(discriminator: object) -> str | None:
+    """The key that tells the members of a union apart."""
+    asked = discriminator.discriminator if isinstance(discriminator, Discriminator) else discriminator
+    if isinstance(asked, ByName):
+        return asked.key
+    return asked if isinstance(asked, str) else None
+
+
 def _field_slot(info: FieldInfo) -> Slot:
     inner = slot_of(info.annotation)
     examples = inner.examples
     for rule in info.metadata:
         if isinstance(rule, WithJsonSchema):
             examples = tuple((rule.json_schema or {}).get("examples", examples))
-    tag = info.discriminator if isinstance(info.discriminator, str) else inner.tag
-    for rule in info.metadata:
-        if isinstance(rule, Discriminator) and isinstance(rule.discriminator, ByName):
-            tag = rule.discriminator.key
     return Slot(
         type=inner.type,
         rules=(*info.metadata, *inner.rules),
-        tag=tag,
+        tag=next(filter(None, map(_tag_of, (info.discriminator, *info.metadata))), inner.tag),
         examples=tuple(info.examples or examples),
         description=info.description,
     )

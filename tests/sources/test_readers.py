@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hardset.pipeline.sources.base import key_of, narrowed
-from hardset.pipeline.sources.table import READERS, open_source
+from hardset.pipeline.sources.table import SOURCES, open_source
 from hardset.schemas.digests import image_sha256
 from hardset.schemas.errors import JobError
-from hardset.schemas.job.sources import DigitsSource, ImageFolderSource, ImageSource, NpzSource, ParquetSource, Source
+from hardset.schemas.job.sources import SOURCES as DECLARED
+from hardset.schemas.job.sources import DigitsSource, ImageFolderSource, ImageSource, NpzSource, ParquetSource
 from hardset.schemas.records.run import Image
 from tests.sources.making import npz_bytes, parquet_bytes, pixels, png, write
 
@@ -54,7 +55,8 @@ def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def test_every_format_a_job_can_name_has_a_reader() -> None:
-    assert set(READERS) == set(get_args(get_args(Source)[0]))
+    assert {one.settings for one in SOURCES.values()} == set(DECLARED)
+    assert len(SOURCES) == len(DECLARED)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
