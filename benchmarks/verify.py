@@ -28,7 +28,7 @@ from hardset.pipeline.dataset.files.parquet import encode_rows
 from hardset.pipeline.dataset.files.png import encode_png
 from hardset.pipeline.dataset.provenance.environment import versions
 from hardset.pipeline.dataset.provenance.statement import write_statement
-from hardset.pipeline.dataset.records.ledger import Ledger
+from hardset.pipeline.dataset.records.ledger import Ledger, data_file
 from hardset.pipeline.judging.judge import distances
 from hardset.pipeline.judging.masking import attacked_rows, signals_of
 from hardset.pipeline.planning.plan import public_job
@@ -47,7 +47,7 @@ from hardset.schemas.digests import (
 )
 from hardset.schemas.job.job import Job
 from hardset.schemas.reading.loading import parse_job
-from hardset.schemas.records.run import Counts, Image, Output, Plan, Shard, SourceRange
+from hardset.schemas.records.run import Counts, Image, Output, Plan, Receipt, Shard, SourceRange
 from hardset.schemas.rows.contract import ADVERSARIAL, CONTRACT_VERSION
 
 SIDE, CLASSES, LEVELS = 32, 10, 8
@@ -165,12 +165,14 @@ def _commit(ledger: Ledger, job: Job, plan: Plan, shard: Shard) -> Output:
     )
     content = content_sha256(zip(columns["row_id"], columns["image_sha256"], strict=True))
     footer = {"run_id": plan.run_id, "shard_key": shard.key}
-    receipt = ledger.commit(
-        shard,
-        data=encode_rows(columns, classes=plan.classes, footer=footer),
-        rows=shard.rows,
-        quarantine=None,
+    data = encode_rows(columns, classes=plan.classes, footer=footer)
+    receipt = Receipt(
+        run_id=plan.run_id,
+        index=shard.index,
+        key=shard.key,
+        data=data_file(plan.run_id, shard, data),
         content_sha256=content,
+        quarantine=None,
         counts=counts,
         attempt=1,
         started="2026-01-01T00:00:00+00:00",
@@ -178,7 +180,7 @@ def _commit(ledger: Ledger, job: Job, plan: Plan, shard: Shard) -> Output:
         host="benchmark",
         device="cpu",
     )
-    return receipt.output(shard)
+    return ledger.commit(receipt, data, None).output(shard)
 
 
 def _columns(job: Job, plan: Plan, shard: Shard) -> dict[str, Any]:

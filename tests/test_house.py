@@ -6,7 +6,6 @@ import ast
 import json
 import subprocess
 import sys
-from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -61,12 +60,13 @@ def _banned(lines: list[str]) -> list[int]:
 
 
 def test_no_file_imports_without_the_prefix() -> None:
-    found = defaultdict(list)
+    found = {}
     for top in (*TOPS, "tests", "benchmarks"):
         for file in (CHECKOUT / top).rglob("*.py"):
-            for name in _imported(file):
-                if name.partition(".")[0] in TOPS:
-                    found[str(file.relative_to(CHECKOUT))].append(name)
+            if not file.parent.name.startswith("contract_"):  # made by older commits, whose names they import
+                bare = [name for name in _imported(file) if name.partition(".")[0] in TOPS]
+                if bare:
+                    found[str(file.relative_to(CHECKOUT))] = bare
     assert not found
 
 

@@ -20,8 +20,8 @@ from hardset.pipeline.dataset.files.png import decode_png
 from hardset.pipeline.dataset.provenance.environment import versions
 from hardset.pipeline.dataset.records.ledger import Ledger, find_receipts, latest_manifest, manifests
 from hardset.pipeline.recipes.table import code_versions
-from hardset.pipeline.shards.exclusion import BadRow
 from hardset.pipeline.shards.make import make_shard
+from hardset.pipeline.shards.reading import BadRow
 from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import image_sha256

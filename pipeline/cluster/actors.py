@@ -52,8 +52,7 @@ class ShardActor:
             device = torch.device("cuda" if job.run.gpus_per_actor > 0 else "cpu")
             self._worker = Worker(job, plan, device)
             self._ledger = Ledger(Folder(job.output.path), plan.run_id)
-            for position in range(len(job.recipes)):
-                self._worker.recipe(position)
+            self._worker.prepare()
         except BaseException as error:
             return _told(error)
         return Ready()

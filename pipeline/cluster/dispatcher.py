@@ -16,7 +16,7 @@ from hardset.pipeline.cluster.fleet import Fleet
 from hardset.pipeline.cluster.loads import Loads
 from hardset.pipeline.cluster.messages import Died, Order, Passed, Raised, Ready, Tally
 from hardset.pipeline.cluster.pending import FailedTry, PendingShard, Rules, after_fault, after_pass
-from hardset.pipeline.shards.exclusion import part_of
+from hardset.pipeline.shards.reading import part_of
 from hardset.schemas.job.job import Run
 from hardset.schemas.records.run import Failure, Receipt, Shard, SourceRange
 

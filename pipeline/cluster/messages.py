@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hardset.pipeline.shards.exclusion import BadRow
+from hardset.pipeline.shards.reading import BadRow
 from hardset.schemas.errors import UserError
 from hardset.schemas.records.run import Receipt, Shard, SourceRange
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from hardset.pipeline.cluster.bisection import Bisection
-from hardset.pipeline.shards.exclusion import BadRow
+from hardset.pipeline.shards.reading import BadRow
 from hardset.schemas.errors import JobError, UserError
 from hardset.schemas.records.run import Failure, Shard
 

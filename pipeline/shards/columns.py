@@ -1,4 +1,4 @@
-"""The columns of made rows: where each comes from, and what the judge says of it as stored."""
+"""Columns of made rows: where each comes from, and what the judge says of it as stored."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardset.pipeline.batches import CleanRows, MadeRows, Pixels
-from hardset.pipeline.judging.judge import distances, finite_rows, succeeded, verdict, within_budget
+from hardset.pipeline.judging.judge import Verdict, distances, finite_rows, succeeded, verdict, within_budget
 from hardset.pipeline.judging.transfer import HeldOutVerdicts
-from hardset.pipeline.shards.answers import Answers, targets_of
-from hardset.pipeline.shards.worker import Worker
+from hardset.pipeline.shards.device_stage import Answers, targets_of
+from hardset.pipeline.shards.facts import ShardFacts
+from hardset.pipeline.shards.reading import ReadRows
 from hardset.schemas.digests import image_sha256, row_id
 from hardset.schemas.norms import norm_of
-from hardset.schemas.records.run import Shard
 from hardset.schemas.rows.contract import ADVERSARIAL, COLUMNS, GENERATED
 from hardset.schemas.rows.flags import with_flag
 
@@ -24,113 +24,106 @@ Columns = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Judged:
-    """The columns that the judge fills, and the rows it could not judge."""
+class JudgedColumns:
+    """Columns that the judge fills for N rows, and the rows that it could not judge."""
 
     columns: Columns
     finite: NDArray[np.bool_]
-    """False where logits were not finite, so that there is no verdict."""
+    """(N,): False where logits were not finite, so that there is no verdict."""
     over_budget: NDArray[np.bool_]
-    """True where a stored row left its ball; such a row is never stored."""
+    """(N,): True where a stored row left its ball; such a row is never stored."""
     transfer: HeldOutVerdicts | None = None
     """Verdicts of held-out models on adversarial rows."""
 
 
-def provenance_columns(
-    shard: Shard, worker: Worker, rows: CleanRows, made: MadeRows, stored: Pixels, seeds: NDArray[np.int64]
-) -> Columns:
-    """Identity, origin and recipe of every made row."""
-    recipe, this = worker.recipe(shard.recipe), worker.recipe_id(shard.recipe)
-    keys = [rows.keys[parent] for parent in made.parents]
-    parents_sha256 = [rows.sha256[parent] for parent in made.parents] if rows.sha256 else [""] * len(made)
-    ids = [
-        row_id(recipe=this, source_sha256=source, source_key=key, variant=int(variant))
-        for source, key, variant in zip(parents_sha256, keys, made.variants, strict=True)
-    ]
-    from_source = recipe.kind != GENERATED
-    count = len(made)
+def provenance_columns(facts: ShardFacts, rows: ReadRows, made: MadeRows, stored: Pixels) -> Columns:
+    """Identity, origin and recipe of N made rows. `stored`: their pixels (N, H, W, C) as decoded from the file."""
+    clean, count = rows.clean, len(made)
+    keys = [clean.keys[parent] for parent in made.parents]
+    parents_sha256 = [clean.sha256[parent] for parent in made.parents] if clean.sha256 else [""] * count
+    from_source = facts.kind != GENERATED
     return {
-        **_model_columns(shard, worker, recipe.kind, count),
+        **_model_columns(facts, count),
         **made.columns,
-        "label": rows.labels[made.parents],
-        "row_id": ids,
-        "kind": [recipe.kind] * count,
+        "label": clean.labels[made.parents],
+        "row_id": [
+            row_id(recipe=facts.recipe_id, source_sha256=source, source_key=key, variant=int(variant))
+            for source, key, variant in zip(parents_sha256, keys, made.variants, strict=True)
+        ],
+        "kind": [facts.kind] * count,
         "image_sha256": [image_sha256(pixels) for pixels in stored],
         "width": np.full(count, stored.shape[2], np.int32),
         "height": np.full(count, stored.shape[1], np.int32),
-        "source_dataset": [worker.source.name] * count if from_source else None,
-        "source_split": [shard.split] * count if from_source else None,
-        "source_index": rows.indices[made.parents],
+        "source_dataset": [facts.source_name] * count if from_source else None,
+        "source_split": [facts.shard.split] * count if from_source else None,
+        "source_index": clean.indices[made.parents],
         "source_key": keys,
         "source_sha256": parents_sha256 if from_source else None,
-        "parent_row_id": [rows.row_ids[parent] for parent in made.parents] if rows.row_ids else None,
-        "run_id": [worker.plan.run_id] * count,
-        "recipe_id": [this] * count,
-        "op": [recipe.op] * count,
+        "parent_row_id": [clean.row_ids[parent] for parent in made.parents] if clean.row_ids else None,
+        "run_id": [facts.run_id] * count,
+        "recipe_id": [facts.recipe_id] * count,
+        "op": [facts.op] * count,
         "variant": made.variants,
-        "seed": seeds[made.parents, made.variants],
+        "seed": rows.seeds[made.parents, made.variants],
     }
 
 
-def _model_columns(shard: Shard, worker: Worker, kind: str, count: int) -> Columns:
-    if kind == ADVERSARIAL and worker.model is not None:
-        name, sha256 = worker.model.model_id, worker.model.sha256
-    elif kind == GENERATED:
-        sha256 = worker.plan.models[f"generator:{shard.recipe}"]
-        name = f"generator:{sha256[:12]}"
-    else:
+def _model_columns(facts: ShardFacts, count: int) -> Columns:
+    if facts.model_id is None:
         return {}
-    return {"model_id": [name] * count, "model_sha256": [sha256] * count}
+    return {"model_id": [facts.model_id] * count, "model_sha256": [facts.model_sha256] * count}
 
 
 def judged_columns(
-    kind: str, rows: CleanRows, made: MadeRows, stored: Pixels, answers: Answers, verify_id: str | None
-) -> Judged:
-    """Verdicts and distances of the stored pixels; adversarial rows are held against their clean rows.
+    facts: ShardFacts, clean: CleanRows, made: MadeRows, stored: Pixels, answers: Answers
+) -> JudgedColumns:
+    """Verdicts and distances of N stored rows (N, H, W, C); adversarial ones are compared with their clean rows.
 
-    `answers`: what the models say of these very pixels; `verify_id`: how the judge asked them.
+    `answers`: logits of these very pixels.
     """
-    count = len(made)
-    columns: Columns = {}
-    finite: NDArray[np.bool_] = np.ones(count, bool)
-    over: NDArray[np.bool_] = np.zeros(count, bool)
-    if count == 0:
-        return Judged(columns, finite, over)
-    labels = rows.labels[made.parents]
-    if kind == ADVERSARIAL:
-        clean = rows.pixels[made.parents]
-        levels, l2, l1 = distances(stored, clean)
-        columns |= {"linf_levels": levels, "l2": l2, "l1": l1}
-        eps = np.asarray(made.columns["eps"], np.float64)
-        over = ~within_budget(stored, clean, norm_of(str(made.columns["norm"][0])), eps)
+    every: NDArray[np.bool_] = np.ones(len(made), bool)
+    if not len(made):
+        return JudgedColumns({}, every, ~every)
+    columns, over = _distance_columns(clean, made, stored) if facts.kind == ADVERSARIAL else ({}, ~every)
     if answers.made is None:
-        return Judged(columns, finite, over)
-    finite = finite_rows(answers.made)
-    found = verdict(answers.made, labels)
+        return JudgedColumns(columns, every, over)
+    found = verdict(answers.made, clean.labels[made.parents])
     columns |= {
         "pred": found.pred,
         "margin": found.margin,
         "confidence": found.confidence,
-        "verify_id": [verify_id] * count,
+        "verify_id": [facts.verify_id] * len(made),
     }
-    if answers.clean is None or answers.transfer is None:
-        return Judged(columns, finite, over)
-    before, targets = verdict(answers.clean, rows.labels), targets_of(made)
+    if answers.clean is not None and answers.transfer is not None:
+        columns |= _attack_columns(clean, made, found, verdict(answers.clean, clean.labels))
+        columns |= answers.transfer.columns()
+    if answers.again is not None:
+        moody = verdict(answers.again, clean.labels[made.parents]).pred != found.pred
+        columns["flags"] = with_flag(list(map(str, made.columns["flags"])), "stochastic", moody)
+    return JudgedColumns(columns, finite_rows(answers.made), over, answers.transfer)
+
+
+def _distance_columns(clean: CleanRows, made: MadeRows, stored: Pixels) -> tuple[Columns, NDArray[np.bool_]]:
+    """Distances of stored rows (N, H, W, C) from their clean rows, and a mask (N,) of those out of their budget."""
+    before = clean.pixels[made.parents]
+    levels, l2, l1 = distances(stored, before)
+    eps = np.asarray(made.columns["eps"], np.float64)
+    over = ~within_budget(stored, before, norm_of(str(made.columns["norm"][0])), eps)
+    return {"linf_levels": levels, "l2": l2, "l1": l1}, over
+
+
+def _attack_columns(clean: CleanRows, made: MadeRows, found: Verdict, before: Verdict) -> Columns:
+    """Verdicts on the clean rows (M), given for each made row (N), and whether its attack succeeded."""
     clean_pred = before.pred[made.parents]
-    columns |= {
+    return {
         "clean_pred": clean_pred,
         "clean_margin": before.margin[made.parents],
-        "success": succeeded(clean_pred, found.pred, labels, targets),
-        **answers.transfer.columns(),
+        "success": succeeded(clean_pred, found.pred, clean.labels[made.parents], targets_of(made)),
     }
-    if answers.again is not None:
-        moody = verdict(answers.again, labels).pred != found.pred
-        columns["flags"] = with_flag(list(map(str, made.columns["flags"])), "stochastic", moody)
-    return Judged(columns, finite, over, answers.transfer)
 
 
 def select(columns: Columns, keep: NDArray[np.bool_]) -> Columns:
-    """The rows of `columns` where `keep` is true, in the order of the contract."""
+    """Columns of the rows where `keep` (N,) is true, in the order of the contract."""
     if keep.all():
         return {column.name: columns.get(column.name) for column in COLUMNS}
     where = np.flatnonzero(keep)

@@ -6,16 +6,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
+from threading import Lock
 from typing import ParamSpec, TypeVar
 
-import numpy as np
 import torch
 
-from hardset.pipeline.batches import CleanRows, Recipe, Reject
+from hardset.pipeline.batches import Recipe
 from hardset.pipeline.compute.devices import Divider
 from hardset.pipeline.judging.judge import Judge
 from hardset.pipeline.models.loading import VICTIM, LoadedModel, load_model, load_network, transfer_role
 from hardset.pipeline.recipes.table import RecipeContext, build_recipe, recipe_text, settled_job, variants
+from hardset.pipeline.shards.device_stage import DeviceTools
+from hardset.pipeline.shards.facts import ShardFacts
 from hardset.pipeline.shards.overlap import Stages
 from hardset.pipeline.sources.base import SourceReader
 from hardset.pipeline.sources.table import open_source
@@ -25,6 +27,7 @@ from hardset.schemas.errors import RunError
 from hardset.schemas.job.job import Job, Network
 from hardset.schemas.job.recipes import Recipe as DeclaredRecipe
 from hardset.schemas.records.run import Plan, Shard, SourceRange
+from hardset.schemas.rows.contract import ADVERSARIAL, GENERATED
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,6 +50,8 @@ class Worker:
     stages: Stages = field(default_factory=Stages)
     divider: Divider = field(default_factory=Divider)
     """Runs batches that the device's memory does not hold; belongs to the stage `device`."""
+    _building: Lock = field(default_factory=Lock, repr=False)
+    """Held by the thread that has tools built or opens the source, so that no two do the same."""
 
     def on_device(self, work: Callable[P, T], *arguments: P.args, **settings: P.kwargs) -> T:
         """What `work` gives, done in the one thread that uses the device. For the stage `device`.
@@ -83,11 +88,6 @@ class Worker:
     def judge(self) -> Judge | None:
         """Gives verdicts; none where the job names no model."""
         return None if self.model is None else self._judge(self.model, "the judge")
-
-    @property
-    def verify_id(self) -> str | None:
-        """How verdicts are computed; none where the job names no model."""
-        return None if self.judge is None else self.judge.verify_id
 
     @cached_property
     def held_out_models(self) -> dict[str, LoadedModel]:
@@ -151,6 +151,33 @@ class Worker:
             self._recipes[position] = build_recipe(self.recipes[position], setting)
         return self._recipes[position]
 
+    def prepare(self) -> None:
+        """Builds the tools of all recipes, so that what cannot work is told before any shard is made."""
+        for position in range(len(self.job.recipes)):
+            self.tools(position)
+
+    def tools(self, position: int) -> DeviceTools:
+        """Tools of the recipe at a position of the job: built by the device's thread when first asked for, and kept."""
+        with self._building:
+            if position not in self._tools:
+                self._tools[position] = self.on_device(self._build, position)
+            return self._tools[position]
+
+    @cached_property
+    def _tools(self) -> dict[int, DeviceTools]:
+        return {}
+
+    def _build(self, position: int) -> DeviceTools:
+        recipe = self.recipe(position)
+        return DeviceTools(
+            recipe=recipe,
+            judge=self.judge,
+            held_out=self.held_out if recipe.kind == ADVERSARIAL else {},
+            device=self.device,
+            stochastic=self.job.stochastic,
+            divider=self.divider,
+        )
+
     def recipe_id(self, position: int) -> str:
         """The recipe's id. Raises RunError where the code of this process is not that of the plan."""
         found = recipe_id(recipe_text(self.recipes[position], position, self.plan.models))
@@ -161,23 +188,39 @@ class Worker:
             )
         return found
 
-    def variants(self, position: int) -> int:
-        """Rows the recipe makes from each row that goes in."""
-        return variants(self.recipes[position])
+    def facts(self, shard: Shard, source_range: SourceRange | None) -> ShardFacts:
+        """Facts of a shard of the run. Loads what they name: source, models and recipe."""
+        tools, position = self.tools(shard.recipe), shard.recipe
+        with self._building:
+            source_name = self.source.name
+        model_id, model_sha256 = self._model_of(position, tools.recipe.kind)
+        return ShardFacts(
+            shard=shard,
+            source_range=source_range,
+            source_name=source_name,
+            image=self.plan.image,
+            classes=self.plan.classes,
+            run_id=self.plan.run_id,
+            seed=self.job.seed,
+            kind=tools.recipe.kind,
+            op=tools.recipe.op,
+            variants=variants(self.recipes[position]),
+            recipe_id=self.recipe_id(position),
+            recipe_text=recipe_text(self.recipes[position], position, self.plan.models),
+            model_id=model_id,
+            model_sha256=model_sha256,
+            models=self.plan.models,
+            verify_id=tools.judge.verify_id if tools.judge else None,
+            keep=self.job.output.keep,
+            png_level=self.job.output.png_level,
+            device=str(self.device),
+        )
 
-    def read(self, shard: Shard, rows: SourceRange | None) -> tuple[CleanRows, list[Reject]]:
-        """The rows that go into a shard; for samples, the classes to draw."""
-        if rows is None:
-            return sample_rows(shard.start, shard.stop, len(self.plan.classes)), []
-        return self.source.read(rows, self.plan.image, len(self.plan.classes))
-
-
-def sample_rows(start: int, stop: int, classes: int) -> CleanRows:
-    """Samples `start` to `stop`: classes take turns, so that more rows per class only add samples at the end."""
-    numbers = np.arange(start, stop, dtype=np.int64)
-    return CleanRows(
-        pixels=np.zeros((0, 0, 0, 1), np.uint8),
-        labels=numbers % classes,
-        keys=tuple(f"sample#{number}" for number in numbers),
-        indices=numbers,
-    )
+    def _model_of(self, position: int, kind: str) -> tuple[str | None, str | None]:
+        """Name and SHA-256 of the model that a recipe's rows are made with; None for augmentations."""
+        if kind == ADVERSARIAL and self.model is not None:
+            return self.model.model_id, self.model.sha256
+        if kind == GENERATED:
+            sha256 = self.plan.models[f"generator:{position}"]
+            return f"generator:{sha256[:12]}", sha256
+        return None, None

@@ -14,8 +14,8 @@ from hardset.pipeline.audit.trust import Trust
 from hardset.pipeline.audit.verify import verify
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.planning.plan import make_plan
-from hardset.pipeline.shards.exclusion import BadRow, part_of, read_without
 from hardset.pipeline.shards.make import make_shard, probe_shard, run_shard
+from hardset.pipeline.shards.reading import BadRow, part_of, read_rows
 from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.job.job import Job
@@ -62,7 +62,7 @@ def test_neighbours_keep_their_bytes(made: tuple[Job, Plan, Worker], recipe: int
             assert np.array_equal(np.asarray(values, object)[keep], np.asarray(again, object)), name
     assert {reject.key for reject in left.rejects} == lost
     assert left.counts.expected == whole.counts.expected
-    assert left.counts.quarantined == len(rows) * worker.variants(recipe)
+    assert left.counts.quarantined == len(rows) * whole.facts.variants
 
 
 def test_a_shard_of_nothing_but_bad_rows_is_all_quarantine(made: tuple[Job, Plan, Worker], tmp_path: Path) -> None:
@@ -79,10 +79,10 @@ def test_a_shard_of_nothing_but_bad_rows_is_all_quarantine(made: tuple[Job, Plan
 def test_samples_have_no_source_to_read(made: tuple[Job, Plan, Worker]) -> None:
     _, plan, worker = made
     shard = next(shard for shard in plan.shards if shard.range is None)
-    rows, rejects = read_without(bad_rows(2), shard, None, worker)
-    assert "sample#2" not in rows.keys
-    assert len(rows) == shard.rows - 1
-    assert [(reject.index, reject.key, reject.stage) for reject in rejects] == [(2, "sample#2", "make")]
+    rows = read_rows(worker.facts(shard, None), worker.source, bad_rows(2))
+    assert "sample#2" not in rows.clean.keys
+    assert len(rows.clean) == shard.rows - 1
+    assert [(reject.index, reject.key, reject.stage) for reject in rows.rejects] == [(2, "sample#2", "make")]
 
 
 def test_a_probe_publishes_nothing(made: tuple[Job, Plan, Worker]) -> None:

@@ -8,6 +8,7 @@
 
 Everything runs in this process; the dataset's paths are relative to the root of the checkout.
 """
+# ruff: noqa: TID251 - the import names are those of that commit
 
 from __future__ import annotations
 
@@ -34,16 +35,15 @@ def linear() -> nn.Module:
 
 def main() -> None:
     """Writes source, weights and dataset."""
-    from hardset.jobs.api.generators import train_generators as train
-    from hardset.pipeline.dataset.provenance.card import write_card
-    from hardset.pipeline.dataset.records.ledger import Ledger
-    from hardset.pipeline.planning.plan import make_plan
-    from hardset.pipeline.run import _output
-    from hardset.pipeline.run.commit import make_manifest
-    from hardset.pipeline.shards.make import run_shard
-    from hardset.pipeline.shards.worker import Worker
-    from hardset.pipeline.storage.folder import Folder
-    from hardset.schemas.reading.loading import parse_job
+    from jobs.train_gan import train
+    from pipeline.bench import Bench
+    from pipeline.plan import make_plan
+    from pipeline.run import _output, make_manifest
+    from pipeline.shard import run_shard
+    from pipeline.sinks.card import write_card
+    from pipeline.sinks.ledger import Ledger
+    from pipeline.storage import Folder
+    from schemas.loading import parse_job
 
     socket.gethostname = lambda: "anywhere"  # receipts name it
     torch.manual_seed(0)
@@ -79,12 +79,12 @@ def main() -> None:
     )
     train(job)
     plan, folder = make_plan(job), Folder(job.output.path)
-    ledger, worker = Ledger(folder, plan.run_id), Worker(job, plan, torch.device("cpu"))
+    ledger, bench = Ledger(folder, plan.run_id), Bench(job, plan, torch.device("cpu"))
     ledger.write_plan(plan)
     done = {}
     for shard in plan.shards:
         part = None if shard.range is None else plan.ranges[shard.range]
-        done[shard.key] = _output(plan, run_shard(shard, part, worker, ledger))
+        done[shard.key] = _output(plan, run_shard(shard, part, bench, ledger))
     manifest = make_manifest(job, plan, done, [], "2026-01-01T00:00:00+00:00")
     write_card(folder, manifest)
     ledger.write_manifest(manifest)

@@ -9,7 +9,7 @@ import numpy as np
 from hardset.pipeline.batches import Pixels
 from hardset.pipeline.dataset.files.parquet import encode_quarantine, encode_rows
 from hardset.pipeline.dataset.files.png import encode_png
-from hardset.pipeline.dataset.records.ledger import Ledger
+from hardset.pipeline.dataset.records.ledger import Ledger, data_file, quarantine_file
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import content_sha256, image_sha256, row_id
 from hardset.schemas.records.run import Counts, Failure, Image, Manifest, Plan, Receipt, Shard
@@ -80,21 +80,24 @@ def commit_shard(ledger: Ledger, shard: Shard, *, seed: int | None = None, lost:
     counts = Counts(
         rows_in=3, expected=3, rows_out=3 - lost, quarantined=lost, attacked=2 * (3 - lost), success=3 - lost
     )
-    settings: dict[str, Any] = {
-        "data": encode_rows(columns, classes=CLASSES, footer=FOOTER) if columns else None,
-        "rows": 3 - lost,
-        "quarantine": encode_quarantine(records) if records else None,
-        "content_sha256": content_sha256(zip(columns["row_id"], columns["image_sha256"], strict=True))
-        if columns
-        else "",
-        "counts": counts,
-        "attempt": 1,
-        "started": "2026-01-01T00:00:00Z",
-        "finished": "2026-01-01T00:00:01Z",
-        "host": "node",
-        "device": "cpu",
-    }
-    return ledger.commit(shard, **(settings | changes))
+    data = encode_rows(columns, classes=CLASSES, footer=FOOTER) if columns else None
+    quarantine = encode_quarantine(records) if records else None
+    content = content_sha256(zip(columns["row_id"], columns["image_sha256"], strict=True)) if columns else ""
+    receipt = Receipt(
+        run_id=ledger.run_id,
+        index=shard.index,
+        key=shard.key,
+        data=data_file(ledger.run_id, shard, data),
+        content_sha256=content,
+        quarantine=quarantine_file(ledger.run_id, shard, quarantine),
+        counts=counts,
+        attempt=1,
+        started="2026-01-01T00:00:00Z",
+        finished="2026-01-01T00:00:01Z",
+        host="node",
+        device="cpu",
+    )
+    return ledger.commit(receipt.model_copy(update=changes), data, quarantine)
 
 
 RECIPES = [

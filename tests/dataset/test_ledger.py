@@ -14,6 +14,7 @@ from hardset.pipeline.dataset.records.ledger import Ledger, latest_manifest, man
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import sha256_hex
 from hardset.schemas.errors import RunError
+from hardset.schemas.records.run import Counts
 from tests.dataset.examples import CLASSES, RUN, commit_shard, finished_run, manifest_of, plan_of, shard_of
 
 OTHER_RUN = "9f9f9f9f-1111-8222-8333-444455556666"
@@ -97,7 +98,7 @@ def test_a_receipt_whose_file_is_gone_counts_no_more(folder: Folder) -> None:
 
 def test_a_wrong_row_count_is_not_committed(disk: Folder) -> None:
     with pytest.raises(RunError, match="does not hold the 4 rows"):
-        commit_shard(Ledger(disk, RUN), shard_of(0), rows=4)
+        commit_shard(Ledger(disk, RUN), shard_of(0), counts=Counts(rows_out=4))
     assert disk.list() == []
 
 

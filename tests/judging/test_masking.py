@@ -247,7 +247,8 @@ def folder(tmp_path) -> Folder:
 
 def test_receipt_and_manifest_keep_signals_and_warnings(folder: Folder) -> None:
     shard, ledger = shard_of(0), Ledger(folder, RUN)
-    receipt = commit_shard(ledger, shard, counts=counts(3, flag__zero_gradient=3, found_by__pgd=1))
+    signals = counts(3, flag__zero_gradient=3, found_by__pgd=1)
+    receipt = commit_shard(ledger, shard, counts=signals.model_copy(update={"rows_out": 3}))
     assert ledger.receipts() == {shard.key: receipt}
     manifest = manifest_of((shard,), [receipt]).model_copy(update={"warnings": ("one", "zwei: ü")})
     ledger.write_manifest(manifest)
@@ -282,7 +283,7 @@ def warned(folder: Folder) -> Manifest:
     """A finished run of one shard whose rows had no gradient."""
     shard, ledger = shard_of(0), Ledger(folder, RUN)
     ledger.write_plan(plan_of((shard,)))
-    receipt = commit_shard(ledger, shard, counts=Counts(attacked=3, signals={"flag:zero_gradient": 3}))
+    receipt = commit_shard(ledger, shard, counts=Counts(rows_out=3, attacked=3, signals={"flag:zero_gradient": 3}))
     manifest = manifest_of((shard,), [receipt])
     return manifest.model_copy(update={"warnings": run_warnings(manifest.job["recipes"], manifest.outputs)})
 

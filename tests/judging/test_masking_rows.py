@@ -22,7 +22,8 @@ from hardset.pipeline.judging.masking import signal_faults, warnings_of
 from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.run.commit import make_manifest
 from hardset.pipeline.run.generation import RunOutcome
-from hardset.pipeline.shards.make import MadeShard, make_shard, run_shard
+from hardset.pipeline.shards.judgement import MadeShard
+from hardset.pipeline.shards.make import make_shard, run_shard
 from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.reading.loading import parse_job
@@ -73,7 +74,7 @@ def shard_of(job: Any) -> tuple[MadeShard, CleanRows, Worker]:
     plan = make_plan(job)
     worker, shard = Worker(job, plan, CPU), plan.shards[0]
     assert shard.range is not None
-    clean, _ = worker.read(shard, plan.ranges[shard.range])
+    clean, _ = worker.source.read(plan.ranges[shard.range], plan.image, len(plan.classes))
     made = make_shard(shard, plan.ranges[shard.range], worker)
     if made.counts.rows_out and not made.counts.dropped:
         assert list(signal_faults(rows_table(made.columns, plan.classes), made.counts)) == []

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hardset.pipeline.batches import CleanRows
 from hardset.pipeline.dataset.files.parquet import encode_quarantine, encode_rows
 from hardset.pipeline.dataset.files.png import encode_png
-from hardset.pipeline.dataset.records.ledger import Ledger
+from hardset.pipeline.dataset.records.ledger import Ledger, data_file, quarantine_file
 from hardset.pipeline.planning.plan import public_job
 from hardset.pipeline.recipes.table import recipe_text
 from hardset.pipeline.sources.table import open_source
@@ -30,7 +30,7 @@ from hardset.schemas.digests import (
 )
 from hardset.schemas.job.job import Job
 from hardset.schemas.reading.loading import parse_job
-from hardset.schemas.records.run import Counts, Failure, Image, Manifest, Output, Plan, Shard
+from hardset.schemas.records.run import Counts, Failure, Image, Manifest, Output, Plan, Receipt, Shard
 from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, CONTRACT_VERSION, GENERATED, arrow_schema
 
 STRONG = {"kind": "attack", "name": "fgsm", "norm": "linf", "eps": "32/255"}
@@ -263,12 +263,15 @@ def _commit(
     )
     footer = {"run_id": plan.run_id}
     content = content_sha256(zip(kept["row_id"], kept["image_sha256"], strict=True))
-    receipt = ledger.commit(
-        shard,
-        data=encode_rows(kept, classes=plan.classes, footer=footer) if stored else None,
-        rows=stored,
-        quarantine=encode_quarantine(list(records)) if records else None,
+    data = encode_rows(kept, classes=plan.classes, footer=footer) if stored else None
+    quarantine = encode_quarantine(list(records)) if records else None
+    receipt = Receipt(
+        run_id=plan.run_id,
+        index=shard.index,
+        key=shard.key,
+        data=data_file(plan.run_id, shard, data),
         content_sha256=content,
+        quarantine=quarantine_file(plan.run_id, shard, quarantine),
         counts=counts,
         attempt=1,
         started="2026-01-02T03:04:05+00:00",
@@ -276,7 +279,7 @@ def _commit(
         host="host",
         device="cpu",
     )
-    return receipt.output(shard)
+    return ledger.commit(receipt, data, quarantine).output(shard)
 
 
 def _manifest(plan: Plan, job: Job, outputs: list[Output], setting: Setting) -> Manifest:

@@ -19,7 +19,7 @@ from hardset.pipeline.dataset.records.seals import parse_record, read_record, se
 from hardset.pipeline.storage.folder import Folder, in_parallel
 from hardset.schemas.digests import sha256_hex
 from hardset.schemas.errors import RunError
-from hardset.schemas.records.run import Counts, DataFile, Manifest, Output, Plan, Receipt, Shard, Summary
+from hardset.schemas.records.run import DataFile, Manifest, Output, Plan, Receipt, Shard, Summary
 from hardset.schemas.records.throughput import StageSeconds
 
 RUNS = "_hardset/runs"
@@ -52,48 +52,23 @@ class Ledger:
 
     def commit(
         self,
-        shard: Shard,
-        *,
+        receipt: Receipt,
         data: bytes | None,
-        rows: int,
         quarantine: bytes | None,
-        content_sha256: str,
-        counts: Counts,
-        attempt: int,
-        started: str,
-        finished: str,
-        host: str,
-        device: str,
-        excluded: tuple[int, ...] = (),
-        process: int = 0,
-        device_batch: int | None = None,
+        *,
         seconds: Callable[[], StageSeconds | None] = lambda: None,
     ) -> Receipt:
         """Publishes a shard's files and then its receipt. Returns the receipt of the attempt that was first.
 
-        `data`, `quarantine`: Parquet files, None where they would be empty; `rows`: rows of `data`; `seconds` is asked
-        once the files are published.
-        Raises RunError where storage refuses or `data` does not hold `rows` rows; the shard is then not committed.
+        `data`, `quarantine`: Parquet files that the receipt describes (see `data_file`, `quarantine_file`), None where
+        they would be empty. `seconds`: asked once the files are published; its answer goes into the receipt.
+        Raises RunError where storage refuses or the data file does not hold the rows counted; the shard is then not
+        committed.
         """
-        if rows != (row_count(data) if data is not None else 0):
-            raise RunError(f"shard {shard.index}: its data file does not hold the {rows} rows that were made")
-        receipt = Receipt(
-            run_id=self.run_id,
-            index=shard.index,
-            key=shard.key,
-            data=_described(data, lambda digest: self._data_path(shard, digest)),
-            content_sha256=content_sha256,
-            quarantine=_described(quarantine, lambda digest: self._quarantine_path(shard, digest)),
-            counts=counts,
-            excluded=excluded,
-            attempt=attempt,
-            started=started,
-            finished=finished,
-            host=host,
-            device=device,
-            process=process,
-            device_batch=device_batch,
-        )
+        rows = receipt.data.rows if receipt.data is not None else 0
+        if rows != receipt.counts.rows_out:
+            made = receipt.counts.rows_out
+            raise RunError(f"shard {receipt.index}: its data file does not hold the {made} rows that were made")
         for file, content in ((receipt.data, data), (receipt.quarantine, quarantine)):
             if file is not None and content is not None:
                 self.folder.write(file.path, content)
@@ -167,12 +142,23 @@ class Ledger:
             self.folder.delete(orphan)
         return winner
 
-    def _data_path(self, shard: Shard, digest: str) -> str:
-        split = re.sub(r"[^\w.]+", "_", shard.split) or "train"
-        return f"data/{self.run_id[:8]}/{split}-{shard.index:05d}-{digest[:12]}.parquet"
 
-    def _quarantine_path(self, shard: Shard, digest: str) -> str:
-        return f"quarantine/{self.run_id[:8]}-{shard.index:05d}-{digest[:12]}.parquet"
+def data_file(run_id: str, shard: Shard, content: bytes | None) -> DataFile | None:
+    """Record of a shard's data file before it is published; None where there is none."""
+    split = re.sub(r"[^\w.]+", "_", shard.split) or "train"
+    return _described(f"data/{run_id[:8]}/{split}-{shard.index:05d}", content)
+
+
+def quarantine_file(run_id: str, shard: Shard, content: bytes | None) -> DataFile | None:
+    """Record of a shard's quarantine file before it is published; None where there is none."""
+    return _described(f"quarantine/{run_id[:8]}-{shard.index:05d}", content)
+
+
+def _described(stem: str, content: bytes | None) -> DataFile | None:
+    if content is None:
+        return None
+    digest = sha256_hex(content)
+    return DataFile(path=f"{stem}-{digest[:12]}.parquet", bytes=len(content), sha256=digest, rows=row_count(content))
 
 
 def removable_from(folder: Folder, path: str) -> bool:
@@ -242,13 +228,6 @@ def find_receipts(folder: Folder, keys: Collection[str]) -> Iterator[Receipt]:
             receipt = parse_record(folder, path, content, Receipt)
             if receipt.key in keys:
                 yield receipt
-
-
-def _described(content: bytes | None, path: Callable[[str], str]) -> DataFile | None:
-    if content is None:
-        return None
-    digest = sha256_hex(content)
-    return DataFile(path=path(digest), bytes=len(content), sha256=digest, rows=row_count(content))
 
 
 def _paths(*committed: Receipt | Output) -> set[str]:

@@ -1,0 +1,118 @@
+"""Judgement of made rows as they will be stored: columns, rejects and counts of a shard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardset.pipeline.batches import CleanRows, MadeRows, Pixels, Reject
+from hardset.pipeline.dataset.files.png import decode_pngs, encode_png
+from hardset.pipeline.judging.masking import attacked_rows, signals_of
+from hardset.pipeline.shards.columns import Columns, JudgedColumns, judged_columns, provenance_columns, select
+from hardset.pipeline.shards.device_stage import AnsweredRows
+from hardset.pipeline.shards.facts import ShardFacts
+from hardset.pipeline.shards.reading import ReadRows
+from hardset.schemas.errors import RunError
+from hardset.schemas.records.run import Counts
+from hardset.schemas.rows.contract import ADVERSARIAL
+
+
+@dataclass(frozen=True)
+class MadeShard:
+    """A shard in memory: the columns to store, and what was lost on the way."""
+
+    facts: ShardFacts
+    columns: Columns
+    rejects: tuple[Reject, ...]
+    counts: Counts
+    device_batch: int | None = None
+    """As in the receipt."""
+
+
+def judged_shard(facts: ShardFacts, rows: ReadRows, answered: AnsweredRows) -> MadeShard:
+    """The shard to store, judged by the pixels that decode from the very bytes of its images.
+
+    Raises RunError where images do not decode to the pixels that the models saw, a row left its budget, or rows are
+    missing from the counts; nothing of the shard is stored then.
+    """
+    made = answered.made
+    images = encode_png(made.pixels, facts.png_level)
+    stored = _decoded(images, made.pixels)
+    columns = provenance_columns(facts, rows, made, stored)
+    columns["image"] = [
+        {"bytes": image, "path": f"{row}.png"} for image, row in zip(images, columns["row_id"], strict=True)
+    ]
+    judged = judged_columns(facts, rows.clean, made, stored, answered.answers)
+    _check_budget(columns["row_id"], judged.over_budget)
+    columns |= judged.columns
+    keep = judged.finite & columns["success"] if _successes_alone(facts, made) else judged.finite
+    rejects = (*rows.rejects, *made.rejects, *_unjudged(rows.clean, made, judged.finite))
+    counts = _counts(facts, columns, judged, keep, rejects, rows.clean.held_out)
+    return MadeShard(facts, select(columns, keep), rejects, counts, answered.device_batch)
+
+
+def _decoded(images: Sequence[bytes], judged: Pixels) -> Pixels:
+    """Pixels of the encoded images. The judge saw them before they were encoded: so they must be the same."""
+    stored, whole = decode_pngs(images, judged.shape[1:])
+    if not whole.all() or not np.array_equal(stored, judged):
+        raise RunError("an image does not decode to the pixels that were judged; nothing of its shard is stored")
+    return stored
+
+
+def _check_budget(row_ids: Sequence[str], over: NDArray[np.bool_]) -> None:
+    if over.any():
+        row = row_ids[int(np.flatnonzero(over)[0])]
+        raise RunError(f"row {row} left its budget on the 8-bit grid; nothing of its shard is stored")
+
+
+def _successes_alone(facts: ShardFacts, made: MadeRows) -> bool:
+    return facts.keep == "success" and facts.kind == ADVERSARIAL and len(made) > 0
+
+
+def _unjudged(clean: CleanRows, made: MadeRows, finite: NDArray[np.bool_]) -> list[Reject]:
+    return [
+        Reject(
+            index=int(clean.indices[made.parents[i]]),
+            key=clean.keys[made.parents[i]],
+            stage="judge",
+            error_class="NotFinite",
+            message="the model's logits on the stored row are not finite",
+            variant=int(made.variants[i]),
+        )
+        for i in np.flatnonzero(~finite)
+    ]
+
+
+def _counts(
+    facts: ShardFacts,
+    columns: Columns,
+    judged: JudgedColumns,
+    keep: NDArray[np.bool_],
+    rejects: Sequence[Reject],
+    held_out: int,
+) -> Counts:
+    """Counts of the shard. `held_out`: clean rows left to the other part. Raises RunError where they do not add up."""
+    shard, per_row = facts.shard, facts.variants
+    success = columns.get("success")
+    counts = Counts(
+        rows_in=shard.rows,
+        expected=shard.rows * per_row,
+        rows_out=int(keep.sum()),
+        quarantined=sum(per_row if reject.variant is None else 1 for reject in rejects),
+        dropped=int((judged.finite & ~keep).sum()),
+        held_out=held_out * per_row,
+        success=0 if success is None else int((success & keep).sum()),
+    )
+    if counts.expected != counts.rows_out + counts.quarantined + counts.dropped + counts.held_out:
+        raise RunError(f"shard {shard.index}: {counts.expected} rows are due, but {counts} do not add up to them")
+    return counts if success is None else counts.model_copy(update=_attack_counts(columns, judged))
+
+
+def _attack_counts(columns: Columns, judged: JudgedColumns) -> dict[str, object]:
+    """Counts of attacked rows, and of the signs that these show."""
+    attacked = attacked_rows(columns) & judged.finite
+    signals = signals_of(columns, attacked) | (judged.transfer.signals(attacked) if judged.transfer else {})
+    return {"attacked": int(attacked.sum()), "signals": signals}
