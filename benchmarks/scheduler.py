@@ -25,7 +25,7 @@ from benchmarks.noop import NoopActor
 from benchmarks.records import plan_of
 
 from hardset.pipeline.cluster.actors import ActorSetup
-from hardset.pipeline.cluster.connection import connect
+from hardset.pipeline.cluster.connection import ClusterPlace, connected
 from hardset.pipeline.cluster.deadlines import Stop
 from hardset.pipeline.cluster.dispatcher import Dispatcher
 from hardset.pipeline.cluster.ray_backend import RayBackend
@@ -51,8 +51,7 @@ def job_of(actors: int) -> Job:
 def dispatched(shards: int, members: int, keep: bool) -> dict[str, Any]:
     """The driver's milliseconds per shard and its memory during the run. `keep`: also keep the manifest's outputs."""
     job, plan = job_of(ACTORS), plan_of(shards, members)
-    connect(job.run, None)
-    try:
+    with connected(job.run, ClusterPlace()):
         head = plan.model_copy(update={"shards": (), "ranges": ()})
         dispatcher = Dispatcher(job.run, plan.ranges, Stop(), RayBackend(ActorSetup(job, head), NoopActor))
         # The first shards include the start of Ray and of the actors.
@@ -68,8 +67,6 @@ def dispatched(shards: int, members: int, keep: bool) -> dict[str, Any]:
                 if count == shards * share // 100:
                     memory[f"{share} %"] = resident()
         clock, processor = time.perf_counter() - clock, time.process_time() - processor
-    finally:
-        ray.shutdown()
     each = shards - warm
     return {
         "shards": shards,

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import ray
-import torch
 from ray.job_config import JobConfig
 
+from hardset.pipeline.cluster.embedded import embedded
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Run
 
@@ -39,51 +38,50 @@ class ClusterPlace:
     """Where that one tells Prometheus its metrics; None: at any free port. A cluster has its own."""
 
 
-def connect(run: Run, address: str | None, metrics_port: int | None = None) -> None:
-    """Joins the Ray cluster at `address`, or starts one inside this process's machine.
+@contextmanager
+def connected(run: Run, place: ClusterPlace) -> Iterator[None]:
+    """Joins the Ray cluster of `place`, or starts one inside this machine, while the block runs.
 
-    `metrics_port`: where the latter tells Prometheus its metrics; any free port where it is None.
-
-    Raises JobError where the cluster cannot be reached, or this machine can never give an actor what it asks for.
+    Where this process is connected already, as in a notebook or in a task of Ray's, that connection is used and left as
+    it is. Raises JobError where the cluster cannot be reached, or this machine can never give an actor what it asks
+    for; RunError where Ray does not start here.
     """
-    with _own_signal_handlers():
-        if address is None:
-            _start_embedded(run, metrics_port)
-            return
+    if ray.is_initialized():
+        yield
+    elif place.address is None:
+        with _own_signal_handlers() as put_back, embedded(run, place.metrics_port, job_config=_PlainImportPath()):
+            put_back()
+            yield
+    else:
+        with _own_signal_handlers() as put_back:
+            _join(place.address)
+            put_back()
         try:
-            # A client's server unpickles the configuration, and may have no hardset; it puts no folder in front.
-            config = None if address.startswith("ray://") else _PlainImportPath()
-            ray.init(address=address, job_config=config, log_to_driver=False, logging_level="error")
-        except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-            raise JobError(f"--address {address}: no Ray cluster answers there ({error})") from None
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _join(address: str) -> None:
+    # A client's server unpickles the configuration, and may have no hardset; it puts no folder in front.
+    config = None if address.startswith("ray://") else _PlainImportPath()
+    try:
+        ray.init(address=address, job_config=config, log_to_driver=False, logging_level="error")
+    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        raise JobError(f"--address {address}: no Ray cluster answers there ({error})") from None
 
 
 @contextmanager
-def _own_signal_handlers() -> Iterator[None]:
-    """Puts the caller's handlers back: Ray 2.60 installs one of its own for SIGTERM, which aborts the process."""
+def _own_signal_handlers() -> Iterator[Callable[[], None]]:
+    """Puts the caller's handlers back, at the end or when asked: Ray 2.60 installs one for SIGTERM, which aborts."""
     numbers = (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
     before = {number: signal.getsignal(number) for number in numbers}
-    try:
-        yield
-    finally:
+
+    def put_back() -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-
-def _start_embedded(run: Run, metrics_port: int | None) -> None:
-    # Logical CPUs only: more actors than cores share them, as the job asked.
-    cpus = max(os.cpu_count() or 1, run.most_actors * run.cpus_per_actor)
-    if run.gpus_per_actor > 0 and not torch.cuda.is_available():
-        raise JobError("run.gpus_per_actor: this machine has no GPU that torch can use; set 0, or give --address")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    ray.init(
-        address="local",  # else Ray joins a cluster that RAY_ADDRESS names or that runs on this machine
-        job_config=_PlainImportPath(),
-        num_cpus=cpus,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="error",
-        object_store_memory=200 * 1024**2,  # bytes; specs and receipts only, rows never enter it
-        _metrics_export_port=metrics_port,
-    )
+    try:
+        yield put_back
+    finally:
+        put_back()

@@ -12,7 +12,7 @@ import ray
 import torch
 from ray.exceptions import RayActorError, RayTaskError
 
-from hardset.pipeline.cluster.connection import connect
+from hardset.pipeline.cluster.connection import ClusterPlace, connected
 from hardset.pipeline.cluster.deadlines import Stop
 from hardset.pipeline.evaluation.evaluation_plan import EvaluationPart, EvaluationPlan
 from hardset.pipeline.evaluation.evaluation_worker import EvaluationWorker
@@ -70,13 +70,10 @@ def work_on_ray(
 
     Raises JobError if there is no such cluster, RunError if a part is given up, and user errors raised by an actor.
     """
-    connect(job.run, address)
-    try:
+    with connected(job.run, ClusterPlace(address)):
         setup = EvaluationSetup(job, replace(plan, parts=()), tuple(sys.path))
         present = {part.key for part in plan.parts} - {part.key for part in parts}
         yield from Pool(setup, ray.put(setup), stop, present).run(in_order(parts))
-    finally:
-        ray.shutdown()
 
 
 def in_order(parts: Sequence[EvaluationPart]) -> list[EvaluationPart]:

@@ -6,10 +6,8 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 
-import ray
-
 from hardset.pipeline.cluster.actors import ActorSetup
-from hardset.pipeline.cluster.connection import ClusterPlace, connect
+from hardset.pipeline.cluster.connection import ClusterPlace, connected
 from hardset.pipeline.cluster.deadlines import Stop
 from hardset.pipeline.cluster.dispatcher import Dispatcher
 from hardset.pipeline.cluster.ray_backend import RayBackend
@@ -58,16 +56,13 @@ def results(
     """Makes `shards` on the cluster of `place`, or on one inside this machine, and yields each as it ends.
 
     `done`: shards of the plan that are there already. `tell` is given warnings; `on_start` is called once the cluster
-    has answered. Raises as `connect` and `Dispatcher.run` do.
+    has answered. Raises as `connected` and `Dispatcher.run` do.
     """
     if not shards:
         return
-    connect(job.run, place.address, place.metrics_port)
-    try:
+    with connected(job.run, place):
         head = plan.model_copy(update={"shards": (), "ranges": ()})
         backend = RayBackend(ActorSetup(job, head, tuple(sys.path)))
         dispatcher = Dispatcher(job.run, plan.ranges, stop, backend, tell=tell)
         on_start()
         yield from observed(dispatcher.run(shards), plan, len(shards), dispatcher.tally, done=done)
-    finally:
-        ray.shutdown()

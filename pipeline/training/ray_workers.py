@@ -13,7 +13,7 @@ from typing import Any
 import ray
 import torch
 
-from hardset.pipeline.cluster.connection import connect
+from hardset.pipeline.cluster.connection import ClusterPlace, connected
 from hardset.pipeline.models.loading import load_network
 from hardset.pipeline.storage.folder import Folder
 from hardset.pipeline.training.batch_norm import share_batch_norms
@@ -62,11 +62,10 @@ def train_on_workers(work: TrainingWork, workers: Workers) -> Trained:
     Batch normalisation is over the rows of all workers; what dropout and the like draw is each worker's own. Raises
     JobError where Ray Train is not installed or the cluster cannot be reached, RunError where the training fails.
     """
-    connect(workers.run, workers.address)
     try:
-        return _result(work, workers)
+        with connected(workers.run, ClusterPlace(workers.address)):
+            return _result(work, workers)
     finally:
-        ray.shutdown()
         folder = Folder(workers.storage)
         for path in folder.list():
             folder.delete(path)

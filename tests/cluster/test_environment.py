@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 
-from hardset.pipeline.cluster.connection import connect
+from hardset.pipeline.cluster.connection import ClusterPlace, connected
 from hardset.pipeline.cluster.messages import Ready
 from hardset.pipeline.cluster.ray_backend import RayBackend
 from hardset.schemas.job.job import Run
@@ -39,11 +39,9 @@ class Job:
 @pytest.mark.slow
 def test_threads_of_an_actor_do_not_spin_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    connect(Job.run, None)
-    try:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)  # the actor is of this file
+    with connected(Job.run, ClusterPlace()):
         backend = RayBackend(Setup(Job), Asked)  # type: ignore[arg-type]
         backend.start()
         (event,) = backend.wait(60)
-    finally:
-        ray.shutdown()
     assert event.result == Ready()

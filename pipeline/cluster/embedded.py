@@ -1,0 +1,129 @@
+"""Ray inside this machine, for one run: reached over loopback alone, in a folder of its own, gone when the run is."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from ray._private import services
+
+from hardset.pipeline.cluster import reaper
+from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.job.job import Run
+
+_PREFIX = "hardset-ray-"
+_LONGEST_BASE = 32
+"""Characters of the longest folder that sockets fit below: their paths hold 107 at most, and Ray adds up to 72."""
+_LOOPBACK = "127.0.0.1"
+_STORE_BYTES = 200 * 1024**2
+"""Object store: specs and receipts only; rows never enter it."""
+_AGENT_SECONDS = "5"
+"""Seconds after which Ray's agents give up a control store that does not answer; 60 by default (Ray 2.60)."""
+
+
+@contextmanager
+def embedded(run: Run, metrics_port: int | None = None, **settings: Any) -> Iterator[None]:
+    """A Ray of this process alone, while the block runs. `settings`: further ones of `ray.init`.
+
+    It listens on 127.0.0.1 only, unless `metrics_port` names a port for Prometheus, which other machines may have to
+    reach. Whatever it starts is ended, and its folder removed, a few seconds after this process has ended, however
+    that ends. Raises JobError where this machine can never give an actor what it asks for, RunError where Ray does
+    not start.
+    """
+    if run.gpus_per_actor > 0 and not torch.cuda.is_available():
+        raise JobError("run.gpus_per_actor: this machine has no GPU that torch can use; set 0, or give --address")
+    home = _private_folder()
+    with reaper.watching(home):
+        try:
+            _environment(home)
+            with _loopback(metrics_port is None):
+                _start(run, home, metrics_port, settings)
+            yield
+        finally:
+            ray.shutdown()
+            shutil.rmtree(home, ignore_errors=True)
+
+
+def _start(run: Run, home: Path, metrics_port: int | None, settings: dict[str, Any]) -> None:
+    # Logical CPUs only: more actors than cores share them, as the job asked.
+    cpus = max(os.cpu_count() or 1, run.most_actors * run.cpus_per_actor)
+    try:
+        ray.init(
+            address="local",  # else Ray joins a cluster that RAY_ADDRESS names or that runs on this machine
+            num_cpus=cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="error",
+            object_store_memory=_STORE_BYTES,
+            _temp_dir=str(home / "ray"),
+            _node_ip_address=_LOOPBACK if metrics_port is None else None,
+            _metrics_export_port=metrics_port,
+            **settings,
+        )
+    except Exception as error:  # Ray raises whatever its parts raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise RunError(
+            f"Ray does not start on this machine: {reason}; check free memory, shared memory (df /dev/shm) and space "
+            f"in {home.parent}, or give --address of a cluster"
+        ) from error
+
+
+def _private_folder() -> Path:
+    """A new folder that this user alone may enter, short enough for sockets. Removes those of drivers that are gone."""
+    for base in dict.fromkeys((tempfile.gettempdir(), "/tmp", "/dev/shm")):
+        if len(base) > _LONGEST_BASE or not os.access(base, os.W_OK | os.X_OK):
+            continue
+        reaper.sweep(Path(base), _PREFIX)
+        with suppress(OSError):
+            return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=base))
+    raise RunError(
+        f"no folder for Ray's sockets: {tempfile.gettempdir()} cannot be written to, is full, or has a name of more "
+        f"than {_LONGEST_BASE} characters; set TMPDIR to one that has not"
+    )
+
+
+def _environment(home: Path) -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", _AGENT_SECONDS)
+    if "RAY_AUTH_TOKEN" not in os.environ and "RAY_AUTH_TOKEN_PATH" not in os.environ:
+        _keep_token_private(home)
+
+
+def _keep_token_private(home: Path) -> None:
+    """Makes the token that guards Ray readable for this user alone: Ray 2.60 writes it for everybody.
+
+    Ray reads it once in a process, so that it lies where Ray looks and not in the folder of one run; where there is no
+    home folder to write to, a token of this process stands in the environment.
+    """
+    try:
+        folder = Path.home() / ".ray"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.chmod(0o700)
+        token = folder / "auth_token"
+        with suppress(FileExistsError):
+            token.touch(mode=0o600, exist_ok=False)
+            token.write_text(secrets.token_hex(32))
+        token.chmod(0o600)
+    except (OSError, RuntimeError):  # no home, not this user's, or read-only
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+@contextmanager
+def _loopback(wanted: bool) -> Iterator[None]:
+    """Lets Ray bind to loopback: 2.60 replaces 127.0.0.1 by the address of the network wherever it is asked for it."""
+    own = services.resolve_ip_for_localhost
+    if wanted:
+        services.resolve_ip_for_localhost = lambda host: host
+    try:
+        yield
+    finally:
+        services.resolve_ip_for_localhost = own
