@@ -1,4 +1,4 @@
-"""How a model is hardened round by round: the `harden` section of a job file."""
+"""Hardening of a model in rounds: the `harden` section of a job file."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from hardset.schemas.job.recipes import Attack
 
 
 class HeldOutShare(Spec):
-    """Training rows set apart for validation, by a hash of their keys."""
+    """Training rows held out for validation, by a hash of their keys."""
 
     fraction: Annotated[float, Field(gt=0, lt=1)]
-    """Share of the rows of the train split; they are neither attacked for training nor trained on."""
+    """Share of the train split's rows to hold out; they are neither attacked for training nor trained on."""
 
 
 class HardeningBudget(Spec):
-    """What all rounds together may cost; a round that would go beyond is not begun. Unset: no limit."""
+    """Budget of all rounds together; a round that would exceed it is not started. Unset: no limit."""
 
     gradients: Annotated[int, Field(ge=1)] | None = None
-    """Attack gradients, those of measuring included."""
+    """Maximum number of attack gradients, including those of measuring."""
     rows: Annotated[int, Field(ge=1)] | None = None
-    """Rows made."""
+    """Maximum number of rows made."""
     minutes: Annotated[float, Field(gt=0)] | None = None
-    """Wall-clock minutes of work; time between an interruption and the next start does not count."""
+    """Maximum wall-clock minutes of work; time between an interruption and the next start does not count."""
 
 
 class Harden(Spec):
-    """Rounds of generate, train and measure; the weights that are most robust on validation rows are kept."""
+    """Rounds of generate, train and measure; the most robust weights on the validation rows are kept."""
 
     rounds: Annotated[int, Field(ge=1, le=10_000)] = 8
-    """Rounds; below 4 the command warns, since one round hardens nothing."""
+    """Number of rounds; the command warns below 4, since one round hardens nothing."""
     validation: str | HeldOutShare = "validation"
-    """Split that chooses the round, or {fraction: 0.1}: a tenth of the train split held out, where the source has no
-    validation split. Never the test split."""
+    """Split that selects the round. If the source has no validation split, {fraction: 0.1} holds out a tenth of the
+    train split. Never the test split."""
     attacks: tuple[Attack, ...] = ()
-    """What robust accuracy is measured with, afresh on the weights of each round; a row counts if it withstands all.
-    Unset: 20 steps of pgd in norm and eps of the first attack recipe."""
+    """Attacks that measure robust accuracy, run again on the weights of each round; a row counts if it withstands all.
+    Unset: 20 steps of pgd with norm and eps of the first attack recipe."""
     budget: HardeningBudget = HardeningBudget()
-    """What the rounds may cost."""
+    """Budget of the rounds."""
     weights: str | None = None
-    """Where the hardened weights are written at the end, as .safetensors; any fsspec URL. Unset: in the output, at
-    models/<job name>.safetensors."""
+    """File for the hardened weights, .safetensors, written at the end; any fsspec URL. Unset:
+    models/<job name>.safetensors in the output."""
 
     @model_validator(mode="after")
     def _sound(self) -> Harden:

@@ -1,4 +1,4 @@
-"""The job file: what a user asks for, validated before anything runs."""
+"""The job file: a user's declaration of a run, validated before anything starts."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _OLD_FACTORIES = "pipeline.models.zoo:"
 
 
 class Normalize(Spec):
-    """Per-channel normalisation that the model expects; applied inside the model, images stay in [0, 1]."""
+    """Per-channel normalisation expected by the model; applied inside the model, so images stay in [0, 1]."""
 
     mean: Annotated[tuple[float, ...], Field(min_length=1)]
-    """Subtracted, one value per channel."""
+    """Mean to subtract, one value per channel."""
     std: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
-    """Divided by, one value per channel."""
+    """Standard deviation to divide by, one value per channel."""
 
     @model_validator(mode="after")
     def _paired(self) -> Normalize:
@@ -43,16 +43,16 @@ class Normalize(Spec):
 
 
 class Network(Spec):
-    """A classifier: how it is built, filled and normalised."""
+    """A classifier: its factory, weights and normalisation."""
 
     factory: Annotated[str, Field(pattern=r"^[\w.]+:[\w.]+$", examples=["hardset.pipeline.models.zoo:small_cnn"])]
     """Importable `package.module:function` that returns a torch module: NCHW images in, logits out."""
     arguments: dict[str, Any] = Field(default_factory=dict)
-    """Keyword arguments of the factory; anything JSON can hold."""
+    """Keyword arguments of the factory; any JSON values."""
     weights: str | None = None
-    """State dict as .safetensors, or .pt/.pth read with weights_only; any fsspec URL. Unset: the factory's own."""
+    """State dict as .safetensors, or .pt/.pth read with weights_only; any fsspec URL. Unset: the factory's weights."""
     normalize: Normalize | None = None
-    """Unset: the model takes images in [0, 1] as they are."""
+    """Normalisation of the input. Unset: the model takes images in [0, 1]."""
 
     @field_validator("factory")
     @classmethod
@@ -73,19 +73,19 @@ class Member(Network):
 
 
 class HeldOut(Network):
-    """A classifier that no attack sees; its verdicts on the stored images say how far the attack transfers."""
+    """A classifier that no attack sees; its verdicts on the stored images measure transfer."""
 
     name: Name
     """Names the model in columns and reports: letters, digits, dot, dash, underscore."""
 
 
 class Model(Network):
-    """The classifier under attack. With `members` it is an ensemble, whose prediction is that of the mean logits."""
+    """The classifier under attack. With `members` it is an ensemble, which predicts by its mean logits."""
 
     classes: Annotated[int, Field(ge=2)]
     """Number of logits."""
     members: tuple[Member, ...] = ()
-    """Further networks of the same classes; the first member is the model above. Empty: that one alone."""
+    """Further networks with the same classes; the first member is the model above. Empty: no ensemble."""
     combine: Literal["logits", "loss"] = "logits"
     """What an attack on an ensemble averages over the members: their logits, or their losses."""
 
@@ -102,7 +102,7 @@ class Model(Network):
         return self
 
     def networks(self) -> dict[str, Network]:
-        """All members by their keys in the job, the first one first."""
+        """All members by their keys in the job, in order."""
         first = Member(factory=self.factory, arguments=self.arguments, weights=self.weights, normalize=self.normalize)
         return {"model": first, **{f"model.members.{i}": member for i, member in enumerate(self.members)}}
 
@@ -113,22 +113,22 @@ class Output(Spec):
     path: str
     """Folder of the dataset; any fsspec URL."""
     png_level: Annotated[int, Field(ge=0, le=9)] = 0
-    """0: stored PNG, compressed by Parquet (fast); 1 to 9: deflated PNG, for archives."""
+    """PNG compression level. 0: stored PNG, compressed by Parquet (fast); 1 to 9: deflated PNG, for archives."""
     keep: Literal["all", "success"] = "all"
-    """all: resisting rows are stored as such; success: only adversarial rows that succeed are."""
+    """Adversarial rows to store. all: resisting rows too, marked as such; success: only rows that succeed."""
     shard_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 2048
-    """Most source rows in a shard, the unit of work and retry."""
+    """Maximum number of source rows per shard, the unit of work and retry."""
     license: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     """Licence of the dataset for its card, such as cc-by-4.0; those of source and models carry over. Unset: unknown."""
 
 
 class Actors(Spec):
-    """How many Ray actors a run uses, as the cluster grows and shrinks."""
+    """Number of Ray actors of a run while the cluster grows and shrinks."""
 
     min: Annotated[int, Field(ge=1)] = 1
-    """Without so many the run does not go on after `start_minutes`; later it goes on with fewer."""
+    """Minimum number of actors: with fewer after `start_minutes` the run ends; later it continues with fewer."""
     max: Annotated[int, Field(ge=1)]
-    """As many are asked for, if there are shards for them; an autoscaler may bring nodes for them at any time."""
+    """Maximum number of actors, all requested if there are shards for them; an autoscaler may add nodes at any time."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Actors:
@@ -138,41 +138,41 @@ class Actors(Spec):
 
 
 class Run(Spec):
-    """How the work is spread; `batch`, `precision` and `compile` also fix the bytes of the result."""
+    """Distribution of the work; `batch`, `precision` and `compile` also affect the bytes of the result."""
 
     actors: Annotated[int, Field(ge=1)] | Actors = 2
-    """Ray actors: a number, or {min, max}. The run starts with those there is room for and takes in the others as they
-    come; a number is the most, and 1 the least."""
+    """Number of Ray actors, or {min, max}; a number is the maximum, with minimum 1. The run starts with the actors that
+    fit, and adds the others as they start."""
     shards_per_actor: Annotated[int, Field(ge=1, le=16)] = 2
-    """Shards in an actor's hands at once: while one is on the device, others are read, encoded and written."""
+    """Number of shards in hand per actor: while one is on the device, others are read, encoded and written."""
     cpus_per_actor: Annotated[int, Field(ge=1)] = 1
-    """CPU cores, and torch threads, of each actor."""
+    """Number of CPU cores and torch threads per actor."""
     gpus_per_actor: Annotated[float, Field(ge=0)] = 0
-    """GPUs of each actor; 0 runs on the CPU."""
+    """Number of GPUs per actor; 0 runs on the CPU."""
     batch: Annotated[int, Field(ge=1)] = 256
-    """Rows in one forward pass."""
+    """Batch size: rows per forward pass."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of the search; verdicts are always float32."""
     compile: bool = False
-    """Compile the model for the search (torch.compile): a start of a minute or so, then faster steps. Where it cannot
-    be compiled, the search goes on without, and the run says so."""
+    """Compile the model for the search (torch.compile): takes about a minute at the start, then steps are faster. If
+    compilation fails, the search runs without it, and the run says so."""
     max_attempts: Annotated[int, Field(ge=1)] = 3
-    """Tries per shard, crashes of its worker among them, before it is searched for the rows it fails of. Preemption and
-    lost nodes cost no try."""
+    """Number of attempts per shard, including crashes of its worker, before it is bisected for the rows that make it
+    fail. Preemption and lost nodes do not count."""
     start_minutes: Annotated[float, Field(gt=0)] = 30
     """Minutes to wait for workers, and for the nodes that an autoscaler brings, before the run ends with an error."""
     shard_minutes: Annotated[float, Field(gt=0)] | None = None
     """Minutes without an answer after which a shard is abandoned and made elsewhere. Unset: ten times the median of the
-    shards so far, or three times the slowest if that is more, and at least 10; 240 until a shard is done."""
+    shards so far, or three times the slowest if that is longer, and at least 10; 240 until a shard is done."""
 
     @property
     def least_actors(self) -> int:
-        """Actors without which the run does not start."""
+        """Minimum number of actors to start the run."""
         return self.actors.min if isinstance(self.actors, Actors) else 1
 
     @property
     def most_actors(self) -> int:
-        """Actors that are asked for."""
+        """Number of actors to request."""
         return self.actors.max if isinstance(self.actors, Actors) else self.actors
 
 
@@ -182,27 +182,27 @@ class Job(Spec):
     name: Name
     """Names the job in plans, cards and lineage: letters, digits, dot, dash, underscore."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    """Root of all randomness: same seed, same rows."""
+    """Seed of all randomness: the same seed gives the same rows."""
     logical_date: Day | None = None
-    """The night that a run stands for. Part of the run id, not of the rows: the same job on another date is another
-    run that takes all shards over which it has already. Stands in place of {date} in source.path, output.path and
-    weights. --logical-date sets it."""
+    """Date that a run stands for. Part of the run id, not of the rows: the same job on another date is another run,
+    which reuses all committed shards. Replaces {date} in source.path, output.path and weights. --logical-date sets
+    it."""
     source: Source
-    """Where clean rows come from."""
+    """Source of the clean rows."""
     model: Model | None = None
     """The classifier under attack. Only jobs without attacks may leave it out; rows then carry no verdicts."""
     transfer_to: tuple[HeldOut, ...] = ()
     """Held-out models of the same classes. Each adds its verdict on every adversarial row; no attack sees them."""
     recipes: Annotated[tuple[Recipe, ...], Field(min_length=1)]
-    """How output rows are made; each makes rows of its own from the source."""
+    """Recipes of the output rows; each makes its own rows from the source."""
     output: Output
     """What is written, and where."""
     run: Run = Run()
     """How the work is spread."""
     train: Train | None = None
-    """How `hardset harden` trains the model; generate leaves it alone."""
+    """Training settings of `hardset harden`; ignored by generate."""
     harden: Harden | None = None
-    """Rounds of `hardset harden`; generate leaves it alone."""
+    """Rounds of `hardset harden`; ignored by generate."""
 
     @model_validator(mode="before")
     @classmethod
@@ -247,17 +247,17 @@ class Job(Spec):
 
     @property
     def attacks(self) -> tuple[Attack, ...]:
-        """The recipes that attack the model."""
+        """Attack recipes."""
         return tuple(recipe for recipe in self.recipes if isinstance(recipe, Attack))
 
     @property
     def stochastic(self) -> bool:
-        """Whether the model may answer at random: every attack averages its gradients over that (eot above 1)."""
+        """Whether the model may be stochastic: every attack averages gradients over its randomness (eot above 1)."""
         return bool(self.attacks) and all(attack.eot > 1 for attack in self.attacks)
 
 
 def check_classes(attack: Attack, key: str, classes: int) -> None:
-    """Raises ValueError, which names `key`, where an attack wants classes that the model does not have."""
+    """Raises ValueError, naming `key`, if an attack needs classes that the model does not have."""
     if isinstance(attack.target, int) and attack.target >= classes:
         raise ValueError(
             f"{key}.target: got {attack.target}; wants a class from 0 to {classes - 1}, as model.classes says"

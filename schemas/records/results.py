@@ -1,6 +1,6 @@
-"""What functions return, and `--json` leaves on the last line of stdout for schedulers: a contract that only grows.
+"""Results of functions, printed by `--json` on the last line of stdout for schedulers: a contract that only grows.
 
-A key is never taken away or given another meaning; readers pass over keys that they do not know.
+A key is never removed or changed in meaning; readers must ignore keys that they do not know.
 """
 
 from __future__ import annotations
@@ -16,63 +16,63 @@ from hardset.schemas.records.throughput import Busy
 
 
 class Transfer(Spec):
-    """Attacked rows that fool a held-out model."""
+    """Numbers of attacked rows that fool a held-out model."""
 
     fooled: int
     of: int
 
 
 class Pace(Spec):
-    """How fast shards were made, and what their actors spent the time with."""
+    """Throughput of a run, and the stage that limited it."""
 
     rows: int
-    """Rows stored."""
+    """Number of rows stored."""
     seconds: float
-    """From the start of the first shard to the end of the last, over all actors."""
+    """Seconds from the start of the first shard to the end of the last, over all actors."""
     rows_per_s: float
     busy: Busy
-    """Mean over the actors."""
+    """Busy shares of the stages, mean over the actors."""
     bound: Literal["source", "device", "sink", "nothing"]
-    """What the actors spent most of the time with."""
+    """Stage that limited the run: the one the actors spent most time with."""
     told: str
-    """The same in a sentence."""
+    """The same in one sentence."""
 
 
 class LeftOver(Spec):
-    """What the next start has to do."""
+    """Work left for the next start."""
 
     shards: int
     rows: int
-    """Rows that should come out of them."""
+    """Number of rows expected from these shards."""
     minutes: float | None
-    """At the pace of this start."""
+    """Estimated minutes, at the rate of this start."""
 
 
 class Ended(Spec):
-    """How `hardset generate` ended: done, in part, or stopped."""
+    """Result of `hardset generate`: complete, incomplete or stopped."""
 
     status: Literal["complete", "incomplete", "stopped", "nothing to do"]
     """incomplete: shards were given up."""
     run_id: str
     logical_date: str | None
-    """The night the run stands for, YYYY-MM-DD."""
+    """Date that the run stands for, YYYY-MM-DD."""
     shards: int
-    """Planned."""
+    """Number of planned shards."""
     shards_made: int
-    """By this start."""
+    """Number of shards made by this start."""
     failures: tuple[Failure, ...]
     warnings: tuple[str, ...]
-    """Where an attack was weaker than it looks; they change no exit code."""
+    """Warnings where an attack was weaker than it looks; they do not change the exit code."""
     made: Counts
     """Row counts of this start."""
     totals: Counts
     """Row counts of the whole run; if it was stopped, of this start."""
     transfer: dict[str, Transfer]
-    """By held-out model."""
+    """Transfer by held-out model."""
     throughput: Pace | None
-    """None where this start made nothing."""
+    """Throughput of this start; None if it made nothing."""
     changes: Changes | None
-    """In the source, since the newest earlier run."""
+    """Changes of the source since the newest earlier run."""
     stopped_by: Literal["signal", "max_rows", "max_minutes"] | None
     left: LeftOver | None
     """Work left over by a stopped run; None for a finished one."""
@@ -80,10 +80,10 @@ class Ended(Spec):
 
 
 class PlannedRecipe(Spec):
-    """What a run would make by one recipe."""
+    """Planned shards and rows of one recipe."""
 
     recipe: str
-    """Attack and norm, or augment, or sample."""
+    """Kind of recipe: attack and norm, or augment, or sample."""
     shards: int
     rows_in: int
     rows_out: int
@@ -92,40 +92,40 @@ class PlannedRecipe(Spec):
 
 
 class Planned(Spec):
-    """What `hardset plan` finds: what a run would do, and what of it is done."""
+    """Result of `hardset plan`: the work of a run, and how much of it is done."""
 
     run_id: str
     shards: int
     done: int
     """Shards that are committed already."""
     recipes: tuple[PlannedRecipe, ...]
-    """In the order of the job."""
+    """Recipes in the order of the job."""
     logical_date: str | None
-    """The night the run stands for, YYYY-MM-DD."""
+    """Date that the run stands for, YYYY-MM-DD."""
     changes: Changes | None
-    """In the source, since the newest earlier run."""
+    """Changes of the source since the newest earlier run."""
     warnings: tuple[str, ...]
-    """What will hardly work, one sentence each."""
+    """Warnings about settings that will hardly work, one sentence each."""
     classes: int
     image: Image
     """Shape of every row."""
 
 
 class Evaluated(Spec):
-    """How `hardset evaluate` ended; the whole record is in evaluation.json."""
+    """Result of `hardset evaluate`; the whole record is in evaluation.json."""
 
     status: Literal["complete", "nothing to do", "failed", "stopped"]
-    """failed: a gate does not hold."""
+    """failed: a gate failed."""
     evaluation_id: str | None
-    """None where it was stopped, as are the rows."""
+    """Id of the evaluation; None if it was stopped, like `rows`."""
     parts: int
-    """Planned."""
+    """Number of planned parts."""
     parts_made: int
-    """By this start."""
+    """Number of parts made by this start."""
     rows: int | None
-    """Rows of the source that the figures are of."""
+    """Number of evaluated source rows."""
     figures: dict[str, float]
-    """Shares in [0, 1] under the names that gates use; of several models MODEL:NAME."""
+    """Figures in [0, 1] under the names that gates use; with several models MODEL:NAME."""
     warnings: tuple[Finding, ...]
     failed: tuple[str, ...]
     """A sentence for each gate that does not hold."""
@@ -133,26 +133,26 @@ class Evaluated(Spec):
 
 
 class Hardened(Spec):
-    """How `hardset harden` ended; the whole record is in the output folder."""
+    """Result of `hardset harden`; the whole record is in the output folder."""
 
     status: Literal["complete", "nothing to do", "stopped"]
     loop_id: str
     rounds: int
-    """Rounds done; of a stopped loop those of this start."""
+    """Number of finished rounds; for a stopped loop those of this start."""
     ended_by: Literal["rounds", "gradients", "rows", "minutes"] | None = None
     """None where it was stopped, as is all below."""
     best: int | None = None
-    """The promoted round; 0: the weights it started from."""
+    """Number of the promoted round; 0: the initial weights."""
     judged_on: str | None = None
-    """Split that the figures are of."""
+    """Split that the figures were measured on."""
     before: dict[str, float] | None = None
-    """Figures of the weights it started from: shares in [0, 1]."""
+    """Figures of the initial weights, in [0, 1]."""
     after: dict[str, float] | None = None
-    """The same of the best round."""
+    """Figures of the best round, in [0, 1]."""
     gradients: int | None = None
-    """All attack gradients, of training and of measuring."""
+    """Number of all attack gradients, of training and of measuring."""
     weights: str | None = None
-    """Where the promoted weights lie; None where a gate does not hold."""
+    """URL of the promoted weights; None if a gate failed."""
     sha256: str | None = None
     """SHA-256 of the best round's weight file."""
     failed: tuple[str, ...] = ()
@@ -162,21 +162,21 @@ class Hardened(Spec):
 
 
 class Verified(Spec):
-    """What `hardset verify` looked at, and every fault it found."""
+    """Result of `hardset verify`: what was checked, and every fault found."""
 
     status: Literal["verified", "failed"]
     files: int
     rows: int
     rejudged: int
-    """Adversarial rows that were judged again."""
+    """Number of adversarial rows judged again."""
     faults: tuple[str, ...]
-    """A sentence each; none where the status is verified."""
+    """Faults, one sentence each; empty if the status is verified."""
     notes: tuple[str, ...] = ()
-    """What was not looked at, and why."""
+    """What was not checked, and why."""
 
 
 class Refused(Spec):
-    """A command that could not do its work."""
+    """Result of a command that could not do its work."""
 
     status: Literal["failed", "stopped", "held"]
     """held: another run holds the output; with `--if-held skip` the exit code is 0."""
@@ -186,17 +186,17 @@ class Refused(Spec):
 
 
 class Submitted(Spec):
-    """How `hardset submit` ended."""
+    """Result of `hardset submit`."""
 
     submission_id: str
     joined: bool
-    """The job was there already, pending or running."""
+    """Whether the job already existed, pending or running."""
     status: Literal["SUBMITTED", "SUCCEEDED", "FAILED", "STOPPED"]
-    """Ray's; SUBMITTED with `--no-wait`."""
+    """Status by Ray; SUBMITTED with `--no-wait`."""
     exit_code: Literal[0, 1, 2, 3, 4, 5] | None = None
-    """The driver's own; 4 where the job was stopped. None with `--no-wait`."""
+    """Exit code of the driver; 4 if the job was stopped. None with `--no-wait`."""
     result: Ended | Refused | None = None
-    """What the driver left; None where it was killed before it could."""
+    """Result printed by the driver; None if it was killed before that."""
 
 
 RESULT: TypeAdapter[Ended | Refused | Submitted] = TypeAdapter(Ended | Refused | Submitted)
