@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: install demo docs test slow chaos bench bench-attacks lint clean
+.PHONY: install demo docs test slow chaos bench bench-attacks gpu gpu-wheels lint clean
 
 install: .venv/.core
 
@@ -60,6 +60,18 @@ bench-attacks: .venv-bench/.bench
 docs: install
 	$(BIN)/python -m docs.tables
 
+# On a machine with a CUDA device, with the Python that holds its torch: make gpu GPU_BIN=python3. See docs/gpu.md.
+# On any other: make gpu ARGS="--device cpu --tiny"
+GPU_BIN ?= $(BIN)/python
+gpu: $(if $(filter $(BIN)/python,$(GPU_BIN)),.venv/.dev)
+	$(GPU_BIN) -m benchmarks.gpu $(ARGS)
+
+# Wheels to carry to a machine without a network: make gpu-wheels GPU_PYTHON="3.12 3.13" GPU_WHEELS="kornia ..."
+GPU_PYTHON ?= 3.12
+GPU_WHEELS ?=
+gpu-wheels: .venv/.dev
+	$(BIN)/python -m benchmarks.gpu.wheels $(addprefix --python ,$(GPU_PYTHON)) $(GPU_WHEELS)
+
 lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -67,4 +79,4 @@ lint: .venv/.dev
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf .venv .venv-bench demo
+	rm -rf .venv .venv-bench wheels demo

@@ -22,6 +22,7 @@ from hardset.pipeline.batches import Pixels
 from hardset.pipeline.compute.transfers import sent
 from hardset.pipeline.gans.generator import Card, Generator
 from hardset.pipeline.gans.networks import DiscriminatorNet, GeneratorNet, Shape
+from hardset.pipeline.judging.judge import deterministic, seeded
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.recipes import GanTraining
 
@@ -47,8 +48,7 @@ def train_generator(
     shape = _shape(pixels, labels, classes, settings)
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(device)
     targets = torch.from_numpy(labels).to(device)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    with deterministic(device), seeded(device, seed):
         players = _Players.new(shape, settings, device)
         for step in range(1, settings.steps + 1):
             rows = sent(torch.randint(len(images), (settings.batch,)), device)

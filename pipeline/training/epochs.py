@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from hardset.pipeline.judging.judge import seeded
+from hardset.pipeline.judging.judge import deterministic, seeded
 from hardset.pipeline.models.normalise import Normalised
 from hardset.pipeline.training.inner import InnerAttack
 from hardset.pipeline.training.learner import EpochTally, Learner, State
@@ -85,7 +85,7 @@ def train(
     tally: EpochTally | None = None
     while done < course.stop:
         # What dropout and the like draw belongs to the epoch, so that a later start draws the same.
-        with seeded(device, _epoch_seed(course.seed, done, team.rank)):
+        with deterministic(device), seeded(device, _epoch_seed(course.seed, done, team.rank)):
             tally = learner.train(rows, rows.steps, first=(done - first_epoch) * rows.steps)
         done += 1
         _check_learning(tally, done, chance, course)

@@ -1,0 +1,136 @@
+"""The attack on a device: the same bytes again, whatever else is in the batch, and verdicts that float64 confirms."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hardset.pipeline.batches import CleanRows
+from hardset.pipeline.compute import rng
+from hardset.pipeline.judging.judge import Judge, verdict
+from tests.cuda.subjects import attack, same, seeds
+
+MODES: list[Any] = [
+    pytest.param({}, id="float32"),
+    pytest.param({"precision": "bfloat16"}, id="bfloat16"),
+    pytest.param({"norm": "l2", "eps": "0.6"}, id="l2"),
+    pytest.param({"norm": "l1", "eps": "8"}, id="l1"),
+    pytest.param({"name": "apgd_ce", "restarts": 2}, id="apgd"),
+    pytest.param({"name": "square", "steps": 40}, id="square"),
+]
+COMPILED = pytest.param({"precision": "bfloat16", "compile": True}, id="graphs")
+
+
+@pytest.mark.parametrize("settings", MODES)
+def test_the_same_search_twice_gives_the_same_bytes(
+    settings: dict[str, Any], device: torch.device, classifier: nn.Module, some_rows: CleanRows
+) -> None:
+    one, other = (attack(classifier, device, **settings).make(some_rows, seeds(some_rows)) for _ in range(2))
+    assert same(one, other)
+    assert (one.pixels != some_rows.pixels).any()
+
+
+@pytest.mark.parametrize("settings", [COMPILED])
+def test_graphs_give_the_same_bytes_twice(
+    settings: dict[str, Any], cuda: torch.device, classifier: nn.Module, rows: CleanRows
+) -> None:
+    recipes = [attack(classifier, cuda, **settings) for _ in range(2)]
+    one, other = (recipe.make(rows, seeds(rows)) for recipe in recipes)
+    assert same(one, other)
+    assert same(recipes[0].make(rows, seeds(rows)), one)
+    assert recipes[0]._engine.networks[0].note.endswith("compiled")
+
+
+@pytest.mark.parametrize("settings", MODES)
+def test_a_row_does_not_depend_on_its_neighbours(
+    settings: dict[str, Any], device: torch.device, classifier: nn.Module, some_rows: CleanRows
+) -> None:
+    keys, middle = seeds(some_rows), np.arange(len(some_rows) // 3, len(some_rows) // 3 + 20)
+    recipe = attack(classifier, device, batch=32, **settings)
+    together, alone = recipe.make(some_rows, keys), recipe.make(some_rows.take(middle), keys[middle])
+    np.testing.assert_array_equal(together.pixels[middle], alone.pixels)
+    np.testing.assert_array_equal(np.asarray(together.columns["steps"])[middle], alone.columns["steps"])
+
+
+def test_verdicts_differ_from_float64_only_at_the_border(
+    device: torch.device, classifier: nn.Module, rows: CleanRows, record_property: Callable[[str, object], None]
+) -> None:
+    """500 clean and 500 attacked rows. Differences are counted; each must lie within float32's error of the border."""
+    made = attack(classifier, device).make(rows, seeds(rows))
+    pixels, labels = np.concatenate((rows.pixels, made.pixels)), np.concatenate((rows.labels, rows.labels))
+    found, on_cpu = (
+        verdict(Judge(copy.deepcopy(classifier).to(at), 64, at).logits(pixels), labels)
+        for at in (device, torch.device("cpu"))
+    )
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).double() / 255
+    exact = copy.deepcopy(classifier).double()(images).numpy()
+    top = np.sort(exact, axis=1)
+    gap, scale = top[:, -1] - top[:, -2], np.abs(exact).max(axis=1)
+    for name, pred in (("cpu", on_cpu.pred), ("float64", exact.argmax(axis=1))):
+        differing = found.pred != pred
+        record_property(f"differing_from_{name}", int(differing.sum()))
+        record_property(f"largest_gap_of_those_{name}", float(gap[differing].max(initial=0)))
+        assert (gap[differing] <= 1e-4 * scale[differing]).all()
+    record_property("rows", len(pixels))
+    assert 0.2 < (found.pred[len(rows) :] != rows.labels).mean() < 1
+
+
+def test_what_is_called_fallen_is_fallen_for_the_judge(
+    device: torch.device, classifier: nn.Module, rows: CleanRows
+) -> None:
+    """Also where the process lets float32 round to TF32: a search that is exact sees the judge's own logits."""
+    backends: Any = torch.backends
+    before = backends.cudnn.conv.fp32_precision
+    try:
+        backends.cudnn.conv.fp32_precision = "tf32"
+        made = attack(classifier, device).make(rows, seeds(rows))
+    finally:
+        backends.cudnn.conv.fp32_precision = before
+    judged = verdict(Judge(copy.deepcopy(classifier).to(device), 64, device).logits(made.pixels), rows.labels)
+    np.testing.assert_array_equal(judged.pred, made.columns["float_pred"])
+
+
+def test_random_words_are_the_cpus(device: torch.device) -> None:
+    keys = torch.from_numpy(np.random.default_rng(1).integers(-(2**63), 2**63 - 1, 257))
+    there, order = keys.to(device), torch.arange(257)
+    for here, found in (
+        (rng.words(keys, 3, 11, order, 2), rng.words(there, 3, 11, order.to(device), 2)),
+        (rng.uniform(keys, 3, (2, 3)), rng.uniform(there, 3, (2, 3))),
+        (rng.integers(keys, 3, 1000, (5,)), rng.integers(there, 3, 1000, (5,))),
+    ):
+        assert torch.equal(found.cpu(), here)
+    torch.testing.assert_close(rng.normal(there, 3, (50,)).cpu(), rng.normal(keys, 3, (50,)), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("stop", ["success", "never"])
+def test_the_loop_waits_for_the_device_once_in_several_passes(
+    stop: str,
+    cuda: torch.device,
+    classifier: nn.Module,
+    rows: CleanRows,
+    record_property: Callable[[str, object], None],
+) -> None:
+    recipe = attack(classifier, cuda, stop=stop, steps=40)
+    recipe.make(rows, seeds(rows))
+    passes: list[int] = []
+    recipe._engine.model.register_forward_pre_hook(lambda *_: passes.append(1))
+    waits: list[warnings.WarningMessage] = []
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warnings.catch_warnings(record=True) as waits:
+            warnings.simplefilter("always")
+            recipe.make(rows, seeds(rows))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    found = [one for one in waits if "synchroniz" in str(one.message)]
+    record_property("passes", len(passes))
+    record_property("waits", len(found))
+    # One in four passes, one for each batch of verdicts, and what a recipe asks before and after its search.
+    assert len(found) <= len(passes) / 2 + 40
