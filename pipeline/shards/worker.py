@@ -46,7 +46,7 @@ class Worker:
     """Shards and ranges may be left out: only what holds for the whole run is used."""
     device: torch.device
     threads: int = field(default_factory=torch.get_num_threads)
-    """Of torch's kernels, whose number may have a say in the bits: those of the thread that makes the worker."""
+    """Number of torch threads, which may affect rounding; by default that of the thread that makes the worker."""
     stages: Stages = field(default_factory=Stages)
     divider: Divider = field(default_factory=Divider)
     """Runs batches that the device's memory does not hold; belongs to the stage `device`."""
