@@ -13,10 +13,11 @@ from pathlib import Path
 
 from hardset.pipeline.evaluation.reference import corruption_table, job_tables, warning_table
 from hardset.schemas.job.attack_documentation import attack_table, ensemble_table, setting_table
+from hardset.schemas.job.training_methods import method_table
 from hardset.schemas.rows.documentation import column_table, flag_table, version_table
 
 PAGES = Path(__file__).parent
-EXAMPLES = ("examples/extending/attack.py",)
+EXAMPLES = tuple(f"examples/extending/{name}.py" for name in ("attack", "augmentation", "source", "training_method"))
 """Files that a page shows whole, from the root of the repository."""
 
 
@@ -29,6 +30,7 @@ WRITERS: Mapping[str, Callable[[], str]] = {
     "attacks": attack_table,
     "ensembles": ensemble_table,
     "attack settings": setting_table,
+    "training methods": method_table,
     "columns": column_table,
     "contract versions": version_table,
     "flags": flag_table,

@@ -6,7 +6,9 @@ code is loaded, in the pipeline.
 
 from __future__ import annotations
 
+import difflib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -18,17 +20,23 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     SerializerFunctionWrapHandler,
     Tag,
     model_serializer,
     model_validator,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 from hardset.schemas.base import Spec
 from hardset.schemas.digests import canonical_json
 
 IMPORT_PATH_PATTERN = r"^[\w.]+:[\w.]+$"
 ImportPath = Annotated[str, Field(pattern=IMPORT_PATH_PATTERN, examples=["package.module:function"])]
+OWN = ", or the import path of your own, such as package.module:NAME"
+"""What a sentence adds to names that a user's code may join."""
 
 
 def path_of_entry_point(group: str, name: str) -> str | None:
@@ -77,6 +85,35 @@ class Extension(Spec):
     def import_path(self) -> str:
         """Where the code is found."""
         return str(getattr(self, self.key))
+
+
+@dataclass(frozen=True)
+class KnownName:
+    """Marks a name as one of a table's, that of an entry point, or an import path.
+
+    The name of an entry point becomes the import path that it stands for. Where a path leads is seen when it is
+    followed, which runs its code.
+    """
+
+    names: tuple[str, ...]
+    group: str
+
+    def known(self, name: str) -> str:
+        """The name of the table, or the import path, that `name` stands for. Raises ValueError: it stands for none."""
+        if name in self.names or re.fullmatch(IMPORT_PATH_PATTERN, name):
+            return name
+        path = path_of_entry_point(self.group, name)
+        if path is not None:
+            return path
+        near = difflib.get_close_matches(name.lower(), self.names, n=2, cutoff=0.5)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise ValueError(f"wants {', '.join(self.names)}{OWN}{hint}")
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.known, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": "string", "anyOf": [{"enum": list(self.names)}, {"pattern": IMPORT_PATH_PATTERN}]}
 
 
 @dataclass(frozen=True)

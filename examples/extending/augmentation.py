@@ -14,15 +14,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from hardset.pipeline.augment.operation import Operation, Parameters
-from hardset.pipeline.augment.streams import Stream
-from hardset.schemas.job.operations.base import OperationSettings
+from hardset.extending import Operation, OperationSettings, Parameters, Stream
 
 
 class Vignette(OperationSettings):
     """Darkens an image in proportion to the squared distance from its centre."""
 
-    version: ClassVar[int] = 1
+    code: ClassVar[int] = 1
     """Raise it when `draw` or `apply` begin to make other pixels: rows are then made anew."""
 
     strength: Annotated[float, Field(gt=0, le=1)] = 0.5

@@ -15,18 +15,13 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
-from hardset.pipeline.batches import RowError
-from hardset.pipeline.sources.base import Source
-from hardset.pipeline.sources.files import SourceFile
-from hardset.pipeline.sources.ranges import cut
-from hardset.pipeline.sources.stored import RowFiles, StoredRow
-from hardset.schemas.job.sources import StoredSource
+from hardset.extending import RowError, RowFiles, Source, SourceFile, StoredRow, StoredSource, cut
 
 
 class Lines(StoredSource):
     """Files of lines: the label, then one level from 0 to 255 for every pixel, row by row."""
 
-    version: ClassVar[int] = 1
+    code: ClassVar[int] = 1
     """Raise it when the reader begins to give other rows from the same bytes: they are then made anew."""
 
     height: Annotated[int, Field(ge=1)] = 28

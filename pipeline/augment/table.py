@@ -43,7 +43,7 @@ def settled(spec: OperationSettings | UserOperation, *, at: str = "ops") -> Oper
 def code_version(name: str, *, at: str = "ops") -> int | dict[str, str]:
     """Code version of an operation by name or import path. Raises JobError where there is none of that name."""
     found = operation(name, at=at).settings
-    return found.version if name in OPERATIONS else declarations.code_version(name, found)
+    return found.code if name in OPERATIONS else declarations.code_version(name, found)
 
 
 def operation_text(spec: OperationSettings | UserOperation) -> dict[str, Any]:

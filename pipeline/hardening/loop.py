@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from hardset.pipeline.augment.table import operation_text
 from hardset.pipeline.cluster.deadlines import Stop
 from hardset.pipeline.compute.devices import driver_device
 from hardset.pipeline.dataset.provenance.environment import versions
@@ -22,12 +23,13 @@ from hardset.pipeline.sources.table import open_source, reading
 from hardset.pipeline.storage.folder import Folder
 from hardset.pipeline.training.epochs import weights_of
 from hardset.pipeline.training.inner import inner_attack
+from hardset.pipeline.training.methods import check_method, method_code, method_of
 from hardset.pipeline.training.split_rows import Splits, read_splits
 from hardset.schemas.digests import digest, run_id
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.hardening import Harden
 from hardset.schemas.job.job import Job
-from hardset.schemas.job.training import ON_THE_FLY, Train
+from hardset.schemas.job.training import Train
 from hardset.schemas.records.hardening import Figures, Hardening, Round, Start
 
 EndedBy = Literal["rounds", "gradients", "rows", "minutes"]
@@ -107,11 +109,19 @@ def loop_id(job: Job, splits: Splits) -> str:
         "model": job.model.model_dump(mode="json", exclude={"weights"}),
         "weights": model_digests(job.model),
         "recipes": [recipe.model_dump(mode="json") for recipe in job.recipes],
-        "train": job.train.model_dump(mode="json", exclude={"workers", "compile"}),
+        "train": _training_text(job.train),
         "harden": job.harden.model_dump(mode="json", exclude={"budget", "weights"}),
         "batch": job.run.batch,
     }
     return run_id(digest(told))
+
+
+def _training_text(train: Train) -> dict[str, Any]:
+    """What of a training determines its figures: settings, and versions of the code that they name."""
+    text = train.model_dump(mode="json", exclude={"workers", "compile"})
+    if not isinstance(train.augment, str):
+        text["augment"] = [operation_text(spec) for spec in train.augment]
+    return {**text, **method_code(train)}
 
 
 def _checked(job: Job) -> tuple[Harden, Train]:
@@ -122,10 +132,12 @@ def _checked(job: Job) -> tuple[Harden, Train]:
     if job.model.members:
         raise JobError("model.members: one network is hardened at a time; remove them")
     train = job.train or Train()
-    if train.method == "shards" and not job.attacks:
+    method = method_of(train).declaration
+    if method.made_rows and not job.attacks:
         raise JobError("recipes: none attacks the model, so there are no rows to harden it with; add an attack recipe")
     measuring_attacks(job)
-    if train.method in ON_THE_FLY:
+    check_method(train)
+    if method.on_the_fly:
         inner_attack(job, train, job.model.classes)
     open_source(job.source)
     return job.harden, train
@@ -133,7 +145,7 @@ def _checked(job: Job) -> tuple[Harden, Train]:
 
 def _before(settings: Harden, train: Train, splits: Splits) -> list[str]:
     found = []
-    if train.method == "shards" and settings.rounds < 4:
+    if method_of(train).declaration.made_rows and settings.rounds < 4:
         found.append(
             f"harden.rounds: {settings.rounds} harden little: a model learns to know the rows of one round, and falls "
             "to a fresh attack as before; 8 or more are advised"

@@ -9,6 +9,7 @@ import numpy as np
 from hardset.pipeline.batches import CleanRows
 from hardset.pipeline.storage.folder import Folder
 from hardset.pipeline.training.made_rows import MadeRowsRead, read_made_rows
+from hardset.pipeline.training.methods import method_of
 from hardset.pipeline.training.mixture import CLEAN, RowsOfKind, TrainingRows
 from hardset.pipeline.training.split_rows import Splits
 from hardset.schemas.digests import row_seed
@@ -29,7 +30,7 @@ def training_rows(job: Job, settings: Train, splits: Splits, runs: Sequence[str]
     Raises JobError if rows do not fit the model or are made from validation or test rows.
     """
     parts = {CLEAN: clean_part(splits.train, job.seed)}
-    if settings.method != "shards":
+    if not method_of(settings).declaration.made_rows:
         return TrainingRows(parts, settings.batch, _seed(job.seed, 0))
     out = Folder(job.output.path)
     newest = _read(out, splits, frozenset(runs[-1:]))

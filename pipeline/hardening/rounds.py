@@ -17,6 +17,7 @@ from hardset.pipeline.run.generation import RunOutcome
 from hardset.pipeline.training.epochs import Course, Trained, train
 from hardset.pipeline.training.inner import inner_attack
 from hardset.pipeline.training.made_rows import attack_gradients
+from hardset.pipeline.training.methods import method_of
 from hardset.pipeline.training.mixture import TrainingRows
 from hardset.pipeline.training.ray_workers import TrainingWork, Workers, train_on_workers
 from hardset.pipeline.training.split_rows import Splits
@@ -24,7 +25,8 @@ from hardset.schemas.errors import RunError
 from hardset.schemas.job.hardening import Harden
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.recipes import Attack
-from hardset.schemas.job.training import ON_THE_FLY, Train
+from hardset.schemas.job.training import Train
+from hardset.schemas.job.training_methods import MethodDeclaration
 from hardset.schemas.records.hardening import Round, Score, Start, StoredWeights
 
 Maker = Callable[[Job], RunOutcome]
@@ -44,6 +46,11 @@ class Loop:
     make: Maker
     address: str | None
     """Address of the Ray cluster, if Ray workers train."""
+
+    @property
+    def method(self) -> MethodDeclaration:
+        """How the model is trained."""
+        return method_of(self.train).declaration
 
     def load(self, weights: StoredWeights) -> LoadedModel:
         """The model with the weights of a round. Raises JobError if they do not fit it."""
@@ -82,7 +89,7 @@ def run_round(loop: Loop, start: Start, rounds: Sequence[Round]) -> Round | None
     began, started, number = time.monotonic(), now(), len(rounds) + 1
     before = rounds[-1].weights if rounds else start.weights
     runs, rows_made, attacked = [one.run_id for one in rounds if one.run_id], 0, 0
-    if loop.train.method == "shards":
+    if loop.method.made_rows:
         made = loop.make(round_job(loop, before, number))
         if made.manifest is None:
             return None
@@ -95,12 +102,12 @@ def run_round(loop: Loop, start: Start, rounds: Sequence[Round]) -> Round | None
     weights = loop.home.keep_weights(number, trained.weights)
     state = loop.home.keep_state(number, trained.state)
     model = loop.load(weights)
-    earlier = sum(one.training_gradients for one in rounds) if loop.train.method in ON_THE_FLY else 0
+    earlier = sum(one.training_gradients for one in rounds) if loop.method.on_the_fly else 0
     record = Round(
         loop_id=loop.home.loop_id,
         number=number,
         model_sha256=before.sha256,
-        run_id=runs[-1] if loop.train.method == "shards" else None,
+        run_id=runs[-1] if loop.method.made_rows else None,
         rows={kind: len(part) for kind, part in rows.parts.items()},
         weights=weights,
         state=state,
@@ -124,16 +131,15 @@ def run_round(loop: Loop, start: Start, rounds: Sequence[Round]) -> Round | None
 def _train(loop: Loop, start: Start, rounds: Sequence[Round], rows: TrainingRows) -> Trained:
     settings, job = loop.train, loop.job
     assert job.model is not None
-    on_the_fly = settings.method in ON_THE_FLY
     course = Course(
         settings=settings,
-        attack=inner_attack(job, settings, job.model.classes) if on_the_fly else None,
+        attack=inner_attack(job, settings, job.model.classes) if loop.method.on_the_fly else None,
         seed=job.seed,
         epochs=settings.epochs * loop.settings.rounds,
         stop=settings.epochs * (len(rounds) + 1),
     )
     state = loop.home.state(rounds[-1].state) if rounds else None
-    first = 0 if settings.method != "shards" else settings.epochs * len(rounds)
+    first = settings.epochs * len(rounds) if loop.method.made_rows else 0
     if not settings.workers:
         model = loop.load(start.weights)
         return train(model.module, rows, course, device=loop.device, state=state, first_epoch=first)

@@ -65,6 +65,6 @@ def reading(spec: ImageSource, without: Set[str]) -> dict[str, Any]:
     Raises JobError where a user's own cannot be found.
     """
     own = settled(spec)
-    code = declarations.code_version(spec.format, type(own)) if isinstance(spec, UserSource) else own.version
+    code = declarations.code_version(spec.format, type(own)) if isinstance(spec, UserSource) else own.code
     text = {name: value for name, value in own.model_dump(mode="json").items() if name not in without}
     return text if code == _FIRST_VERSION else {**text, "code": code}

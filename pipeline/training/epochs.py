@@ -17,6 +17,7 @@ from hardset.pipeline.judging.judge import deterministic, seeded
 from hardset.pipeline.models.normalise import Normalised
 from hardset.pipeline.training.inner import InnerAttack
 from hardset.pipeline.training.learner import EpochTally, Learner, State
+from hardset.pipeline.training.methods import method_of
 from hardset.pipeline.training.mixture import TrainingRows
 from hardset.pipeline.training.team import Team
 from hardset.schemas.errors import RunError
@@ -121,7 +122,7 @@ def _check_learning(tally: EpochTally, done: int, chance: float, course: Course)
         cause = (
             f"eps {course.attack.spec.eps} leaves it nothing to learn: lower train.attack.eps, or start from weights"
         )
-    elif settings.method == "shards":
+    elif method_of(settings).declaration.made_rows:
         cause = "the rows leave it nothing to learn: lower eps in recipes, or start from weights"
     raise RunError(
         f"train: after {done} epochs the model has {100 * tally.accuracy:.0f} % of its training rows right, which is "

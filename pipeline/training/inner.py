@@ -18,13 +18,11 @@ from hardset.pipeline.attacks.search import Rows
 from hardset.pipeline.compute import rng
 from hardset.pipeline.models.modes import frozen
 from hardset.pipeline.training.losses import divergence
+from hardset.pipeline.training.methods import method_of
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.recipes import Attack
 from hardset.schemas.job.training import Train
-
-FAST_STEP = Fraction(5, 4)
-"""Step of fgsm_rs as a share of eps (Wong, Rice and Kolter, "Fast is better than free", ICLR 2020)."""
 
 
 @dataclass(frozen=True)
@@ -81,19 +79,17 @@ def _away_from(ask: Scores, pixels: Tensor) -> Objective:
 
 def inner_attack(job: Job, settings: Train, classes: int) -> InnerAttack:
     """The attack that `settings` asks for, or that follows from the job's first attack recipe. Raises JobError."""
-    spec = settings.attack
+    spec, method = settings.attack, method_of(settings).declaration
     if spec is None:
         if not job.attacks:
             raise JobError("train.attack: missing, and there is no attack recipe to take norm and eps from")
         first = job.attacks[0]
         eps = max(first.eps) if isinstance(first.eps, tuple) else first.eps
         steps = first.steps if first.name == "pgd" and first.steps else 10
-        spec = Attack(name="pgd", norm=first.norm, eps=eps, steps=steps)
-        if settings.method == "fgsm_rs":
-            spec = Attack(name="fgsm", norm=first.norm, eps=eps)
-    if settings.method == "fgsm_rs" and spec.name == "fgsm":
-        step = spec.eps * FAST_STEP if spec.step_size is None and isinstance(spec.eps, Fraction) else spec.step_size
-        spec = spec.model_copy(update={"random_start": True, "step_size": step})
-    if settings.method == "trades" and spec.random_start is None:
-        spec = spec.model_copy(update={"random_start": True})  # at the clean row itself the divergence has no slope
+        spec = Attack(name=method.attack, norm=first.norm, eps=eps, steps=steps if method.attack == "pgd" else None)
+    if method.step_share is not None and spec.name == method.attack and spec.step_size is None:
+        step = spec.eps * method.step_share if isinstance(spec.eps, Fraction) else None
+        spec = spec.model_copy(update={"step_size": step})
+    if spec.random_start is None:
+        spec = spec.model_copy(update={"random_start": method.random_start})
     return InnerAttack(spec.resolved(classes), classes)

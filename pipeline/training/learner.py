@@ -19,7 +19,7 @@ from hardset.pipeline.compute.transfers import sent
 from hardset.pipeline.extensions.imports import by_path
 from hardset.pipeline.training.averaging import moving_average, perturbed
 from hardset.pipeline.training.inner import InnerAttack
-from hardset.pipeline.training.methods import METHODS, Batch
+from hardset.pipeline.training.methods import Batch, method_of, weighing
 from hardset.pipeline.training.mixture import CLEAN, TrainingRows
 from hardset.pipeline.training.optimisers import make_optimiser, rate_at
 from hardset.pipeline.training.team import Team
@@ -68,7 +68,8 @@ class Learner:
         self.module.requires_grad_(True)
         self.settings, self.device, self.team = settings, device, team or Team()
         self.total_steps, self.step, self.gradients = total_steps, 0, 0
-        self._method, self._attack = METHODS[settings.method], attack
+        self._method, self._attack = method_of(settings), attack
+        self._weighing = weighing(settings)
         self._optimiser = make_optimiser(self.module, settings)
         self._average: AveragedModel | None = moving_average(self.module, settings.ema) if settings.ema else None
         self._augment = _augmentation(settings)
@@ -151,7 +152,7 @@ class Learner:
         self, batch: Batch, of: int, weights: list[nn.Parameter]
     ) -> tuple[list[Tensor | None], Tensor, Tensor]:
         """Gradients of the mean loss over all workers' rows, `of` in number; sum of losses and right rows of ours."""
-        losses, logits = self._method.loss(self._ask, batch, self.settings)
+        losses, logits = _checked(self._method.loss(self._ask, batch, self._weighing), batch, self.settings)
         total = losses.sum()
         found: list[Tensor | None] = list(torch.autograd.grad(total / of, weights, allow_unused=True))
         self.team.sum([gradient for gradient in found if gradient is not None])
@@ -165,12 +166,12 @@ class Learner:
         images = pixels.to(torch.float32).div_(255)
         if self._augment is not None and len(clean):
             images = images.index_copy(0, clean, self._augment(images[clean], seeds[clean]))
-        if self._method.attack == "none" or self._attack is None:
+        if not self._method.declaration.on_the_fly or self._attack is None:
             images = self._laid(images)
             return Batch(images, images, labels), 0
         levels = pixels if self._augment is None else images.mul(255).round_().to(torch.uint8)
         adversarial = self._attack.images(
-            self.module, self._ask, levels, labels, seeds, diverging=self._method.attack == "answer"
+            self.module, self._ask, levels, labels, seeds, diverging=self._method.declaration.away_from == "answer"
         )
         return Batch(self._laid(images), self._laid(adversarial), labels), self._attack.steps * len(labels)
 
@@ -209,6 +210,16 @@ class Learner:
     def _check(self, loss: Tensor) -> None:
         if not bool(loss.isfinite()):
             raise RunError(f"train: the loss is not finite at step {self.step}; lower train.rate, or set train.clip")
+
+
+def _checked(given: tuple[Tensor, Tensor], batch: Batch, settings: Train) -> tuple[Tensor, Tensor]:
+    """What a method's loss gave back. Raises JobError where that is not one loss per row, and logits."""
+    loss, logits = given
+    if loss.shape != batch.labels.shape or len(logits) != len(batch.labels):
+        shapes = f"{tuple(loss.shape)} and {tuple(logits.shape)}"
+        rows = len(batch.labels)
+        raise JobError(f"train.method: {settings.method} gives {shapes}; wants one loss per row, ({rows},), and logits")
+    return loss, logits
 
 
 def _seeds_of_step(seeds: Tensor, step: int) -> Tensor:

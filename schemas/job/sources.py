@@ -26,7 +26,7 @@ class HoldOut(Spec):
 class ImageSource(Spec):
     """What every source of images can be told. A format adds settings of its own, each a documented, typed field."""
 
-    version: ClassVar[int] = 1
+    code: ClassVar[int] = 1
     """Code version, raised when the reader begins to give other rows; part of the shard key where it is not 1."""
 
     format: str

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from hardset.schemas.base import Spec
-from hardset.schemas.extensions import ImportPath
+from hardset.schemas.extensions import ImportPath, KnownName
 from hardset.schemas.job.attack_recipe import Attack
 from hardset.schemas.job.operations.table import Operation
+from hardset.schemas.job.training_methods import INNER_ATTACKS, METHODS, MethodDeclaration, named
 
 Share = Annotated[float, Field(ge=0, le=1)]
-TrainingMethod = Literal["standard", "shards", "fgsm_rs", "pgd_at", "trades", "mart"]
-ON_THE_FLY: tuple[TrainingMethod, ...] = ("fgsm_rs", "pgd_at", "trades", "mart")
-"""Methods that attack every batch before training on it."""
-INNER_ATTACKS = ("fgsm", "bim", "pgd", "mi_fgsm")
-"""Attacks that return their last iterate, as attacks on every batch must."""
+MethodName = Annotated[str, KnownName(tuple(METHODS), "hardset.training_methods")]
 
 
 class Mix(Spec):
@@ -49,9 +46,12 @@ class Mix(Spec):
 class Train(Spec):
     """Training settings. `hardset harden` trains `epochs` in each round; the optimiser state continues between them."""
 
-    method: TrainingMethod = "shards"
+    method: MethodName = "shards"
     """shards: rows made by generate, mixed by `mix`. standard: clean rows. On-the-fly adversarial training: fgsm_rs
-    (Wong et al. 2020), pgd_at (Madry et al. 2018), trades (Zhang et al. 2019), mart (Wang et al. 2020)."""
+    (Wong et al. 2020), pgd_at (Madry et al. 2018), trades (Zhang et al. 2019), mart (Wang et al. 2020). Or the import
+    path of a `hardset.pipeline.training.methods.Method` of your own."""
+    settings: dict[str, Any] | None = Field(default=None, exclude_if=lambda given: given is None)
+    """Settings that a method of your own declares."""
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 4
     """Number of epochs, each over as many rows as the source has for training; for `hardset harden` per round."""
     batch: Annotated[int, Field(ge=2)] = 128
@@ -61,7 +61,7 @@ class Train(Spec):
     job's first attack recipe, with pgd in that recipe's steps if it is pgd too, else in 10; for fgsm_rs with fgsm from
     a random start."""
     beta: Annotated[float, Field(ge=0)] | None = None
-    """Weight of the robust term of trades and mart. Unset: 6 for trades, 5 for mart."""
+    """Weight of the robust term of trades and mart. Unset: what their papers set, 6 and 5."""
     mix: Mix = Mix()
     """Composition of a batch for the method shards."""
     data: tuple[str, ...] = ()
@@ -105,24 +105,29 @@ class Train(Spec):
 
     @model_validator(mode="after")
     def _sound(self) -> Train:
-        if self.attack is not None:
-            self._check_attack(self.attack)
-        if self.beta is not None and self.method not in ("trades", "mart"):
-            raise ValueError(f"beta: {self.method} has no robust term; remove it, or use trades or mart")
+        if self.method in METHODS:  # one from elsewhere declares itself where it is loaded
+            self.check(METHODS[self.method])
         return self
 
-    def _check_attack(self, attack: Attack) -> None:
-        if self.method not in ON_THE_FLY:
-            raise ValueError(f"attack: {self.method} attacks no batches; remove it, or use {', '.join(ON_THE_FLY)}")
-        if attack.name not in INNER_ATTACKS:
-            raise ValueError(f"attack.name: got {attack.name}; training wants one of {', '.join(INNER_ATTACKS)}")
-        for setting, unset in (("restarts", 1), ("eot", 1), ("target", None), ("region", None)):
-            if getattr(attack, setting) != unset:
-                raise ValueError(f"attack.{setting}: the attack on a batch takes none; remove it")
-        if isinstance(attack.eps, tuple):
-            raise ValueError("attack.eps: wants one budget or a range, not a list")
+    def check(self, method: MethodDeclaration) -> None:
+        """Raises ValueError, which begins with a key, where the method would have to ignore a setting."""
+        if self.attack is not None and not method.on_the_fly:
+            others = ", ".join(named(lambda one: one.on_the_fly))
+            raise ValueError(f"attack: {self.method} attacks no batches; remove it, or use {others}")
+        if self.attack is not None:
+            _check_attack(self.attack)
+        if self.beta is not None and method.beta is None:
+            others = " or ".join(named(lambda one: one.beta is not None))
+            raise ValueError(f"beta: {self.method} has no robust term; remove it, or use {others}")
+        if self.settings is not None and method.settings is None:
+            raise ValueError(f"settings: {self.method} declares none of its own; remove them")
 
-    @property
-    def robust_weight(self) -> float:
-        """Weight of the robust term: `beta`, or the value of the method's paper."""
-        return self.beta if self.beta is not None else {"mart": 5.0}.get(self.method, 6.0)
+
+def _check_attack(attack: Attack) -> None:
+    if attack.name not in INNER_ATTACKS:
+        raise ValueError(f"attack.name: got {attack.name}; training wants one of {', '.join(INNER_ATTACKS)}")
+    for setting, unset in (("restarts", 1), ("eot", 1), ("target", None), ("region", None)):
+        if getattr(attack, setting) != unset:
+            raise ValueError(f"attack.{setting}: the attack on a batch takes none; remove it")
+    if isinstance(attack.eps, tuple):
+        raise ValueError("attack.eps: wants one budget or a range, not a list")

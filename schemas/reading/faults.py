@@ -13,7 +13,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from hardset.schemas.base import BOOLEAN_FOR_NUMBER
-from hardset.schemas.reading.slots import OWN, SHORT_LIST, Slot, describe, literals, one_of, slot_of, step
+from hardset.schemas.extensions import OWN
+from hardset.schemas.reading.slots import SHORT_LIST, Slot, describe, literals, one_of, slot_of, step
 
 Path = tuple[int | str, ...]
 """Keys and positions in a document."""

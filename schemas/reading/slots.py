@@ -10,13 +10,11 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, Discriminator, WithJsonSchema
 from pydantic.fields import FieldInfo
 
-from hardset.schemas.extensions import ByName, Extension
+from hardset.schemas.extensions import OWN, ByName, Extension
 
 _BOUNDS = ("ge", "gt", "le", "lt")
 SHORT_LIST = 24
 """Most names that a sentence lists."""
-OWN = ", or the import path of your own, such as package.module:NAME"
-"""What a sentence adds to the names of a union that a user's code may join."""
 
 
 @dataclass(frozen=True)

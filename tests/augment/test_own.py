@@ -69,7 +69,7 @@ def test_a_code_version_names_the_recipes_that_use_the_operation_and_no_other(mo
         return [digest(recipe_text(Augment.model_validate({"ops": [op]}), 0, {})) for op in ALL]
 
     before = texts()
-    monkeypatch.setattr(Rotate, "version", 2)
+    monkeypatch.setattr(Rotate, "code", 2)
     changed = [one != other for one, other in zip(before, texts(), strict=True)]
     assert changed == [op["name"] == "rotate" for op in ALL]
 
@@ -155,7 +155,7 @@ def test_what_an_operation_gives_back_is_checked(name: str, message: str) -> Non
 
 def test_an_edited_operation_makes_its_rows_anew_and_is_not_replayed(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "undeclared.py").write_text(
-        (EXAMPLES / "augmentation.py").read_text(encoding="utf-8").replace("version: ClassVar[int] = 1", ""),
+        (EXAMPLES / "augmentation.py").read_text(encoding="utf-8").replace("code: ClassVar[int] = 1", ""),
         encoding="utf-8",
     )
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -202,3 +203,11 @@ def test_what_breaks_a_law_is_told(reader: type[Any], tmp_path: Path, monkeypatc
     (check,) = [check for check in source_checks(example) if check.__name__ == name]
     with pytest.raises(NonconformityError, match=message):
         check(example, tmp_path)
+
+
+def test_the_page_shows_a_use_of_the_kit_that_runs(tmp_path: Path) -> None:
+    page = (EXAMPLES.parents[1] / "docs" / "extending.md").read_text(encoding="utf-8")
+    (block,) = [text for text in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "check_source" in text]
+    names: dict[str, Any] = {}
+    exec(block, names)
+    names["test_it_keeps_the_laws"](tmp_path)

@@ -69,7 +69,7 @@ def test_a_changed_line_makes_the_shards_of_its_file_anew(folder: Path) -> None:
 
 def test_code_versions_are_in_the_keys_of_its_shards(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = make_plan(job_of(folder))
-    monkeypatch.setattr(sys.modules["source"].Lines, "version", 2)
+    monkeypatch.setattr(sys.modules["source"].Lines, "code", 2)
     assert {shard.key for shard in make_plan(job_of(folder)).shards}.isdisjoint(shard.key for shard in before.shards)
 
 
@@ -79,7 +79,7 @@ def test_a_new_version_of_a_built_in_source_makes_its_shards_anew(tmp_path: Path
     job = job.model_copy(update={"source": NpzSource(path=str(tmp_path / "train.npz"))})
     before = make_plan(job)
     assert [shard.key for shard in make_plan(job).shards] == [shard.key for shard in before.shards]
-    monkeypatch.setattr(NpzSource, "version", 2)
+    monkeypatch.setattr(NpzSource, "code", 2)
     assert [shard.key for shard in make_plan(job).shards] != [shard.key for shard in before.shards]
 
 

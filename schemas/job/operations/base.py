@@ -17,7 +17,7 @@ GROUP = "hardset.augmentations"
 class OperationSettings(Spec):
     """One augmentation: each setting a documented, typed field; the docstring says what the operation does."""
 
-    version: ClassVar[int] = 1
+    code: ClassVar[int] = 1
     """Code version, raised when draw or apply begins to make other bytes; part of the shard key where it is not 1."""
     reference: ClassVar[str] = ""
     """Paper or specification, as a line with its URL; empty where there is none."""
