@@ -30,7 +30,7 @@ from hardset.pipeline.dataset.provenance.environment import versions
 from hardset.pipeline.dataset.provenance.statement import write_statement
 from hardset.pipeline.dataset.records.ledger import Ledger, data_file
 from hardset.pipeline.judging.judge import distances
-from hardset.pipeline.judging.masking import attacked_rows, signals_of
+from hardset.pipeline.judging.masking import signals_of
 from hardset.pipeline.planning.plan import public_job
 from hardset.pipeline.recipes.table import recipe_text
 from hardset.pipeline.run.commit import make_manifest
@@ -49,6 +49,7 @@ from hardset.schemas.job.job import Job
 from hardset.schemas.reading.loading import parse_job
 from hardset.schemas.records.run import Counts, Image, Output, Plan, Receipt, Shard, SourceRange
 from hardset.schemas.rows.contract import ADVERSARIAL, CONTRACT_VERSION
+from hardset.schemas.rows.success import attacked
 
 SIDE, CLASSES, LEVELS = 32, 10, 8
 SHARD_ROWS = 5_000
@@ -154,14 +155,14 @@ def _document(place: Path) -> dict[str, Any]:
 
 def _commit(ledger: Ledger, job: Job, plan: Plan, shard: Shard) -> Output:
     columns = _columns(job, plan, shard)
-    attacked = attacked_rows(columns)
+    counted = attacked(columns["clean_pred"], columns["label"])
     counts = Counts(
         rows_in=shard.rows,
         expected=shard.rows,
         rows_out=shard.rows,
-        attacked=int(attacked.sum()),
+        attacked=int(counted.sum()),
         success=int(columns["success"].sum()),
-        signals=signals_of(columns, attacked),
+        signals=signals_of(columns, counted),
     )
     content = content_sha256(zip(columns["row_id"], columns["image_sha256"], strict=True))
     footer = {"run_id": plan.run_id, "shard_key": shard.key}

@@ -12,13 +12,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hardset.pipeline.dataset.files.png import decode_pngs
-from hardset.pipeline.judging.judge import succeeded
-from hardset.pipeline.judging.masking import attacked_rows
 from hardset.schemas.digests import image_sha256, row_id, row_seed
 from hardset.schemas.job.quantities import whole_levels, whole_squares
 from hardset.schemas.norms import STORED_NORMS, Norm, norm_of
 from hardset.schemas.records.run import Counts, Image, Output
 from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, CONTRACT_VERSION, GENERATED, Column, columns_of
+from hardset.schemas.rows.success import attacked_rows, succeeded
 
 Fault = tuple[int | None, str]
 """Position of the row, None for the file as a whole, and what is wrong with it."""
@@ -192,10 +191,7 @@ def _counts(table: pa.Table, counts: Counts) -> Iterator[str]:
     success = pc.sum(table["success"]).as_py()
     if success != counts.success:
         yield f"{success} of its rows succeed; the manifest says {counts.success}"
-    columns = {name: table[name].to_numpy() for name in ("label", "clean_pred")}
-    if not table["target_label"].null_count:
-        columns["target_label"] = table["target_label"].to_numpy()
-    attacked = int(attacked_rows(columns).sum())
+    attacked = pc.sum(attacked_rows(table)).as_py()
     if not counts.dropped and attacked != counts.attacked:
         yield f"{attacked} of its rows count as attacked; the manifest says {counts.attacked}"
 

@@ -22,7 +22,7 @@ from hardset.pipeline.audit.trust import NO_TRUST, Trust, UntrustedError
 from hardset.pipeline.compute.devices import driver_device
 from hardset.pipeline.dataset.files.parquet import read_footer
 from hardset.pipeline.dataset.files.png import decode_png
-from hardset.pipeline.judging.judge import distances, succeeded, verdict, within_budget
+from hardset.pipeline.judging.judge import distances, verdict, within_budget
 from hardset.pipeline.judging.masking import signal_faults
 from hardset.pipeline.judging.transfer import transfer_faults, transfer_of
 from hardset.pipeline.shards.worker import Worker
@@ -32,6 +32,7 @@ from hardset.schemas.errors import UserError
 from hardset.schemas.norms import norm_of
 from hardset.schemas.records.run import DataFile, Manifest, Output
 from hardset.schemas.rows.contract import ADVERSARIAL, QUARANTINE_SCHEMA, arrow_schema
+from hardset.schemas.rows.success import succeeded
 
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
 """What pyarrow raises for broken files."""

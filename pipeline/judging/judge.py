@@ -239,13 +239,3 @@ def _sum(change: Pixels) -> NDArray[np.int64]:
 def _squares(change: Pixels) -> NDArray[np.int64]:
     squares: NDArray[np.int64] = np.einsum("nhwc,nhwc->n", change, change, dtype=np.int64, casting="safe")
     return squares
-
-
-def succeeded(clean_pred: Classes, pred: Classes, labels: Classes, targets: Classes | None = None) -> Mask:
-    """Success by the row contract: untargeted, clean_pred = label and pred != label; targeted, pred = target != label.
-
-    Rows without a verdict (pred -1) never succeed.
-    """
-    reached: Mask = clean_pred == labels if targets is None else pred == targets
-    wrong: Mask = (pred != labels) & (pred >= 0)
-    return reached & wrong

@@ -20,28 +20,19 @@ from numpy.typing import NDArray
 from hardset.schemas.records.run import Counts, Output
 from hardset.schemas.rows.contract import ADVERSARIAL
 from hardset.schemas.rows.flags import FLAGS, flags_of
+from hardset.schemas.rows.success import attacked_rows
 
 GRADIENT_FREE = "square"
 """Name of the gradient-free attack."""
 SEVERAL_STEPS = "several_steps"
 _COUNTED = ("flag:", "found_by:", SEVERAL_STEPS)
 _LOOKED_AT = [
-    *("kind", "label", "target_label", "clean_pred", "success", "steps", "queries", "found_by", "flags"),
+    *("kind", "success", "steps", "queries", "found_by", "flags"),
     *("transfer_pred", "transferred"),
 ]
 _SQUARE_SHARE = Fraction(2, 1000)
 _ZERO_GRADIENT_SHARE = Fraction(1, 100)
 _NO_RISE_SHARE = Fraction(1, 2)
-
-
-def attacked_rows(columns: Mapping[str, Any]) -> NDArray[np.bool_]:
-    """Mask (N,) of adversarial rows over which success is counted: classified correctly, or with another target class.
-
-    Reads the columns `label`, `clean_pred` and `target_label`, which is None for untargeted attacks.
-    """
-    labels, targets = np.asarray(columns["label"]), columns.get("target_label")
-    counted = np.asarray(columns["clean_pred"]) == labels if targets is None else np.asarray(targets) != labels
-    return np.asarray(counted, bool)
 
 
 def signals_of(columns: Mapping[str, Any], attacked: NDArray[np.bool_]) -> dict[str, int]:
@@ -78,12 +69,10 @@ def signal_faults(table: pa.Table, counts: Counts) -> Iterator[tuple[int | None,
     for i, row in enumerate(rows):
         if row["kind"] == ADVERSARIAL:
             yield from ((i, text) for text in _row_faults(row))
-    columns: dict[str, Any] = {name: [row[name] for row in rows if row["kind"] == ADVERSARIAL] for name in _LOOKED_AT}
-    if not any(target is not None for target in columns["target_label"]):
-        columns["target_label"] = None
+    columns: dict[str, Any] = {name: [row[name] for row in rows] for name in _LOOKED_AT}
     columns["steps"] = [steps or 0 for steps in columns["steps"]]
     listed = {name: number for name, number in counts.signals.items() if name.startswith(_COUNTED)}
-    if not counts.dropped and signals_of(columns, attacked_rows(columns)) != listed:
+    if not counts.dropped and signals_of(columns, np.asarray(attacked_rows(table))) != listed:
         yield None, "its rows do not carry the signals that the manifest counts"
 
 

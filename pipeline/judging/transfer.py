@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardset.pipeline.batches import Pixels
-from hardset.pipeline.judging.judge import Classes, Floats, Judge, Mask, succeeded, verdict
+from hardset.pipeline.judging.judge import Classes, Floats, Judge, Mask, verdict
 from hardset.schemas.digests import canonical_json
+from hardset.schemas.rows.success import succeeded
 
 _COUNTED, _FOOLED = "transfer_counted", "transfer_fooled"
 

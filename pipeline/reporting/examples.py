@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from hardset.pipeline.dataset.files.png import decode_png
 from hardset.pipeline.dataset.files.scan import ScannedRows, UnreadableFileError, rows_at
-from hardset.pipeline.statistics.recipe_statistics import attacked
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.records.run import Manifest, Output
 from hardset.schemas.rows.contract import ADVERSARIAL, GENERATED
+from hardset.schemas.rows.success import attacked_rows
 
 PER_RECIPE = 10
 RESISTING = 3
@@ -97,7 +97,7 @@ class Candidates:
 
 
 def _telling(rows: pa.RecordBatch) -> Any:
-    return pc.or_(pc.not_equal(rows.column("kind"), ADVERSARIAL), attacked(rows))
+    return pc.or_(pc.not_equal(rows.column("kind"), ADVERSARIAL), attacked_rows(rows))
 
 
 def spread(items: Sequence[Candidate], most: int) -> list[Candidate]:

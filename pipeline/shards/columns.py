@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardset.pipeline.batches import CleanRows, MadeRows, Pixels
-from hardset.pipeline.judging.judge import Verdict, distances, finite_rows, succeeded, verdict, within_budget
+from hardset.pipeline.judging.judge import Verdict, distances, finite_rows, verdict, within_budget
 from hardset.pipeline.judging.transfer import HeldOutVerdicts
 from hardset.pipeline.shards.device_stage import Answers, targets_of
 from hardset.pipeline.shards.facts import ShardFacts
@@ -19,6 +19,7 @@ from hardset.schemas.digests import image_sha256, row_id
 from hardset.schemas.norms import norm_of
 from hardset.schemas.rows.contract import ADVERSARIAL, COLUMNS, GENERATED
 from hardset.schemas.rows.flags import with_flag
+from hardset.schemas.rows.success import succeeded
 
 Columns = dict[str, Any]
 

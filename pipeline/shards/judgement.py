@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hardset.pipeline.batches import CleanRows, MadeRows, Pixels, Reject
 from hardset.pipeline.dataset.files.png import decode_pngs, encode_png
-from hardset.pipeline.judging.masking import attacked_rows, signals_of
+from hardset.pipeline.judging.masking import signals_of
 from hardset.pipeline.shards.columns import Columns, JudgedColumns, judged_columns, provenance_columns, select
 from hardset.pipeline.shards.device_stage import AnsweredRows
 from hardset.pipeline.shards.facts import ShardFacts
@@ -18,6 +18,7 @@ from hardset.pipeline.shards.reading import ReadRows
 from hardset.schemas.errors import RunError
 from hardset.schemas.records.run import Counts
 from hardset.schemas.rows.contract import ADVERSARIAL
+from hardset.schemas.rows.success import attacked
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,6 @@ def _counts(
 
 def _attack_counts(columns: Columns, judged: JudgedColumns) -> dict[str, object]:
     """Counts of attacked rows, and of the signs that these show."""
-    attacked = attacked_rows(columns) & judged.finite
-    signals = signals_of(columns, attacked) | (judged.transfer.signals(attacked) if judged.transfer else {})
-    return {"attacked": int(attacked.sum()), "signals": signals}
+    counted = attacked(columns["clean_pred"], columns["label"], columns.get("target_label")) & judged.finite
+    signals = signals_of(columns, counted) | (judged.transfer.signals(counted) if judged.transfer else {})
+    return {"attacked": int(counted.sum()), "signals": signals}

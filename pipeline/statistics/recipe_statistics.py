@@ -17,6 +17,7 @@ from hardset.pipeline.statistics.histogram import Histogram
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.records.run import Counts, Manifest, Output
 from hardset.schemas.rows.contract import ADVERSARIAL
+from hardset.schemas.rows.success import attacked_rows
 
 COLUMNS = (
     *("row_id", "recipe_id", "kind", "op", "norm", "label", "target_label", "clean_pred", "pred", "success"),
@@ -217,7 +218,7 @@ def _with_rows(recipe: RecipeStatistics, rows: pa.RecordBatch, classes: int) -> 
 
 def _by_budget(recipe: RecipeStatistics, rows: pa.RecordBatch) -> tuple[tuple[int, int], ...]:
     budgets = len(recipe.budgets)
-    counted = attacked(rows)
+    counted = attacked_rows(rows)
     masks = (counted, pc.and_(counted, rows.column("success").fill_null(False)))
     place = np.clip(rows.column("variant").fill_null(budgets).to_numpy(), 0, budgets)
     found = [np.bincount(place[mask.to_numpy(zero_copy_only=False)], minlength=budgets + 1) for mask in masks]
@@ -230,19 +231,10 @@ def _present(rows: pa.RecordBatch, name: str) -> NDArray[np.float64]:
     return np.asarray(values, np.float64)
 
 
-def attacked(rows: pa.RecordBatch) -> Any:
-    """Mask of the rows over which success is counted (`RowCounts.attacked`), as Arrow booleans without nulls."""
-    right = pc.fill_null(pc.equal(rows.column("clean_pred"), rows.column("label")), False)
-    target, label = rows.column("target_label"), rows.column("label")
-    counted = pc.if_else(pc.is_valid(target), pc.fill_null(pc.not_equal(target, label), False), right)
-    judged = pc.and_(pc.equal(rows.column("kind"), ADVERSARIAL), pc.is_valid(rows.column("success")))
-    return pc.and_(judged, counted)
-
-
 def _tallies(rows: pa.RecordBatch, classes: int) -> list[RowCounts]:
     label = rows.column("label")
     success, clean, pred = (rows.column(name) for name in ("success", "clean_pred", "pred"))
-    counted = attacked(rows)
+    counted = attacked_rows(rows)
     first = pc.equal(rows.column("variant"), 0)
     measures = (
         pc.is_valid(rows.column("row_id")),

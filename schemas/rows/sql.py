@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hardset.schemas.rows.contract import CONTRACT_VERSION, IMAGE, Column, columns_of
+from hardset.schemas.rows.success import ATTACKED_SQL
 
 _DUCKDB = {
     "string": "VARCHAR",
@@ -44,13 +45,16 @@ def rows_view(
     """SQL that makes the view `rows` of DuckDB over Parquet files, and the macro `class_name` of class numbers.
 
     `paths`: files or globs, relative to the folder that DuckDB looks in. Class columns have columns with names beside
-    them, and each column says what it means (`duckdb_columns()`).
+    them, `attacked` tells the rows over which success is counted, and each column has its meaning as a comment
+    (`duckdb_columns()`).
     """
     columns = columns_of(version, user)
     names = ", ".join(map(_text, class_names))
     chosen = [_cast(column) for column in columns]
     chosen += [f'  class_name("{c.name}") AS "{c.name}_name"' for c in columns if c.is_class]
+    chosen.append(f"  {ATTACKED_SQL} AS attacked")
     told = [f'COMMENT ON COLUMN rows."{column.name}" IS {_text(column.meaning)};' for column in columns]
+    told.append("COMMENT ON COLUMN rows.attacked IS 'whether success is counted over the row';")
     files = ", ".join(map(_text, paths))
     return "\n".join(
         [

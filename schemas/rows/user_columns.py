@@ -46,5 +46,5 @@ def user_columns(types: Mapping[str, pa.DataType]) -> tuple[Column, ...]:
 
 
 def _contract_names() -> list[str]:
-    """Names of all columns, and those that the SQL view adds for the names of classes."""
-    return [column.name for column in COLUMNS] + [f"{column.name}_name" for column in COLUMNS if column.is_class]
+    """Names of all columns, and of those that the SQL view adds."""
+    return [column.name for column in COLUMNS] + [f"{c.name}_name" for c in COLUMNS if c.is_class] + ["attacked"]

@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from torch import Tensor, nn
 
 from hardset.pipeline.attacks.grid import l2_budget, linf_budget
-from hardset.pipeline.judging.judge import Judge, distances, finite_rows, succeeded, verdict, within_budget
+from hardset.pipeline.judging.judge import Judge, distances, finite_rows, verdict, within_budget
 from hardset.pipeline.models.zoo import cifar_resnet20, small_cnn
 from hardset.schemas.job.quantities import whole_levels, whole_squares
 
@@ -332,25 +332,3 @@ def test_misuse_is_refused() -> None:
 
 
 # Success.
-
-
-@pytest.mark.parametrize(
-    ("clean_pred", "pred", "target", "success"),
-    [
-        (1, 1, None, False),
-        (1, 0, None, True),
-        (2, 0, None, False),
-        (2, 1, None, False),
-        (1, -1, None, False),
-        (1, 0, 0, True),
-        (1, 2, 0, False),
-        (0, 0, 0, True),
-        (1, -1, 0, False),
-        (1, 1, 1, False),
-        (0, 1, 1, False),
-    ],
-)
-def test_success_is_the_contracts(clean_pred: int, pred: int, target: int | None, success: bool) -> None:
-    """The row has label 1."""
-    targets = None if target is None else np.asarray([target])
-    assert succeeded(np.asarray([clean_pred]), np.asarray([pred]), np.asarray([1]), targets).tolist() == [success]

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from hardset.pipeline.dataset.provenance.card import write_card
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.judging.masking import (
-    attacked_rows,
     flag_counts,
     run_warnings,
     signal_faults,
@@ -228,13 +227,6 @@ def test_faults_in_signals_are_found(column: str, values: list[Any], at: int | N
 
 def test_rows_that_were_left_out_are_not_missed() -> None:
     assert list(signal_faults(stored(found_by=["pgd"] * 4), COUNTED.model_copy(update={"dropped": 1}))) == []
-
-
-@pytest.mark.parametrize("targets", [None, [1, 1, 2, 2]])
-def test_rows_count_as_attacked_where_success_can_be_had(targets: list[int] | None) -> None:
-    columns = {"label": np.array([0, 1, 2, 0]), "clean_pred": np.array([0, 0, 2, 1]), "target_label": targets}
-    attacked = attacked_rows(columns)
-    assert attacked.tolist() == ([True, False, True, False] if targets is None else [True, False, False, True])
 
 
 # Records.

@@ -63,6 +63,17 @@ def test_class_columns_have_their_names_beside_them(disk: Folder, manifest: Mani
         assert (name, target) == (CLASSES[label], None)
 
 
+def test_success_over_attacked_rows_is_what_the_manifest_counts() -> None:
+    folder = Folder(str(Path(__file__).parents[1] / "contract_1_1" / "dataset"))
+    old = latest_manifest(folder)
+    assert old is not None
+    files = [f"{folder.place}/{file.path}" for file in old.data_files]
+    with duckdb.connect() as connection:
+        connection.execute(rows_view(files, old.classes, old.contract))
+        found = connection.execute("SELECT count(*), count(*) FILTER (success) FROM rows WHERE attacked").fetchone()
+    assert found == (old.totals.attacked, old.totals.success)
+
+
 def test_columns_say_what_they_mean(disk: Folder, manifest: Manifest) -> None:
     told = dict(asked(disk, "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 'rows'"))
     assert {column.name: told[column.name] for column in COLUMNS} == {c.name: c.meaning for c in COLUMNS}
@@ -78,7 +89,7 @@ def test_files_of_an_older_contract_have_a_view_of_their_own() -> None:
         connection.execute(rows_view(files, old.classes, old.contract))
         names = [name for name, *_ in connection.execute("DESCRIBE rows").fetchall()]
         assert connection.execute("SELECT count(*) FROM rows").fetchone() == (27,)
-    assert [name for name in names if not name.endswith("_name")] == [c.name for c in columns_of("1.0")]
+    assert [name for name in names if not name.endswith("_name")] == [*(c.name for c in columns_of("1.0")), "attacked"]
 
 
 def test_tables_say_what_their_columns_mean(disk: Folder, manifest: Manifest) -> None:
