@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,7 +11,6 @@ from hypothesis import strategies as st
 
 from hardset.pipeline.attacks.geometries import Linf
 from hardset.pipeline.attacks.square import Square
-from hardset.pipeline.compute import rng
 from tests.attacks.drive import passes
 from tests.attacks.nets import TwoClassLinear, conv_net, images, predictions
 
@@ -42,60 +40,6 @@ def test_solves_a_linear_model_to_the_corner(channels, side):
     last = _run(net, clean, labels, 0.2, 500)[-1][1]
     downhill = torch.where(labels[:, None, None, None] == 0, weight.sign(), -weight.sign())
     torch.testing.assert_close(last["best"], (clean + 0.2 * downhill).clamp(0, 1), rtol=0, atol=1e-6)
-
-
-def _transcribed(net, image, label, *, seed, radius, steps):
-    """The paper's algorithms 1 and 2 for one row, in plain Python; the image and loss of every pass."""
-    channels, height, width = image.shape
-
-    def words(step, count):
-        return rng.words(torch.tensor([seed]), rng.Draw.SQUARE, count, 0, step)[0].tolist()
-
-    def sign(values, bit):
-        return 1 if values[bit // 32] >> bit % 32 & 1 else -1
-
-    def ask(point):
-        logits = net(point[None])[0]
-        return float(torch.cat((logits[:label], logits[label + 1 :])).max() - logits[label])
-
-    def end(channel, row, column, towards):
-        return min(max(float(image[channel, row, column]) + towards * radius, 0.0), 1.0)
-
-    best, highest, seen = image, ask(image), [(image, ask(image))]
-    for query in range(-1, steps - 2):
-        point, drawn = best.clone(), words(query + 2, 2 + -(-channels // 32))
-        if query < 0:
-            stripes = words(0, -(-channels * width // 32))
-            for place in np.ndindex(channels, height, width):
-                point[place] = end(*place, sign(stripes, place[0] * width + place[2]))
-        else:
-            area = 0.8 / 2 ** sum(
-                query * 10_000 // steps > last for last in (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
-            )
-            side = min(max(round(math.sqrt(area * height * width)), 1), height, width)
-            top, left = drawn[0] * (height - side + 1) >> 32, drawn[1] * (width - side + 1) >> 32
-            for flip in (1, -1):
-                for channel, row, column in np.ndindex(channels, side, side):
-                    place = channel, top + row, left + column
-                    point[place] = end(*place, flip * sign(drawn[2:], channel))
-                if not torch.allclose(point, best, rtol=0, atol=1e-7):
-                    break
-        loss = ask(point)
-        seen.append((point, loss))
-        if loss > highest:
-            best, highest = point, loss
-    return seen
-
-
-def test_agrees_with_the_paper_row_by_row():
-    net, clean, labels = _setting(count=3)
-    found = _run(net, clean, labels, 0.1, 60)
-    seeds = found[0][0].seeds.tolist()
-    for row in range(3):
-        expected = _transcribed(net, clean[row], int(labels[row]), seed=seeds[row], radius=0.1, steps=60)
-        for (seen, _), (point, loss) in zip(found, expected, strict=True):
-            torch.testing.assert_close(seen.images[row], point, rtol=0, atol=1e-6)
-            assert float(seen.loss[row]) == pytest.approx(loss, abs=1e-4)
 
 
 def test_the_first_passes_see_the_start_then_stripes():

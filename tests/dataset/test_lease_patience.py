@@ -1,0 +1,144 @@
+"""How long a lease is waited for, by a clock that only sleeping moves."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+
+from hardset.pipeline.dataset.records import lease as module
+from hardset.pipeline.dataset.records.lease import Lease, Turn, acquire, current_holder, hold_lease
+from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.errors import HeldError
+from tests.dataset.test_lease import put
+
+START = 1_000_000.0
+
+
+class Clock:
+    """Stands in for the module `time`: sleeping takes no time, and `events` happen on the way."""
+
+    def __init__(self) -> None:
+        self.now, self.events = START, []
+
+    def time(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        due = [event for event in self.events if event[0] <= self.passed]
+        self.events = [event for event in self.events if event[0] > self.passed]
+        for _, action in due:
+            action()
+
+    @property
+    def passed(self) -> float:
+        return self.now - START
+
+    def at(self, seconds: float, action: Callable[[], object]) -> None:
+        self.events.append((seconds, action))
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    # A field's default was taken from the real module when the class was made.
+    monkeypatch.setattr(Lease, "__init__", _with_clock(Lease.__init__, clock))
+    return clock
+
+
+def _with_clock(init, clock: Clock):
+    def started(self, *arguments, **named):
+        init(self, *arguments, **named)
+        self._renewed = clock.monotonic()
+
+    return started
+
+
+def taken(folder: Folder, **turn: object) -> Lease:
+    return Turn(**turn).take(folder, lambda: acquire(folder, "run-2"))  # type: ignore[arg-type]
+
+
+def test_a_silent_holder_is_replaced_after_thirty_seconds(disk: Folder, clock: Clock):
+    put(disk, 4, renewed=START)
+    assert taken(disk).number == 5
+    assert 30 <= clock.passed <= 31
+
+
+def test_it_is_given_the_rest_of_its_time(disk: Folder, clock: Clock):
+    put(disk, 4, renewed=START - 25)
+    taken(disk)
+    assert 5 <= clock.passed <= 6
+
+
+def test_a_holder_that_renews_is_believed_at_once(disk: Folder, clock: Clock):
+    put(disk, 4, renewed=START)
+    clock.at(10, lambda: put(disk, 4, renewed=clock.now))
+    with pytest.raises(HeldError, match="run far holds this output"):
+        taken(disk)
+    assert 10 <= clock.passed <= 11
+
+
+def test_a_holder_whose_clock_runs_ahead_is_watched_for_two_terms(disk: Folder, clock: Clock):
+    put(disk, 4, renewed=START + 3600)
+    with pytest.raises(HeldError):
+        taken(disk)
+    assert 60 < clock.passed <= 62
+
+
+def test_who_waits_looks_every_second_and_goes_on_while_the_holder_lives(disk: Folder, clock: Clock):
+    for beat in range(20):
+        clock.at(10 * beat, lambda: put(disk, 4, renewed=clock.now))
+    put(disk, 4, renewed=START)
+    clock.at(200, lambda: put(disk, 4, released=True))
+    assert taken(disk, wait=True).number == 5
+    assert 200 <= clock.passed <= 201
+
+
+def test_who_waits_can_be_stopped(disk: Folder, clock: Clock):
+    put(disk, 4, renewed=START)
+    stop = threading.Event()
+    clock.at(7, stop.set)
+    with pytest.raises(HeldError):
+        taken(disk, wait=True, stop=stop)
+    assert 7 <= clock.passed <= 8
+
+
+def test_a_lease_is_held_for_thirty_seconds_without_renewal(disk: Folder, clock: Clock):
+    lease = acquire(disk, "run-1")
+    clock.sleep(29.9)
+    assert lease.held() and current_holder(disk) is not None
+    clock.sleep(0.1)
+    assert not lease.held()
+    lease.renew()
+    clock.sleep(29.9)
+    assert lease.held()
+
+
+def test_the_heart_beats_three_times_a_term(disk: Folder, clock: Clock):
+    lease = acquire(disk, "run-1")
+    beats: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        clock.sleep(seconds)
+        beats.append(seconds)
+        return len(beats) > 4
+
+    lease._stop = SimpleNamespace(wait=wait)  # type: ignore[assignment]
+    lease.beat()
+    assert beats == [10.0] * 5
+    holder = current_holder(disk)
+    assert holder is not None and holder.renewed == START + 40
+
+
+def test_a_shorter_term_shortens_every_wait(disk: Folder, clock: Clock):
+    put(disk, 4, renewed=START)
+    with hold_lease(disk, "run-2", seconds=3.0) as lease:
+        assert lease.number == 5
+    assert 3 <= clock.passed <= 3.5
