@@ -5,7 +5,7 @@ from __future__ import annotations
 from hardset.jobs.api.inputs import Document, Overrides, load_job
 from hardset.pipeline.planning.changes import change_warnings
 from hardset.pipeline.recipes.table import variants
-from hardset.pipeline.run.run_state import State, look
+from hardset.pipeline.run.run_state import RunState, look
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.recipes import Attack
 from hardset.schemas.job.warnings import job_warnings
@@ -44,7 +44,7 @@ def plan(job: Document | Job, *, overrides: Overrides = ()) -> Planned:
     )
 
 
-def _recipe(job: Job, state: State, position: int) -> PlannedRecipe:
+def _recipe(job: Job, state: RunState, position: int) -> PlannedRecipe:
     recipe = job.recipes[position]
     shards = [shard for shard in state.plan.shards if shard.recipe == position]
     rows_in = sum(shard.rows for shard in shards)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hardset.jobs.terminal.console import count, say
-from hardset.pipeline.audit.replay import DIFFERS, Difference, Replayed
+from hardset.pipeline.audit.replay import DIFFERS, PixelDifference, Replayed
 
 
 def tell(done: Replayed) -> None:
@@ -16,7 +16,7 @@ def tell(done: Replayed) -> None:
         say(f"Columns that differ: {', '.join(done.columns_differing)}")
 
 
-def _tell_difference(done: Replayed, place: Difference) -> None:
+def _tell_difference(done: Replayed, place: PixelDifference) -> None:
     what = "differs" if done.result == DIFFERS else "the same within the tolerance for what was made elsewhere: differs"
     values = count(done.differing_values, "value")
     say(f"{done.row_id}: {what} in {values}, by {count(done.largest_difference, 'level')} at most")

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 
 from hardset.jobs.terminal.console import console, count, say
-from hardset.pipeline.run.status import ABANDONED, AT_WORK, RunState, run_states
+from hardset.pipeline.run.status import ABANDONED, AT_WORK, RunStatus, run_statuses
 from hardset.pipeline.shards.bottleneck import bound_sentence
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError
@@ -29,15 +29,15 @@ def show_runs(out: str, *, watch: bool) -> dict[str, object]:
     return {"runs": [run.record(now) for run in runs]}
 
 
-def _look(folder: Folder) -> tuple[list[RunState], datetime]:
+def _look(folder: Folder) -> tuple[list[RunStatus], datetime]:
     now = datetime.now(UTC)
-    runs = run_states(folder, now)
+    runs = run_statuses(folder, now)
     if not runs:
         raise JobError(f"{folder.name}: no run here; `hardset generate JOB` makes one")
     return runs, now
 
 
-def _watch(folder: Folder, runs: list[RunState], now: datetime) -> tuple[list[RunState], datetime]:
+def _watch(folder: Folder, runs: list[RunStatus], now: datetime) -> tuple[list[RunStatus], datetime]:
     """Shows the runs anew until none is at work: in place on a terminal, as lines elsewhere."""
     if not console.is_terminal:
         for run in runs:
@@ -55,7 +55,7 @@ def _watch(folder: Folder, runs: list[RunState], now: datetime) -> tuple[list[Ru
     return runs, now
 
 
-def _table(runs: Sequence[RunState]) -> Table:
+def _table(runs: Sequence[RunStatus]) -> Table:
     table = Table("run", "job", "state", "shards", "rows", "success", "quarantined", box=None, header_style="bold")
     for run in runs:
         counts = run.counts
@@ -66,7 +66,7 @@ def _table(runs: Sequence[RunState]) -> Table:
     return table
 
 
-def _explain(runs: Sequence[RunState], now: datetime) -> None:
+def _explain(runs: Sequence[RunStatus], now: datetime) -> None:
     for run in runs:
         if run.state in (AT_WORK, ABANDONED) or run.failed_shards:
             say(_sentence(run, now))
@@ -76,7 +76,7 @@ def _explain(runs: Sequence[RunState], now: datetime) -> None:
             say(f"Warning: run {run.run_id[:8]}: {warning}")
 
 
-def _sentence(run: RunState, now: datetime) -> str:
+def _sentence(run: RunStatus, now: datetime) -> str:
     """Who works, how fast, until when, and what went wrong so far."""
     parts = []
     if run.holder is not None:

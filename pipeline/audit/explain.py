@@ -1,4 +1,4 @@
-"""Where a stored row comes from: run, shard, recipe, model, source and verdict, and the rows it was made from."""
+"""Lineage of a stored row: run, shard, recipe, model, source and verdict, and the rows it was made from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies in a dataset folder that no record lists, and what runs that are given up leave behind.
+"""Garbage in a dataset folder: files that no record lists, and what runs that are given up leave behind.
 
 `hardset verify` names orphans and `hardset gc` removes them, both by `orphans`. Nothing that a kept run's manifest or
 receipt, or a table published from here, still lists is ever removed.
@@ -22,9 +22,9 @@ UNFINISHED = "was left unfinished and no process will finish it"
 OLD_RUN = "only runs that are given up list it"
 OLD_RECORD = "belongs to a run that is given up"
 LEFTOVER_SECONDS = 3600.0
-"""A file that is being written is younger than this."""
+"""Seconds; a file that is being written is younger than this."""
 HOLDER = "gc"
-"""Stands for the run in the lease while files are removed."""
+"""Run id in the lease while files are removed."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class Orphan:
     bytes: int
     why: str
     foreign: bool = False
-    """It is told and never removed: its name is none that hardset gives, or it is reached through a link."""
+    """Whether it is told and never removed: its name is none that hardset gives, or it is reached through a link."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What can be removed, in an order that leaves the folder sound wherever it is cut off."""
+    """Files to remove, in an order that leaves the folder sound wherever it is cut off."""
 
     orphans: tuple[Orphan, ...]
     given_up: tuple[str, ...] = ()
@@ -52,7 +52,7 @@ class Sweep:
 
     @property
     def bytes(self) -> int:
-        """What removing them frees."""
+        """Number of bytes that removing them frees."""
         return sum(orphan.bytes for orphan in self.orphans)
 
 

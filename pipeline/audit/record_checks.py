@@ -1,4 +1,4 @@
-"""Whether the records of a run agree: manifest, plan, receipts, statement, and the files that they list."""
+"""Checks that the records of a run agree: manifest, plan, receipts, statement, and the files that they list."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _Fault = tuple[str, str]
 
 
 def record_faults(folder: Folder, manifest: Manifest) -> Iterator[_Fault]:
-    """What is wrong: the place and a sentence."""
+    """Fault: the place and a sentence."""
     for check in (_manifest_faults, _plan_faults, _receipt_faults, _unlisted):
         yield from check(folder, manifest)
     yield from ((statement_path(manifest.run_id), fault) for fault in statement_faults(folder, manifest))
 
 
 def _manifest_faults(folder: Folder, manifest: Manifest) -> Iterator[_Fault]:
-    """What the manifest says of itself. Byte flips never come so far: they break its seal."""
+    """Contradictions inside the manifest. Byte flips never come so far: they break its seal."""
     path = f"{RUNS}/{manifest.run_id}/manifest.json"
     for output in manifest.outputs:
         counts = output.counts

@@ -1,4 +1,4 @@
-"""Provenance put to work: a row is made again from its own columns and the manifest, and compared bit for bit.
+"""Replay: a row is made again from its own columns and the manifest, and compared bit for bit.
 
 PyTorch promises no equal bits across devices and releases, so what another one made may be equal within a tolerance.
 """
@@ -37,8 +37,8 @@ _VERDICT = {"label", "target_label", "clean_pred", "pred", "success"}
 
 
 @dataclass(frozen=True)
-class Difference:
-    """Where images differ: the first such value in reading order, and the box around all."""
+class PixelDifference:
+    """Difference of two images: the first differing value in reading order, and the box around all."""
 
     row: int
     column: int
@@ -46,14 +46,14 @@ class Difference:
     stored: int
     """Level of the first differing value, as stored."""
     again: int
-    """As made again."""
+    """Level of the same value, as made again."""
     box: tuple[int, int, int, int]
     """Top, left, bottom and right, in pixels, the last two past the end."""
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What came of making a row again."""
+    """Result of making a row again."""
 
     row_id: str
     result: str
@@ -61,12 +61,12 @@ class Replayed:
     equal: bool
     """Whether all pixels are the same."""
     largest_difference: int
-    """In 8-bit levels."""
+    """Largest difference of any value, in 8-bit levels."""
     differing_values: int
-    where: Difference | None
+    where: PixelDifference | None
     """None where all pixels are the same."""
     elsewhere: tuple[str, ...]
-    """What this machine has otherwise than the one that made the row: device, versions."""
+    """Device and versions of the machine that made the row where this one has others."""
     columns_differing: tuple[str, ...]
     """Columns whose values differ, the image aside."""
     shard: int
@@ -163,15 +163,15 @@ def result_of(difference: NDArray[np.int16], columns: Collection[str], elsewhere
     return NEARLY if elsewhere and near and not _VERDICT & set(columns) else DIFFERS
 
 
-def place_of(stored: NDArray[np.uint8], again: NDArray[np.uint8]) -> Difference | None:
-    """Where two images (H, W, C) differ; None where they do not."""
+def place_of(stored: NDArray[np.uint8], again: NDArray[np.uint8]) -> PixelDifference | None:
+    """Difference of two images (H, W, C); None where they are equal."""
     places = np.argwhere(stored != again)
     if not len(places):
         return None
     row, column, channel = map(int, places[0])
     (top, left, _), (bottom, right, _) = places.min(axis=0).tolist(), (places.max(axis=0) + 1).tolist()
     values = int(stored[row, column, channel]), int(again[row, column, channel])
-    return Difference(row, column, channel, *values, (top, left, bottom, right))
+    return PixelDifference(row, column, channel, *values, (top, left, bottom, right))
 
 
 def _differing(row: dict[str, Any], columns: dict[str, Any], at: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""What can be told of stored rows without model and source: whether they hold together, and what their images are."""
+"""Checks of stored rows that need no model and no source: their columns agree with each other and with the images."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _SHARED = ("recipe_id", "op", "source_dataset", "model_id", "verify_id")
 _OPTIONAL = ("margin", "confidence", "verify_id")
 """Columns beside predictions that may be empty where a run had no model."""
 _AT_ONCE = 2**20
-"""Bytes of pixels that are decoded together: few enough to stay in a processor's cache."""
+"""Number of bytes of pixels that are decoded together: few enough to stay in a processor's cache."""
 _FLOAT32_SLACK = 1 + 1e-6
-"""Norms are stored as float32, budgets are exact."""
+"""Tolerance of norms: they are stored as float32, budgets are exact."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What the records of a run say of the rows of one shard."""
+    """Expectations of the rows of one shard, from the records of its run."""
 
     output: Output
     image: Image
@@ -50,7 +50,7 @@ class Expected:
 
 
 def row_faults(table: pa.Table, expected: Expected) -> Iterator[Fault]:
-    """What is wrong with rows of the contract's schema. Later checks leave out rows in which an earlier one failed."""
+    """Faults of rows that have the contract's schema. Later checks leave out rows in which an earlier one failed."""
     bad: set[int] = set()
     for check in (_empty_values, _unlike_the_shard, _classes, _identities, _image_faults, _verdicts, _distances):
         sound = np.setdiff1d(np.arange(table.num_rows), np.fromiter(bad, np.int64, len(bad)))

@@ -1,4 +1,4 @@
-"""Whether the source rows of a dataset are still what they were when its rows were made."""
+"""Checks that the source rows of a dataset are still what they were when its rows were made."""
 
 from __future__ import annotations
 

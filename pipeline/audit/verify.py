@@ -35,21 +35,22 @@ from hardset.schemas.rows.contract import ADVERSARIAL, QUARANTINE_SCHEMA, arrow_
 from hardset.schemas.rows.success import succeeded
 
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
-"""What pyarrow raises for broken files."""
+"""Errors that pyarrow raises for broken files."""
 MARGIN_TOLERANCE = 1e-3
-"""Logits may differ by this between devices and thread counts; a verdict that close to zero is not called false."""
+"""Accepted difference of margins, absolute or relative, between devices and thread counts; a verdict that close to zero
+is not called false."""
 
 
 @dataclass
 class Findings:
-    """What an audit looked at, and every fault it found."""
+    """Findings of an audit: what it looked at, and every fault."""
 
     files: int = 0
     rows: int = 0
     rejudged: int = 0
     faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    """What was not looked at, and what to bring for it."""
+    """Sentences on what was not looked at, and what to bring for it."""
 
     def add(self, where: str, what: str) -> None:
         """Notes a fault."""
@@ -85,7 +86,7 @@ def verify(folder: Folder, *, sample: int | None = 1000, trust: Trust = NO_TRUST
 
 @dataclass(frozen=True)
 class _Seen:
-    """The row ids of a dataset, 8 bytes each, so that millions fit in memory."""
+    """Row ids of a dataset, 8 bytes each, so that millions fit in memory."""
 
     folder: Folder
     _found: list[tuple[str, NDArray[np.uint64]]] = field(default_factory=list)
@@ -96,7 +97,7 @@ class _Seen:
         self._found.append((output.data.path, _short(table["row_id"].to_pylist())))
 
     def twice(self) -> Iterator[tuple[str, str]]:
-        """Rows whose id is not theirs alone: file and row, and where else it is."""
+        """Rows whose id is not unique: file and row, and where else it is."""
         every = [ids for _, ids in self._found]
         short, times = np.unique(np.concatenate(every) if every else np.zeros(0, np.uint64), return_counts=True)
         suspects = short[times > 1]
@@ -119,7 +120,7 @@ def _short(ids: list[str | None]) -> NDArray[np.uint64]:
 
 @dataclass(frozen=True)
 class _Workers:
-    """The tools that made each run's shards, built once per run."""
+    """Workers that judge rows as they were made, one per run."""
 
     folder: Folder
     trust: Trust
@@ -141,7 +142,7 @@ class _Workers:
 
 @dataclass(frozen=True)
 class _Budget:
-    """Which rows are judged again: spread evenly over row ids, which are hashes."""
+    """Number of rows to judge again, spread evenly over row ids, which are hashes."""
 
     sample: int | None
     rows: int

@@ -21,13 +21,13 @@ from hardset.schemas.records.run import Plan, Receipt
 
 @dataclass(frozen=True)
 class ActorSetup:
-    """What every actor is built from: a few kilobytes, so that a replacement can always be started."""
+    """Values that every actor is built from: a few kilobytes, so that a replacement can always be started."""
 
     job: Job
     plan: Plan
-    """Without shards and ranges."""
+    """Plan of the run without shards and ranges."""
     import_path: tuple[str, ...] = ()
-    """Where the driver finds modules, such as a model factory beside the job file."""
+    """Folders where the driver finds modules, such as a model factory beside the job file."""
 
 
 class ShardActor:

@@ -1,4 +1,4 @@
-"""What the dispatcher needs of whatever runs its actors: Ray, or a simulation of it."""
+"""Backend of the dispatcher: whatever runs its actors, Ray or a simulation of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hardset.pipeline.cluster.messages import Order, Result
 
 @dataclass(frozen=True)
 class Event:
-    """Something an actor answered, or that became of it."""
+    """Answer or end of an actor."""
 
     actor: int
     ticket: int | None
@@ -30,7 +30,7 @@ class Backend(Protocol):
         ...
 
     def wait(self, seconds: float) -> list[Event]:
-        """All that has happened, waiting up to `seconds` for the first of it."""
+        """Events since the last call, waiting up to `seconds` for the first."""
         ...
 
     def kill(self, actor: int) -> None:

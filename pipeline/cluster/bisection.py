@@ -1,11 +1,11 @@
-"""Finding the row that a shard fails of, by halves."""
+"""Bisection of a shard for the row that it fails of."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 CONFIRMATIONS = 2
-"""Times that a row has to fail by itself before it is held to be bad: once may be chance."""
+"""Number of failures, made alone, after which a row counts as bad: one may be chance."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class Bisection:
         return self.low if self.failures >= CONFIRMATIONS else None
 
     def failed(self) -> Bisection:
-        """What is known once the probe of `span` failed."""
+        """State after the probe of `span` failed."""
         if self.high - self.low == 1:
             return replace(self, failures=self.failures + 1)
         return replace(self, high=self.span[1])
 
     def passed(self) -> Bisection | None:
-        """What is known once the probe of `span` passed; None: no row fails by itself."""
+        """State after the probe of `span` passed; None: no row fails by itself."""
         if self.high - self.low == 1:
             return None
         return replace(self, low=self.span[1])

@@ -30,10 +30,10 @@ class _PlainImportPath(JobConfig):  # type: ignore[misc]  # Ray is not typed
 
 @dataclass(frozen=True)
 class ClusterPlace:
-    """Where Ray is, or is to be started."""
+    """Place of a Ray cluster that exists, or is to be started."""
 
     address: str | None = None
-    """A cluster; None: one is started inside this machine."""
+    """Address of a cluster; None: one is started inside this machine."""
     metrics_port: int | None = None
     """Where that one tells Prometheus its metrics; None: at any free port. A cluster has its own."""
 

@@ -11,11 +11,11 @@ from threading import Event
 from hardset.pipeline.cluster.pending import PendingShard
 
 FIRST_SECONDS = 4 * 3600.0
-"""Until a shard is done nobody knows how long one takes."""
+"""Deadline in seconds while no shard is done, so that nobody knows how long one takes."""
 LEAST_SECONDS = 600.0
 TIMES_MEDIAN, TIMES_SLOWEST = 10, 3
 _REMEMBERED = 101
-"""Shards that the median is of: the last ones."""
+"""Number of last shards that the median is taken over."""
 _LEAST_PROBE_SECONDS = 60.0
 _MOST_DOUBLINGS = 6
 
@@ -30,7 +30,7 @@ class Deadlines:
     _slowest: float = 0.0
 
     def learn(self, seconds: float) -> None:
-        """A shard took this long."""
+        """Learns the seconds that a shard took."""
         self._last.append(seconds)
         self._slowest = max(self._slowest, seconds)
 
@@ -51,7 +51,7 @@ class Deadlines:
 
 
 class Stop(Event):
-    """Set once a run is to stop. What is in hand may be finished until `expired()`; it is dropped then.
+    """Request to stop a run: shards in hand may be finished until `expired()`, then they are dropped.
 
     A dropped shard is not committed, so the next start makes it again.
     """

@@ -1,7 +1,7 @@
-"""The dispatcher: hands the shards of one run to actors, and yields each as it ends.
+"""Dispatcher: hands the shards of one run to actors, and yields each as it ends.
 
-What becomes of a shard that failed is decided in `work`, how many actors there are in `fleet`, who gets the next shard
-in `loads`; here the events of the backend become those questions. What is kept does not grow with the number of shards.
+`pending` decides what becomes of a shard that failed, `fleet` how many actors there are, `loads` who gets the next
+shard; here the events of the backend become those questions. Memory does not grow with the number of shards.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ made, one is enough."""
 
 @dataclass(frozen=True)
 class _InHand:
-    """What an actor has in hand."""
+    """Shard in the hands of an actor."""
 
     work: PendingShard
     since: float
@@ -59,7 +59,7 @@ class Dispatcher:
         self._again: deque[PendingShard] = deque()
         self._suspects: deque[PendingShard] = deque()
         self._hands: dict[int, dict[int, _InHand]] = {}
-        """By actor and ticket."""
+        """Shards in hand by actor and ticket."""
         self._in_hand = 0
         self._given_up, self._made_any = 0, False
         self._checked = backend.now()
@@ -86,7 +86,7 @@ class Dispatcher:
             self._fleet.disband()
 
     def tally(self) -> Tally:
-        """How things stand, and what has happened so far."""
+        """Counts of the run so far."""
         return replace(
             self._tally,
             actors=len(self._loads),
@@ -132,7 +132,7 @@ class Dispatcher:
         self._in_hand += 1
 
     def _take(self, event: Event) -> Iterator[Receipt | Failure]:
-        """Goes on from what was heard of an actor."""
+        """Handles an event of an actor."""
         actor, result = event.actor, event.result
         if event.ticket is None:
             if isinstance(result, Ready):

@@ -1,4 +1,4 @@
-"""Actors coming and going: how many there should be, which are there, and when there is no point in waiting."""
+"""Fleet of actors: how many there should be, which are there, and when waiting has no point."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from hardset.schemas.errors import RunError
 from hardset.schemas.job.job import Run
 
 TELL_SECONDS = 60.0
-"""After this long without any actor, whoever watches is told why."""
+"""Seconds without any actor after which whoever watches is told why."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """What to do about the number of actors."""
+    """Change of the number of actors."""
 
     ask: int = 0
-    """Actors to ask for."""
+    """Number of actors to ask for."""
     take_back: int = 0
-    """Requests for actors to withdraw."""
+    """Number of requests for actors to withdraw."""
     give_back: int = 0
-    """Idle actors to end."""
+    """Number of idle actors to end."""
 
 
 def change(*, most: int, outstanding: int, starting: int, live: int, idle: int) -> Change:
@@ -50,9 +50,9 @@ class Fleet:
     loads: Loads
     _starting: dict[int, None] = field(default_factory=dict)
     _failed_starts: int = 0
-    """In a row."""
+    """Number of failures to start in a row."""
     _deaths: int = 0
-    """In a row, without anything made in between."""
+    """Number of deaths in a row without anything made in between."""
     _needed: int = 0
     """Actors without which the run does not go on; less once they were there."""
     _short_since: float = 0.0
@@ -125,7 +125,7 @@ class Fleet:
             raise RunError(f"{limit} workers died one after the other without making a shard; the last: {message}")
 
     def count_success(self) -> None:
-        """Something was made."""
+        """Notes that something was made."""
         self._deaths = 0
 
     def check(self) -> None:

@@ -1,4 +1,4 @@
-"""Live actors by the number of shards they have in hand: the least loaded is found without a look at the others."""
+"""Loads: live actors by number of shards in hand, so that the least loaded is found without a look at the others."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 
 class Loads:
-    """How much each live actor has in hand, from nothing to `depth` shards."""
+    """Number of shards that each live actor has in hand, 0 to `depth`."""
 
     def __init__(self, depth: int) -> None:
         self.depth = depth
         self.reserved: int | None = None
-        """The actor that takes nothing more, so that it runs empty for a suspect."""
+        """Actor that takes nothing more, so that it runs empty for a suspect."""
         self._load: dict[int, int] = {}
         self._by_load: list[dict[int, None]] = [{} for _ in range(depth + 1)]
 

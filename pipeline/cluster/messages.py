@@ -19,7 +19,7 @@ class Order:
     bad: tuple[BadRow, ...] = ()
     """Rows to leave out."""
     probe: bool = False
-    """Try it, and publish nothing."""
+    """Whether to try the shard and publish nothing."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Raised:
     error: UserError | None = None
     """The exception itself where it is meant for the user. Others may not survive the way to the driver."""
     broken: bool = False
-    """The process can make nothing any more: a failed kernel leaves CUDA unusable."""
+    """Whether the process can make nothing any more: a failed kernel leaves CUDA unusable."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Died:
 
     message: str
     node_lost: bool = False
-    """Its node went away under it (preempted, drained, unreachable): no shard can be blamed."""
+    """Whether its node went away (preempted, drained, unreachable), so that no shard can be blamed."""
 
 
 Result = Ready | Receipt | Passed | Raised | Died
@@ -61,20 +61,20 @@ class Tally:
     """Counts of a run so far. Counters only grow; the rest is how things stand."""
 
     actors: int = 0
-    """At work."""
+    """Number of actors at work."""
     actors_starting: int = 0
-    """Asked for, and not there yet."""
+    """Number of actors asked for and not there yet."""
     shards_in_hand: int = 0
     shards_waiting: int = 0
-    """To be handed out; retries and suspects are among them."""
+    """Number of shards to be handed out, retries and suspects among them."""
     retries: int = 0
-    """Tries that came to nothing, probes aside, whoever was to blame."""
+    """Number of failed tries, probes aside, whoever was to blame."""
     deaths: int = 0
-    """Actors that died."""
+    """Number of actors that died."""
     nodes_lost: int = 0
-    """Actors whose node went away."""
+    """Number of actors whose node went away."""
     abandoned: int = 0
-    """Actors that were given up because a shard was overdue."""
+    """Number of actors given up because a shard was overdue."""
     probes: int = 0
     bad_rows: int = 0
-    """Rows found by probes, which go to quarantine."""
+    """Number of rows found by probes, which go to quarantine."""

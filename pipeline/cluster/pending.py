@@ -1,4 +1,4 @@
-"""A shard on its way: what it has cost so far, and what becomes of it when something goes wrong."""
+"""Pending shards: what each has cost so far, and what becomes of it when something goes wrong."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from hardset.schemas.errors import JobError, UserError
 from hardset.schemas.records.run import Failure, Shard
 
 MAX_BAD_ROWS = 8
-"""Rows that a shard may lose to quarantine because whoever makes them fails; a shard with more counts as failed."""
+"""Most rows that a shard may lose to quarantine because whoever makes them fails; with more it counts as failed."""
 MAX_SEARCHES_IN_VAIN = 4
-"""Searches of one shard that may end without a row that fails by itself: a death by chance leads one astray, and the
-next goes on behind the rows that it cleared."""
+"""Most searches of one shard that may end without a row that fails by itself: a death by chance leads one astray, and
+the next goes on behind the rows that it cleared."""
 MAX_NODES_LOST = 50
-"""Nodes that may go away under a shard before it is asked whether it takes them down."""
+"""Most nodes that may go away under a shard before it is asked whether it takes them down."""
 
 
 @dataclass(frozen=True)
 class FailedTry:
-    """Why a try came to nothing."""
+    """Reason why a try came to nothing."""
 
     kind: Literal["raised", "died", "stuck", "node lost"]
     error_class: str
-    """As quarantine shows it."""
+    """Class of the error, as quarantine shows it."""
     message: str
     error: UserError | None = None
 
@@ -35,7 +35,7 @@ class FailedTry:
 
 @dataclass(frozen=True)
 class Rules:
-    """How much patience a run has with its shards."""
+    """Rules of a run's patience with its shards."""
 
     max_attempts: int
     search: bool = True
@@ -48,22 +48,22 @@ class PendingShard:
 
     shard: Shard
     tries: int = 0
-    """Times it was handed out, probes aside."""
+    """Number of times it was handed out, probes aside."""
     attempts: int = 0
-    """Failed tries that are charged to it, probes aside."""
+    """Number of failed tries that are charged to it, probes aside."""
     patience_spent: int = 0
-    """Those since the last search in vain."""
+    """Number of charged tries since the last search in vain."""
     refusals: int = 0
-    """Tries that ended in a RunError: storage or the run is at fault, and no row."""
+    """Number of tries that ended in a RunError: storage or the run is at fault, and no row."""
     alone: bool = False
-    """A suspect: it may kill its worker, or is searched, so it is made in an actor that has nothing else in hand."""
+    """Whether it is a suspect: it may kill its worker, or is searched, so it is made in an otherwise idle actor."""
     nodes_lost: int = 0
     overdue: int = 0
-    """Times it was abandoned for want of an answer, probes aside; each doubles its deadline."""
+    """Number of times it was abandoned for want of an answer, probes aside; each doubles its deadline."""
     bad: tuple[BadRow, ...] = ()
     """Rows found so far, in order."""
     cleared: int | None = None
-    """The rows before this one are cleared or bad; None: nothing is known yet."""
+    """Row before which all are cleared or bad; None: nothing is known yet."""
     search: Bisection | None = None
     """The search at hand."""
     searches_in_vain: int = 0

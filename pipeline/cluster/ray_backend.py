@@ -60,7 +60,7 @@ class RayBackend:
         return ticket
 
     def wait(self, seconds: float) -> list[Event]:
-        """What Ray's callbacks have brought; see `Backend`."""
+        """Events that Ray's callbacks have brought; see `Backend`."""
         events: list[Event] = []
         try:
             self._add(events, *self._heard.get(timeout=seconds))
@@ -96,7 +96,7 @@ class RayBackend:
 
 
 def _environment(run: Run) -> dict[str, Any]:
-    """What an actor's process starts with: OpenMP reads its settings when torch is loaded, too early for the actor.
+    """Environment of an actor's process: OpenMP reads its settings when torch is loaded, too early for the actor.
 
     Threads of OpenMP that wait for each other spin by default. Where anything else wants their cores, such as the
     encoding of the last shard, they spin away the time that the one they wait for needs (docs/throughput.md).
@@ -123,7 +123,7 @@ def _answered(answer: Any) -> Result:
 
 
 def _result_of(error: BaseException) -> Result:
-    """What an exception of Ray's stands for."""
+    """End of an actor that an exception of Ray's stands for."""
     if isinstance(error, RayTaskError):  # an answer that could not be sent, as the actor itself raises nothing
         return Raised(type(error.cause or error).__name__, one_line(error.cause or error))
     text = str(error)

@@ -13,9 +13,9 @@ from hardset.schemas.errors import RunError
 from hardset.schemas.job.job import Run
 
 GROW_AFTER = 64
-"""Batches that have to go well in parts before parts twice as large are tried."""
+"""Number of batches that must succeed in parts before parts twice as large are tried."""
 MOST_PATIENCE = 4096
-"""Every such trial that fails doubles the batches until the next, up to this many: a trial costs a forward pass."""
+"""Most batches between two such trials; each failed one, which costs a forward pass, doubles their number."""
 
 _SAYINGS = (
     "out of memory",  # CUDA, ROCm and XPU, also where the driver and not the allocator says so
@@ -75,12 +75,12 @@ class Divider:
         return parts[0] if len(parts) == 1 else tuple(map(torch.cat, zip(*parts, strict=True)))
 
     def smallest_part(self) -> int | None:
-        """Rows of the smallest part since this was last asked; None where every batch was run whole."""
+        """Number of rows of the smallest part since the last call; None where every batch was run whole."""
         smallest, self._smallest = self._smallest, None
         return smallest
 
     def _tried(self, what: str, part: slice, work: Callable[[slice], tuple[Tensor, ...]]) -> tuple[Tensor, ...] | None:
-        """What `work` gives for a part; None where memory ran out, which is then given back."""
+        """Result of `work` for a part; None where memory ran out, which is then given back."""
         try:
             return work(part)
         except RuntimeError as error:
@@ -100,24 +100,24 @@ class Divider:
 
 @dataclass
 class _Kind:
-    """What was learnt about one kind of work."""
+    """Size of parts learnt for one kind of work."""
 
     size: int | None = None
     """Rows of a part; None: whole batches."""
     batches: int = 0
-    """That went well since the size changed."""
+    """Number of batches that succeeded since the size changed."""
     patience: int = GROW_AFTER
     grown: bool = False
     """Whether the size was reached by growing: then it is on trial until as many batches went well."""
 
     def shrink(self, failed: int) -> None:
-        """Parts of `failed` rows were too much."""
+        """Notes that parts of `failed` rows did not fit."""
         if self.grown:
             self.patience = min(2 * self.patience, MOST_PATIENCE) if self.batches < self.patience else GROW_AFTER
         self.size, self.batches, self.grown = failed // 2, 0, False
 
     def went_well(self, rows: int) -> None:
-        """A batch of `rows` was done."""
+        """Notes that a batch of `rows` succeeded."""
         self.batches += 1
         if self.size is not None and self.batches >= self.patience:
             self.size = 2 * self.size if 2 * self.size < rows else None

@@ -1,4 +1,4 @@
-"""What has changed in a source since an earlier run of the same job, and what a plan makes of it."""
+"""Changes of a source since an earlier run of the same job, and their effect on a plan."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from hardset.schemas.job.sources import ImageSource, Source, StoredSource
 from hardset.schemas.records.run import Changes, Manifest, Plan, SourceRange
 
 SHOWN = 100
-"""Names of each kind that are told."""
+"""Number of names of each kind that a warning tells."""
 POLICIES = frozenset({"changed", "vanished"})
-"""Settings of a source that have no say in the bytes of a shard."""
+"""Settings of a source that do not affect the bytes of a shard."""
 Kind = Literal["new", "changed", "vanished"]
 _SOURCE: TypeAdapter[Source] = TypeAdapter(Source)
 
@@ -49,7 +49,7 @@ def _reading(spec: ImageSource) -> Mapping[str, object]:
 
 
 def compare(earlier: Earlier, ranges: Iterable[SourceRange]) -> Changes:
-    """The files of `ranges` against those that the earlier run lists rows of."""
+    """Changes of the files of `ranges` against those that the earlier run lists rows of."""
     before, now = _files(earlier.plan.ranges), _files(ranges)
     found: dict[Kind, list[str]] = {
         "new": [name for name in now if name not in before],
@@ -116,7 +116,7 @@ def _kept_or_now(
 
 
 def _faults(part: SourceRange, now: Mapping[str, str | None]) -> Iterator[Literal["changed", "vanished"]]:
-    """What happened to the files of an earlier range."""
+    """Fate of the files of an earlier range."""
     for name, digest in _files([part]).items():
         if name not in now:
             yield "vanished"
@@ -156,7 +156,7 @@ def check_changes(spec: ImageSource, changes: Changes | None) -> None:
 
 
 def change_warnings(spec: ImageSource, changes: Changes | None) -> tuple[str, ...]:
-    """What changed or vanished and what becomes of its rows, one sentence each."""
+    """Warnings of what changed or vanished and what becomes of its rows, one sentence each."""
     return tuple(f"source.{kind}: {text}: {_becomes(spec, kind)}" for kind, text in _told(changes))
 
 

@@ -1,4 +1,4 @@
-"""From a job to its plan: which shards there are, and the key that fixes each shard's bytes."""
+"""Plans of jobs: the shards there are, and the key that fixes each shard's bytes."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from hardset.schemas.records.run import Image, Plan, Shard, SourceRange
 from hardset.schemas.rows.contract import CONTRACT_VERSION
 
 _MODEL_PATHS: Any = {"weights": True, "members": {"__all__": {"weights"}}}
-"""What does not fix bytes: the digests of the weights do."""
+"""Settings of a network that do not fix bytes; the digest of its weights does."""
 _FIXES_ROWS = {"split", "file", "start", "stop", "digest", "members", "label"}
-"""What of a range has a say in the bytes of its shards."""
+"""Fields of a range that affect the bytes of its shards."""
 SAMPLE_SPLIT = TRAINING_SPLIT
 """Generated rows have no parent whose split they could inherit."""
 
@@ -132,7 +132,7 @@ def _check_operations(job: Job, image: Image) -> None:
 
 
 def _determinants(job: Job, source: str, image: Image, classes: tuple[str, ...]) -> dict[str, Any]:
-    """What fixes the bytes of every shard alike."""
+    """Settings that fix the bytes of every shard alike."""
     return {
         "contract": CONTRACT_VERSION,
         "seed": job.seed,
@@ -147,7 +147,7 @@ def _determinants(job: Job, source: str, image: Image, classes: tuple[str, ...])
 
 
 def not_reading(source: ImageSource) -> set[str]:
-    """What of a source section leaves the bytes of a range alone. A hold-out that is unset keeps the keys of before."""
+    """Settings of a source that do not affect the bytes of a range; an unset hold-out is left out, as older keys do."""
     return {"path", "splits", "limit", *POLICIES} | ({"hold_out"} if source.hold_out is None else set())
 
 
@@ -196,7 +196,7 @@ def _shards(
 
 
 def _transfer(job: Job, recipe: Recipe, models: Mapping[str, str]) -> dict[str, Any]:
-    """What fixes the columns of held-out models, which attacks alone have."""
+    """Settings that fix the columns of held-out models, which attacks alone have."""
     if not job.transfer_to or not isinstance(recipe, Attack):
         return {}
     declared = [model.model_dump(mode="json", exclude={"weights"}) for model in job.transfer_to]

@@ -24,13 +24,13 @@ from hardset.schemas.job.recipes import Attack, Augment, Sample
 from hardset.schemas.records.run import Image
 
 CODE_VERSIONS = {"augment": 1, "sample": 1}
-"""Raised when the code of such recipes starts to make other bytes from the same settings; part of every shard key.
+"""Code versions by kind, raised when the code makes other bytes from the same settings; part of every shard key.
 Attacks have a version each."""
 
 
 @dataclass(frozen=True)
 class RecipeContext:
-    """What a recipe may need besides its own declaration."""
+    """Settings that a recipe may need besides its own declaration."""
 
     run: Run
     image: Image
@@ -123,5 +123,5 @@ def settled_job(job: Job) -> Job:
 
 
 def variants(spec: Attack | Augment | Sample) -> int:
-    """Rows that the recipe makes from each row that goes in."""
+    """Number of rows that the recipe makes from each row that goes in."""
     return 1 if isinstance(spec, Sample) else spec.variants

@@ -1,4 +1,4 @@
-"""How much a start of a run may do: rows and minutes after which it stops cleanly."""
+"""Budget of a start of a run: rows and minutes after which it stops cleanly."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Reason = Literal["signal", "max_rows", "max_minutes"]
 
 @dataclass(frozen=True)
 class Budget:
-    """What a start may spend; None: all it takes."""
+    """Budget of a start; None: all it takes."""
 
     max_rows: int | None = None
-    """Rows to make, those that end in quarantine among them."""
+    """Number of rows to make, those that end in quarantine among them."""
     max_minutes: float | None = None
     """Minutes from the start, planning among them."""
 
@@ -31,13 +31,13 @@ NO_BUDGET = Budget()
 
 @dataclass(frozen=True)
 class Left:
-    """What a start that was stopped leaves to the next one."""
+    """Work that a stopped start leaves to the next one."""
 
     shards: int
     rows: int
-    """Rows that should come out of them."""
+    """Number of rows that should come out of them."""
     minutes: float | None
-    """At the pace of this start; None where it made nothing."""
+    """Minutes at the pace of this start; None where it made nothing."""
 
 
 class Limit(Stop):
@@ -91,7 +91,7 @@ class Limit(Stop):
 
     @property
     def reason(self) -> Reason:
-        """Why the start has stopped."""
+        """Reason why the start has stopped."""
         if self._stop.is_set():
             return "signal"
         return "max_minutes" if self.is_set() else "max_rows"

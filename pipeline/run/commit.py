@@ -1,4 +1,4 @@
-"""How a run ends: the manifest from its committed shards, and what others read of it."""
+"""End of a run: the manifest from its committed shards, and what others read of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hardset.schemas.rows.contract import schema_sha256
 
 
 def commit_run(ledger: Ledger, plan: Plan, manifest: Manifest, lineage: Lineage) -> Manifest:
-    """Writes what others read of the run, then its manifest, which is returned as it was written.
+    """Writes card, statement and events of the run, then its manifest, which is returned as it was written.
 
     Each only while the ledger's fence lets it.
     """

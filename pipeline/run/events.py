@@ -1,4 +1,4 @@
-"""What happens in a run, told to Python's `logging` with fields a machine can read; nothing here handles a record.
+"""Events of a run, logged by Python's `logging` with fields a machine can read; nothing here handles a record.
 
 Whoever wants to see the events adds a handler to the logger `pipeline`. The fields of an event are in the record's
 attribute `fields`.
@@ -30,13 +30,13 @@ class RunEvents:
         self._made = Counts()
 
     def started(self, missing: int) -> None:
-        """Work begins on the shards that are missing."""
+        """Logs that work begins on the shards that are missing."""
         plan = self._plan
         text = f"run {plan.run_id}: {missing} of {len(plan.shards)} shards to make"
         self._tell(logging.INFO, "run_started", text, shards=len(plan.shards), missing=missing)
 
     def ended(self, result: Receipt | Failure) -> None:
-        """A shard was committed or given up."""
+        """Logs that a shard was committed or given up."""
         shard = {"shard": result.index, "recipe": self._plan.shards[result.index].recipe}
         if isinstance(result, Failure):
             text = f"shard {result.index} failed after {result.attempts} attempts: {result.error}"
@@ -55,7 +55,7 @@ class RunEvents:
         self._tell(logging.INFO, "shard_committed", text, **shard, **_numbers(counts), **rates, **attempt)
 
     def finished(self, left: int) -> None:
-        """No more shards come: all have ended, or the run was stopped or broke with `left` of them missing."""
+        """Logs the end of the run's shards: all have ended, or it was stopped or broke with `left` of them missing."""
         seconds, made = time.monotonic() - self._begun, self._made
         text = f"run {self._plan.run_id}: {made.rows_out} rows in {seconds:.1f} s, {left} shards left"
         self._tell(logging.INFO, "work_ended", text, **_numbers(made), shards_left=left, seconds=round(seconds, 3))

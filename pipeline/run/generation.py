@@ -20,7 +20,7 @@ from hardset.pipeline.recipes.table import variants
 from hardset.pipeline.run.budget import NO_BUDGET, Budget, Left, Limit, Reason
 from hardset.pipeline.run.commit import commit_run, make_manifest
 from hardset.pipeline.run.precheck import check_before
-from hardset.pipeline.run.run_state import State, look
+from hardset.pipeline.run.run_state import RunState, look
 from hardset.pipeline.run.shard_results import Made, results
 from hardset.schemas.errors import HeldError
 from hardset.schemas.job.job import Job
@@ -31,32 +31,32 @@ from hardset.schemas.records.throughput import Throughput
 
 @dataclass(frozen=True)
 class RunProgress:
-    """How far a run is."""
+    """Progress of a run."""
 
     shards_done: int
     shards: int
     made: Counts
-    """What this start has made; shards that were there already are not in it."""
+    """Counts of what this start has made, without shards that were there already."""
     failures: int
 
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """How a start of a run ended."""
+    """Outcome of a start of a run."""
 
     status: Literal["complete", "incomplete", "stopped", "nothing to do"]
     plan: Plan
     made: Counts
-    """What this start has made."""
+    """Counts of what this start has made."""
     shards_made: int
     manifest: Manifest | None
     """None where the run was stopped."""
     throughput: Throughput | None = None
     """Throughput of this start; None if it made nothing."""
     stopped_by: Reason | None = None
-    """Why it was stopped, where it was."""
+    """Reason why it was stopped; None where it was not."""
     left: Left | None = None
-    """What the next start has to do, where it was stopped."""
+    """Work for the next start; None where it was not stopped."""
 
 
 def generate(
@@ -110,7 +110,7 @@ def generate(
 
 def _work_off(
     job: Job,
-    state: State,
+    state: RunState,
     place: ClusterPlace,
     limit: Limit,
     on_progress: Callable[[RunProgress], None],
@@ -142,11 +142,11 @@ def _work_off(
     return RunOutcome(manifest.status, plan, made.counts, len(made.outputs), manifest, manifest.throughput)
 
 
-def _nothing(state: State) -> RunOutcome:
+def _nothing(state: RunState) -> RunOutcome:
     return RunOutcome("nothing to do", state.plan, Counts(), 0, state.earlier)
 
 
-def _stopped(job: Job, state: State, limit: Limit, made: Made, seconds: float) -> RunOutcome:
+def _stopped(job: Job, state: RunState, limit: Limit, made: Made, seconds: float) -> RunOutcome:
     settled = made.settled
     shards = [shard for shard in state.missing if shard.key not in settled]
     rows = sum(_rows_out(job, shard) for shard in shards)
@@ -165,5 +165,5 @@ def _stopped(job: Job, state: State, limit: Limit, made: Made, seconds: float) -
 
 
 def _rows_out(job: Job, shard: Shard) -> int:
-    """Rows that should come out of a shard."""
+    """Number of rows that should come out of a shard."""
     return shard.rows * variants(job.recipes[shard.recipe])

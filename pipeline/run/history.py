@@ -1,4 +1,4 @@
-"""The nights of a dataset: every run that ever started in its folder, finished or not, from small records alone."""
+"""History of a dataset: every run that ever started in its folder, finished or not, from small records alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hardset.schemas.records.run import Changes, Counts, Summary
 
 @dataclass(frozen=True)
 class Night:
-    """One run."""
+    """One run of a dataset's history."""
 
     run_id: str
     job: str
@@ -25,22 +25,22 @@ class Night:
     """UTC, ISO 8601: of the start that finished the run; of one that has not finished, its first shard's."""
     finished: str | None
     shards: int
-    """Planned."""
+    """Number of planned shards."""
     made: int
-    """Shards that it made."""
+    """Number of shards that it made."""
     taken_over: int | None
-    """Shards that earlier runs had made; None before the end."""
+    """Number of shards that earlier runs had made; None before the end."""
     kept: int | None
-    """Shards among `taken_over` whose source files changed or vanished since; None before the end."""
+    """Number of shards among `taken_over` whose source files changed or vanished since; None before the end."""
     failed: int
-    """Shards that were given up."""
+    """Number of shards that were given up."""
     counts: Counts
     """Row counts of the shards that the run lists; before the end, of those that it made."""
     changes: Changes | None
-    """What had changed in the source; None for the first run, and where the reading of the source had changed."""
+    """Changes of the source; None for the first run, and where the reading of the source had changed."""
 
     def record(self) -> dict[str, Any]:
-        """The same for machines."""
+        """This run as plain JSON values."""
         return {
             "run_id": self.run_id,
             "job": self.job,

@@ -1,4 +1,4 @@
-"""What a run tells Prometheus, through Ray's own metrics.
+"""Metrics of a run for Prometheus, through Ray's own.
 
 The driver counts, as each shard ends: a shard that two attempts made counts once, a series belongs to a run and not to
 a process, and what happens inside actors (seconds by stage) comes with their receipts. No shard, row or host is ever a
@@ -25,7 +25,7 @@ RUN_TAGS = ("job_name", "run")
 """The job's name, and the first eight digits of the run id."""
 _KINDS = {"attack": ADVERSARIAL, "augment": AUGMENTED, "sample": GENERATED}
 _LOSSES = {"died": "deaths", "node_lost": "nodes_lost", "overdue": "abandoned"}
-"""What actors were lost by, and where the tally counts it."""
+"""Causes of lost actors, and where the tally counts each."""
 _SHARD_SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
 _log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Metric:
     kind: Literal["counter", "gauge", "histogram"]
     meaning: str
     tags: tuple[str, ...] = ()
-    """Besides `RUN_TAGS`."""
+    """Names of its tags besides `RUN_TAGS`."""
 
     @property
     def exported(self) -> str:

@@ -1,4 +1,4 @@
-"""Logs and metrics see every shard of a run as it ends, and how queues and actors stand in between."""
+"""Observation of a run: logs and metrics see every shard as it ends, and queues and actors in between."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hardset.pipeline.run.metrics import RunMetrics
 from hardset.schemas.records.run import Failure, Plan, Receipt
 
 LOOK_SECONDS = 5.0
-"""Between two looks at queues and actors; Ray's agent takes new figures every 10 s (Ray 2.60)."""
+"""Seconds between two looks at queues and actors; Ray's agent takes new figures every 10 s (Ray 2.60)."""
 
 
 def observed(

@@ -1,4 +1,4 @@
-"""What is tried on a few rows before a run starts."""
+"""Check of source, models and recipes on a few rows before a run starts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hardset.schemas.job.job import Job
 from hardset.schemas.records.run import Plan
 
 PREFLIGHT_ROWS = 16
-"""Source rows that the model is tried on before anything runs."""
+"""Number of source rows that the model is tried on before anything runs."""
 
 
 def check_before(job: Job, plan: Plan) -> tuple[str, ...]:

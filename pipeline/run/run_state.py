@@ -1,4 +1,4 @@
-"""What a job asks for, and what of it its output holds already."""
+"""State of a run: what a job asks for, and what of it its output holds already."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hardset.schemas.records.run import Manifest, Output, Plan, Shard
 
 
 @dataclass(frozen=True)
-class State:
+class RunState:
     """A plan and what of it is committed already."""
 
     plan: Plan
@@ -26,7 +26,7 @@ class State:
     earlier: Manifest | None
     """The newest manifest of a run of the same job."""
     lease: int
-    """The highest number of a lease that the output told of before anything else was read."""
+    """Highest lease number that the output told of before anything else was read."""
 
     @cached_property
     def missing(self) -> tuple[Shard, ...]:
@@ -43,7 +43,7 @@ class State:
         return self.earlier.status == "complete" and kept == planned
 
 
-def look(job: Job) -> State:
+def look(job: Job) -> RunState:
     """The plan of `job` and what its output holds of it; writes nothing.
 
     Reads the newest manifest of the job alone. Shards that it does not list are looked for among the receipts of all
@@ -59,7 +59,7 @@ def look(job: Job) -> State:
     there = {output.key: output for output in listed if _files_exist(output, present)}
     earlier = _earlier(folder, manifest, frozenset(there))
     plan = make_plan(job, earlier)
-    return State(plan, folder, _committed(folder, plan, there, present), manifest, lease)
+    return RunState(plan, folder, _committed(folder, plan, there, present), manifest, lease)
 
 
 def _earlier(folder: Folder, manifest: Manifest | None, available: frozenset[str]) -> Earlier | None:

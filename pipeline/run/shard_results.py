@@ -19,10 +19,10 @@ from hardset.schemas.records.run import Counts, Failure, Output, Plan, Receipt, 
 
 @dataclass
 class Made:
-    """What a start of a run has made so far."""
+    """Results of a start of a run so far."""
 
     outputs: dict[str, Output] = field(default_factory=dict)
-    """By shard key."""
+    """Committed shards by key."""
     failures: list[Failure] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
     meter: Meter = field(default_factory=Meter)

@@ -1,4 +1,4 @@
-"""How far a run is, told from its records on storage alone: while it works, after its driver died, and at its end."""
+"""Status of a run, from its records on storage alone: while it works, after its driver died, and at its end."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from hardset.schemas.records.run import Counts, Manifest, Output, Plan, Receipt
 from hardset.schemas.records.throughput import Throughput
 
 WINDOW_S = 600.0
-"""Rates are taken over this last stretch: long enough for slow shards, short enough to follow a cluster that grows."""
+"""Seconds that rates are taken over: enough for slow shards, few enough to follow a cluster that grows."""
 AT_WORK = "running"
 ABANDONED = "not finished, nobody at work"
 
 
 @dataclass(frozen=True)
-class RunState:
-    """One run, seen at one moment."""
+class RunStatus:
+    """Status of one run at one moment."""
 
     run_id: str
     job: str
@@ -33,23 +33,23 @@ class RunState:
     shards_done: int
     counts: Counts
     failed_shards: int
-    """Given up; known once the run has ended."""
+    """Number of shards given up; known once the run has ended."""
     retries: int
-    """Attempts beyond the first of the shards that are committed; 0 once the run has ended."""
+    """Number of attempts beyond the first of the committed shards; 0 once the run has ended."""
     warnings: tuple[str, ...]
     last: datetime | None
-    """When the last shard was committed, or the run ended."""
+    """Moment when the last shard was committed, or the run ended."""
     holder: Holder | None
-    """Who works on it."""
+    """Host and process that work on it; None where nobody does."""
     rows_per_s: float | None
     """Rows stored per second lately; None while nobody works or nothing was committed yet."""
     seconds_left: float | None
-    """Until the last shard, at the present rate."""
+    """Seconds until the last shard, at the present rate."""
     throughput: Throughput | None = None
-    """How busy the actors' stages were: of the run so far, or as the manifest tells it."""
+    """Busy shares of the actors' stages: of the run so far, or as the manifest tells it."""
 
     def record(self, now: datetime) -> dict[str, Any]:
-        """The same for machines."""
+        """This status as plain JSON values."""
         return {
             "run_id": self.run_id,
             "job": self.job,
@@ -71,14 +71,14 @@ class RunState:
         }
 
 
-def run_states(folder: Folder, now: datetime) -> list[RunState]:
+def run_statuses(folder: Folder, now: datetime) -> list[RunStatus]:
     """Every run that ever started in a dataset folder. Reads plans, receipts and manifests; writes nothing."""
     runs = run_ids(folder)
     holder = current_holder(folder) if runs else None
-    return [run_state(folder, run, holder, now) for run in runs]
+    return [run_status(folder, run, holder, now) for run in runs]
 
 
-def run_state(folder: Folder, run_id: str, holder: Holder | None, now: datetime) -> RunState:
+def run_status(folder: Folder, run_id: str, holder: Holder | None, now: datetime) -> RunStatus:
     """One run. `holder`: who holds the folder's lease at the moment `now`."""
     ledger = Ledger(folder, run_id)
     plan, manifest = ledger.plan(), ledger.manifest()
@@ -88,8 +88,8 @@ def run_state(folder: Folder, run_id: str, holder: Holder | None, now: datetime)
     return _unfinished(folder, run_id, plan, ledger.receipts(), own, now)
 
 
-def _ended(run_id: str, plan: Plan | None, manifest: Manifest) -> RunState:
-    return RunState(
+def _ended(run_id: str, plan: Plan | None, manifest: Manifest) -> RunStatus:
+    return RunStatus(
         run_id=run_id,
         job=manifest.job["name"],
         state=manifest.status,
@@ -114,11 +114,11 @@ def _unfinished(
     receipts: Mapping[str, Receipt],
     holder: Holder | None,
     now: datetime,
-) -> RunState:
+) -> RunStatus:
     done = _committed(folder, plan, receipts)
     rows_per_s, rows_in_per_s = _pace(receipts, holder, now) if holder else (None, None)
     left = sum(shard.rows for shard in plan.shards if shard.key not in done) if plan else None
-    return RunState(
+    return RunStatus(
         run_id=run_id,
         job=plan.job["name"] if plan else "?",
         state=AT_WORK if holder else ABANDONED,

@@ -1,4 +1,4 @@
-"""How fast a run was, and what bound it: the stage seconds of its receipts, added up by actor."""
+"""Throughput of a run and the stage that bound it, from the stage seconds of its receipts, added up by actor."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hardset.schemas.records.throughput import ActorThroughput, Busy, Throughput
 Bound = Literal["source", "device", "sink", "nothing"]
 
 _BUSY = 0.5
-"""Share of the time from which on a stage is called what bound the run."""
+"""Busy share, in [0, 1], from which on a stage is said to bind the run."""
 _REMEDIES = {
     "source": "Faster rows: put the source nearer to the actors, store smaller images, or raise run.actors.",
     "device": "Faster rows: raise run.actors, or give each a faster device.",
@@ -37,7 +37,7 @@ class Meter:
             self._actors.setdefault(name, _Actor(name)).add(receipt)
 
     def throughput(self) -> Throughput | None:
-        """What there is so far; None while no shard was counted."""
+        """Throughput so far; None while no shard was counted."""
         if not self._actors:
             return None
         actors = sorted(self._actors.values(), key=lambda actor: actor.name)
@@ -108,7 +108,7 @@ def shares_of(busy: Busy) -> dict[Bound, float]:
 
 
 def bound_sentence(found: Throughput) -> str:
-    """Rows per second, what bound the run with the busy share of each part, and what to do about it."""
+    """Sentence: rows per second, the bottleneck with the busy share of each part, and what to do about it."""
     shares = shares_of(found.busy)
     told = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
     bound = "nothing in particular" if found.bound == "nothing" else f"the {found.bound}"
@@ -116,5 +116,5 @@ def bound_sentence(found: Throughput) -> str:
 
 
 def throughput_record(found: Throughput | None) -> dict[str, Any] | None:
-    """The same for machines, on a line; the single actors are in the manifest."""
+    """Throughput as plain JSON values; the single actors are in the manifest."""
     return None if found is None else {**found.model_dump(exclude={"actors"}), "told": bound_sentence(found)}

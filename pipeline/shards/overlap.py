@@ -1,4 +1,4 @@
-"""How the shards of one worker overlap: each stage holds one of them, and all stages work at once."""
+"""Overlap of one worker's shards: each stage holds one of them, and all stages work at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal, get_args
 from hardset.schemas.records.throughput import StageSeconds
 
 StageName = Literal["read", "device", "encode", "write"]
-"""In the order in which a shard walks through them."""
+"""Stages in the order in which a shard walks through them."""
 
 
 class Stages:
@@ -25,7 +25,7 @@ class Stages:
         self._locks = {name: Lock() for name in get_args(StageName)}
 
     def walk(self) -> Walk:
-        """The way of one shard through the stages."""
+        """Walk of one shard through the stages."""
         return Walk(self._locks)
 
 
@@ -39,7 +39,7 @@ class Walk:
 
     @contextmanager
     def stage(self, name: StageName) -> Iterator[None]:
-        """The stage, once no other shard is in it."""
+        """Enters a stage once no other shard is in it, and leaves it at the end of the block."""
         asked = time.perf_counter()
         with self._locks[name]:
             entered = time.perf_counter()
@@ -52,7 +52,7 @@ class Walk:
                 self._spent[name] += time.perf_counter() - entered
 
     def seconds(self) -> StageSeconds:
-        """What was spent so far; a stage that the shard is in counts up to this moment."""
+        """Seconds spent in each stage so far; the stage that the shard is in counts up to this moment."""
         spent = dict(self._spent)
         if self._inside is not None:
             name, entered = self._inside

@@ -1,4 +1,4 @@
-"""What a worker needs to make shards, built once: the source, the model, the judge and the recipes."""
+"""Worker: source, models, judges and recipes that make shards, each built once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Worker:
-    """The tools of one worker. Each is made when it is first needed, and kept.
+    """Tools of one worker. Each is built when it is first needed, and kept.
 
     Threads may share it if they walk through its stages: the source belongs to the stage `read`; models, judges and
     recipes to `device`, which every shard has gone through before a later stage looks at them.
@@ -43,18 +43,18 @@ class Worker:
 
     job: Job
     plan: Plan
-    """Shards and ranges may be left out: only what holds for the whole run is used."""
+    """Plan of the run; its shards and ranges may be left out."""
     device: torch.device
     threads: int = field(default_factory=torch.get_num_threads)
     """Number of torch threads, which may affect rounding; by default that of the thread that makes the worker."""
     stages: Stages = field(default_factory=Stages)
     divider: Divider = field(default_factory=Divider)
-    """Runs batches that the device's memory does not hold; belongs to the stage `device`."""
+    """Splits batches that the device's memory does not hold; belongs to the stage `device`."""
     _building: Lock = field(default_factory=Lock, repr=False)
     """Held by the thread that has tools built or opens the source, so that no two do the same."""
 
     def on_device(self, work: Callable[P, T], *arguments: P.args, **settings: P.kwargs) -> T:
-        """What `work` gives, done in the one thread that uses the device. For the stage `device`.
+        """Result of `work`, which runs in the one thread that uses the device. For the stage `device`.
 
         CUDA graphs of torch.compile belong to the thread that captured them and fail, or answer wrongly, in another
         (https://github.com/pytorch/pytorch/issues/123177), and cuBLAS and cuDNN keep a workspace for each thread.
@@ -69,7 +69,7 @@ class Worker:
 
     @cached_property
     def source(self) -> SourceReader:
-        """Reads clean rows."""
+        """Reader of clean rows."""
         return open_source(self.job.source)
 
     @cached_property
@@ -86,7 +86,7 @@ class Worker:
 
     @cached_property
     def judge(self) -> Judge | None:
-        """Gives verdicts; none where the job names no model."""
+        """Judge of the model under attack; None where the job names no model."""
         return None if self.model is None else self._judge(self.model, "the judge")
 
     @cached_property
@@ -109,7 +109,7 @@ class Worker:
 
     @cached_property
     def held_out(self) -> dict[str, Judge]:
-        """Verdicts of the held-out models, in the mode of the judge's own."""
+        """Judges of the held-out models by name, in the mode of the judge's own."""
         return {name: self._judge(model, f"held-out model {name}") for name, model in self.held_out_models.items()}
 
     def _judge(self, model: LoadedModel, name: str) -> Judge:

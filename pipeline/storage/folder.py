@@ -62,7 +62,7 @@ class Folder:
 
     @property
     def place(self) -> str:
-        """Where it is, for libraries that do not know fsspec: an absolute path on a disk, else the URL."""
+        """Location for libraries that do not know fsspec: an absolute path on a disk, else the URL."""
         return str(self._store.root.resolve()) if isinstance(self._store, LocalStore) else self.url.rstrip("/")
 
     def read(self, path: str) -> bytes:
@@ -94,7 +94,7 @@ class Folder:
             return self._store.create(_relative(path), data, _temporary())
 
     def exists(self, path: str) -> bool:
-        """Whether the file is there."""
+        """Whether the file exists."""
         with self._refusals("look for", path):
             return self._store.exists(_relative(path))
 
@@ -107,7 +107,7 @@ class Folder:
             return sorted(path for path in found if path.startswith(prefix) and not _hidden(path))
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
-        """Bytes of every file that `list` gives, in its order."""
+        """Sizes in bytes of all files that `list` gives, by path and in its order."""
         with self._refusals("list", prefix):
             if prefix:
                 _relative(prefix)
@@ -115,7 +115,7 @@ class Folder:
             return {path: found[path] for path in sorted(found) if path.startswith(prefix) and not _hidden(path)}
 
     def leftovers(self, seconds: float) -> dict[str, int]:
-        """Bytes of unfinished files that nobody has written to for that long; `list` leaves them out."""
+        """Sizes in bytes, by path, of unfinished files not written to for `seconds`; `list` leaves them out."""
         with self._refusals("list", "unfinished files"):
             looks = {path: self._store.look(path) for path in sorted(self._store.walk("")) if _hidden(path)}
             return {path: look.bytes for path, look in looks.items() if look.age >= seconds}

@@ -37,7 +37,7 @@ _ERRNOS = {
     *(errno.EAGAIN, errno.EBUSY, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH),
     *(errno.ENETDOWN, errno.ENETRESET, errno.ENETUNREACH, errno.EPIPE, errno.EREMOTEIO, errno.ETIMEDOUT),
 }
-"""What the network says of itself, and what s3fs makes of 500 (EREMOTEIO) and 503 (EBUSY)."""
+"""Error numbers of the network that pass, and those that s3fs makes of 500 (EREMOTEIO) and 503 (EBUSY)."""
 _TYPES = {
     "aiohttp.client_exceptions.ClientConnectionError",
     "aiohttp.client_exceptions.ClientPayloadError",
@@ -66,7 +66,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StoreAnswer:
-    """What a store said, wherever its client library keeps it; empty and 0 where nothing is known."""
+    """Answer of a store, wherever its client library keeps it; empty and 0 where nothing is known."""
 
     code: str = ""
     """Error code, such as SlowDown."""
@@ -102,7 +102,7 @@ def passes(error: BaseException) -> bool:
 def patiently(
     act: Callable[[], RESULT], retries: Retries, *, what: str = "", sleep: Callable[[float], None] = time.sleep
 ) -> RESULT:
-    """What `act` returns, tried again while its faults pass and `retries` allow. Raises the last fault.
+    """Result of `act`, tried again while its faults pass and `retries` allow. Raises the last fault.
 
     `what`: names the request in the log; no URL, which may hold credentials.
     """
@@ -135,7 +135,7 @@ class PatientFiles:
         return partial(self._call, name, own) if callable(own) else own
 
     def open(self, path: str, mode: str = "rb", **options: Any) -> PatientFile:
-        """The file, whose reads are tried again too."""
+        """Opens a file whose reads are tried again too."""
         return PatientFile(self._call("open", self.fs.open, path, mode, **options), self.retries)
 
     def _call(self, what: str, act: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
@@ -149,7 +149,7 @@ class PatientFile:
         self._file, self._retries = file, retries
 
     def read(self, size: int = -1) -> bytes:
-        """As files do."""
+        """At most `size` bytes from the position on; all that follow where it is negative."""
         place = self._file.tell()
 
         def act() -> bytes:

@@ -1,4 +1,4 @@
-"""How bytes reach a disk, memory, or an object store: what `pipeline.storage.folder.Folder` is made of.
+"""Stores of bytes: a disk, memory, or an object store behind `pipeline.storage.folder.Folder`.
 
 Paths are relative to the store's root. Errors are those of the operating system or of the client library. Requests to
 object stores are tried again while their faults pass by themselves (`pipeline.storage.retrying`).
@@ -23,17 +23,17 @@ from hardset.schemas.retries import Retries
 RESULT = TypeVar("RESULT")
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _MISSING = (FileNotFoundError, NotADirectoryError)
-"""Nothing is there; the latter where a part of the path is a file."""
+"""Errors for a missing path; the latter where a part of the path is a file."""
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 @dataclass(frozen=True)
 class Look:
-    """What a store says of a file; both 0 where it does not say, or there is no file."""
+    """Size and age of a file as its store tells them; both 0 where it does not, or there is no file."""
 
     bytes: int = 0
     age: float = 0.0
-    """Seconds since it was written."""
+    """Seconds since the file was written."""
 
 
 class Store(Protocol):
@@ -58,7 +58,7 @@ class Store(Protocol):
 
 
 def reason(error: BaseException) -> str:
-    """Why a store refused, in one line of at most 200 characters."""
+    """Reason of a store's refusal, in one line of at most 200 characters."""
     number, code = getattr(error, "errno", None), StoreAnswer.of(error).code
     if code and not code.isdecimal():  # s3fs puts error numbers of its own beside what S3 said
         text = f"{code}: {getattr(error, 'strerror', None) or error}"
@@ -243,7 +243,7 @@ class ObjectStore:
             self._ask("delete", lambda: self.system.rm_file(self._full(path)))
 
     def remove_empty(self, folder: str) -> None:
-        """Nothing: a prefix without objects is not there."""
+        """Does nothing: a prefix without objects does not exist."""
 
     @contextmanager
     def leaving_nothing(self, path: str) -> Iterator[None]:

@@ -11,7 +11,7 @@ import pytest
 
 import hardset.pipeline.audit.replay
 import hardset.pipeline.audit.replay as replaying
-from hardset.pipeline.audit.replay import DIFFERS, EQUAL, NEARLY, Difference, place_of, replay, result_of
+from hardset.pipeline.audit.replay import DIFFERS, EQUAL, NEARLY, PixelDifference, place_of, replay, result_of
 from hardset.pipeline.audit.trust import Trust
 from hardset.pipeline.dataset.files.png import encode_png
 from hardset.pipeline.dataset.records.ledger import Ledger, latest_manifest
@@ -53,7 +53,7 @@ def test_the_place_of_a_difference() -> None:
     again = stored.copy()
     assert place_of(stored, again) is None
     again[1, 4, 2], again[3, 2, 0] = 7, 9
-    assert place_of(stored, again) == Difference(1, 4, 2, 0, 7, (1, 2, 4, 5))
+    assert place_of(stored, again) == PixelDifference(1, 4, 2, 0, 7, (1, 2, 4, 5))
 
 
 @pytest.fixture(scope="module")

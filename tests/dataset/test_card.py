@@ -66,7 +66,7 @@ def test_a_quarantine_without_files_is_not_mentioned(disk: Folder) -> None:
 
 def test_a_run_without_rows_has_a_card_without_configs(disk: Folder) -> None:
     ledger = Ledger(disk, RUN)
-    write_card(disk, manifest_of((shard_of(0),), [commit_shard(ledger, shard_of(0), data=None, rows=0)]))
+    write_card(disk, manifest_of((shard_of(0),), [commit_shard(ledger, shard_of(0), data=None, counts=Counts())]))
     assert "configs" not in head(disk)
 
 

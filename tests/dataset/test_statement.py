@@ -16,7 +16,7 @@ from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.run.commit import commit_run
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import sha256_hex
-from hardset.schemas.records.run import Manifest, SourceRange
+from hardset.schemas.records.run import Counts, Manifest, SourceRange
 from tests.dataset.examples import RUN, commit_shard, manifest_of, plan_of, shard_of
 from tests.support import job_of, make_here
 
@@ -56,7 +56,7 @@ def test_it_names_files_job_inputs_and_times(manifest: Manifest, disk: Folder) -
 
 
 def test_a_run_without_files_has_none(disk: Folder) -> None:
-    manifest = manifest_of(SHARDS[:1], [commit_shard(Ledger(disk, RUN), SHARDS[0], data=None, rows=0)])
+    manifest = manifest_of(SHARDS[:1], [commit_shard(Ledger(disk, RUN), SHARDS[0], data=None, counts=Counts())])
     assert statement(plan_of(), manifest) is None
     assert write_statement(disk, plan_of(), manifest) == manifest
     assert list(statement_faults(disk, manifest)) == []

@@ -10,7 +10,7 @@ import pytest
 from hardset.jobs.telling.status import _span
 from hardset.pipeline.dataset.records.lease import Holder, acquire
 from hardset.pipeline.dataset.records.ledger import Ledger
-from hardset.pipeline.run.status import ABANDONED, AT_WORK, RunState, run_states
+from hardset.pipeline.run.status import ABANDONED, AT_WORK, RunStatus, run_statuses
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.records.run import Failure
 from tests.dataset.examples import RUN, commit_shard, manifest_of, plan_of, shard_of
@@ -37,9 +37,9 @@ def holder(**changes: Any) -> Holder:
     return Holder(**fields | {"since": since, "renewed": NOW.timestamp() - 3} | changes)
 
 
-def seen(folder: Folder, monkeypatch: pytest.MonkeyPatch, who: Holder | None) -> RunState:
+def seen(folder: Folder, monkeypatch: pytest.MonkeyPatch, who: Holder | None) -> RunStatus:
     monkeypatch.setattr("hardset.pipeline.run.status.current_holder", lambda _: who)
-    (state,) = run_states(folder, NOW)
+    (state,) = run_statuses(folder, NOW)
     return state
 
 
@@ -89,7 +89,7 @@ def test_an_ended_run_tells_its_failures_and_taken_over_shards_count(
     other = "9" + RUN[1:]
     Ledger(out, other).write_plan(plan_of(shards, run_id=other))
     commit_shard(Ledger(out, other), shards[2])
-    states = {state.run_id: state for state in run_states(out, NOW)}
+    states = {state.run_id: state for state in run_statuses(out, NOW)}
     assert (states[other].state, states[other].shards_done, states[other].shards) == (ABANDONED, 3, 4)
 
 

@@ -97,7 +97,7 @@ def encode_rows(
 
 
 def _has_dictionary(name: str, table: pa.Table) -> bool:
-    """The same for equal rows: an encoding is chosen by what they hold."""
+    """Whether a column has a dictionary: chosen by what the rows hold, so the same for equal rows."""
     if name in _MEASURED:
         return bool(pc.count_distinct(table[name], mode="all").as_py() * _REPEATING <= table.num_rows)
     return name not in _ENCODINGS and name not in _PLAIN

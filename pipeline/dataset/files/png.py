@@ -29,7 +29,7 @@ _CRC = 4 + len(_END)
 _TAIL = 4 + _CRC  # Adler-32, CRC-32, IEND
 _BLOCK = 65535  # most bytes of a stored deflate block
 _AT_ONCE = 2**18
-"""Bytes that are encoded together: few enough to stay in a core's own cache."""
+"""Number of bytes that are encoded together: few enough to stay in a core's own cache."""
 
 
 def encode_png(pixels: Pixels, level: int = 0) -> list[bytes]:
@@ -93,14 +93,14 @@ def decode_pngs(files: Sequence[bytes | None], shape: tuple[int, int, int]) -> t
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where the bytes of a stored PNG of one shape lie."""
+    """Layout of a stored PNG of one shape."""
 
     template: NDArray[np.uint8]
-    """Such a file of black pixels."""
+    """File of black pixels in this layout."""
     fixed: NDArray[np.intp]
     """Places of the bytes that are the same in every file of the shape."""
     data: tuple[slice, ...]
-    """Where the filtered scanlines are: one piece in each stored block."""
+    """Places of the filtered scanlines: one piece in each stored block."""
 
     @staticmethod
     @lru_cache(maxsize=16)

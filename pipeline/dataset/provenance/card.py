@@ -140,7 +140,7 @@ def _recipes(manifest: Manifest) -> str:
 
 
 def _counts(manifest: Manifest) -> list[Counts]:
-    """What became of the rows, by recipe."""
+    """Table of what became of the rows, by recipe."""
     counts = [Counts() for _ in manifest.job.get("recipes", [])]
     for output in manifest.outputs:
         counts[output.recipe] += output.counts

@@ -66,7 +66,7 @@ def croissant(manifest: Manifest, patterns: Sequence[str]) -> dict[str, Any]:
 
 
 def _provenance(manifest: Manifest) -> dict[str, Any]:
-    """What the dataset was made from, by which run, with what: PROV-O, as Croissant 1.1 recommends."""
+    """Provenance in PROV-O, as Croissant 1.1 recommends: source and weights, and the run that used them."""
     used = [
         {"@id": uri_of(place) if place else f"urn:hardset:sha256:{sha256}", "@type": "prov:Entity", "name": role}
         for role, place, sha256 in weights_of(manifest.job, manifest.models)

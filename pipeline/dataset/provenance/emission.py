@@ -24,7 +24,7 @@ Event = dict[str, Any]
 
 @contextmanager
 def emitting(warn: Callable[[str], None], *, cap: float = CAP) -> Iterator[Callable[[Event], None]]:
-    """Gives what sends an event and returns at once; at the end waits at most `cap` seconds for all of them.
+    """Yields a function that sends an event and returns at once; waits at the end, `cap` seconds at most, for all.
 
     `warn` is told in one sentence where events could not be sent. Without a configuration nothing is sent.
     """

@@ -1,4 +1,4 @@
-"""The versions that a run was made with."""
+"""Environment that a run was made with: versions of Python, platform and libraries."""
 
 from __future__ import annotations
 

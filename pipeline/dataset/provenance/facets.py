@@ -41,7 +41,7 @@ _SCHEMAS = {
 
 
 def producer() -> str:
-    """What made the events."""
+    """Producer of the events: hardset and its version."""
     return f"urn:hardset:{version('hardset')}"
 
 

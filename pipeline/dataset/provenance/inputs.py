@@ -1,4 +1,4 @@
-"""What a run read, as the records of it name it: the source and the weight files."""
+"""Inputs of a run, as its records name them: the source and the weight files."""
 
 from __future__ import annotations
 

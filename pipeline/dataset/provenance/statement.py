@@ -62,12 +62,12 @@ def write_statement(folder: Folder, plan: Plan, manifest: Manifest) -> Manifest:
 
 
 def statement_path(run_id: str) -> str:
-    """Where the statement of a run is, relative to the dataset folder."""
+    """Path of the statement of a run, relative to the dataset folder."""
     return f"{RUNS}/{run_id}/statement.intoto.json"
 
 
 def statement_faults(folder: Folder, manifest: Manifest) -> Iterator[str]:
-    """What is wrong with the statement of a run, one sentence part each; nothing for runs that wrote none."""
+    """Faults of the statement of a run, one sentence part each; none for runs that wrote no statement."""
     if manifest.statement_sha256 is None:
         return
     try:

@@ -27,21 +27,21 @@ from hardset.schemas.base import Spec
 from hardset.schemas.errors import HeldError, RunError
 
 LEASE_SECONDS = 30.0
-"""How long a lease lasts without renewal."""
+"""Seconds that a lease lasts without renewal."""
 WATCH_SECONDS = 1.0
-"""How often a run that waits looks whether the output is free."""
+"""Seconds between two looks of a waiting run whether the output is free."""
 _HOME = "_hardset/lease"
 Taken = TypeVar("Taken")
 
 
 class StopFlag(Protocol):
-    """What can be asked to stop, as `threading.Event`."""
+    """Request to stop, as `threading.Event` is one."""
 
     def is_set(self) -> bool: ...
 
 
 class Holder(Spec):
-    """Who holds a lease."""
+    """Holder of a lease."""
 
     run_id: str
     host: str
@@ -49,7 +49,7 @@ class Holder(Spec):
     """Boot and process namespace: whether another process can be looked up by its number."""
     pid: int
     process_start: str
-    """Tells the process from a later one with the same number."""
+    """Start of the process, which tells it from a later one with the same number."""
     token: str
     since: str
     """UTC, ISO 8601."""
@@ -134,7 +134,7 @@ def hold_lease(
 
 @dataclass(frozen=True)
 class Turn:
-    """How a run waits for an output that another holds.
+    """Turn of a run that waits for an output that another holds.
 
     A holder on another machine may have died a moment ago: it is watched for the time in which it must renew its lease,
     and where it does not, until the lease runs out. One that lives is waited for only where `wait` says so.
@@ -145,7 +145,7 @@ class Turn:
     """Ends the waiting."""
 
     def take(self, folder: Folder, attempt: Callable[[], Taken], seconds: float = LEASE_SECONDS) -> Taken:
-        """What `attempt` gives once it raises no HeldError. Raises HeldError where another run keeps the output."""
+        """Result of `attempt` once it raises no HeldError. Raises HeldError where another run keeps the output."""
         watched: tuple[str, float] | None = None
         began = time.monotonic()
         while True:
@@ -188,7 +188,7 @@ def refuse_held(folder: Folder, *, seconds: float = LEASE_SECONDS) -> None:
 
 
 def current_holder(folder: Folder, *, seconds: float = LEASE_SECONDS) -> Holder | None:
-    """Who holds the folder now; None where nobody does."""
+    """Holder of the folder's lease now; None where nobody holds it."""
     holder = _holder(folder, newest_number(folder))
     return holder if holder is not None and _holds(holder, seconds) else None
 
@@ -230,7 +230,7 @@ def _this_process(run_id: str) -> Holder:
 
 
 def _machine() -> str:
-    """Empty where there is no /proc: then only time tells whether a holder lives."""
+    """Boot and process namespace; empty without /proc, where only time tells whether a holder lives."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"  # noqa: PTH115
@@ -254,7 +254,7 @@ def newest_number(folder: Folder) -> int:
 
 
 def _holder(folder: Folder, number: int) -> Holder | None:
-    """None where there is no such lease, or one that an unknown version wrote."""
+    """Holder of a lease by number; None where there is none, or an unknown version wrote it."""
     try:
         return Holder.model_validate_json(folder.read(_path(number)))
     except (FileNotFoundError, ValidationError):

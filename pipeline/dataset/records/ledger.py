@@ -1,4 +1,4 @@
-"""The commit protocol of a run: what is published, in which order, and who wins.
+"""Ledger of a run and its commit protocol: what is published, in which order, and who wins.
 
 A shard's data object has its content's hash in its name, so publishing it twice is harmless. Its receipt is then
 created conditionally: of several attempts one wins, the others get the winner's receipt. The manifest comes last.
@@ -100,7 +100,7 @@ class Ledger:
             raise RunError(f"{self.folder.name}: another process has committed run {self.run_id} meanwhile")
 
     def summary(self) -> Summary | None:
-        """What the run came to; None while it is not finished, or where the version of hardset wrote none."""
+        """Summary of the run; None while it is not finished, or where the version of hardset wrote none."""
         return read_record(self.folder, f"{self._home}/summary.json", Summary)
 
     def is_finished(self) -> bool:
@@ -201,7 +201,7 @@ def newest_first(folder: Folder, of: Iterable[Summary] | None = None) -> Iterato
 
 
 def summaries(folder: Folder) -> list[Summary]:
-    """What the finished runs came to, in the order of their ids; from the manifest where there is no summary.
+    """Summaries of the finished runs, in the order of their ids; made from the manifest where there is none.
 
     One that was cut off at its end may be among them: only a manifest is a commit.
     """

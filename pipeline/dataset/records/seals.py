@@ -1,4 +1,4 @@
-"""How records are written: sealed with the SHA-256 of their JSON, so that a changed one is not believed, and dated."""
+"""Seals of records, the SHA-256 of their JSON, so that a changed one is not believed; and their time."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from hardset.schemas.records.run import Manifest
 from hardset.schemas.rows.contract import described_schema
 
 HOME = "_hardset/iceberg"
-"""Where metadata, and the catalogue where none is named, lie in the dataset folder."""
+"""Place in the dataset folder of metadata, and of the catalogue where none is named."""
 NOTES = f"{HOME}/published/"
 """One JSON file for each table that the folder's rows were published to, wherever its metadata lie."""
 TABLE = "hardset.rows"

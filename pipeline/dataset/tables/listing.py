@@ -1,4 +1,4 @@
-"""Which files of a dataset folder its published tables list, in any version that can still be read."""
+"""Listing of the files that the published tables of a dataset folder hold, in any version still readable."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _of_iceberg(folder: Folder) -> Iterator[str]:
 
 
 def _metadata(folder: Folder, start: str) -> set[str]:
-    """Where the newest metadata of each table are: in the folder, or where its catalogue keeps them."""
+    """Places of the newest metadata of each table: in the folder, or where its catalogue keeps them."""
     newest: dict[str, str] = {}
     for path in folder.list(f"{HOME}/"):
         if _METADATA.search(path):

@@ -1,4 +1,4 @@
-"""What publishing means in any catalogue: which files belong in the table, and what came of putting them there."""
+"""Publication in any catalogue: the files that belong in the table, and the result of putting them there."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ RUN_ID, CONTENT = "hardset.run-id", "hardset.content-sha256"
 
 @dataclass(frozen=True)
 class Publication:
-    """What came of publishing one run."""
+    """Result of publishing one run."""
 
     table: str
-    """Where the table is found, without credentials."""
+    """Place of the table, without credentials."""
     version: str
     """Snapshot id (Iceberg) or version number (Delta) that holds the run."""
     added: int
-    """Files that this call added."""
+    """Number of files that this call added."""
     removed: int
-    """Files that this call took out of the table because the run no longer lists them; they stay in the folder."""
+    """Number of files taken out of the table because the run no longer lists them; they stay in the folder."""
     new: bool
     """False where the table held the run already and nothing was written."""
 
@@ -53,7 +53,7 @@ def run_to_publish(folder: Folder) -> Manifest:
 
 
 def properties(manifest: Manifest) -> dict[str, str]:
-    """What a table version says of the run it holds."""
+    """Properties of a table version that name the run it holds."""
     return {RUN_ID: manifest.run_id, CONTENT: manifest.content_sha256}
 
 
