@@ -1,0 +1,26 @@
+"""Findings of an audit: what it looked at, and every fault."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Findings:
+    """Counts of what an audit looked at, and every fault it found."""
+
+    files: int = 0
+    rows: int = 0
+    rejudged: int = 0
+    faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """Sentences on what was not looked at, and what to bring for it."""
+
+    def add(self, where: str, what: str) -> None:
+        """Notes a fault."""
+        self.faults.append(f"{where}: {what}")
+
+
+def told(error: Exception) -> str:
+    """An error as a finding tells it: one line of at most 200 characters."""
+    return " ".join(str(error).split())[:200]
