@@ -27,7 +27,7 @@ def test_the_job_file_is_valid() -> None:
     assert [recipe.kind for recipe in job.recipes] == ["attack", "attack", "augment", "sample"]
 
 
-@pytest.mark.parametrize("snippet", blocks("python")[:-1], ids=["datasets", "duckdb", "polars"])
+@pytest.mark.parametrize("snippet", blocks("python")[:-1], ids=["hardset", "datasets", "duckdb", "polars"])
 def test_the_snippets_run(snippet: str, small_dataset: Path, tmp_path: Path) -> None:
     """The one of Ray is run where its rows are compared, in test_readers."""
     code = snippet.replace("demo/out", str(small_dataset))

@@ -43,10 +43,14 @@ def evaluate(
 
     >>> import hardset
     >>> evaluated = hardset.evaluate({
-    ...     "name": "untrained",
+    ...     "name": "measured",
     ...     "source": {"format": "digits", "limit": 20},
     ...     "classes": 10,
-    ...     "models": [{"name": "linear", "factory": "hardset.pipeline.models.zoo:linear"}],
+    ...     "models": [{
+    ...         "name": "small",
+    ...         "factory": "hardset.pipeline.models.zoo:small_cnn",
+    ...         "weights": "demo/model.safetensors",
+    ...     }],
     ...     "threats": [{"eps": "8/255"}],
     ...     "attacks": [{"name": "fgsm"}],
     ...     "output": {"path": "measured"},

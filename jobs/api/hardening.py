@@ -42,10 +42,14 @@ def harden(
     >>> hardened = hardset.harden({
     ...     "name": "tiny",
     ...     "source": {"format": "digits", "limit": 120},
-    ...     "model": {"factory": "hardset.pipeline.models.zoo:linear", "classes": 10},
+    ...     "model": {
+    ...         "factory": "hardset.pipeline.models.zoo:small_cnn",
+    ...         "weights": "demo/model.safetensors",
+    ...         "classes": 10,
+    ...     },
     ...     "recipes": [{"kind": "attack", "name": "fgsm", "eps": "8/255"}],
     ...     "output": {"path": "hardened"},
-    ...     "train": {"method": "adversarial"},
+    ...     "train": {"method": "fgsm_rs"},
     ...     "harden": {"rounds": 1, "validation": {"fraction": 0.5}},
     ... })
     >>> hardened.status, hardened.rounds

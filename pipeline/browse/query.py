@@ -66,6 +66,23 @@ def find(folder: Folder, manifest: Manifest, *, where: str | None, limit: int, c
             raise _refused(error) from error
 
 
+def ask(folder: Folder, manifest: Manifest, query: str) -> pa.Table:
+    """The answer to a query over the table `rows`: a run without its images.
+
+    Raises JobError where `query` is none that can be answered or DuckDB is missing, RunError where a file cannot be
+    read.
+    """
+    duckdb = duckdb_library()
+    with tables(rows=(folder, manifest)) as connection:
+        try:
+            answer = connection.sql(query)
+            return pa.table({}) if answer is None else answer.to_arrow_table()
+        except duckdb.Error as error:
+            if type(error).__name__ not in _CONDITION:  # then it may be a file's
+                check_readable(folder, manifest)
+            raise JobError(f"sql: {_reason(error)}; wants a query over the table rows") from error
+
+
 @contextmanager
 def tables(**named: tuple[Folder, Manifest]) -> Iterator[Any]:
     """Yields a DuckDB connection that sees runs as tables of these names, and nothing else.
@@ -125,8 +142,11 @@ def check_readable(folder: Folder, manifest: Manifest) -> None:
 
 
 def _refused(error: Exception) -> JobError:
-    reason = " ".join(_PLACE.split(str(error))[0].split()).rstrip("!.")
-    return JobError(f"--where: {reason}; wants a condition on the columns, such as margin > -0.1")
+    return JobError(f"--where: {_reason(error)}; wants a condition on the columns, such as margin > -0.1")
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(_PLACE.split(str(error))[0].split()).rstrip("!.")
 
 
 def _unreadable(folder: Folder, error: UnreadableFileError) -> RunError:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
 from hardset.pipeline.cluster.messages import Order, Passed, Raised, Ready
 from hardset.pipeline.dataset.records.ledger import Ledger
+from hardset.pipeline.extensions.driver import DriverContext
 from hardset.pipeline.extensions.imports import one_line
 from hardset.pipeline.shards.make import probe_shard, run_shard
 from hardset.pipeline.shards.worker import Worker
@@ -26,8 +26,8 @@ class ActorSetup:
     job: Job
     plan: Plan
     """Plan of the run without shards and ranges."""
-    import_path: tuple[str, ...] = ()
-    """Folders where the driver finds modules, such as a model factory beside the job file."""
+    driver: DriverContext = field(default_factory=DriverContext.here)
+    """Where the driver finds modules and files."""
 
 
 class ShardActor:
@@ -46,7 +46,7 @@ class ShardActor:
         """Builds all that shards need, so that what cannot work is told before any shard is tried."""
         job, plan = self._setup.job, self._setup.plan
         try:
-            sys.path.extend(place for place in self._setup.import_path if place not in sys.path)
+            self._setup.driver.adopt()
             torch.set_num_threads(job.run.cpus_per_actor)
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may not be deterministic
             device = torch.device("cuda" if job.run.gpus_per_actor > 0 else "cpu")

@@ -43,10 +43,11 @@ def connected(run: Run, place: ClusterPlace) -> Iterator[None]:
     """Joins the Ray cluster of `place`, or starts one inside this machine, while the block runs.
 
     Where this process is connected already, as in a notebook or in a task of Ray's, that connection is used and left as
-    it is. Raises JobError where the cluster cannot be reached, or this machine can never give an actor what it asks
-    for; RunError where Ray does not start here.
+    it is. Raises JobError where the cluster cannot be reached, where this process is connected to another one, or where
+    this machine can never give an actor what it asks for; RunError where Ray does not start here.
     """
     if ray.is_initialized():
+        _check_the_same(place.address)
         yield
     elif place.address is None:
         with _own_signal_handlers() as put_back, embedded(run, place.metrics_port, job_config=_PlainImportPath()):
@@ -60,6 +61,15 @@ def connected(run: Run, place: ClusterPlace) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+def _check_the_same(address: str | None) -> None:
+    there = ray.get_runtime_context().gcs_address
+    if address not in (None, "auto", there):
+        raise JobError(
+            f"--address {address}: this process is connected to the Ray cluster at {there} already; leave the address "
+            "out to use it, or call ray.shutdown() first"
+        )
 
 
 def _join(address: str) -> None:

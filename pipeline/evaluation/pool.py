@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
@@ -17,6 +16,7 @@ from hardset.pipeline.cluster.deadlines import Stop
 from hardset.pipeline.evaluation.evaluation_plan import EvaluationPart, EvaluationPlan
 from hardset.pipeline.evaluation.evaluation_worker import EvaluationWorker
 from hardset.pipeline.evaluation.parts import PartStore
+from hardset.pipeline.extensions.driver import DriverContext
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import RunError, UserError
 from hardset.schemas.job.evaluation import EvaluationJob
@@ -31,15 +31,15 @@ class EvaluationSetup:
     job: EvaluationJob
     plan: EvaluationPlan
     """Plan of the evaluation without its parts."""
-    import_path: tuple[str, ...]
-    """The driver's import path, for modules such as a model factory beside the job file."""
+    driver: DriverContext = field(default_factory=DriverContext.here)
+    """Where the driver finds modules and files."""
 
 
 class EvaluationActor:
     """Makes parts in a separate process and stores them."""
 
     def __init__(self, setup: EvaluationSetup) -> None:
-        sys.path.extend(place for place in setup.import_path if place not in sys.path)
+        setup.driver.adopt()
         torch.set_num_threads(setup.job.run.cpus_per_actor)
         device = torch.device("cuda" if setup.job.run.gpus_per_actor > 0 else "cpu")
         self._worker = EvaluationWorker(setup.job, setup.plan, device, PartStore(Folder(setup.job.output.path)))
@@ -71,7 +71,7 @@ def work_on_ray(
     Raises JobError if there is no such cluster, RunError if a part is given up, and user errors raised by an actor.
     """
     with connected(job.run, ClusterPlace(address)):
-        setup = EvaluationSetup(job, replace(plan, parts=()), tuple(sys.path))
+        setup = EvaluationSetup(job, replace(plan, parts=()))
         present = {part.key for part in plan.parts} - {part.key for part in parts}
         yield from Pool(setup, ray.put(setup), stop, present).run(in_order(parts))
 

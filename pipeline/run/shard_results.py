@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 
@@ -62,7 +61,7 @@ def results(
         return
     with connected(job.run, place):
         head = plan.model_copy(update={"shards": (), "ranges": ()})
-        backend = RayBackend(ActorSetup(job, head, tuple(sys.path)))
+        backend = RayBackend(ActorSetup(job, head))
         dispatcher = Dispatcher(job.run, plan.ranges, stop, backend, tell=tell)
         on_start()
         yield from observed(dispatcher.run(shards), plan, len(shards), dispatcher.tally, done=done)

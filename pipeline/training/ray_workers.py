@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import ray
 import torch
 
 from hardset.pipeline.cluster.connection import ClusterPlace, connected
+from hardset.pipeline.extensions.driver import DriverContext
 from hardset.pipeline.models.loading import load_network
 from hardset.pipeline.storage.folder import Folder
 from hardset.pipeline.training.batch_norm import share_batch_norms
@@ -76,7 +76,7 @@ def _result(work: TrainingWork, workers: Workers) -> Trained:
     resources = {"CPU": workers.run.cpus_per_actor} | ({"GPU": 1} if work.gpu else {})
     trainer = libraries.TorchTrainer(
         _train_as_worker,
-        train_loop_config={"work": ray.put(work), "import_path": list(sys.path)},
+        train_loop_config={"work": ray.put(work), "driver": DriverContext.here()},
         scaling_config=libraries.ScalingConfig(
             num_workers=workers.count, use_gpu=work.gpu, resources_per_worker=resources
         ),
@@ -103,7 +103,7 @@ def _result(work: TrainingWork, workers: Workers) -> Trained:
 
 def _train_as_worker(config: Mapping[str, Any]) -> None:
     """What each worker does."""
-    sys.path.extend(place for place in config["import_path"] if place not in sys.path)
+    config["driver"].adopt()
     from ray import train as ray_train  # noqa: PLC0415 - an extra
 
     work: TrainingWork = ray.get(config["work"])
