@@ -5,12 +5,11 @@ Thresholds are shares in [0, 1], with their reasons beside them. Hardening round
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
-from hardset.pipeline.evaluation.figures import condition_means
 from hardset.schemas.errors import JobError
-from hardset.schemas.records.evaluation import AttackFigures, Evaluation, Finding, ModelFigures, Share, ThreatFigures
+from hardset.schemas.records.evaluation import Share
 
 STATIC_SHARD = 0.30
 """Accuracy on the own shard minus white-box accuracy. On the digits, models that regenerate their shards show 8 to 28
@@ -44,39 +43,6 @@ BLACK_BOX_GAP = 0.005
 is no reason to warn."""
 ZERO_GRADIENTS = 0.01
 """Share of the attacked rows, as in the warnings of a run (`pipeline.judging.masking`)."""
-
-
-def warnings_of(record: Evaluation) -> tuple[Finding, ...]:
-    """All warnings of an evaluation, model by model."""
-    models = {model.name: model for model in record.models}
-    return tuple(
-        Finding(kind=kind, model=model.name, text=text)
-        for model in record.models
-        for kind, text in _of_model(model, models)
-    )
-
-
-def _of_model(model: ModelFigures, models: Mapping[str, ModelFigures]) -> Iterator[tuple[str, str]]:
-    for shard in model.shards:
-        yield from _told("static_shard", static_shard(shard.right, model.robust, shard.dataset))
-    for threat in model.threats:
-        attacks = [one for one in model.attacks if one.attack["norm"] == threat.norm]
-        yield from _told("fgsm_gap", _fgsm_gap(attacks, threat))
-        yield from _told("not_vanishing", _not_vanishing(threat))
-        yield from _told("black_box", _black_box(attacks, threat))
-        for attack in attacks:
-            flagged, of = attack.flags.get("zero_gradient", 0), model.clean.rows
-            yield from _told("zero_gradients", zero_gradients(flagged, of, attack.label) if attack.gradient else None)
-    if model.hardened_from is not None:
-        yield from (("held_out", text) for text in _held_out(model, models[model.hardened_from]))
-    if model.last_of is not None:
-        best = models[model.last_of]
-        yield from _told("robust_overfitting", robust_overfitting(best.robust, model.robust))
-
-
-def _told(kind: str, text: str | None) -> Iterator[tuple[str, str]]:
-    if text is not None:
-        yield kind, text
 
 
 def static_shard(shard: Share, robust: Share, dataset: str) -> str | None:
@@ -171,51 +137,6 @@ def check_leaks(evaluated: Mapping[str, str], trained: Iterable[tuple[str, Mappi
                 f"such as {here} ({there} there): the model has seen them, and no figure would mean anything; evaluate "
                 "on another split (source.splits), or generate the training rows from the train split alone"
             )
-
-
-def _fgsm_gap(attacks: Sequence[AttackFigures], threat: ThreatFigures) -> str | None:
-    single = _at(attacks, threat.eps, lambda one: one.attack["name"] == "fgsm")
-    iterated = _at(attacks, threat.eps, lambda one: one.gradient and (one.attack["steps"] or 0) > 1)
-    if not single or not iterated:
-        return None
-    _, fgsm = min(single, key=lambda pair: pair[1].rows)
-    label, strongest = min(iterated, key=lambda pair: pair[1].rows)
-    return fgsm_gap(fgsm, strongest, label)
-
-
-def _black_box(attacks: Sequence[AttackFigures], threat: ThreatFigures) -> str | None:
-    free = _at(attacks, threat.eps, lambda one: one.attack["name"] == "square")
-    gradient = _at(attacks, threat.eps, lambda one: one.gradient)
-    if not free or not gradient:
-        return None
-    label, strongest = min(gradient, key=lambda pair: pair[1].rows)
-    return black_box(min(free, key=lambda pair: pair[1].rows)[1], strongest, label)
-
-
-def _at(attacks: Sequence[AttackFigures], eps: str, wanted: Callable[[AttackFigures], bool]) -> list[tuple[str, Share]]:
-    return [(one.label, point.robust) for one in attacks if wanted(one) for point in one.points if point.eps == eps]
-
-
-def _not_vanishing(threat: ThreatFigures) -> str | None:
-    last, eps = threat.curve[-1], Fraction(threat.eps)
-    huge = HUGE_LINF if threat.norm == "linf" else HUGE_FACTOR * eps
-    return not_vanishing(last.robust, last.eps) if Fraction(last.eps) >= huge else None
-
-
-def _held_out(model: ModelFigures, baseline: ModelFigures) -> Iterator[str]:
-    trained = model.robust.value - baseline.robust.value
-    before, after = (_families(one) for one in (baseline, model))
-    for family, accuracy in before.items():
-        if family in after and baseline.clean.value - accuracy > GAIN_WORTH_COMPARING:
-            text = held_out_family(family, after[family] - accuracy, trained)
-            if text is not None:
-                yield text
-
-
-def _families(model: ModelFigures) -> dict[str, float]:
-    """Accuracy under each family of changes but the first threat, which is the trained one."""
-    threats = {f"{threat.norm} attacks at eps {threat.eps}": threat.robust.value for threat in model.threats[1:]}
-    return threats | condition_means(model.conditions)
 
 
 def _percent(share: Share) -> str:

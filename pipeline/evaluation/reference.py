@@ -6,60 +6,10 @@ import re
 
 from pydantic import BaseModel
 
-from hardset.pipeline.evaluation import doubts
 from hardset.pipeline.evaluation.conditions import CORRUPTION_TABLE
+from hardset.pipeline.evaluation.doubt_table import DOUBTS
 from hardset.schemas.job.evaluation import EvaluatedModel, EvaluationJob, Threat
 from hardset.schemas.reading.slots import describe, slot_of
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:g} points"
-
-
-_WARNINGS = (
-    (
-        "`static_shard`",
-        f"accuracy on the adversarial rows of `trained_on` over {_points(doubts.STATIC_SHARD)} above robust "
-        f"accuracy, and that below {doubts.STATIC_SHARE:g} of it",
-        "the model knows those perturbations and withstands no new ones",
-    ),
-    (
-        "`fgsm_gap`",
-        f"accuracy under fgsm over {_points(doubts.FGSM_GAP)} above that under the best attack of several steps, and "
-        f"that below {doubts.FGSM_SHARE:g} of it",
-        "catastrophic overfitting to one-step examples",
-    ),
-    (
-        "`held_out`",
-        f"a further threat, the corruptions or the smallest shift gained less than {doubts.HELD_OUT_SHARE:g} of what "
-        "the first threat gained over `hardened_from`, where that gained over "
-        f"{_points(doubts.GAIN_WORTH_COMPARING)} and the baseline lost over {_points(doubts.GAIN_WORTH_COMPARING)} "
-        "there",
-        "hardened against one kind of change alone",
-    ),
-    (
-        "`robust_overfitting`",
-        f"the model of `last_of` over {_points(doubts.ROBUST_OVERFITTING)} more robust",
-        "training went on after robust accuracy had peaked",
-    ),
-    (
-        "`not_vanishing`",
-        f"over {doubts.NOT_VANISHING:.0%} robust at the largest budget, if that is {doubts.HUGE_LINF} or more (L2, "
-        f"L1: {doubts.HUGE_FACTOR} times the threat's)",
-        "masked gradients: the attacks fail, not the adversary",
-    ),
-    (
-        "`black_box`",
-        f"accuracy under square over {_points(doubts.BLACK_BOX_GAP)}, and two rows, below that under every attack by "
-        "gradients",
-        "masked gradients",
-    ),
-    (
-        "`zero_gradients`",
-        f"a gradient of zeros for half of the steps of over {doubts.ZERO_GRADIENTS:.0%} of the attacked rows",
-        "masked gradients, or an objective that saturates",
-    ),
-)
 
 
 def setting_table(kind: type[BaseModel]) -> str:
@@ -91,7 +41,7 @@ def job_tables() -> str:
 def warning_table() -> str:
     """Markdown table with one line per warning."""
     lines = ["| warning | given where | what it means |", "|---|---|---|"]
-    lines += [f"| {name} | {where} | {meaning} |" for name, where, meaning in _WARNINGS]
+    lines += [f"| `{doubt.kind}` | {doubt.given} | {doubt.meaning} |" for doubt in DOUBTS]
     return "\n".join(lines) + "\n"
 
 

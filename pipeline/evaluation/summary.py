@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from hardset.pipeline.dataset.provenance.environment import versions
 from hardset.pipeline.evaluation import figures
-from hardset.pipeline.evaluation.doubts import warnings_of
+from hardset.pipeline.evaluation.doubt_table import warnings_of
 from hardset.pipeline.evaluation.evaluation_plan import EvaluationPart, EvaluationPlan
 from hardset.pipeline.evaluation.gathered import ModelVerdicts, SourceRows, clean_rows
 from hardset.pipeline.evaluation.likeness import Similarity
