@@ -14,7 +14,7 @@ import torch
 from benchmarks.gpu import page
 from benchmarks.gpu.card import known_peak
 from benchmarks.gpu.networks import networks
-from benchmarks.gpu.right import read_report
+from benchmarks.gpu.right import ended, read_report
 from benchmarks.gpu.runner import Book, OutOfTimeError, run_line, run_part
 from benchmarks.gpu.setting import ASKED, Part, Setting
 from benchmarks.gpu.wheels import install, size_of
@@ -49,7 +49,8 @@ def test_every_part_runs_on_a_cpu(figures: dict[str, Any]) -> None:
     assert lines["tests"]["tests_passed"] >= 1
     assert lines["ResNet-50, bfloat16, CUDA graphs"]["runs_in"].endswith("compiled")
     assert lines["one worker"]["rows"] == 12
-    assert lines["ViT-S/16, float32, twice"]["same_bits"] == "yes"
+    assert lines["ViT-S/16, bfloat16, twice"]["same_bits"] == "yes"
+    assert lines["ResNet-50, bfloat16, CUDA graphs"]["same_bits_twice"] == "yes"
 
 
 def test_the_budgets_of_the_parts_fit_into_eight_minutes(figures: dict[str, Any]) -> None:
@@ -78,7 +79,7 @@ def test_the_page_is_what_its_figures_give() -> None:
 
 def test_peers_are_compared_with_the_fastest_mode() -> None:
     mode = {"network": "net", "side": 224, "mode": "a", "runs_in": "a", "tflops": 1.0, "gradients_per_row": 2.0,
-            "gradients_per_second": 9.0, "of_bare_loop": 1.0}  # fmt: skip
+            "gradients_per_second": 9.0, "of_bare_loop": 1.0, "same_bits_twice": "yes"}  # fmt: skip
     slow, quick = (
         mode | {"all_steps_rows_per_second": rate, "first_success_rows_per_second": 10 * rate} for rate in (3.0, 8.0)
     )
@@ -161,6 +162,17 @@ def test_a_report_of_tests_is_counted(tmp_path: Path) -> None:
     assert found["failures"] == ["b: assert 1 == 2 more"]
     assert found["skipped_as"] == ["one card"]
     assert found["recorded"] == {"a": {"rows": "5"}}
+
+
+def test_tests_that_take_too_long_are_interrupted_and_can_write_what_they_found(tmp_path: Path) -> None:
+    code = "import pathlib, time\ntry: print('up', flush=True); time.sleep(60)\n"
+    code += "except KeyboardInterrupt: pathlib.Path('found').touch()"
+    slow = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE)
+    assert slow.stdout is not None
+    slow.stdout.readline()
+    assert not ended(slow, 0.1)
+    assert (tmp_path / "found").exists()
+    assert ended(subprocess.Popen([sys.executable, "-c", ""]), 60)
 
 
 # The card and the networks

@@ -14,6 +14,7 @@ def lines(setting: Setting) -> Mapping[str, Line]:
         "adversarial training": lambda: training.line(setting),
         "augmentation": lambda: augmenting.line(setting),
         "GAN": lambda: sampling.line(setting),
+        "adversarial training, compiled": lambda: training.line(setting, compiled=True),
     }
 
 

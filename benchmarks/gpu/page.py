@@ -59,6 +59,7 @@ def _right(lines: Mapping[str, Record]) -> str:
     told = _reason(tests)
     if told is None:
         told = f"{tests['tests_passed']} tests passed, {tests['tests_failed']} failed, {tests['tests_skipped']} skipped"
+        told += "; **cut off, as the time was over**" if tests["cut_off"] else ""
         told += "".join(f"\n* failed: `{fault}`" for fault in tests["failures"])
         told += "".join(f"\n* skipped: {reason}" for reason in tests["skipped_as"])
         for name, recorded in tests["recorded"].items():
@@ -86,12 +87,13 @@ def _fast(lines: Mapping[str, Record]) -> str:
             f"{one['tflops']:.1f}" + (f" ({one['tflops'] / known:.0%})" if known else ""),
             f"{one['first_success_rows_per_second']:,.1f}",
             f"{one['gradients_per_row']:.1f}",
+            one["same_bits_twice"],
         ]
         for one in modes.values()
     ]
     heads = (
         *("network", "mode", "runs in", "row gradients/s", "of the bare loop"),
-        *("TFLOP/s (of the bf16 peak)", "rows/s to first success", "gradients per row"),
+        *("TFLOP/s (of the bf16 peak)", "rows/s to first success", "gradients per row", "same bits twice"),
     )
     parts = [_peak(peak), _table(heads, rows), _peers(lines, modes), _profile(lines), _batches(lines)]
     return "\n\n".join(part for part in [*parts, _not_measured(lines)] if part)
@@ -162,12 +164,14 @@ def _batches(lines: Mapping[str, Record]) -> str:
 
 def _families(lines: Mapping[str, Record]) -> str:
     parts = []
-    training = lines.get("adversarial training", {})
-    if "images_per_second" in training:
-        rows = [[name, f"{rate:,.1f}"] for name, rate in training["images_per_second"].items()]
+    for name in ("adversarial training", "adversarial training, compiled"):
+        training = lines.get(name, {})
+        if "images_per_second" not in training:
+            continue
+        rows = [[way, f"{rate:,.1f}"] for way, rate in training["images_per_second"].items()]
         over = _met(training["over_rival"], ASKED["training"], f"{training['over_rival']:.1f}x")
         parts.append(
-            f"Adversarial training of {training['network']}, PGD-{training['steps']}, batch {training['batch']}: "
+            f"{name.capitalize()}, of {training['network']}, PGD-{training['steps']}, batch {training['batch']}: "
             f"{training['ours']} is {over} the loop beside it ({training['beside']}; torchattacks: "
             f"{training['torchattacks']}).\n\n" + _table(("loop", "images/s"), rows)
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -11,21 +12,21 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from benchmarks.gpu.modes import COMPILED, FLOAT32, Mode, switches
+from benchmarks.gpu.modes import BFLOAT16, FLOAT32, Mode, switches
 from benchmarks.gpu.networks import Network, networks
 from benchmarks.gpu.searching import Searcher
 from benchmarks.gpu.setting import Line, Part, Record, Setting
 
 ROOT = Path(__file__).resolve().parents[2]
 _SPARE = 20  # seconds that the tests leave to the lines after them
+_GRACE = 8  # seconds that tests which were interrupted have to write down what they found
 
 
 def lines(setting: Setting) -> Mapping[str, Line]:
     """The tests first."""
     found: dict[str, Line] = {"tests": lambda: tests_line(setting)}
     for network in networks(setting):
-        modes = (FLOAT32,) if setting.tiny else (FLOAT32, COMPILED)
-        for mode in modes:
+        for mode in (FLOAT32, BFLOAT16):
             found[f"{network.name}, {mode.name}, twice"] = lambda n=network, m=mode: twice_line(n, m, setting)
     return found
 
@@ -41,19 +42,34 @@ def tests_line(setting: Setting) -> Record:
         command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", str(ROOT)]
         command += ["--confcutdir", "tests/cuda", "-p", "no:cacheprovider", f"--junitxml={report}", *wanted]
         paths = os.pathsep.join([*(path for path in sys.path if path), str(ROOT / "src"), str(ROOT)])
-        done = subprocess.run(
-            [*command, "tests/cuda"],
-            cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": paths},
-            timeout=max(10.0, setting.left() - _SPARE),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        environment = os.environ | {"PYTHONPATH": paths}
+        with (Path(folder) / "log").open("w+", encoding="utf-8") as log:
+            tests = subprocess.Popen([*command, "tests/cuda"], cwd=ROOT, env=environment, stdout=log, stderr=log)
+            cut_off = not ended(tests, max(10.0, setting.left() - _SPARE))
+            log.seek(0)
+            told = log.read()
         if not report.exists():
-            raise RuntimeError(f"pytest ended with {done.returncode}: {done.stdout[-300:]}")
-        return read_report(report)
+            raise RuntimeError(f"pytest ended with {tests.returncode}: {told[-300:]}")
+        return read_report(report) | {"cut_off": cut_off}
+
+
+def ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Whether a process ends by itself in time. Otherwise it is interrupted, upon which pytest writes its report."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        return False
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    return True
 
 
 def read_report(report: Path) -> Record:

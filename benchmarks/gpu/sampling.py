@@ -20,7 +20,7 @@ from hardset.schemas.job.recipes import GanTraining
 
 _SECONDS = 90.0  # of training, or what the part has left
 _TRIAL = 50  # steps that the speed is taken from
-_SPARE = 12.0  # seconds for the trial, assessing and sampling
+_SPARE = 35.0  # seconds for assessing and sampling, and for the line after this one
 
 
 def line(setting: Setting) -> Record:
@@ -42,7 +42,7 @@ def line(setting: Setting) -> Record:
     record: Record = {"steps_per_second": round(rate, 2)}
     if not setting.tiny:
         seconds = min(_SECONDS, setting.left() - _SPARE)
-        steps = max(_TRIAL, int(rate * seconds))
+        steps = max(_TRIAL, int(rate * max(seconds, 0)))
         took, generator = trained(steps)
         record |= {"steps": steps, "seconds": round(took, 2)}
     module = fit_classifier(small_cnn(), real, classes, epochs=setting.size(8, 1), seed=0).requires_grad_(False)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from benchmarks.attacks.timing import Contender, take_turns
-from benchmarks.gpu.modes import FLOAT32, TF32, switches
+from benchmarks.gpu.modes import TF32, compiler, switches
 from benchmarks.gpu.networks import Network, networks
 from benchmarks.gpu.peers import MISSING, peer
 from benchmarks.gpu.setting import Record, Setting
@@ -24,8 +24,8 @@ from hardset.schemas.job.training import Train
 _STEPS = 10
 
 
-def line(setting: Setting) -> Record:
-    """Images per second of PGD-10 adversarial training of ResNet-18 at 32 px, float32 beside bfloat16."""
+def line(setting: Setting, *, compiled: bool = False) -> Record:
+    """Images per second of PGD-10 adversarial training of ResNet-18 at 32 px, in float32 and bfloat16 or compiled."""
     network = networks(setting)[1]
     batch, steps, epochs = setting.size((256, _STEPS, 8), (8, 2, 1))
     pixels, labels = digits(network.side, 3)
@@ -39,8 +39,8 @@ def line(setting: Setting) -> Record:
         return Learner(module, settings, attack=attack, total_steps=10_000, device=setting.device)
 
     ways = {"hardset, float32": learner(), "hardset, bfloat16": learner(precision="bfloat16")}
-    if not setting.tiny:
-        ways["hardset, bfloat16, compiled"] = learner(precision="bfloat16", compile=True)
+    if compiled:
+        ways = {"hardset, bfloat16, compiled": learner(precision="bfloat16", compile=True)}
     contenders = [
         Contender(name, lambda one=one: one.train(rows, epochs), lambda one=one: one.train(rows, 2))
         for name, one in ways.items()
@@ -51,8 +51,8 @@ def line(setting: Setting) -> Record:
     library = _library(network, theirs, rows, steps, setting)
     if library is not None:
         contenders.append(_loop("torchattacks", theirs, rows, library, epochs, setting))
-    with switches(TF32 if not setting.tiny else FLOAT32):
-        times, _ = take_turns(contenders, setting.size(3, 1), setting.settle)
+    with switches(TF32), compiler(setting):
+        times, _ = take_turns(contenders, setting.size(2, 1), setting.settle)
     images = {name: batch * epochs / one.seconds for name, one in times.items()}
     rival = "torchattacks" if library is not None else "written out"
     best = max((name for name in images if name.startswith("hardset")), key=lambda name: images[name])

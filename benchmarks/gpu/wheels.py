@@ -98,11 +98,10 @@ def install(folder: Path) -> Path:
     if not wheels:
         raise SystemExit(f"{folder}: holds no wheels; `make gpu-wheels` fetches them on a machine with a network")
     target = Path(tempfile.mkdtemp(prefix="hardset-wheels-"))
-    for name in wheels:
-        if _installed(name):
-            continue
+    missing = [name for name in wheels if not _installed(name)]
+    if missing:
         command = ("install", "--quiet", "--no-index", "--no-deps", "--no-compile", f"--find-links={folder}")
-        _pip(*command, f"--target={target}", name)
+        _pip(*command, f"--target={target}", *missing)
     return target
 
 

@@ -22,6 +22,7 @@ _SAYINGS = (
     "DefaultCPUAllocator",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
+    "unable to find an engine to execute this computation",  # cuDNN, after every plan's workspace failed to fit
 )
 
 

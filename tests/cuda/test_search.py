@@ -19,13 +19,13 @@ from tests.cuda.subjects import attack, same, seeds
 
 MODES: list[Any] = [
     pytest.param({}, id="float32"),
-    pytest.param({"precision": "bfloat16"}, id="bfloat16"),
+    pytest.param({"stop": "success"}, id="success"),
+    pytest.param({"precision": "bfloat16", "stop": "success"}, id="bfloat16"),
     pytest.param({"norm": "l2", "eps": "0.6"}, id="l2"),
     pytest.param({"norm": "l1", "eps": "8"}, id="l1"),
     pytest.param({"name": "apgd_ce", "restarts": 2}, id="apgd"),
     pytest.param({"name": "square", "steps": 40}, id="square"),
 ]
-COMPILED = pytest.param({"precision": "bfloat16", "compile": True}, id="graphs")
 
 
 @pytest.mark.parametrize("settings", MODES)
@@ -37,15 +37,11 @@ def test_the_same_search_twice_gives_the_same_bytes(
     assert (one.pixels != some_rows.pixels).any()
 
 
-@pytest.mark.parametrize("settings", [COMPILED])
-def test_graphs_give_the_same_bytes_twice(
-    settings: dict[str, Any], cuda: torch.device, classifier: nn.Module, rows: CleanRows
-) -> None:
-    recipes = [attack(classifier, cuda, **settings) for _ in range(2)]
-    one, other = (recipe.make(rows, seeds(rows)) for recipe in recipes)
+def test_graphs_give_the_same_bytes_twice(cuda: torch.device, classifier: nn.Module, rows: CleanRows) -> None:
+    recipe = attack(classifier, cuda, precision="bfloat16", compile=True)
+    one, other = (recipe.make(rows, seeds(rows)) for _ in range(2))
     assert same(one, other)
-    assert same(recipes[0].make(rows, seeds(rows)), one)
-    assert recipes[0]._engine.networks[0].note.endswith("compiled")
+    assert recipe._engine.networks[0].note.endswith("compiled")
 
 
 @pytest.mark.parametrize("settings", MODES)
@@ -85,16 +81,19 @@ def test_verdicts_differ_from_float64_only_at_the_border(
 def test_what_is_called_fallen_is_fallen_for_the_judge(
     device: torch.device, classifier: nn.Module, rows: CleanRows
 ) -> None:
-    """Also where the process lets float32 round to TF32: a search that is exact sees the judge's own logits."""
+    """Also where the process lets float32 round to TF32: a row stops early only where the judge agrees."""
     backends: Any = torch.backends
     before = backends.cudnn.conv.fp32_precision
     try:
         backends.cudnn.conv.fp32_precision = "tf32"
-        made = attack(classifier, device).make(rows, seeds(rows))
+        made = attack(classifier, device, stop="success").make(rows, seeds(rows))
     finally:
         backends.cudnn.conv.fp32_precision = before
     judged = verdict(Judge(copy.deepcopy(classifier).to(device), 64, device).logits(made.pixels), rows.labels)
-    np.testing.assert_array_equal(judged.pred, made.columns["float_pred"])
+    steps = np.asarray(made.columns["steps"])
+    stopped = (steps > 0) & (steps < 10)
+    assert 50 < stopped.sum() < 500
+    assert (judged.pred[stopped] != rows.labels[stopped]).all()
 
 
 def test_random_words_are_the_cpus(device: torch.device) -> None:
@@ -133,4 +132,4 @@ def test_the_loop_waits_for_the_device_once_in_several_passes(
     record_property("passes", len(passes))
     record_property("waits", len(found))
     # One in four passes, one for each batch of verdicts, and what a recipe asks before and after its search.
-    assert len(found) <= len(passes) / 2 + 40
+    assert len(found) <= len(passes) / 3 + 40
