@@ -40,6 +40,13 @@ def settled(spec: OperationSettings | UserOperation, *, at: str = "ops") -> Oper
     return declarations.settled(kind, spec.model_dump(mode="json"), at=at)
 
 
+def written_out(spec: OperationSettings | UserOperation, *, at: str = "ops") -> OperationSettings | UserOperation:
+    """The operation with every setting given, as records hold it. Raises as `settled` does."""
+    if isinstance(spec, OperationSettings):
+        return spec
+    return UserOperation.model_validate(settled(spec, at=at).model_dump(mode="json"))
+
+
 def code_version(name: str, *, at: str = "ops") -> int | dict[str, str]:
     """Code version of an operation by name or import path. Raises JobError where there is none of that name."""
     found = operation(name, at=at).settings

@@ -11,7 +11,7 @@ import torch
 from hardset.pipeline.attacks.declared import attack_code, attack_text, objective_code, resolved
 from hardset.pipeline.attacks.recipe import AttackRecipe
 from hardset.pipeline.augment.recipe import AugmentRecipe
-from hardset.pipeline.augment.table import FIRST_VERSION, code_version, operation_text
+from hardset.pipeline.augment.table import FIRST_VERSION, code_version, operation_text, written_out
 from hardset.pipeline.batches import Recipe
 from hardset.pipeline.compute.devices import Divider
 from hardset.pipeline.gans.recipe import SampleRecipe
@@ -21,6 +21,7 @@ from hardset.pipeline.storage.folder import public_name
 from hardset.schemas.errors import RunError
 from hardset.schemas.job.job import Job, Run
 from hardset.schemas.job.recipes import Attack, Augment, Sample
+from hardset.schemas.job.recipes import Recipe as DeclaredRecipe
 from hardset.schemas.records.run import Image
 
 CODE_VERSIONS = {"augment": 1, "sample": 1}
@@ -110,16 +111,22 @@ def code_versions(text: Mapping[str, Any]) -> Iterator[tuple[str, object, object
 
 
 def settled_job(job: Job) -> Job:
-    """The job with the attacks from elsewhere resolved as those of the table are when a job is read.
+    """The job with the settings of attacks and operations from elsewhere written out, as those of hardset's own are.
 
     Imports their code. What is settled stays as it is. Raises JobError, one line per fault, each with its key.
     """
     classes = job.model.classes if job.model else None
-    recipes = tuple(
-        resolved(recipe, classes, at=f"recipes.{position}") if isinstance(recipe, Attack) else recipe
-        for position, recipe in enumerate(job.recipes)
-    )
+    recipes = tuple(_settled(recipe, classes, f"recipes.{position}") for position, recipe in enumerate(job.recipes))
     return job if recipes == job.recipes else job.model_copy(update={"recipes": recipes})
+
+
+def _settled(recipe: DeclaredRecipe, classes: int | None, at: str) -> DeclaredRecipe:
+    if isinstance(recipe, Attack):
+        return resolved(recipe, classes, at=at)
+    if isinstance(recipe, Augment):
+        ops = tuple(written_out(one, at=f"{at}.ops.{number}") for number, one in enumerate(recipe.ops))
+        return recipe.model_copy(update={"ops": ops})
+    return recipe
 
 
 def variants(spec: Attack | Augment | Sample) -> int:

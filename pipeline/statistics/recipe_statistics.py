@@ -181,10 +181,12 @@ def declared(manifest: Manifest) -> list[RecipeStatistics]:
 
 
 def _declares(declaration: dict[str, Any], text: dict[str, Any], generator: str | None) -> bool:
-    """Whether a recipe text, which also holds digests and a code version, resolves a job's declaration."""
+    """Whether a recipe text, which also holds digests and code versions, resolves a job's declaration."""
     if text.get("generator") != generator:
         return False
-    return all(text.get(key) == value for key, value in declaration.items() if key != "generator")
+    ops = [{key: value for key, value in op.items() if key != "code"} for op in text.get("ops", ())]
+    plain = {**text, "ops": ops} if ops else text
+    return all(plain.get(key) == value for key, value in declaration.items() if key != "generator")
 
 
 def _count(made: dict[str, RecipeStatistics], rows: pa.RecordBatch, classes: int) -> None:

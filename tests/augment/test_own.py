@@ -20,6 +20,7 @@ from hardset.pipeline.augment.recipe import replay_params
 from hardset.pipeline.extensions.code_digest import code_digest
 from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.recipes.table import recipe_text
+from hardset.pipeline.statistics.recipe_statistics import gather
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import digest
 from hardset.schemas.errors import JobError, RunError
@@ -80,6 +81,8 @@ def test_an_operation_of_ones_own_makes_rows_that_are_replayed(tmp_path: Path) -
     (recipe,) = manifest.recipes.values()
     assert recipe["ops"][0] == {"name": VIGNETTE, "p": 1.0, "strength": 0.9}
     stored = stored_rows(folder, manifest)
+    (told,) = gather(folder, manifest).recipes
+    assert told.tally.rows == manifest.totals.rows_out
     assert all(VIGNETTE in row["params"] for row in stored)
     assert replay(folder, stored[3]["row_id"], trust=Trust(records=True)).equal
 

@@ -230,6 +230,17 @@ def test_what_comes_out_wrong_is_named(change: dict[str, Any], sentence: str) ->
         recipes.columns_are_those_of_the_contract(example)
 
 
+def test_rows_alike_that_come_out_unlike_are_named() -> None:
+    with pytest.raises(NonconformityError, match="at place 1, a row has another image; a row depends on image, label"):
+        recipes.rows_with_the_same_seed_are_the_same(attack(f"{__name__}:PLACED"))
+
+
+def test_the_kit_runs_every_check_it_has() -> None:
+    checks = {name for name, one in vars(recipes).items() if getattr(one, "__module__", "") == recipes.__name__}
+    public = {name for name in checks if not name.startswith("_")} - {"check_recipe", "recipe_checks"}
+    assert {check.__name__ for example in (attack("pgd"), BUILT_IN[-1]) for check in recipe_checks(example)} == public
+
+
 def test_checks_can_be_parametrized() -> None:
     assert {check.__name__ for check in recipe_checks(attack("fgsm"))} >= {"budgets_hold_on_the_grid"}
     assert all(check.__doc__ for check in recipe_checks(BUILT_IN[-1]))
