@@ -10,14 +10,11 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
 BOOLEAN_FOR_NUMBER = "boolean_for_number"
-"""pydantic error type of a boolean where none belongs; its context names the key."""
+"""Error type of pydantic for a boolean where none is allowed; its context holds the key."""
 
 
 class Spec(BaseModel):
-    """A declared record. Unknown keys, NaN, infinities and booleans in place of numbers are refused.
-
-    Instances are immutable.
-    """
+    """Declared record: immutable; refuses unknown keys, NaN, infinities, and booleans in place of numbers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
@@ -38,14 +35,14 @@ def _takes_booleans(annotation: Any) -> bool:
 
 
 class Record(Spec):
-    """A declared record of which a run holds one for every shard.
+    """Declared record of which a run holds one per shard.
 
-    pydantic notes in every record which fields were given: a set of 700 bytes, more than all that most records say.
-    Here all records of a kind share one that holds every field.
+    Every pydantic record keeps the set of fields that were given, which takes 700 bytes, more than the values of most
+    records. Here all records of a class share one set with every field.
     """
 
     def model_post_init(self, context: Any, /) -> None:
-        """Takes the shared set."""
+        """Sets the shared set of fields."""
         object.__setattr__(self, "__pydantic_fields_set__", _every_field(type(self)))
 
     def __reduce__(self) -> tuple[Callable[..., Record], tuple[Any, ...]]:
@@ -62,13 +59,13 @@ def _revived(kind: type[Record], *values: Any) -> Record:
 
 
 class _EveryField(frozenset[str]):
-    """The names of a record's fields: one object, however often records are copied and sent."""
+    """Names of a record's fields: one object, however often records are copied and sent."""
 
     owner: type[Record]
     in_order: tuple[str, ...]
 
     def update(self, *names: Any) -> None:
-        """Nothing to add: pydantic notes here what a copy changes."""
+        """Does nothing: the set is complete. pydantic calls this with the fields that a copy changes."""
 
     def __copy__(self) -> _EveryField:
         return self

@@ -1,4 +1,4 @@
-"""The logical date of a run: which night a run stands for, and what stands for it in a job's paths."""
+"""Logical date of a run, and its placeholder in a job's paths."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from hardset.schemas.errors import JobError
 
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 _DATED = ("path", "weights")
-"""Keys whose text may hold `{date}`."""
+"""Keys whose value may contain `{date}`."""
 
 
 def _date_text(value: Any) -> Any:
-    """YAML reads an unquoted date as one."""
+    """Date as text; YAML parses an unquoted date to a date object."""
     if isinstance(value, date) and not isinstance(value, datetime):
         return value.isoformat()
     if not isinstance(value, str) or not _is_date(value):
@@ -34,13 +34,13 @@ def _is_date(text: str) -> bool:
 
 
 Day = Annotated[str, BeforeValidator(_date_text), Field(json_schema_extra={"format": "date"})]
-"""A calendar date, YYYY-MM-DD."""
+"""Calendar date, YYYY-MM-DD."""
 
 
 def logical_date(text: str, time_zone: str | None, at: datetime) -> str:
-    """The date that `--logical-date` asks for, YYYY-MM-DD; `auto` is that of the moment `at` in the zone (None: UTC).
+    """Date given by `--logical-date`, YYYY-MM-DD; `auto` is the date at the moment `at` in the time zone (None: UTC).
 
-    Raises JobError for what is no date, an unknown zone, or a zone that nothing asks for.
+    Raises JobError for an invalid date, an unknown time zone, or a time zone without `auto`.
     """
     if text == "auto":
         return at.astimezone(_zone("UTC" if time_zone is None else time_zone)).date().isoformat()
@@ -62,9 +62,9 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def with_date(document: Mapping[str, Any]) -> dict[str, Any]:
-    """`document` with its `logical_date` in place of every `{date}` in its paths and weights.
+    """Job document with every `{date}` in its paths and weights replaced by its `logical_date`.
 
-    Raises ValueError, which begins with the key, for another placeholder, and for `{date}` where there is no date.
+    Raises ValueError, whose message begins with the key, for another placeholder, and for `{date}` without a date.
     """
     for key, text in _paths(document):
         for name in _PLACEHOLDER.findall(text):
@@ -80,7 +80,7 @@ def with_date(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _paths(node: Any, above: str = "") -> Iterator[tuple[str, str]]:
-    """Key path and text of every file or folder that a job names."""
+    """Key path and value of every file or folder in a job."""
     if isinstance(node, Mapping):
         for key, value in node.items():
             if key in _DATED and isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Digests and identities: what makes two recipes, rows, shards or runs the same."""
+"""Digests and identifiers of recipes, rows, shards and runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spaces: equal values give equal text."""
+    """JSON text with sorted keys and no spaces; equal values give equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
@@ -35,17 +35,17 @@ def image_sha256(pixels: NDArray[np.uint8]) -> str:
 
 
 def recipe_id(recipe: Mapping[str, Any]) -> str:
-    """16 hex digits that name a fully resolved recipe."""
+    """Id of a fully resolved recipe, 16 hex digits."""
     return digest(recipe)[:16]
 
 
 def row_id(*, recipe: str, source_sha256: str, source_key: str, variant: int) -> str:
-    """32 hex digits that name an output row: the same after a retry, another sharding, another run."""
+    """Id of an output row, 32 hex digits; the same after a retry, another sharding or another run."""
     return sha256_hex("\x1f".join((recipe, source_sha256, source_key, str(variant))))[:32]
 
 
 def row_seed(*, run_seed: int, recipe: str, source_key: str, variant: int) -> int:
-    """63-bit seed of one output row (blake2b-64, shifted to stay a signed int64)."""
+    """Seed of one output row, 63 bits (blake2b-64, shifted to fit a signed int64)."""
     text = "\x1f".join((str(run_seed), recipe, source_key, str(variant)))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
@@ -61,7 +61,7 @@ def content_sha256(rows: Iterable[tuple[str, str]]) -> str:
 
 
 def plan_digest(job: str, shard_keys: Iterable[str], logical_date: str | None = None) -> str:
-    """Digest of what makes a run this one: the job's name, its shards, and its date (YYYY-MM-DD) where it has one."""
+    """Digest of a run's plan: job name, shard keys, and logical date (YYYY-MM-DD) if there is one."""
     dated = [] if logical_date is None else [{"logical_date": logical_date}]
     return digest([job, *shard_keys, *dated])
 

@@ -1,4 +1,4 @@
-"""The norms that a budget is measured in: declared once for job files, records, geometries and the `norm` column."""
+"""Norms of budgets, declared once for job files, records, geometries and the `norm` column."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 Norm = Literal["linf", "l2", "l1"]
-"""A norm by the word of job files and records, which the code uses too."""
+"""Norm as spelled in job files, records and code."""
 NORMS: tuple[Norm, ...] = get_args(Norm)
 STORED_NORMS: Mapping[Norm, str] = MappingProxyType({"linf": "Linf", "l2": "L2", "l1": "L1"})
-"""The same by the word of the `norm` column and of texts for people."""
+"""Norms as spelled in the `norm` column and in text for people."""
 _BY_STORED = {stored: norm for norm, stored in STORED_NORMS.items()}
 
 
 def norm_of(stored: str) -> Norm:
-    """The norm that a value of the `norm` column stands for. Raises KeyError for another value."""
+    """Norm for a value of the `norm` column. Raises KeyError for any other value."""
     return _BY_STORED[stored]

@@ -1,4 +1,4 @@
-"""How often, and for how long, a store is asked again that is busy or out of reach."""
+"""Retries of requests to a store that is busy or unreachable."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ _VARIABLES = {"tries": "HARDSET_STORAGE_TRIES", "seconds": "HARDSET_STORAGE_SECO
 
 
 class Retries(Spec):
-    """Waits grow twofold from `first_delay` and are drawn between 0 and that, so that actors do not come back at once.
+    """Limits of retries: exponential backoff with full jitter, so that actors do not all retry at once.
 
-    (Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/.) They come on top of the
-    few tries that client libraries make by themselves.
+    The longest wait doubles from `first_delay`, and each wait is drawn between 0 and it
+    (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). Client libraries retry a few times by
+    themselves; these retries come in addition.
     """
 
     tries: Annotated[int, Field(ge=1, le=1000)] = 8
-    """Most tries of one request, the first included."""
+    """Maximum number of attempts per request, including the first."""
     seconds: Annotated[float, Field(ge=0)] = 120.0
-    """After this long no further try starts."""
+    """Seconds after which no further attempt starts."""
     first_delay: Annotated[float, Field(ge=0)] = 0.25
-    """Longest wait before the second try, in seconds."""
+    """Longest wait before the second attempt, in seconds."""
     longest_delay: Annotated[float, Field(ge=0)] = 20.0
-    """Longest wait between two tries, in seconds."""
+    """Longest wait between two attempts, in seconds."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Retries:
-        """The defaults, or what HARDSET_STORAGE_TRIES and HARDSET_STORAGE_SECONDS say. Raises JobError for nonsense."""
+        """Limits with the environment's values in place of the defaults. Raises JobError for invalid values."""
         given = {key: environment[name] for key, name in _VARIABLES.items() if environment.get(name)}
         try:
             return cls.model_validate(given)

@@ -1,1 +1,1 @@
-"""What a user asks for: job files, validated before anything runs."""
+"""Job files, validated before anything runs."""

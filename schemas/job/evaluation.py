@@ -1,4 +1,4 @@
-"""The job file of an evaluation: which models are attacked how, on which rows."""
+"""Job file of an evaluation: models, attacks and rows."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ CorruptionName = Literal[
 ]
 CORRUPTIONS: tuple[CorruptionName, ...] = get_args(CorruptionName)
 SUITE = ("fgsm", "pgd", "fast", "square")
-"""Attacks of a job that names none: one step, many steps, an ensemble, and one without gradients, so that every
-warning has what it needs."""
+"""Default attacks: one step, many steps, an ensemble, and one without gradients, so that every warning has its
+input."""
 # A quarter to four times the budget shows where accuracy falls off; the last must take it to 0. 128/255: every image
 # of 8 bits can be made the same grey, so that no model can tell classes apart. L2 and L1: sixteen times is past half
 # the pixel range for the budgets in use.
@@ -42,10 +42,10 @@ _VANISHING = 16
 
 
 class Threat(Spec):
-    """What an adversary may do. Each is evaluated by the attacks of its norm; the first one is the headline."""
+    """Threat model: norm and budget of an adversary. The attacks of its norm evaluate it; the first is the headline."""
 
     norm: Norm = "linf"
-    """Norm that the budget is measured in."""
+    """Norm of the budget."""
     eps: Rational
     """Budget on the [0, 1] pixel scale (for L2 and L1: of the whole image's norm)."""
 
@@ -60,7 +60,7 @@ class Threat(Spec):
 
     @property
     def curve(self) -> tuple[Fraction, ...]:
-        """Budgets of attacks that name none, ascending: around `eps`, and one at which accuracy must vanish."""
+        """Default budgets of attacks, ascending: around `eps`, and one at which accuracy must vanish."""
         if self.norm != "linf":
             return (*(share * self.eps for share in _CURVE), _VANISHING * self.eps)
         last = max(_HALF_RANGE, min(8 * self.eps, Fraction(1)))
@@ -70,33 +70,33 @@ class Threat(Spec):
 
 
 class EvaluatedModel(HeldOut):
-    """A classifier to evaluate. With `members` it is an ensemble, whose prediction is that of the mean logits."""
+    """Classifier to evaluate. With `members` it is an ensemble, which predicts by its mean logits."""
 
     members: tuple[Member, ...] = ()
-    """Further networks of the same classes; the first member is the model above. Empty: that one alone."""
+    """Further networks with the same classes; the first member is the model above. Empty: no ensemble."""
     combine: Literal["logits", "loss"] = "logits"
-    """What an attack on an ensemble averages over the members: their logits, or their losses."""
+    """Quantity that an attack on an ensemble averages over the members: logits or losses."""
     hardened_from: Name | None = None
-    """The model, by name, that this one was hardened from. Its gains are told over that one."""
+    """Name of the model that this one was hardened from; its gains are reported relative to that model."""
     last_of: Name | None = None
-    """The model, by name, of which this is the last checkpoint; that one is the checkpoint chosen by validation."""
+    """Name of the model whose last checkpoint this is; that model is the checkpoint chosen by validation."""
     trained_on: tuple[str, ...] = ()
-    """Folders of hardset datasets that it was trained on; any fsspec URL. Its accuracy on their adversarial rows is
-    held against its robust accuracy, and an evaluated row that one of their training rows was made from is an
+    """Folders of hardset datasets that the model was trained on; any fsspec URL. Its accuracy on their adversarial rows
+    is compared with its robust accuracy, and an evaluated row from which one of their training rows was made is an
     error."""
 
     def model(self, classes: int) -> Model:
-        """The same as a model under attack."""
+        """Model under attack with the same settings."""
         fields = self.model_dump(exclude={"name", "hardened_from", "last_of", "trained_on"})
         return Model(**fields, classes=classes)
 
 
 class MeasuredAttack(Attack):
-    """An attack. A row is done at its first fall unless `stop` says otherwise."""
+    """Attack of an evaluation. A row is done at its first success unless `stop` says otherwise."""
 
     eps: Amount | Budgets = Fraction(0)
-    """Budget, or a list of budgets that holds the threat's. Unset: a quarter, half, once, twice and four times the
-    budget of the threat of the same norm, and one at which accuracy must vanish; for fmn the threat's alone."""
+    """Budget, or a list of budgets that includes the threat's. Unset: a quarter, half, once, twice and four times the
+    budget of the threat with the same norm, and one at which accuracy must vanish; for fmn the threat's alone."""
 
 
 class Output(Spec):
@@ -105,14 +105,14 @@ class Output(Spec):
     path: str
     """Folder of the evaluation; any fsspec URL."""
     part_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
-    """Most rows in a part, the unit of work and of resuming: one attack on one model over so many rows."""
+    """Maximum number of rows per part, the unit of work and of resuming: one attack on one model."""
 
 
 class EvaluationRun(Run):
-    """How the work is spread; `batch`, `precision` and `compile` can also move single rows."""
+    """Distribution of the work; `batch`, `precision` and `compile` can also change single rows."""
 
     actors: Annotated[int, Field(ge=1)] = 1
-    """Ray actors. 1 without --address works in the command's own process, without Ray."""
+    """Number of Ray actors; 1 without --address runs in the command's own process, without Ray."""
 
     @model_validator(mode="after")
     def _taken(self) -> EvaluationRun:
@@ -123,30 +123,29 @@ class EvaluationRun(Run):
 
 
 class EvaluationJob(Spec):
-    """One job file of `hardset evaluate`."""
+    """Job file of `hardset evaluate`."""
 
     name: Name
-    """Names the evaluation in records and reports: letters, digits, dot, dash, underscore."""
+    """Name of the evaluation in records and reports: letters, digits, dot, dash, underscore."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    """Root of all randomness: same seed, same figures."""
+    """Seed of all randomness: the same seed gives the same figures."""
     source: Source
-    """Where the rows come from. Name a split that no model was trained on."""
+    """Source of the rows. Name a split that no model was trained on."""
     classes: Annotated[int, Field(ge=2)]
     """Number of logits of every model."""
     models: Annotated[tuple[EvaluatedModel, ...], Field(min_length=1)]
-    """The classifiers."""
+    """Classifiers to evaluate."""
     threats: Annotated[tuple[Threat, ...], Field(min_length=1)]
-    """What is defended against; one for each norm. The first is the headline."""
+    """Threat models, one per norm. The first is the headline."""
     attacks: tuple[MeasuredAttack, ...] = Field(default=(), validate_default=True)
-    """Each is run on every model, under the threat of its norm. Empty: fgsm, pgd, fast and square, as far as they know
-    the threats' norms."""
+    """Attacks, each run on every model under the threat of its norm. Empty: fgsm, pgd, fast and square, where they
+    support the threat's norm."""
     corruptions: tuple[CorruptionName, ...] = CORRUPTIONS
-    """Changes that no adversary chose, with the strengths of CIFAR-10-C (Hendrycks & Dietterich 2019,
-    arXiv:1903.12261)."""
+    """Non-adversarial changes, with the strengths of CIFAR-10-C (Hendrycks & Dietterich 2019, arXiv:1903.12261)."""
     severities: tuple[Annotated[int, Field(ge=1, le=5)], ...] = (1, 3, 5)
     """Severities of the corruptions, 1 to 5."""
     shifts: tuple[Annotated[int, Field(ge=1, le=4)], ...] = (1, 2)
-    """Most pixels that images are shifted by, both ways, filled up with black; the worst of all such shifts counts."""
+    """Maximum shifts in pixels, in both directions, filled with black; the worst of all such shifts counts."""
     output: Output
     """What is written, and where."""
     run: EvaluationRun = EvaluationRun()
@@ -194,13 +193,13 @@ class EvaluationJob(Spec):
 
     @property
     def stochastic(self) -> bool:
-        """Whether the models may answer at random: every attack averages its gradients over that (eot above 1)."""
+        """Whether the models may be stochastic: every attack averages gradients over their randomness (eot above 1)."""
         return all(attack.eot > 1 for attack in self.attacks)
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What each attack is called: its name, with its norm where there are several threats, and its number where
-        that is not enough."""
+        """Labels of the attacks: name, with the norm if there are several threats, and a number if that is
+        ambiguous."""
         several = len(self.threats) > 1
         names = [f"{attack.name} {attack.norm}" if several else attack.name for attack in self.attacks]
         return tuple(
@@ -209,7 +208,7 @@ class EvaluationJob(Spec):
         )
 
     def threat_of(self, attack: Attack) -> Threat:
-        """The threat that an attack belongs to."""
+        """Threat with the norm of an attack."""
         return next(threat for threat in self.threats if threat.norm == attack.norm)
 
 
@@ -223,7 +222,7 @@ def _suite(threats: Any) -> tuple[MeasuredAttack, ...]:
 
 
 def _with_budgets(attack: MeasuredAttack, threat: Threat | None) -> MeasuredAttack:
-    """The attack with the curve of its threat where it names no budgets."""
+    """Attack with the curve of its threat as budgets, if it names none."""
     if attack.eps != 0 or threat is None:
         return attack
     declared = ATTACKS.get(attack.name)
@@ -243,13 +242,13 @@ def _check_budgets(attack: MeasuredAttack, at: str, threats: Sequence[Threat]) -
 
 
 def load_evaluation(path: str | Path, overrides: Sequence[str] = ()) -> EvaluationJob:
-    """The validated evaluation of a YAML file, with `key.path=value` overrides laid over it.
+    """Validated evaluation from a YAML file, with `key.path=value` overrides applied.
 
-    Raises JobError with one line per fault: file, key path, what it got, what it wants.
+    Raises JobError with one line per fault: file, key path, the value given, the value expected.
     """
     return load_job_file(path, overrides, EvaluationJob)
 
 
 def parse_evaluation(document: dict[str, Any], overrides: Sequence[str] = (), *, name: str = "job") -> EvaluationJob:
-    """The validated evaluation of a mapping. Raises JobError with one line per fault, each beginning with `name`."""
+    """Validated evaluation from a mapping. Raises JobError with one line per fault, each beginning with `name`."""
     return parse_document(document, overrides, EvaluationJob, name=name)

@@ -47,11 +47,11 @@ Rational = Annotated[
     PlainSerializer(_written, return_type=str),
     WithJsonSchema({"type": ["string", "number"], "pattern": _QUOTIENT, "examples": ["8/255", 0.03]}),
 ]
-"""An exact number. `0.03` means three hundredths, not the nearest binary float."""
+"""Exact rational number; `0.03` means three hundredths, not the nearest binary float."""
 
 
 class Range(Spec):
-    """A value drawn uniformly for each row, from the row's own key."""
+    """Range of a value that is drawn uniformly for each row, from the row's key."""
 
     min: Rational = Field(examples=["2/255"])
     """Smallest value, [0, 1] pixel scale."""
@@ -66,20 +66,20 @@ class Range(Spec):
 
 
 Amount = Rational | Range
-"""One value for all rows, or a range to draw each row's own value from."""
+"""Value for all rows, or a range from which each row's value is drawn."""
 
 
 def bounds(amount: Fraction | Range | tuple[Fraction, ...]) -> tuple[Fraction, Fraction]:
-    """Smallest and largest value that `amount` can take."""
+    """Minimum and maximum of an amount."""
     if isinstance(amount, tuple):
         return min(amount), max(amount)
     return (amount.min, amount.max) if isinstance(amount, Range) else (amount, amount)
 
 
 def whole_levels(eps: float) -> int:
-    """How many 8-bit levels fit in a budget of `eps` on the [0, 1] scale: floor(eps * 255).
+    """Number of 8-bit levels in a budget of `eps` on the [0, 1] scale: floor(eps * 255).
 
-    Linf: of the largest change. L1: of the sum of all changes.
+    It limits the largest change under Linf, and the sum of all changes under L1.
     """
     return int(eps * 255 + LEVEL_SLACK)
 

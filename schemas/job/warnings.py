@@ -1,4 +1,4 @@
-"""What a job asks for and will hardly get: settings that are sound, but cannot do what they look like."""
+"""Warnings about a job whose settings are valid, but cannot do what they seem to ask for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LOST = "stored unchanged and not successful"
 
 
 def job_warnings(job: Job) -> tuple[str, ...]:
-    """One sentence each, beginning with the key it is about; known before anything runs."""
+    """Warnings of a job before anything runs, one sentence each, beginning with the key."""
     return tuple(
         f"recipes.{position}.{text}"
         for position, recipe in enumerate(job.recipes)
@@ -24,7 +24,7 @@ def job_warnings(job: Job) -> tuple[str, ...]:
 
 
 def _budget(attack: Attack) -> str | None:
-    """In every norm, a change of one value by one level costs 1/255."""
+    """Warning about budgets below 1/255, the cost of changing one value by one level in every norm."""
     eps = attack.eps
     if isinstance(eps, Range):
         if _moves(eps.min):
@@ -47,7 +47,10 @@ def _below(eps: Fraction) -> str:
 
 
 def _few_classes(attack: Attack, classes: int | None) -> str | None:
-    """The difference of logits ratio divides by a gap to the third logit; its targeted form also by the fourth."""
+    """Warning if the model has too few classes for the difference of logits ratio.
+
+    It divides by the gap to the third logit, and in its targeted form by the gap to the fourth.
+    """
     named = ATTACKS.get(attack.name)
     searches = [] if named is None else [ATTACKS[name] for name in named.stages] or [named]
     aims = attack.target is not None or any(one.towards for one in searches)

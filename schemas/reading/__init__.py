@@ -1,1 +1,1 @@
-"""From text to a declared record, and every fault in one sentence."""
+"""Reading of declared records from text, with every fault in one sentence."""

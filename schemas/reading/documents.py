@@ -1,4 +1,4 @@
-"""Text to mapping: YAML as job files use it, with every way it can fail turned into one sentence."""
+"""YAML of job files, read into mappings, with every failure turned into one sentence."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import yaml
 from hardset.schemas.errors import JobError
 
 MOST_BYTES = 1 << 20
-"""Bytes of the largest job file that is read."""
+"""Maximum size of a job file in bytes."""
 MOST_VALUES = 100_000
-"""Values of the largest document, each alias counted as often as it is used."""
+"""Maximum number of values in a document; an alias counts as often as it is used."""
 MOST_LEVELS = 64
-"""Levels of the deepest document."""
+"""Maximum depth of a document in levels."""
 
 
 def read_job_file(path: str | Path) -> dict[str, Any]:
-    """The mapping in a YAML file. Raises JobError where there is none."""
+    """Mapping in a YAML file. Raises JobError if it holds none."""
     document = parse_yaml(_text(path), name=str(path))
     if isinstance(document, dict):
         return document
@@ -44,9 +44,10 @@ def _text(path: str | Path) -> str:
 
 
 def parse_yaml(text: str, *, name: str) -> Any:
-    """The value that YAML text stands for. Raises JobError, which begins with `name`, for what is no such text.
+    """Value of YAML text.
 
-    Refused are a key that is given twice, values beyond `MOST_VALUES`, and levels beyond `MOST_LEVELS`.
+    Raises JobError, whose message begins with `name`, for invalid text, a key that is given twice, more than
+    `MOST_VALUES` values, and more than `MOST_LEVELS` levels.
     """
     try:
         loader = _Loader(text)
@@ -72,9 +73,9 @@ def parse_yaml(text: str, *, name: str) -> Any:
 
 
 def _check_size(root: yaml.Node, name: str) -> None:
-    """Refuses a document that aliases unfold beyond the bounds, before a value of it is made.
+    """Refuses a document whose expanded aliases exceed the bounds, before any value of it is made.
 
-    A few hundred bytes of nested aliases stand for 10^9 values (CVE-2003-1564, "billion laughs").
+    A few hundred bytes of nested aliases can expand to 10^9 values (CVE-2003-1564, "billion laughs").
     """
     sizes: dict[int, int] = {}
     open_nodes: set[int] = set()
@@ -110,11 +111,11 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
 
 
 class DuplicateKeyError(yaml.constructor.ConstructorError):
-    """A mapping names a key twice; YAML would silently keep the last."""
+    """Error for a mapping with a repeated key; YAML would silently keep the last value."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 with safe types."""
+    """Loader of YAML 1.1 with safe types."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: dict[Any, int] = {}

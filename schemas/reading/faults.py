@@ -1,4 +1,4 @@
-"""What is wrong with a job, one sentence per key path: what it got, and what it wants."""
+"""Faults of a job, one sentence per key path: the value given and the value expected."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from hardset.schemas.extensions import OWN
 from hardset.schemas.reading.slots import SHORT_LIST, Slot, describe, literals, one_of, slot_of, step
 
 Path = tuple[int | str, ...]
-"""Keys and positions in a document."""
+"""Path of keys and positions in a document."""
 
 _OWN_PATH = re.compile(r"([A-Za-z_][\w.]*): (.+)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One complaint of pydantic's, in the document's own terms."""
+    """Error of pydantic in terms of the document."""
 
     path: Path
     slot: Slot
-    """What the declaration says of that place."""
+    """Declaration of the place."""
     owner: Slot
-    """The record that holds it."""
+    """Record that holds the place."""
     kind: str
-    """pydantic's error type."""
+    """Error type of pydantic."""
     message: str
     value: Any
-    """What the document has there."""
+    """Value in the document."""
     union: tuple[Path, Slot] | None
-    """The outermost untagged union on the way, and where it stands."""
+    """Outermost untagged union on the path, and its own path."""
 
 
 def sentences(error: ValidationError, model: type[BaseModel], document: Any) -> list[str]:
-    """One line per faulty key path: `recipes.0.eps: got 'lots'; wants a number such as 8/255 or 0.03`."""
+    """Sentences, one per faulty key path: `recipes.0.eps: got 'lots'; wants a number such as 8/255 or 0.03`."""
     faults = [_fault(entry, model) for entry in error.errors(include_url=False)]
     # pydantic counts the good items only, so one bad item in a list also makes the list too short.
     faults = [f for f in faults if f.kind != "too_short" or not any(_below(other, f) for other in faults)]
@@ -65,7 +65,7 @@ def _below(fault: Fault, other: Fault) -> bool:
 
 
 def _inside(fault: Fault, union: Slot, value: Any) -> bool:
-    """Whether a fault lies in the one member of the union that the value can have been meant for."""
+    """Whether a fault lies in the only member of the union that the value can be meant for."""
     if isinstance(value, Mapping):
         return fault.owner.model is not None and any(m.model is fault.owner.model for m in union.members)
     return isinstance(value, list) and fault.union is not None and len(fault.path) > len(fault.union[0])
@@ -139,7 +139,7 @@ def _wrong_choice(fault: Fault) -> tuple[Path, str]:
 
 
 def _own_words(fault: Fault) -> tuple[Path, str]:
-    """A validator's own sentence; where it opens with a key of the record, that key joins the path."""
+    """Path and sentence of a validator's own message; a key at its start is appended to the path."""
     match = _OWN_PATH.match(fault.message)
     if match and match[1].split(".")[0] in fault.owner.keys:
         return (*fault.path, *match[1].split(".")), match[2]
@@ -175,7 +175,7 @@ def _names(names: tuple[Any, ...]) -> str:
 
 
 def show(value: Any) -> str:
-    """A value as a sentence quotes it: short, and as YAML writes it."""
+    """Value as quoted in a sentence: short, in YAML notation."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -193,7 +193,7 @@ _shortener.maxlist = 4
 
 
 def _key(part: int | str) -> str:
-    """A key as a path shows it: bare like `eps`, quoted where it would not read as one word."""
+    """Key as shown in a path: bare like `eps`, quoted if it is not one word."""
     text = str(part)
     return text if re.fullmatch(r"[\w-]{1,60}", text) else _shortener.repr(text)
 

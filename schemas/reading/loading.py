@@ -1,4 +1,4 @@
-"""From job file to Job: `--set` overrides, validation, and errors that name key, value and mend."""
+"""Loading of job files: `--set` overrides, validation, and errors with key, value and remedy."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ JOB = TypeVar("JOB", bound=Spec)
 
 
 def load_job(path: str | Path, overrides: Sequence[str] = ()) -> Job:
-    """The validated job of a YAML file, with `key.path=value` overrides laid over it.
+    """Validated job from a YAML file, with `key.path=value` overrides applied.
 
-    Raises JobError with one line per fault: file, key path, what it got, what it wants.
+    Raises JobError with one line per fault: file, key path, the value given, the value expected.
     """
     return load_job_file(path, overrides, Job)
 
 
 def load_job_file(path: str | Path, overrides: Sequence[str], kind: type[JOB]) -> JOB:
-    """The same for any kind of job file."""
+    """Validated job file of any kind, as `load_job` and `parse_job` read jobs."""
     return parse_document(read_job_file(path), overrides, kind, name=str(path))
 
 
 def parse_job(document: dict[str, Any], overrides: Sequence[str] = (), *, name: str = "job") -> Job:
-    """The validated job of a mapping. Raises JobError with one line per fault, each beginning with `name`."""
+    """Validated job from a mapping. Raises JobError with one line per fault, each beginning with `name`."""
     return parse_document(document, overrides, Job, name=name)
 
 
 def parse_document(document: dict[str, Any], overrides: Sequence[str], kind: type[JOB], *, name: str) -> JOB:
-    """The same for any kind of job file."""
+    """Validated job file of any kind, as `load_job` and `parse_job` read jobs."""
     for override in overrides:
         document = _overridden(document, override)
     try:
@@ -55,7 +55,8 @@ def _overridden(document: Any, override: str) -> Any:
 
 
 def _laid_over(node: Any, keys: list[str], value: Any, override: str) -> Any:
-    """`node` with `value` under `keys`; missing sections are made, and a list grows by one at its end."""
+    """Copy of `node` with `value` set under `keys`; missing sections are created, and a list can grow by one at its
+    end."""
     if not keys:
         return value
     head, rest = keys[0], keys[1:]

@@ -1,4 +1,4 @@
-"""Places in a declared record: walking its types along a key path, and saying in words what a place takes."""
+"""Slots of a declared record: lookup of types along a key path, and descriptions of what a slot takes."""
 
 from __future__ import annotations
 
@@ -14,61 +14,61 @@ from hardset.schemas.extensions import OWN, ByName, Extension
 
 _BOUNDS = ("ge", "gt", "le", "lt")
 SHORT_LIST = 24
-"""Most names that a sentence lists."""
+"""Maximum number of names listed in a sentence."""
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One place in a record: its type, and what its declaration adds to it."""
+    """Place in a record: its type, and the constraints of its declaration."""
 
     type: Any = Any
-    """The type without Annotated and None."""
+    """Type without Annotated and None."""
     rules: tuple[Any, ...] = ()
-    """Constraints such as annotated_types.Ge, as the declaration lists them."""
+    """Constraints such as annotated_types.Ge, in the order of the declaration."""
     tag: str | None = None
-    """The key that tells the members of a union apart."""
+    """Key that distinguishes the members of a union."""
     examples: tuple[Any, ...] = ()
     description: str | None = None
-    """The field's docstring."""
+    """Docstring of the field."""
 
     @property
     def model(self) -> type[BaseModel] | None:
-        """The record that the place holds, where it can hold nothing else."""
+        """Class of the record in the slot; None if the slot can hold anything else."""
         return self.type if isinstance(self.type, type) and issubclass(self.type, BaseModel) else None
 
     @property
     def members(self) -> tuple[Slot, ...]:
-        """The alternatives of a union; empty for any other type."""
+        """Members of a union; empty for any other type."""
         if get_origin(self.type) not in (Union, UnionType):
             return ()
         return tuple(slot_of(m) for m in get_args(self.type) if m is not type(None))
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys that a record takes, in the order it declares them."""
+        """Keys of the record, in declaration order."""
         return tuple(self.model.model_fields) if self.model else ()
 
     def field(self, name: str) -> Slot:
-        """The place under a key of a record; an unknown one takes anything."""
+        """Slot of a key of the record; an unknown key takes anything."""
         info = self.model.model_fields.get(name) if self.model else None
         return _field_slot(info) if info else Slot()
 
     def tags(self) -> tuple[str, ...]:
-        """The names that the union's tag can take."""
+        """Values of the union's tag."""
         return tuple(t for m in self.members for t in m.tag_values(self.tag)) if self.tag else ()
 
     @property
     def is_open(self) -> bool:
-        """Whether the union's tag may also be the import path of a user's own code."""
+        """Whether the union's tag may also be an import path of user code."""
         return any(m.model is not None and issubclass(m.model, Extension) for m in self.members)
 
     def tag_values(self, tag: str | None) -> tuple[str, ...]:
-        """The names by which a tagged union knows this record."""
+        """Tag values of this record in a tagged union."""
         return literals(self.field(tag)) if tag else ()
 
 
 def slot_of(annotation: Any) -> Slot:
-    """The slot that a type annotation declares."""
+    """Slot declared by a type annotation."""
     rules: list[Any] = []
     tag: str | None = None
     examples: tuple[Any, ...] = ()
@@ -95,7 +95,7 @@ def slot_of(annotation: Any) -> Slot:
 
 
 def _tag_of(discriminator: object) -> str | None:
-    """The key that tells the members of a union apart."""
+    """Key that distinguishes the members of a union."""
     asked = discriminator.discriminator if isinstance(discriminator, Discriminator) else discriminator
     if isinstance(asked, ByName):
         return asked.key
@@ -118,9 +118,9 @@ def _field_slot(info: FieldInfo) -> Slot:
 
 
 def step(slot: Slot, part: int | str) -> tuple[Slot, bool]:
-    """The slot that one part of a pydantic location leads to, and whether the part is a key of the document.
+    """Next slot for one part of a pydantic location, and whether the part is a key of the document.
 
-    Locations also name the member of a union that was tried; those parts are no keys.
+    Locations also name the union member that was tried; such parts are not keys.
     """
     if slot.members:
         return _member(slot, str(part)), False
@@ -138,7 +138,7 @@ def step(slot: Slot, part: int | str) -> tuple[Slot, bool]:
 
 
 def _member(slot: Slot, label: str) -> Slot:
-    """The member of a union that a location's part names: by its tag, its class, or the origin of its type."""
+    """Member of a union named by a part of a location: by its tag, its class, or the origin of its type."""
     for member in slot.members:
         if slot.tag and label in member.tag_values(slot.tag):
             return member
@@ -152,12 +152,12 @@ def _member(slot: Slot, label: str) -> Slot:
 
 
 def literals(slot: Slot) -> tuple[Any, ...]:
-    """The values that a slot lists as its only ones."""
+    """Values of a slot that takes only listed values."""
     return get_args(slot.type) if get_origin(slot.type) is Literal else ()
 
 
 def describe(slot: Slot) -> str:
-    """What a slot takes, in words: `a whole number of 1 or more`, `linf or l2`."""
+    """Description of what a slot takes: `a whole number of 1 or more`, `linf or l2`."""
     if slot.members:
         return _union(slot)
     if slot.model:
@@ -182,7 +182,7 @@ def _plain(slot: Slot) -> str:
 
 
 def one_of(values: Sequence[Any]) -> str:
-    """`a, b or c`."""
+    """Names joined as `a, b or c`."""
     names = [str(v) for v in values]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 

@@ -1,1 +1,1 @@
-"""What runs, evaluations and hardening loops leave behind, and what commands answer."""
+"""Records of runs, evaluations and hardening loops, and results of commands."""

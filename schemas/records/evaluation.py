@@ -1,4 +1,4 @@
-"""What an evaluation found: the record that `evaluation.json` holds. Shares of rows carry their intervals."""
+"""Record of an evaluation, as stored in `evaluation.json`. Shares of rows have confidence intervals."""
 
 from __future__ import annotations
 
@@ -14,81 +14,81 @@ EVALUATION_CONTRACT = "1"
 
 
 class Share(Spec):
-    """So many rows out of so many, with the 95 % interval of the share that they are drawn from."""
+    """Share of rows, with its 95 % confidence interval."""
 
     rows: int
-    """Rows that count."""
+    """Number of rows that count."""
     of: int
-    """Rows that were looked at."""
+    """Number of rows examined."""
     low: float
     """Lower end of the interval, in [0, 1]."""
     high: float
-    """Upper end."""
+    """Upper end of the interval, in [0, 1]."""
 
     @property
     def value(self) -> float:
-        """The share in [0, 1]; 0 of no rows."""
+        """Share in [0, 1]; 0 if there are no rows."""
         return self.rows / self.of if self.of else 0.0
 
 
 class Point(Spec):
-    """An attack at one budget."""
+    """Figures of an attack at one budget."""
 
     eps: str
     """Budget on the [0, 1] pixel scale, an exact fraction such as 8/255."""
     robust: Share
-    """Rows that the model has right before and after, judged in float32 on the stored 8-bit pixels."""
+    """Rows classified correctly before and after the attack, judged in float32 on the stored 8-bit pixels."""
     float_robust: Share
-    """The same before rounding to 8 bits, as libraries that keep floats report it."""
+    """The same before rounding to 8 bits, as reported by libraries that keep floats."""
     gradients: int
-    """Gradients spent at this budget; what smaller budgets spent is not in it."""
+    """Number of gradients spent at this budget, without those of smaller budgets."""
     queries: int
-    """Forward passes without gradient spent at this budget."""
+    """Number of forward passes without gradient spent at this budget."""
 
 
 class AttackFigures(Spec):
-    """What one attack made of one model."""
+    """Figures of one attack on one model."""
 
     label: str
-    """Names the attack in tables: its name, and its norm or number where that is not enough."""
+    """Name of the attack in tables, with its norm or number if the name is ambiguous."""
     attack: dict[str, Any]
-    """Its settings, every one written out."""
+    """Resolved settings of the attack."""
     points: tuple[Point, ...]
-    """From the smallest budget to the largest."""
+    """Figures by budget, ascending."""
     seconds: float
-    """Time of attack and verdicts, added up over the workers."""
+    """Seconds of attack and verdicts, summed over the workers."""
     flags: dict[str, int]
-    """Rows that the model had right before, by the flags that they carry at the threat's budget."""
+    """Number of rows classified correctly before, by their flags at the threat's budget."""
     gradient: bool
-    """Whether it follows gradients; of an ensemble, whether it does so in every part."""
+    """Whether the attack follows gradients; for an ensemble, whether all its parts do."""
 
 
 class CurvePoint(Spec):
-    """All attacks of a threat at one budget."""
+    """Figures of all attacks of a threat at one budget."""
 
     eps: str
     robust: Share
-    """Rows that the model has right before, and after each of the attacks."""
+    """Rows classified correctly before and after each of the attacks."""
 
 
 class ThreatFigures(Spec):
-    """One threat: the worst that its attacks do, row by row."""
+    """Figures of one threat: the worst of its attacks, row by row."""
 
     norm: Norm
     eps: str
-    """The budget that it is about."""
+    """Budget of the threat on the [0, 1] pixel scale, an exact fraction."""
     robust: Share
-    """At that budget."""
+    """Robust accuracy at that budget."""
     curve: tuple[CurvePoint, ...]
-    """From 0, which is clean accuracy, to the largest budget."""
+    """Robust accuracy by budget, from 0, which is clean accuracy, to the largest."""
 
 
 class ClassFigures(Spec):
-    """One class, before and after the first threat's attacks. Shares in [0, 1]; 0 where they would divide by 0."""
+    """Figures of one class before and after the first threat's attacks, in [0, 1]; 0 if the denominator is 0."""
 
     label: int
     support: int
-    """Rows of the class."""
+    """Number of rows of the class."""
     clean_precision: float
     clean_recall: float
     clean_f1: float
@@ -98,43 +98,43 @@ class ClassFigures(Spec):
 
 
 class Cell(Spec):
-    """One cell of a confusion matrix; cells without rows are not listed."""
+    """Cell of a confusion matrix; cells without rows are omitted."""
 
     label: int
     pred: int
-    """-1: no verdict, since a logit was not finite."""
+    """Predicted class; -1: no verdict, because a logit was not finite."""
     rows: int
 
 
 class Condition(Spec):
-    """Accuracy under a change that no adversary chose."""
+    """Accuracy under a non-adversarial change."""
 
     name: str
-    """A corruption, or `shift`."""
+    """Name of the corruption, or `shift`."""
     level: int
-    """Severity 1 to 5; of a shift, pixels."""
+    """Severity of the corruption, 1 to 5; for a shift, pixels."""
     right: Share
 
 
 class Bin(Spec):
-    """Rows whose margin lies in [start, start + width)."""
+    """Bin of a histogram: rows with a margin in [start, start + width)."""
 
     start: float
     rows: int
 
 
 class Margins(Spec):
-    """Histograms of the logit of the label less the best other one; below 0 the model errs."""
+    """Histograms of margins: logit of the label minus the largest other logit; negative for errors."""
 
     width: float
     """Width of every bin, in logits."""
     clean: tuple[Bin, ...]
     attacked: tuple[Bin, ...]
-    """The smallest margin that any attack of the first threat left, row by row."""
+    """Histogram of each row's smallest margin over the attacks of the first threat."""
 
 
 class Agreement(Spec):
-    """Two attacks, and the rows that they break at the threat's budget, among those that the model had right."""
+    """Overlap of two attacks: rows that they break at the threat's budget, among rows classified correctly."""
 
     first: str
     second: str
@@ -142,31 +142,31 @@ class Agreement(Spec):
     only_first: int
     only_second: int
     jaccard: float | None
-    """Rows that both break over rows that either breaks; None where neither breaks any."""
+    """Jaccard index: rows that both break over rows that either breaks; None if neither breaks any."""
 
 
 class Likeness(Spec):
-    """How alike the perturbations of one attack are."""
+    """Similarity of the perturbations of one attack."""
 
     attack: str
     within_class: float | None
-    """Mean cosine similarity of two perturbations of one class, averaged over the classes by rows; 1: all the same
-    up to their length. None where no class has two moved rows."""
+    """Mean cosine similarity of two perturbations of one class, averaged over the classes by rows; 1: equal up to their
+    length. None if no class has two moved rows."""
     overall: float | None
-    """Mean over all pairs of perturbations."""
+    """Mean cosine similarity over all pairs of perturbations."""
     rows: int
-    """Rows that were moved."""
+    """Number of moved rows."""
 
 
 class ShardFigures(Spec):
-    """Accuracy on the adversarial rows that the model was trained on, which says nothing of its robustness."""
+    """Accuracy on the adversarial rows that the model was trained on, which is not robustness."""
 
     dataset: str
     right: Share
 
 
 class ModelFigures(Spec):
-    """All about one model."""
+    """All figures of one model."""
 
     name: str
     model_id: str
@@ -175,12 +175,13 @@ class ModelFigures(Spec):
     last_of: str | None = None
     clean: Share
     threats: tuple[ThreatFigures, ...]
-    """The first is the headline."""
+    """Figures by threat; the first is the headline."""
     attacks: tuple[AttackFigures, ...]
     classes: tuple[ClassFigures, ...]
     confusion_clean: tuple[Cell, ...]
     confusion_attacked: tuple[Cell, ...]
-    """After the first attack of the first threat that breaks a row; of rows that none breaks, as before."""
+    """Confusion after the first attack of the first threat that breaks a row; rows that no attack breaks count as
+    before."""
     conditions: tuple[Condition, ...]
     margins: Margins
     agreement: tuple[Agreement, ...]
@@ -194,50 +195,51 @@ class ModelFigures(Spec):
 
     @property
     def worst_class(self) -> ClassFigures:
-        """The class with the lowest recall after the attacks, the first of equals, among those that have rows."""
+        """Class with the lowest recall after the attacks among classes with rows; the first of equals."""
         return min((one for one in self.classes if one.support), key=lambda one: (one.attacked_recall, one.label))
 
 
 class TransferCell(Spec):
-    """Rows made on one model at the threat's budget, judged by another."""
+    """Transfer of rows made on one model at the threat's budget to another model."""
 
     source: str
     target: str
     attack: str
     right: Share
-    """Rows that the target has right before and after."""
+    """Rows that the target classifies correctly before and after."""
 
 
 class Finding(Spec):
-    """What casts doubt on a figure."""
+    """Warning that casts doubt on a figure."""
 
     kind: str
-    """One of `pipeline.evaluation.doubts`."""
+    """Kind of the warning, from `pipeline.evaluation.doubts`."""
     model: str
     text: str
-    """Cause and remedy, one sentence."""
+    """Cause and remedy in one sentence."""
 
 
 class Rows(Spec):
-    """The rows that were evaluated."""
+    """Evaluated rows."""
 
     count: int
     lost: int
-    """Rows that could not be read, and are in no figure."""
+    """Number of rows that could not be read and count in no figure."""
     splits: dict[str, int]
     sha256: str
-    """Digest over the rows' keys and pixels: the same where the same rows were evaluated."""
+    """Digest of the rows' keys and pixels; equal if the same rows were evaluated."""
 
 
 class Evaluation(Spec):
-    """The record of an evaluation."""
+    """Record of an evaluation."""
 
     contract: str = EVALUATION_CONTRACT
     evaluation_id: str
-    """UUID made from all that determines the figures: the same job on the same data is the same evaluation."""
+    """UUID derived from everything that determines the figures: the same job on the same data is the same
+    evaluation."""
     name: str
     job: dict[str, Any]
-    """The resolved job, without credentials."""
+    """Resolved job, without credentials."""
     classes: tuple[str, ...]
     image: Image
     rows: Rows
@@ -245,14 +247,14 @@ class Evaluation(Spec):
     transfer: tuple[TransferCell, ...]
     warnings: tuple[Finding, ...] = ()
     parts: tuple[str, ...] = ()
-    """Keys of the parts that it was put together from, 64 hex digits each."""
+    """Keys of the evaluation's parts, 64 hex digits each."""
     started: str
     finished: str
     """UTC, ISO 8601."""
     environment: dict[str, str] = Field(default_factory=dict)
 
     def model(self, name: str) -> ModelFigures:
-        """The model of that name. Raises KeyError where there is none."""
+        """Model with the given name. Raises KeyError if there is none."""
         for one in self.models:
             if one.name == name:
                 return one

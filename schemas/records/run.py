@@ -1,4 +1,4 @@
-"""The records of a run: plan, receipts, manifest. Clocks and hosts live here, never in rows."""
+"""Records of a run: plan, receipts and manifest. They hold times and hosts, which never stand in rows."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from hardset.schemas.records.throughput import StageSeconds, Throughput
 
 
 class SourceRange(Record):
-    """A contiguous range of source rows, as a source plans it and reads it."""
+    """Contiguous range of source rows, as planned and read by a source."""
 
     split: str
-    """Split the rows belong to."""
+    """Split of the rows."""
     file: str
     """Name of the file (or class folder) relative to the source's path; no credentials, no query."""
     start: int
-    """First row inside the file."""
+    """First row of the range in the file."""
     stop: int
-    """One past the last row inside the file."""
+    """One past the last row of the range in the file."""
     digest: str
-    """Fixes the bytes of these rows: content hash or entity tag of the file, or of the listed files."""
+    """Digest that fixes the bytes of the rows: content hash or entity tag of the file, or of the listed files."""
     members: tuple[str, ...] = ()
-    """Names relative to `file` of the files of the range, where each file is one row."""
+    """Files of the range, relative to `file`, if each file is one row."""
     label: int | None = None
-    """Class of every row of the range, where it is the folder's and not the row's."""
+    """Class of all rows of the range, if it is that of their folder."""
     member_digests: tuple[str, ...] = ()
-    """Start of each member's own digest, to tell which of them changed; `digest` covers them all."""
+    """Prefix of each member's own digest, which tells which members changed; `digest` covers them all."""
     kept: bool = False
-    """Not in the source any more as it says: its shards stay listed, and can be read no more."""
+    """Whether the range is no longer in the source as recorded: its shards stay listed, but cannot be read again."""
 
     @property
     def rows(self) -> int:
-        """Rows in the range."""
+        """Number of rows in the range."""
         return self.stop - self.start
 
 
@@ -47,104 +47,104 @@ class Image(Spec):
 
 
 class Shard(Record):
-    """The unit of work: one recipe over one range of source rows, or one range of samples to draw."""
+    """Unit of work: one recipe over one range of source rows, or over one range of samples to draw."""
 
     index: int
-    """Position in the plan."""
+    """Position of the shard in the plan."""
     key: str
-    """Hash of all that determines the shard's bytes, 64 hex digits."""
+    """Hash of everything that determines the shard's bytes, 64 hex digits."""
     recipe: int
     """Position of the recipe in the job."""
     range: int | None
-    """Position in the plan's ranges; none for samples."""
+    """Position of the range in the plan; None for samples."""
     split: str
     """Split of the output rows."""
     start: int
-    """First source row of the range, or first sample."""
+    """First source row of the range, or the first sample."""
     stop: int
-    """One past the last."""
+    """One past the last source row or sample."""
 
     @property
     def rows(self) -> int:
-        """Source rows, or samples, that go in."""
+        """Number of source rows, or samples, that go in."""
         return self.stop - self.start
 
 
 class Changes(Spec):
-    """Source files that are not those the newest earlier run of the same job lists, by relative name."""
+    """Source files that differ from the newest earlier run of the same job, by relative name."""
 
     since: str
     """Run id of the earlier run."""
     new: tuple[str, ...] = ()
-    """At most the first 100, as of the others; `counts` has them all."""
+    """New files, at most the first 100, as for the other lists; `counts` has the numbers of all."""
     changed: tuple[str, ...] = ()
-    """Files of which the bytes changed."""
+    """Files whose bytes changed."""
     vanished: tuple[str, ...] = ()
     counts: dict[Literal["new", "changed", "vanished"], int]
 
 
 class Plan(Spec):
-    """All shards of a run, and what they were worked out from."""
+    """Plan of a run: all its shards, and the inputs that they were derived from."""
 
     contract: str
     run_id: str
     logical_date: str | None = None
-    """The night that the run stands for, YYYY-MM-DD; None where the job names none."""
+    """Date that the run stands for, YYYY-MM-DD; None if the job names none."""
     job: dict[str, Any]
-    """The resolved job, without credentials."""
+    """Resolved job, without credentials."""
     classes: tuple[str, ...]
     """Class names, in label order."""
     image: Image
     models: dict[str, str]
-    """SHA-256 by role: of the model under attack (`victim`, and `victim:<n>` for members of an ensemble), of held-out
-    models (`transfer:<name>`) and of generators (`generator:<recipe position>`)."""
+    """SHA-256 by role: model under attack (`victim`, and `victim:<n>` for members of an ensemble), held-out models
+    (`transfer:<name>`) and generators (`generator:<recipe position>`)."""
     recipes: tuple[str, ...] = ()
-    """Recipe ids in the order of the job, which every worker finds, too, if its code is that of the plan; empty in
-    plans of hardset 0.1."""
+    """Recipe ids in the order of the job; a worker derives the same ids if its code is that of the plan. Empty in plans
+    of hardset 0.1."""
     ranges: tuple[SourceRange, ...]
     shards: tuple[Shard, ...]
     changes: Changes | None = None
-    """What has changed in the source since the newest earlier run; None where there is none to compare with."""
+    """Changes of the source since the newest earlier run; None if there is no earlier run."""
 
     def is_kept(self, shard: Shard) -> bool:
-        """Whether the source of a shard changed or vanished since it was made, and the job keeps it listed."""
+        """Whether the source of a shard changed or vanished after it was made, and the job keeps it listed."""
         return shard.range is not None and self.ranges[shard.range].kept
 
 
 class DataFile(Record):
-    """A published file."""
+    """Published file."""
 
     path: str
-    """Relative to the dataset folder."""
+    """Path relative to the dataset folder."""
     bytes: int
     sha256: str
     rows: int
 
 
 class Counts(Record):
-    """What became of the rows; add them up with `total`."""
+    """Row counts by outcome; the counts of several shards are added with `+`."""
 
     rows_in: int = 0
-    """Source rows, or samples, that went in."""
+    """Number of source rows, or samples, that went in."""
     expected: int = 0
-    """Rows that should come out: rows_in times variants."""
+    """Number of rows that should come out: rows_in times variants."""
     rows_out: int = 0
-    """Rows stored."""
+    """Number of rows stored."""
     quarantined: int = 0
-    """Rows that could not be made; expected = rows_out + quarantined + dropped + held_out."""
+    """Number of rows that could not be made; expected = rows_out + quarantined + dropped + held_out."""
     dropped: int = 0
-    """Resisting rows left out because the job keeps successes only."""
+    """Number of resisting rows omitted because the job keeps successes only."""
     held_out: int = 0
-    """Rows not made because source.hold_out leaves their parents to the other part."""
+    """Number of rows not made because source.hold_out assigns their parents to the other part."""
     attacked: int = 0
-    """Adversarial rows whose clean prediction was right (for targeted attacks, any whose
-    target is not their label): what success is counted over."""
+    """Number of adversarial rows over which success is counted: classified correctly before the attack, or, for
+    targeted attacks, with a target other than their label."""
     success: int = 0
-    """Attacked rows whose stored image fools the model."""
+    """Number of attacked rows whose stored image fools the model."""
     signals: dict[str, int] = Field(default_factory=dict)
-    """Attacked rows by what they signal: `flag:<name>`, `found_by:<attack>` (of successes), `several_steps` (rows that
-    took more than one step), `several_steps:no_rise`, and by held-out model `transfer_counted:<name>` and
-    `transfer_fooled:<name>`. Nothing is listed with 0."""
+    """Number of attacked rows by signal: `flag:<name>`, `found_by:<attack>` (successes only), `several_steps` (rows
+    that took more than one step), `several_steps:no_rise`, and per held-out model `transfer_counted:<name>` and
+    `transfer_fooled:<name>`. Zeros are omitted."""
 
     def __add__(self, other: Counts) -> Counts:
         numbers = {k: getattr(self, k) + getattr(other, k) for k in Counts.model_fields if k != "signals"}
@@ -153,18 +153,18 @@ class Counts(Record):
 
 
 class Receipt(Record):
-    """Says that a shard is committed. Created once, conditionally: one winner."""
+    """Receipt of a committed shard, created once by a conditional create, so that one attempt wins."""
 
     run_id: str
     index: int
     key: str
     data: DataFile | None
-    """None where no row came out: there are no empty files."""
+    """File of the rows; None if there are none, since empty files are never written."""
     content_sha256: str
     quarantine: DataFile | None
     counts: Counts
     excluded: tuple[int, ...] = ()
-    """Rows left out because whoever makes them fails, counted as the shard counts; each is in quarantine."""
+    """Rows that were excluded because making them fails, by their number in the shard; each is in quarantine."""
     attempt: int
     started: str
     """UTC, ISO 8601."""
@@ -172,15 +172,15 @@ class Receipt(Record):
     host: str
     device: str
     process: int = 0
-    """Process id of the worker on its host; 0 where the version of hardset kept none."""
+    """Process id of the worker on its host; 0 if the version of hardset did not record it."""
     seconds: StageSeconds | None = None
-    """None where the version of hardset measured none."""
+    """Seconds per stage; None if the version of hardset did not measure them."""
     device_batch: int | None = None
-    """Rows of the smallest part that a batch was divided into, because the device's memory did not hold it whole.
-    None: all batches were run whole, as `run.batch` says."""
+    """Rows of the smallest part of a batch that had to be divided, because it did not fit the device's memory. None:
+    all batches were run whole, with `run.batch` rows."""
 
     def output(self, shard: Shard) -> Output:
-        """The committed `shard` as a manifest lists it."""
+        """Entry of a manifest for the committed `shard`."""
         return Output(
             index=self.index,
             key=self.key,
@@ -197,7 +197,7 @@ class Receipt(Record):
 
 
 class Failure(Spec):
-    """A shard that was given up."""
+    """Shard that was given up."""
 
     index: int
     key: str
@@ -206,12 +206,12 @@ class Failure(Spec):
 
 
 class Output(Record):
-    """A committed shard as the manifest lists it."""
+    """Entry of a manifest for a committed shard."""
 
     index: int
     key: str
     run_id: str
-    """The run that made the file; an earlier one where the shard was already there."""
+    """Id of the run that made the file; an earlier run if the shard was reused."""
     split: str
     recipe: int
     data: DataFile | None
@@ -219,22 +219,22 @@ class Output(Record):
     quarantine: DataFile | None
     counts: Counts
     excluded: tuple[int, ...] = ()
-    """Rows left out because whoever makes them fails, counted as the shard counts."""
+    """Rows that were excluded because making them fails, by their number in the shard."""
     device_batch: int | None = None
-    """As in the receipt: smaller than `run.batch` where the device's memory did not hold a whole batch."""
+    """Rows of the smallest part of a divided batch, as in the receipt."""
     kept: bool = False
-    """Its source rows changed or vanished since, and the job keeps them listed."""
+    """Whether the source rows changed or vanished since, and the job keeps the shard listed."""
 
 
 class Manifest(Spec):
-    """The record of a whole run. Written last: its presence is the commit."""
+    """Manifest of a whole run. It is written last: its presence is the commit."""
 
     contract: str
     status: Literal["complete", "incomplete"]
-    """incomplete: some shards failed; the others are committed and listed."""
+    """Status of the run. incomplete: some shards failed; the others are committed and listed."""
     run_id: str
     logical_date: str | None = None
-    """That of the plan."""
+    """Logical date of the plan."""
     job: dict[str, Any]
     classes: tuple[str, ...]
     image: Image
@@ -253,26 +253,26 @@ class Manifest(Spec):
     environment: dict[str, str]
     """Versions of Python and of the libraries that touch the rows."""
     warnings: tuple[str, ...] = ()
-    """What casts doubt on the attacks of the run, such as masked gradients, one sentence each with the remedy."""
+    """Warnings that cast doubt on the attacks, such as masked gradients, one sentence each with the remedy."""
     throughput: Throughput | None = None
     """Throughput of the start that finished the run; None if it had no shard to make, or if the version of hardset did
     not measure it."""
     statement_sha256: str | None = None
-    """Digest of statement.intoto.json; None where no rows came out, or the version of hardset wrote none."""
+    """Digest of statement.intoto.json; None if no rows came out, or if the version of hardset did not write it."""
     lease: int = 0
-    """Number of the lease under which it was written. Of two manifests the one with the higher number is newer,
-    whatever the clocks say and whichever was written later; 0 where the version of hardset told none."""
+    """Number of the lease under which the manifest was written; 0 if the version of hardset did not record it. The
+    manifest with the higher number is newer, whatever the clocks say."""
     changes: Changes | None = None
-    """Those of the plan."""
+    """Changes of the source, from the plan."""
 
     @property
     def data_files(self) -> tuple[DataFile, ...]:
-        """The files that hold the rows of the run, in plan order."""
+        """Data files of the run, in plan order."""
         return tuple(output.data for output in self.outputs if output.data is not None)
 
 
 class Summary(Spec):
-    """What a finished run came to, in a few hundred bytes. Written before the manifest, which has the say."""
+    """Summary of a finished run in a few hundred bytes, written before the manifest, which is authoritative."""
 
     run_id: str
     job: str
@@ -283,21 +283,21 @@ class Summary(Spec):
     started: str
     finished: str
     shards: int
-    """Planned."""
+    """Number of planned shards."""
     made: int
-    """Shards that this run made, in whichever start."""
+    """Number of shards made by this run, in any of its starts."""
     taken_over: int
-    """Shards that earlier runs had made."""
+    """Number of shards reused from earlier runs."""
     kept: int
-    """Reused shards whose source files changed or vanished since."""
+    """Number of reused shards whose source files changed or vanished since."""
     failures: int
-    """Shards that were given up."""
+    """Number of shards that were given up."""
     totals: Counts
     changes: Changes | None
 
     @classmethod
     def of(cls, manifest: Manifest) -> Summary:
-        """The summary of a manifest."""
+        """Summary of a manifest."""
         made = sum(output.run_id == manifest.run_id for output in manifest.outputs)
         return cls(
             run_id=manifest.run_id,
@@ -318,5 +318,5 @@ class Summary(Spec):
 
     @property
     def age(self) -> tuple[int, str, str]:
-        """Sorts runs, newest last."""
+        """Sort key of runs, newest last."""
         return self.lease, self.finished, self.run_id

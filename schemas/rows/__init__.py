@@ -1,1 +1,1 @@
-"""The row contract: columns, flags, and the contract in SQL and tables."""
+"""Row contract: columns, flags, success, SQL and tables."""

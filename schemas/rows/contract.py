@@ -1,11 +1,11 @@
-"""The row contract: every column of the output, its type, who must fill it and what it means.
+"""Row contract: every column of the output with its type, its meaning and the kinds of row that must fill it.
 
 The Arrow schema, the Hugging Face features of file and card, the Croissant fields, the SQL view and the table in the
-docs are made from `COLUMNS`, for every version that the contract has had: a column says since when it is there, and
-none ever left or changed its type, so that a file of an older version lacks columns at most.
+docs are derived from `COLUMNS`, for every version of the contract: each column names the version that added it, and no
+column was ever removed or changed its type, so a file of an older version only lacks columns.
 
-Plain nullable signed types only, because each exception breaks one of the readers (a label that is not a nullable
-int64 loses its class names in `datasets`; unsigned columns fail in Delta; float16 fails in Iceberg).
+Columns have plain nullable signed types, because each exception breaks one of the readers (a label that is not a
+nullable int64 loses its class names in `datasets`; unsigned columns fail in Delta; float16 fails in Iceberg).
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from hardset.schemas.digests import digest
 from hardset.schemas.errors import RunError
 
 VERSIONS = ("1.0", "1.1", "1.2")
-"""Every version of the contract, oldest first. A file's footer and the manifest that lists it name theirs."""
+"""Versions of the contract, oldest first. The footer of a file and the manifest that lists it name its version."""
 CONTRACT_VERSION = VERSIONS[-1]
-"""The version that is written. Part of every shard key, so that a run never takes over files of another one."""
+"""Version that is written. Part of every shard key, so that a run never reuses files of another version."""
 OPEN_VERSION: str | None = "1.2"
-"""The version that may still change, because no release has brought it yet. Closing the release in the changelog
-freezes it: None from then on, until a change begins the next version."""
+"""Version that may still change, because it has not been released. Closing the release in the changelog freezes it;
+then this is None until the next version is started."""
 
 ADVERSARIAL, GENERATED, AUGMENTED = "adversarial", "generated", "augmented"
 KINDS = {ADVERSARIAL: "A", GENERATED: "G", AUGMENTED: "U"}
-"""Kinds of row, and the letter that stands for each in `Column.required`."""
+"""Kinds of row, each with its letter in `Column.required`."""
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 _CLASS = "class"  # int64 that indexes the class names
@@ -38,7 +38,7 @@ _CLASS = "class"  # int64 that indexes the class names
 
 @dataclass(frozen=True)
 class Column:
-    """One column: `required` holds a letter per kind of row that must fill it (A, G, U)."""
+    """Column of the contract; `required` holds the letters of the kinds of row that must fill it (A, G, U)."""
 
     name: str
     type: pa.DataType
@@ -46,7 +46,7 @@ class Column:
     meaning: str
     feature: str = ""
     since: str = VERSIONS[0]
-    """Version of the contract that brought it."""
+    """Version of the contract that added the column."""
 
     @property
     def is_class(self) -> bool:
@@ -54,7 +54,7 @@ class Column:
         return self.feature == _CLASS
 
     def required_of(self, kind: str) -> bool:
-        """Whether rows of this kind must fill the column."""
+        """Whether rows of the kind must fill the column."""
         return KINDS[kind] in self.required
 
 
@@ -135,9 +135,9 @@ COLUMNS: tuple[Column, ...] = (
 
 
 def columns_of(version: str, user: Sequence[Column] = ()) -> tuple[Column, ...]:
-    """The columns of a version of the contract, then those of the `user`, as `user_columns` declares them.
+    """Columns of a version of the contract, followed by the `user`'s columns as declared by `user_columns`.
 
-    Raises RunError for a version that is not known here.
+    Raises RunError for an unknown version.
     """
     if version not in VERSIONS:
         known = ", ".join(VERSIONS)
@@ -154,9 +154,9 @@ def arrow_schema(class_names: Sequence[str], version: str = CONTRACT_VERSION, us
 
 
 def described_schema(version: str, key: str, user: Sequence[Column] = ()) -> pa.Schema:
-    """Arrow schema of a table whose columns say what they mean, under `key` of their metadata.
+    """Arrow schema of a table, with the meaning of each column under `key` of the field's metadata.
 
-    Catalogues look there: Iceberg for `doc`, Delta and Spark for `comment`. Files do without: they would repeat it.
+    Iceberg reads the key `doc`, Delta and Spark read `comment`. Data files omit it, because each would repeat it.
     """
     return pa.schema([pa.field(c.name, c.type, metadata={key: c.meaning}) for c in columns_of(version, user)])
 
@@ -169,7 +169,7 @@ def schema_sha256(class_names: Sequence[str], version: str = CONTRACT_VERSION, u
 def huggingface_features(
     class_names: Sequence[str], version: str = CONTRACT_VERSION, user: Sequence[Column] = ()
 ) -> dict[str, Any]:
-    """Features as `datasets` reads them from a file's footer."""
+    """Hugging Face features for a file's footer."""
     return {c.name: _feature(c, class_names) for c in columns_of(version, user)}
 
 
@@ -184,7 +184,7 @@ def _feature(column: Column, class_names: Sequence[str]) -> dict[str, Any]:
 def card_features(
     class_names: Sequence[str], version: str = CONTRACT_VERSION, user: Sequence[Column] = ()
 ) -> list[dict[str, Any]]:
-    """Features as the YAML head of a dataset card lists them."""
+    """Hugging Face features for the YAML head of a dataset card."""
     listed: list[dict[str, Any]] = []
     for column in columns_of(version, user):
         dtype: Any = _dtype(column.type)
@@ -214,4 +214,4 @@ QUARANTINE_SCHEMA = pa.schema(
         ("message", _string),
     ]
 )
-"""Inputs that gave no row, one line per row that is missing; stage is read, make or judge."""
+"""Schema of quarantine files: one record per missing row; `stage` is read, make or judge."""

@@ -1,4 +1,4 @@
-"""The row contract as tables for the docs, and as JSON."""
+"""Row contract as Markdown tables for the docs, and as JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hardset.schemas.rows.sql import duckdb_type, iceberg_type
 
 
 def column_table() -> str:
-    """Markdown: one line per column. A, G and U stand for adversarial, generated and augmented rows."""
+    """Markdown table of the columns. A, G and U stand for adversarial, generated and augmented rows."""
     lines = ["| column | type | filled for | meaning |", "|---|---|---|---|"]
     for column in COLUMNS:
         shown = "struct<bytes, path>" if column.type == IMAGE else str(column.type)
@@ -33,7 +33,7 @@ def column_table() -> str:
 
 
 def rows_document(version: str = CONTRACT_VERSION) -> dict[str, Any]:
-    """The row contract as JSON: every column with its types, who must fill it and what it means."""
+    """Row contract as JSON: every column with its types, its meaning and the kinds of row that must fill it."""
     features = huggingface_features([], version)
     return {
         "contract": version,
@@ -61,7 +61,7 @@ def _feature(feature: Mapping[str, str]) -> str:
 
 
 def version_table() -> str:
-    """Markdown: one line per version of the row contract; the one that may still change is called open."""
+    """Markdown table of the versions of the row contract; the version that may still change is called open."""
     lines = ["| version | columns | brought |", "|---|---|---|"]
     for version in VERSIONS:
         brought = ", ".join(f"`{column.name}`" for column in COLUMNS if column.since == version != VERSIONS[0])
@@ -71,7 +71,7 @@ def version_table() -> str:
 
 
 def flag_table() -> str:
-    """Markdown: one line per value that the `flags` column may list."""
+    """Markdown table of the flags."""
     lines = ["| flag | meaning | remedy |", "|---|---|---|"]
     lines += [f"| `{name}` | {flag.meaning} | {flag.remedy} |" for name, flag in FLAGS.items()]
     return "\n".join(lines) + "\n"

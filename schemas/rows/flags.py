@@ -1,4 +1,4 @@
-"""Signals about adversarial rows: the names in the `flags` column, what each means, and what to do about it."""
+"""Flags of adversarial rows: the names in the `flags` column, each with its meaning and remedy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SEPARATOR = ","
 
 @dataclass(frozen=True)
 class Flag:
-    """What a flag says of its row, and the remedy."""
+    """Meaning of a flag, and its remedy."""
 
     meaning: str
     remedy: str
@@ -53,11 +53,11 @@ FLAGS: dict[str, Flag] = {
         "none is needed: such rows do not count as attacked; target: next or random never gives the label",
     ),
 }
-"""Every flag, in the order in which a row lists them."""
+"""Flags in the order in which a row lists them."""
 
 
 def flags_column(masks: Mapping[str, NDArray[np.bool_]]) -> list[str]:
-    """The `flags` column from one boolean (N,) per flag. Raises KeyError for a flag that is not in `FLAGS`."""
+    """Values (N,) of the `flags` column from one boolean mask (N,) per flag. Raises KeyError for an unknown flag."""
     unknown = sorted(set(masks) - set(FLAGS))
     if unknown:
         raise KeyError(f"no such flags: {', '.join(unknown)}")
@@ -67,12 +67,12 @@ def flags_column(masks: Mapping[str, NDArray[np.bool_]]) -> list[str]:
 
 
 def flags_of(text: str | None) -> tuple[str, ...]:
-    """The names in one value of the column, as they stand there."""
+    """Names of the flags in one value of the column, in its order."""
     return tuple(text.split(SEPARATOR)) if text else ()
 
 
 def with_flag(column: Sequence[str], name: str, mask: NDArray[np.bool_]) -> list[str]:
-    """The column with `name` added where the boolean (N,) `mask` is true, in the order of `FLAGS`."""
+    """Values (N,) of the column with `name` added where the mask (N,) is true, in the order of `FLAGS`."""
     order = list(FLAGS)
     return [
         SEPARATOR.join(sorted({*flags_of(text), name}, key=order.index)) if raised else text

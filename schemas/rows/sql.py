@@ -1,4 +1,4 @@
-"""The row contract in SQL: its types there, and the rows of a dataset as a view of DuckDB."""
+"""Row contract in SQL: column types, and a DuckDB view of a dataset's rows."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ _ICEBERG = {
 
 
 def duckdb_type(column: Column) -> str:
-    """The column's type in DuckDB."""
+    """DuckDB type of a column."""
     return "STRUCT(bytes BLOB, path VARCHAR)" if column.type == IMAGE else _DUCKDB[str(column.type)]
 
 
 def iceberg_type(column: Column) -> str:
-    """The column's type in an Iceberg table."""
+    """Iceberg type of a column."""
     return "struct<bytes: binary, path: string>" if column.type == IMAGE else _ICEBERG[str(column.type)]
 
 
 def rows_view(
     paths: Sequence[str], class_names: Sequence[str], version: str = CONTRACT_VERSION, user: Sequence[Column] = ()
 ) -> str:
-    """SQL that makes the view `rows` of DuckDB over Parquet files, and the macro `class_name` of class numbers.
+    """DuckDB SQL that creates the view `rows` over Parquet files and the macro `class_name(number)`.
 
-    `paths`: files or globs, relative to the folder that DuckDB looks in. Class columns have columns with names beside
-    them, `attacked` tells the rows over which success is counted, and each column has its meaning as a comment
+    `paths`: files or globs, relative to DuckDB's search path. The view adds a column of class names beside each class
+    column, and `attacked`, true for rows over which success is counted; each column has its meaning as a comment
     (`duckdb_columns()`).
     """
     columns = columns_of(version, user)

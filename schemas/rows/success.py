@@ -1,7 +1,7 @@
-"""Success of an attack, and the rows over which it is counted: one rule, for arrays, for Arrow and for SQL.
+"""Success of an attack, and the rows over which it is counted: one rule for arrays, Arrow and SQL.
 
-Success is counted over *attacked* rows, since the others say nothing of the attack: a row that the model had wrong
-before, and a row whose target is its own label.
+Success is counted over *attacked* rows. The other adversarial rows say nothing about the attack: the model
+misclassified their clean row, or their target is their own label.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def attacked(
 
 
 def attacked_rows(rows: pa.RecordBatch | pa.Table) -> Any:
-    """The same mask for rows of any kind that may lack values: Arrow booleans without nulls.
+    """Mask of the attacked rows among rows of any kind, possibly with nulls, as Arrow booleans without nulls.
 
     Reads the columns `kind`, `label`, `target_label`, `clean_pred` and `success`.
     """
@@ -59,4 +59,4 @@ ATTACKED_SQL = (
     f"kind = '{ADVERSARIAL}' AND success IS NOT NULL AND "
     "coalesce(CASE WHEN target_label IS NULL THEN clean_pred = label ELSE target_label <> label END, false)"
 )
-"""The same condition in SQL, true or false for every row."""
+"""SQL condition for the attacked rows; true or false for every row, never null."""

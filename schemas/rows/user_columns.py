@@ -1,4 +1,4 @@
-"""Columns of the user's own, which follow those of the row contract in every data file of a dataset."""
+"""User columns, which follow the columns of the row contract in every data file of a dataset."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ USER_TYPES: tuple[pa.DataType, ...] = (
     pa.date32(),
     pa.timestamp("us"),
 )
-"""Types that every reader of the contract takes as they are; a nested value is stored as a JSON string."""
+"""Types that every reader of the contract supports; a nested value is stored as a JSON string."""
 _NAME = re.compile(r"\w[\w-]*")  # Delta refuses spaces and brackets; a dot would mean a field of a struct
 
 
 def user_columns(types: Mapping[str, pa.DataType]) -> tuple[Column, ...]:
-    """Columns of these names and types, null where a row has no value.
+    """User columns with these names and types, null where a row has no value.
 
-    Raises JobError, which names the column and the remedy, for a name that is taken or that a reader refuses, and for
-    a type outside `USER_TYPES`. Names that differ only in case clash, because SQL engines take them for one.
+    Raises JobError, naming the column and the remedy, for a name that is taken or unsupported by a reader, and for a
+    type outside `USER_TYPES`. Names that differ only in case clash, because SQL engines treat them as equal.
     """
     taken = {name.lower(): f"{name} is a column of the row contract" for name in _contract_names()}
     for name, kind in types.items():
@@ -46,5 +46,5 @@ def user_columns(types: Mapping[str, pa.DataType]) -> tuple[Column, ...]:
 
 
 def _contract_names() -> list[str]:
-    """Names of all columns, and of those that the SQL view adds."""
+    """Names of all columns, including those that the SQL view adds."""
     return [column.name for column in COLUMNS] + [f"{c.name}_name" for c in COLUMNS if c.is_class] + ["attacked"]
