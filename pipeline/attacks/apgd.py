@@ -47,7 +47,7 @@ class AutoPgd(Schedule):
         }
 
     def advance(self, seen: Pass, memory: Memory, geometry: Geometry, steps: int) -> tuple[Tensor, Memory]:
-        """One step; where a window ends badly, of half the size and from the row's best point."""
+        """One step; where a window ends badly, a step of half the size from the row's best point."""
         noted = _noted(seen, memory)
         checked, halve = _checked(noted, seen, steps)
         at = per_row(halve, seen.images)

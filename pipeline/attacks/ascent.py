@@ -17,7 +17,7 @@ from hardset.pipeline.attacks.slots import Slots
 
 
 def ascend(search: Search, network: Scores, rows: Rows, order: Tensor) -> Tensor:
-    """Where all rows are after `search.steps` steps, as stored: float32 (N, C, H, W) on the 8-bit grid, within budget.
+    """The rows after `search.steps` steps, as stored: float32 (N, C, H, W) on the 8-bit grid, within budget.
 
     `network` is asked in whatever mode it is; parameters that want no gradient make it cheaper. `order`, int64 (N,),
     chooses among a row's random streams, such as the number of the epoch. The last iterate is returned, whatever

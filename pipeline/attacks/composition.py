@@ -1,4 +1,4 @@
-"""From an attack's settings and its declaration to the searches that make it: one, or those of an ensemble in turn."""
+"""Composition of an attack: the searches that settings and declaration ask for, one or those of an ensemble in turn."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Stage:
     step_share: float
     """Step size as a share of eps, where the job gives none."""
     targets: int = 0
-    """Most likely wrong classes that each restart goes towards; 0: the job's target, or none."""
+    """Number of likely wrong classes that each restart goes towards; 0: the job's target, or none."""
     goes_on: bool = False
     """Whether its first try starts from where the stages before it ended."""
     few_classes: bool = False
@@ -84,7 +84,7 @@ def _stage(spec: Attack, part: Part, attack: AttackDeclaration, classes: int) ->
 
 
 def _loss(spec: Attack, part: Part, attack: AttackDeclaration, own: Spec | None) -> Loss | None:
-    """What the search maximises; None where the job names a function of the user's."""
+    """The loss that the search maximises; None where the job names a function of the user's."""
     if spec.objective is not None and is_import_path(spec.objective):
         return None
     going_on = attack.loss_going_on if part.on else None

@@ -1,4 +1,4 @@
-"""What is drawn for every row before it is attacked: budgets, step sizes and targets, from the row's own key."""
+"""Draws for every row before it is attacked: budgets, step sizes and targets, from the row's own key."""
 
 from __future__ import annotations
 

@@ -37,14 +37,14 @@ class Engine:
     parameter gradients while it is asked, and has all its flags back afterwards."""
 
     model: nn.Module
-    """Gives the verdicts."""
+    """The model that gives the verdicts."""
     batch: int
-    """Slots; with the device, what fixes the bytes of the result."""
+    """Number of slots; with the device, it fixes the bytes of the result."""
     device: torch.device
     networks: tuple[Network, ...] = ()
     """The model as the search runs it, its parts where losses are averaged over them; empty: the model itself."""
     divider: Divider = field(default_factory=Divider)
-    """Runs a batch in parts where memory does not hold it."""
+    """The tool that runs a batch in parts where memory does not hold it."""
 
     @property
     def exact(self) -> bool:
@@ -220,7 +220,7 @@ class _Run:
         seeds: Tensor,
         mask: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Where items start, and whether that is elsewhere than at the clean image, bool (S,)."""
+        """The images that items start from, and whether they differ from the clean ones by design, bool (S,)."""
         drawn, images = (order > 0) | self.search.random_start, clean
         if self.search.random_start or (orders > 0).any():
             noisy = self.search.geometry.start(clean, radius, seeds, order, mask if self.passes.masked else None)
@@ -251,7 +251,7 @@ class _Run:
         self.settle(everything=False)
 
     def leave(self, slots: Slots, places: list[int]) -> tuple[list[Item], Slots]:
-        """Frees slots; who sat there, and a copy of their state."""
+        """Frees slots; returns the items that sat there, and a copy of their state."""
         items = [item for place in places if (item := self.seats[place])]
         for place in places:
             self.seats[place] = None
@@ -293,7 +293,7 @@ def _passes_between_waits(device: torch.device) -> int:
 
 
 _FIGURES = ("best_rank", "best_loss", "gradients", "queries", "flat", "rose")
-"""What the books need of a slot, beside its status."""
+"""Tensors of a slot that the work queue needs, beside its status."""
 _GRADIENTS = _FIGURES.index("gradients")
 
 

@@ -22,7 +22,7 @@ class Momentum(Schedule):
 
     decay: float = 1.0
     nesterov: bool = False
-    """Ask for the gradient where the velocity alone would lead, rather than at the iterate."""
+    """Whether the gradient is asked for where the velocity alone would lead, rather than at the iterate."""
 
     def begin(self, start: Start) -> Memory:
         """No velocity, float32 (S, C, H, W), and the look-ahead's length per unit of it, (S,)."""

@@ -35,11 +35,11 @@ class Network:
     exact: bool
     """Whether it is the very module that judges, so that its verdicts need no confirmation."""
     describe: Callable[[], str]
-    """Gives `note`, which is final after the first call of `forward`."""
+    """Function that returns `note`, which is final after the first call of `forward`."""
 
     @property
     def note(self) -> str:
-        """How it runs, such as "bfloat16, batch norms folded, compiled"."""
+        """The way it runs, such as "bfloat16, batch norms folded, compiled"."""
         return self.describe()
 
 

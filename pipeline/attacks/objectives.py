@@ -1,4 +1,4 @@
-"""What an attack maximises: one loss per row, in float32, never reduced over rows.
+"""The losses that attacks maximise: one per row, in float32, never reduced over rows.
 
 A mean would make a row's step depend on the batch size and lets half-precision gradients underflow sooner. Every
 objective takes logits, float (N, K), and a `Goal`, and gives float32 (N,), larger where the attack is closer to its
@@ -20,19 +20,19 @@ _WIDEST_GAP = 10.0  # of logits, before softmax: beyond a gap of 17 the gradient
 
 @dataclass(frozen=True)
 class Goal:
-    """What N rows are after, and how far their searches are."""
+    """The goals of N rows, and how far their searches are."""
 
     labels: Tensor
     """True classes, int64 (N,)."""
     targets: Tensor
     """Classes to reach or to be guided by, int64 (N,)."""
     order: Tensor
-    """Which of the row's searches this is, int64 (N,)."""
+    """Number of the search among those of its row, int64 (N,)."""
     share: Tensor
-    """Steps done over all steps, float32 (N,)."""
+    """Share of the steps that are done, float32 (N,)."""
 
     def part(self, rows: slice) -> Goal:
-        """That of some of the rows."""
+        """The goals of some of the rows."""
         return Goal(self.labels[rows], self.targets[rows], self.order[rows], self.share[rows])
 
 

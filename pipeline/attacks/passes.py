@@ -22,16 +22,16 @@ Scores = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model says of the slots' iterates."""
+    """The model's answer about the slots' iterates."""
 
     logits: Tensor
-    """float32 (S, K)."""
+    """Logits, float32 (S, K)."""
     loss: Tensor
-    """float32 (S,)."""
+    """Losses, float32 (S,)."""
     gradient: Tensor
-    """float32 (S, C, H, W); empty where none was asked for."""
+    """Gradient of the losses, float32 (S, C, H, W); empty where none was asked for."""
     queries: int = 0
-    """Forward passes behind it that no gradient was asked of."""
+    """Number of forward passes behind it that no gradient was asked of."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class Passes:
 
     search: Search
     networks: tuple[Scores, ...]
-    """The model as the search runs it; of several, losses and logits are averaged."""
+    """The model as the search runs it; losses and logits of several are averaged."""
     exact: bool
     """Whether the networks give the very logits of the verdict."""
     masked: bool
     """Whether some values may not change."""
     divider: Divider = field(default_factory=Divider)
-    """Runs a batch in parts where memory does not hold it."""
+    """The tool that runs a batch in parts where memory does not hold it."""
 
     @property
     def suspects(self) -> bool:
@@ -114,14 +114,14 @@ class Passes:
     # Asking
 
     def point(self, images: Tensor, slots: Slots) -> tuple[Tensor, Tensor]:
-        """Where the model is asked about `images`, and whether that differs from the clean image."""
+        """The points that the model is asked about for `images`, and whether they differ from the clean images."""
         if not self.search.on_grid:
             return images.clone(), largest(images - slots.clean) > 0
         levels = self.search.geometry.to_grid(images, slots.levels, slots.budget)
         return levels / 255, largest(levels - slots.levels) > 0
 
     def goal(self, slots: Slots) -> Goal:
-        """What the slots are after."""
+        """The goals of the slots."""
         return Goal(slots.labels, slots.targets, slots.order, slots.step / self.search.steps)
 
     def _answer(self, slots: Slots, point: Tensor) -> Answer:
@@ -137,7 +137,7 @@ class Passes:
         return replace(here, gradient=ascended.gradient)
 
     def scored(self, point: Tensor, goal: Goal) -> Answer:
-        """What the networks say of images, without a gradient."""
+        """The networks' answer about images, without a gradient."""
 
         def work(rows: slice) -> tuple[Tensor, Tensor]:
             answers = [network(point[rows]) for network in self.networks]

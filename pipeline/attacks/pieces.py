@@ -1,4 +1,4 @@
-"""What attacks are made of: losses, schedules and geometries by the names that their declarations use.
+"""The pieces of attacks: losses, schedules and geometries by the names that declarations use.
 
 The declarations themselves are in `schemas.job.attacks`. A new schedule is one file beside this one, a line here, and a
 row there.
@@ -29,7 +29,7 @@ class Loss:
     free: Objective
     targeted: Objective
     fewest: tuple[int, int] = (2, 2)
-    """Classes below which the two forms are the plain margin."""
+    """Number of classes below which either form is the plain margin."""
 
 
 LOSSES: Mapping[str, Loss] = MappingProxyType(

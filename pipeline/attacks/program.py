@@ -20,7 +20,7 @@ from hardset.pipeline.attacks.slots import NOTHING, REACHED
 
 @dataclass(frozen=True)
 class Ended:
-    """What became of N rows after all stages."""
+    """The results of N rows after all stages."""
 
     images: Tensor
     """Float result before storing, float32 (N, C, H, W)."""

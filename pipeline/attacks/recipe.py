@@ -217,11 +217,11 @@ class _Drawn:
     rows: Rows
     eps: NDArray[np.float64]
     budget: NDArray[np.int64]
-    """What eps allows; `rows.budget` is 0 for rows that are skipped as well."""
+    """Budget that eps allows; `rows.budget` is 0 for rows that are skipped as well."""
     wrong: NDArray[np.bool_]
-    """Skipped because the model errs on the clean image."""
+    """Whether the row is skipped because the model errs on the clean image."""
     own: NDArray[np.bool_]
-    """Skipped because the target is the row's own label."""
+    """Whether the row is skipped because the target is its own label."""
     clean_logits: Tensor | None
 
 

@@ -17,7 +17,7 @@ from hardset.pipeline.attacks.geometries import Geometry
 from hardset.pipeline.attacks.grid import per_row
 
 Memory = dict[str, Tensor]
-"""What a schedule remembers: tensors whose first axis is the slot."""
+"""The memory of a schedule: tensors whose first axis is the slot."""
 
 
 @dataclass(frozen=True)
@@ -25,24 +25,24 @@ class Start:
     """Rows about to be searched, S of them."""
 
     images: Tensor
-    """Where they start, float32 (S, C, H, W)."""
+    """The images that they start from, float32 (S, C, H, W)."""
     clean: Tensor
     """Clean images, float32 (S, C, H, W)."""
     radius: Tensor
     """Radius of the search ball, float32 (S,)."""
     step_size: Tensor
-    """As drawn for the row, float32 (S,)."""
+    """Step size as drawn for the row, float32 (S,)."""
     seeds: Tensor
     """Row seeds, int64 (S,)."""
     order: Tensor
-    """Which of the row's searches this is, int64 (S,)."""
+    """Number of the search among those of its row, int64 (S,)."""
     steps: int
-    """Length of the whole search."""
+    """Number of steps of the whole search."""
 
 
 @dataclass(frozen=True)
 class Pass:
-    """What one pass found, for every slot."""
+    """The findings of one pass, for every slot."""
 
     images: Tensor
     """Float iterates, float32 (S, C, H, W)."""
@@ -51,41 +51,41 @@ class Pass:
     gradient: Tensor
     """Loss gradient at the iterates, float32 (S, C, H, W), 0 where values may not change; empty unless asked for."""
     loss: Tensor
-    """float32 (S,)."""
+    """Loss at the iterates, float32 (S,)."""
     met: Tensor
     """Whether the iterate reaches the goal, bool (S,)."""
     radius: Tensor
     """Radius of the search ball, float32 (S,)."""
     step_size: Tensor
-    """As drawn for the row, float32 (S,)."""
+    """Step size as drawn for the row, float32 (S,)."""
     step: Tensor
-    """Steps done before this one, int32 (S,)."""
+    """Number of steps done before this one, int32 (S,)."""
     seeds: Tensor
     """Row seeds, int64 (S,)."""
     order: Tensor
-    """Which of the row's searches this is, int64 (S,)."""
+    """Number of the search among those of its row, int64 (S,)."""
     mask: Tensor
-    """1 where values may change, else 0: float32, broadcasts to (S, C, H, W)."""
+    """Mask of the values that may change: 1, else 0; float32, broadcasts to (S, C, H, W)."""
 
 
 class Schedule:
     """The rule that turns a pass into the next iterates."""
 
     needs_gradient: ClassVar[bool] = True
-    """False for attacks that only ask for scores."""
+    """Whether passes compute gradients; false for attacks that ask for scores alone."""
     minimal: ClassVar[bool] = False
-    """True where, among iterates that reach the goal, the nearest is wanted rather than that of the highest loss."""
+    """Whether, among iterates that reach the goal, the nearest is kept rather than that of the highest loss."""
 
     def begin(self, start: Start) -> Memory:
-        """What to remember of rows at their start."""
+        """The memory of rows at their start."""
         return {}
 
     def probe(self, images: Tensor, step_size: Tensor, memory: Memory) -> Tensor:
-        """Where the gradient is asked for; the same object as `images` where that is the iterate itself."""
+        """The images at which the gradient is asked for; the same object as `images` where these are the iterates."""
         return images
 
     def advance(self, seen: Pass, memory: Memory, geometry: Geometry, steps: int) -> tuple[Tensor, Memory]:
-        """The next iterates and what to remember; `steps` is the length of the whole search."""
+        """The next iterates and the next memory; `steps` is the number of steps of the whole search."""
         raise NotImplementedError
 
 
@@ -103,7 +103,7 @@ class Cosine(Schedule):
     """Steps that shrink from the full length to nearly 0 along half a cosine."""
 
     def advance(self, seen: Pass, memory: Memory, geometry: Geometry, steps: int) -> tuple[Tensor, Memory]:
-        """As `Fixed`, with the length of this step."""
+        """A step as `Fixed` takes it, of this step's length."""
         share = 0.5 * (1 + torch.cos(seen.step * (math.pi / steps)))
         return stepped(seen, seen.step_size * share, geometry), memory
 

@@ -1,4 +1,4 @@
-"""What a search is told, and what it gives back."""
+"""The input of a search, and its result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hardset.pipeline.attacks.transforms import InputTransform
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched for, and how."""
+    """The settings of a search."""
 
     objective: Objective
     geometry: Geometry
@@ -24,7 +24,7 @@ class Search:
     steps: int
     """Steps per item: gradients, or queries of a schedule that needs none."""
     restarts: int = 1
-    """Times that every target of a row is tried."""
+    """Number of times that every target of a row is tried."""
     random_start: bool = True
     """Whether the first try of a row starts inside the ball; later ones always do."""
     targeted: bool = False
@@ -32,13 +32,14 @@ class Search:
     after_success: int | None = None
     """Steps that a row still takes once it has fallen; None spends them all."""
     transforms: tuple[InputTransform, ...] = ()
-    """Applied to what the model is shown when the gradient is asked for."""
+    """Changes of the images that the model is shown when the gradient is asked for."""
     smoothing: int | None = None
     """Side of the Gaussian kernel that smooths the gradient, odd; None leaves it as it is."""
     repeats: int = 1
-    """Passes that each gradient is averaged over, for models that answer at random."""
+    """Number of passes that each gradient is averaged over, for models that answer at random."""
     on_grid: bool = True
-    """False evaluates the float iterate as the libraries do; its success may not survive storage."""
+    """Whether the model is asked about the 8-bit rounding of the iterate; false asks about the float iterate, as other
+    libraries do, whose success may not survive storage."""
 
     @property
     def views(self) -> int:
@@ -54,7 +55,7 @@ class Rows:
     pixels: Tensor
     """Clean images, uint8 (N, C, H, W)."""
     labels: Tensor
-    """int64 (N,)."""
+    """True classes, int64 (N,)."""
     targets: Tensor
     """Classes to reach or to be guided by, int64 (N, T); T items per restart. Ignored by untargeted objectives."""
     seeds: Tensor
@@ -62,18 +63,19 @@ class Rows:
     radius: NDArray[np.float64]
     """Radius of the search ball on the [0, 1] scale (N,)."""
     budget: NDArray[np.int64]
-    """On the 8-bit grid (N,); rows with 0 are not searched."""
+    """Budget on the 8-bit grid (N,); rows with 0 are not searched."""
     step_size: NDArray[np.float64]
-    """[0, 1] scale (N,)."""
+    """Step size on the [0, 1] scale (N,)."""
     mask: Tensor | None = None
-    """1 where values may change, else 0: float32 (N, 1, H, W). None: everywhere."""
+    """Mask of the values that may change: 1, else 0; float32 (N, 1, H, W). None: all may."""
     follows: NDArray[np.int64] | None = None
     """Row whose end is this one's start: the same clean row at a smaller budget; -1 where there is none (N,).
 
     A search that stops at success takes its fall over, too.
     """
     start: Tensor | None = None
-    """Where the first try starts, float32 (N, C, H, W), inside ball and box. None: clean, or drawn in the ball."""
+    """Images that the first try starts from, float32 (N, C, H, W), inside ball and box. None: clean, or drawn in the
+    ball."""
 
     def __len__(self) -> int:
         return self.labels.shape[0]
@@ -81,7 +83,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Effort:
-    """What a search cost."""
+    """The cost of a search."""
 
     batches: int
     """Forward and backward passes over all slots."""
@@ -95,12 +97,12 @@ class Effort:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of N rows."""
+    """The results of N rows."""
 
     images: Tensor
     """Float result before storing, float32 (N, C, H, W): of each row the iterate of highest rank, then loss."""
     rank: NDArray[np.int8]
-    """CLEAN, MOVED or REACHED of `pipeline.attacks.slots`; negative where nothing finite was found."""
+    """Rank of the result: CLEAN, MOVED or REACHED of `pipeline.attacks.slots`; negative where none was finite."""
     loss: NDArray[np.float64]
     """Objective at the result (less its distance, for a minimal search that reached); -inf where nothing was found."""
     gradients: NDArray[np.int32]

@@ -30,7 +30,7 @@ class Slots:
     levels: Tensor
     """The clean image in 8-bit levels, float32."""
     mask: Tensor
-    """1 where values may change, float32 (S, 1, H, W), or (S, 1, 1, 1) where all may."""
+    """Mask of the values that may change: 1, else 0; float32 (S, 1, H, W), or (S, 1, 1, 1) where all may."""
     labels: Tensor
     targets: Tensor
     seeds: Tensor
@@ -40,17 +40,17 @@ class Slots:
     budget: Tensor
     step_size: Tensor
     images: Tensor
-    """The iterate."""
+    """Iterates."""
     step: Tensor
-    """Steps done, int32."""
+    """Number of steps done, int32."""
     gradients: Tensor
-    """Gradients spent, int32; one more than the steps where the last pass found the row fallen."""
+    """Number of gradients spent, int32; one more than the steps where the last pass found the row fallen."""
     queries: Tensor
-    """Forward passes without gradient spent on the search, int32."""
+    """Number of forward passes without gradient spent on the search, int32."""
     flat: Tensor
-    """Gradients that were 0 everywhere before the goal was met, int32."""
+    """Number of gradients that were 0 everywhere before the goal was met, int32."""
     status: Tensor
-    """RUNNING, FALLEN, SUSPECT or SPENT, int8."""
+    """Status: RUNNING, FALLEN, SUSPECT or SPENT, int8."""
     since: Tensor
     """Step whose iterate was the first to reach the goal, int32; -1 before."""
     cleared: Tensor
@@ -64,10 +64,10 @@ class Slots:
     best: Tensor
     """The iterate to keep: highest rank, then highest loss."""
     best_rank: Tensor
-    """int8; -1 before the first iterate was kept."""
+    """Rank of that iterate, int8; -1 before the first was kept."""
     best_loss: Tensor
     memory: Memory
-    """What the schedule remembers."""
+    """The schedule's memory."""
 
     def __len__(self) -> int:
         return self.labels.shape[0]

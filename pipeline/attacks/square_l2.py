@@ -21,13 +21,13 @@ _SMALLEST = 3  # side of a bump with two halves
 
 
 def tile_counts(height: int, width: int) -> tuple[int, int]:
-    """Bumps of the first proposal along each side."""
+    """Number of bumps of the first proposal along each side."""
     side = _tile_side(height, width)
     return height // side, width // side
 
 
 def words_for(channels: int) -> int:
-    """Random words of one proposal: two places of two coordinates, signs, and a bump's direction."""
+    """Number of random words of one proposal: two places of two coordinates, signs, and a bump's direction."""
     return 4 + windows.words_for(channels + 1)
 
 

@@ -1,4 +1,4 @@
-"""What the model is shown instead of the iterate when the gradient is asked for, and what is done to the gradient.
+"""Transforms of the image that the model is shown when the gradient is asked for, and smoothing of the gradient.
 
 Attacks that climb the gradients of transformed images fit less to the one model they see and transfer better. Every
 row has its own draws, from its seed, search and step.
@@ -20,17 +20,17 @@ _WORDS = 4  # random words behind one diversity transform: whether, how large, a
 
 @dataclass(frozen=True)
 class Draws:
-    """What the random choices of N rows depend on."""
+    """The keys of the random choices of N rows."""
 
     seeds: Tensor
     """Row seeds, int64 (N,)."""
     order: Tensor
-    """Which of the row's searches this is, int64 (N,)."""
+    """Number of the search among those of its row, int64 (N,)."""
     step: Tensor
-    """Steps done, int32 (N,)."""
+    """Number of steps done, int32 (N,)."""
 
     def part(self, rows: slice) -> Draws:
-        """Those of some of the rows."""
+        """The keys of some of the rows."""
         return Draws(self.seeds[rows], self.order[rows], self.step[rows])
 
 
@@ -39,7 +39,7 @@ class InputTransform(Protocol):
 
     @property
     def copies(self) -> int:
-        """Changed images that one gradient is averaged over."""
+        """Number of changed images that one gradient is averaged over."""
         ...
 
     def apply(self, images: Tensor, draws: Draws, copy: int) -> Tensor:
@@ -56,9 +56,9 @@ class Diversity:
     """
 
     probability: float
-    """That a row is changed in a pass."""
+    """Probability that a row is changed in a pass."""
     smallest: float = 0.9
-    """Share of a side."""
+    """Smallest new side, as a share of the old one."""
     copies: int = 1
 
     def apply(self, images: Tensor, draws: Draws, copy: int) -> Tensor:

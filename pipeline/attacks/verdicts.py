@@ -23,11 +23,11 @@ class Verdicts:
         self._passes, self._model, self._batch = passes, model, batch
         self._held: list[tuple[list[Item], Slots]] = []
         self.spent = 0
-        """Forward passes so far."""
+        """Number of forward passes so far."""
 
     @property
     def waiting(self) -> int:
-        """Items that wait."""
+        """Number of items that wait."""
         return sum(len(items) for items, _ in self._held)
 
     def awaits(self, row: int) -> bool:
@@ -101,7 +101,8 @@ class Verdicts:
     def cleared(
         items: Sequence[Item], state: Slots, status: NDArray[Any]
     ) -> tuple[list[int], list[tuple[Item, Slots]]]:
-        """Positions of items that are over, and those that go back to work with their state. `status`: its own."""
+        """Positions of items that are over, and those that go back to work with their state. `status`: that of the
+        state."""
         running = (status == RUNNING).tolist()[: len(items)]
         over = [position for position, back in enumerate(running) if not back]
         back = [

@@ -9,7 +9,7 @@ _BITS = 32  # of a random word
 
 
 def words_for(signs: int) -> int:
-    """Random words that hold so many signs."""
+    """Number of random words that hold so many signs."""
     return -(-signs // _BITS)
 
 

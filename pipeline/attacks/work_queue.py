@@ -23,7 +23,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Found:
-    """How an item ended."""
+    """The end of an item."""
 
     rank: int
     loss: float
@@ -107,7 +107,7 @@ class WorkQueue:
         self.wasted += gradients
 
     def offer(self, item: Item, found: Found) -> bool:
-        """Books a finished item; whether it is the row's best so far."""
+        """Books a finished item; returns whether it is the row's best so far."""
         row = item.row
         self._items[row, item.order] = (True, found.gradients, found.queries, found.flat, found.rose)
         better = self._key(found.rank, found.loss, item.order) > self._key(*self._held(row))

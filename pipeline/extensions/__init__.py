@@ -1,1 +1,1 @@
-"""Code that a job names by import path."""
+"""Code of a user's own: found by import path, checked, and named by a version."""

@@ -1,4 +1,4 @@
-"""What names a user's code in keys and records: a digest of what is installed, or of its source files."""
+"""The digest that names a user's code in keys and records: of what is installed, or of its source files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hardset.schemas.digests import digest
 
 @cache
 def code_digest(module: str) -> dict[str, str]:
-    """What names the code of a module: `distribution` (name and version) or `module`, and `sha256`.
+    """The name of a module's code: `distribution` (name and version) or `module`, and `sha256`.
 
     The digest of an installed distribution covers name, version and the recorded hashes of its packages; that of a
     module beside the job its source file, or all Python files of its package. What such a file imports from its

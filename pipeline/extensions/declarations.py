@@ -41,7 +41,7 @@ def settled(kind: type[Settings], given: Mapping[str, Any], *, at: str) -> Setti
 
 
 def code_version(path: str, kind: type[Any]) -> int | dict[str, str]:
-    """What names the code at an import path in keys of shards.
+    """The version of the code at an import path, as keys of shards hold it.
 
     The number that `kind`, the class of its settings, declares as `code`; else the digest of its code, so that an
     edit makes the rows anew. Raises JobError where there is no such module.

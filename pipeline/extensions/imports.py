@@ -1,4 +1,4 @@
-"""What a job names by import path, and errors of a user's code in one line."""
+"""Objects by import path, and errors of a user's code in one line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def by_path(path: str) -> Any:
-    """What `package.module:name` or `package.module:Class.name` stands for.
+    """The object that `package.module:name` or `package.module:Class.name` stands for.
 
     Raises ImportError where the module cannot be imported, AttributeError where it does not hold the name; either
     says what to do.

@@ -1,1 +1,1 @@
-"""From a recipe that a job declares to the object that makes its rows."""
+"""The recipes of a job: objects that make rows, and texts that name them."""

@@ -1,4 +1,4 @@
-"""From a recipe's declaration to the object that makes its rows, and to the text that names it."""
+"""The recipes of a job: the object that makes a recipe's rows, and the text that names it."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def recipe_text(spec: Attack | Augment | Sample, position: int, models: Mapping[
 
 
 def code_versions(text: Mapping[str, Any]) -> Iterator[tuple[str, object, object]]:
-    """What made the rows of a recorded recipe, its code version as recorded, and the one of now.
+    """The code behind a recorded recipe: its name, its version as recorded, and its version now.
 
     Raises JobError where code of the user's is missing.
     """

@@ -1,4 +1,4 @@
-"""What an attack is, declared in one place: its origin, what it is made of, the settings it takes, its code version."""
+"""The declaration of an attack: origin, composition, the settings it takes, and code version in one place."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class StepShare:
     per_step: bool = False
     """Whether the factor is divided by the number of steps."""
     l1_factor: Fraction | None = None
-    """Instead of `factor` under the L1 norm."""
+    """Factor under the L1 norm; None: `factor`."""
 
     def __call__(self, steps: int, norm: Norm) -> Fraction:
         """The share that `steps` steps in `norm` give."""
@@ -35,7 +35,7 @@ class StepShare:
 
 @dataclass(frozen=True)
 class Paper:
-    """Where an attack comes from."""
+    """The publication of an attack."""
 
     authors: str
     """Last names, separated by commas."""
@@ -62,7 +62,7 @@ class Part:
     """Name of the attack, or its import path."""
     steps: int
     targets: int = 0
-    """Most likely wrong classes tried, by an attack that goes towards them."""
+    """Number of likely wrong classes that an attack which goes towards them tries."""
     on: bool = False
     """Whether it goes on from where the parts before it ended, in steps of half the budget at most."""
 
@@ -77,38 +77,40 @@ class AttackDeclaration:
     """
 
     summary: str
-    """One line."""
+    """Description in one line."""
     paper: Paper | None = None
-    """None: it has not been published."""
+    """Publication that describes it; None where there is none."""
     code: int | None = None
     """Version of its code, raised when it starts to make other images from the same settings. None, for attacks from
     elsewhere alone: the digest of the distribution or of the source files that declare it."""
     norms: tuple[Norm, ...] = NORMS
 
     loss: Any = "cross_entropy"
-    """What it maximises where the job sets no `objective`: a key of `LOSSES`, a `Loss`, or a function of the settings
-    that gives one."""
+    """Loss that it maximises where the job sets no `objective`: a key of `LOSSES`, a `Loss`, or a function of the
+    settings that returns one."""
     loss_going_on: Any = None
-    """Instead of `loss` where one search goes on from the end of another."""
+    """Loss of a search that goes on from the end of another; None: `loss`."""
     schedule: Any = "fixed"
-    """How its iterate moves: a key of `SCHEDULES`, a `Schedule`, or a function of the settings that gives one."""
+    """Rule that moves its iterate: a key of `SCHEDULES`, a `Schedule`, or a function of the settings that returns
+    one."""
     gradient: bool = True
-    """False: only the model's outputs are used, as its schedule says, too."""
+    """Whether it uses gradients, as its schedule says, too; false: the model's outputs alone."""
     minimal: bool = False
     """Whether it looks for each row's smallest change, as its schedule says, too: it goes on after a success, and eps
     is the most that a row may change."""
     towards: bool = False
     """Whether each search is guided towards a likely wrong class, though any error will do."""
     turns: int = 1
-    """Searches that belong together: a restart repeats all of them."""
+    """Number of searches that belong together: a restart repeats all of them."""
     parts: tuple[Part, ...] = ()
     """The attacks that an ensemble runs in turn; it has no loss and no schedule of its own."""
 
     settings: type[Spec] | None = None
     """Settings of its own, which a job gives under `settings`; None where it has none."""
+    # From here on: defaults of the settings of `schemas.job.attack_recipe.Attack`, which documents them.
     stop: str = "never"
     steps: int | None = None
-    """Gradients per start; queries where `gradient` is false."""
+    """Number of gradients per start; of queries where `gradient` is false."""
     step_size: StepShare | None = None
     restarts: int | None = 1
     random_start: bool | None = None
@@ -136,7 +138,7 @@ class AttackDeclaration:
         return declared if setting in ("target", "eot") else declared is not None
 
     def defaults(self) -> dict[str, Any]:
-        """What stands for every setting that may be left unset, `step_size` excepted: that depends on eps."""
+        """Values of all settings that may be left unset, `step_size` excepted: that depends on eps."""
         names = [name for name in DEFAULTED if getattr(self, name) is not None]
         return {name: getattr(self, name) for name in names}
 

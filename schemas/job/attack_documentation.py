@@ -23,11 +23,11 @@ class Setting:
 
     name: str
     default: Any
-    """What stands for it when it is not given; None where nothing does. `step_size`: how it follows from eps."""
+    """Value where none is given; None where there is none. Text for `step_size`, which follows from eps."""
     required: bool
     meaning: str
     takes: str
-    """What may be written, in words."""
+    """Values that may be written, in words."""
 
     @property
     def shown(self) -> str:
@@ -69,7 +69,7 @@ def _own_settings(attack: AttackDeclaration) -> Iterator[Setting]:
 
 
 def facts_of(name: str, attack: AttackDeclaration) -> dict[str, Any]:
-    """The same for machines, with what is known of the attack itself."""
+    """The settings of an attack for machines, with its own summary, reference, norms and parts."""
     return {
         "name": name,
         "summary": attack.summary,

@@ -47,7 +47,7 @@ def known_name(name: str) -> str:
 
 
 class _Known:
-    """The check behind `AttackName`, and what it says of itself in the JSON Schema."""
+    """The check behind `AttackName`, and its JSON Schema."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(known_name, handler(source))

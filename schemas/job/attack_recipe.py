@@ -201,7 +201,7 @@ def _too_large(amount: Fraction | int) -> str:
 
 
 def _reason(declared: AttackDeclaration, setting: str) -> str:
-    """Why an attack takes no such setting, where that is not plain."""
+    """The reason why an attack takes no such setting, where that is not plain."""
     if setting == "settings":
         return " of its own"
     if declared.parts:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from hardset.schemas.job.attack_declaration import AttackDeclaration, Paper, Part, StepShare
 
 MOST_TARGETS = 9
-"""Classes that a targeted attack tries unless told otherwise, as AutoAttack does."""
+"""Number of classes that a targeted attack tries unless told otherwise, as AutoAttack does."""
 FIRST_CODE = 2
 """Code version of an attack that has not changed since versions belong to attacks; 1 was that of row contract 1.0."""
 
