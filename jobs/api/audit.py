@@ -12,6 +12,11 @@ from hardset.schemas.job.job import Job
 from hardset.schemas.records.results import Verified
 
 
+def trust_of(job: Document | Job | None, records: bool = False, source: str | None = None) -> Trust:
+    """What an operator brings to an audit: the job that made the dataset, a word for its records, its source."""
+    return Trust(None if job is None else load_job(job), records, source)
+
+
 def verify(
     path: Place,
     *,
@@ -34,7 +39,7 @@ def verify(
     >>> hardset.verify("demo/out", job="demo/job.yaml").status
     'verified'
     """
-    trust = Trust(None if job is None else load_job(job), trust_code, against)
+    trust = trust_of(job, trust_code, against)
     findings = audit(Folder(place_of(path)), sample=sample, trust=trust, run=run)
     return Verified(
         status="failed" if findings.faults else "verified",
@@ -68,5 +73,5 @@ def replay(
     >>> hardset.replay("demo/out", row_id, job="demo/job.yaml").result
     'equal'
     """
-    trust = Trust(None if job is None else load_job(job), trust_code, against)
+    trust = trust_of(job, trust_code, against)
     return make_again(Folder(place_of(path)), row_id, run, trust=trust)

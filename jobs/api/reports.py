@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from hardset.pipeline.audit.replay import chosen_manifest
+from hardset.pipeline.audit.trust import NO_TRUST, Trust, UntrustedError
 from hardset.pipeline.dataset.records.ledger import RUNS, Ledger, latest_manifest
 from hardset.pipeline.evaluation.evaluate import read_evaluation
 from hardset.pipeline.evaluation.example_rows import read_examples
@@ -11,17 +14,37 @@ from hardset.pipeline.reporting.clean import clean_pixels
 from hardset.pipeline.reporting.evaluation_content import EvaluationContent
 from hardset.pipeline.reporting.evaluation_page import chapters, evaluation_page
 from hardset.pipeline.reporting.example_grid import grid_png
+from hardset.pipeline.reporting.examples import CleanPixels
 from hardset.pipeline.reporting.hardening_page import LoopContent, hardening_chapters, hardening_page
 from hardset.pipeline.reporting.page import page, read_content
 from hardset.pipeline.storage.folder import Folder, public_name
 from hardset.schemas.errors import JobError
+from hardset.schemas.records.run import Manifest
 
 
-def write_report(out: str, *, to: str | None = None, png: str | None = None, run: str | None = None) -> str:
+def clean_rows_of(folder: Folder, trust: Trust) -> CleanPixels:
+    """Function that looks up the clean rows of a dataset where the operator, or a bundled source, gives them."""
+    return clean_pixels(lambda run: Ledger(folder, run).plan(), partial(trust.source_of, folder=folder))
+
+
+def why_no_clean_rows(folder: Folder, manifest: Manifest | None, trust: Trust) -> str | None:
+    """Why no clean rows are shown; None where they are looked up."""
+    plan = None if manifest is None else Ledger(folder, manifest.run_id).plan()
+    try:
+        if plan is not None:
+            trust.source_of(plan, folder)
+    except UntrustedError as refusal:
+        return f"clean rows are not shown: {refusal}"
+    return None
+
+
+def write_report(
+    out: str, *, to: str | None = None, png: str | None = None, run: str | None = None, trust: Trust = NO_TRUST
+) -> str:
     """Writes the report of what `out` holds, and with `png` a picture of its run. Returns where the report lies.
 
-    `run`: how the run's id starts; None: the newest. Raises JobError where there is no such run, or nothing to show;
-    RunError where a file cannot be written.
+    `trust`: what the operator brings to read clean rows by. `run`: how the run's id starts; None: the newest. Raises
+    JobError where there is no such run, or nothing to show; RunError where a file cannot be written.
     """
     folder = Folder(out)
     record, loops = read_evaluation(folder), read_loops(folder)
@@ -29,7 +52,7 @@ def write_report(out: str, *, to: str | None = None, png: str | None = None, run
     rounds = hardening_chapters(loops)
     if run is not None or png is not None or not (evaluation or loops) or latest_manifest(folder) is not None:
         manifest = chosen_manifest(folder, run)
-        content = read_content(folder, manifest, clean_pixels(lambda run: Ledger(folder, run).plan()))
+        content = read_content(folder, manifest, clean_rows_of(folder, trust))
         if png is not None:
             write_file(png, grid_png(content))
         html = page(content, further=[*rounds, *(chapters(evaluation, "Evaluation: ") if evaluation else ())])

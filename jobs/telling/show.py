@@ -8,12 +8,11 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from hardset.jobs.api.reports import write_file
+from hardset.jobs.api.reports import clean_rows_of, why_no_clean_rows, write_file
 from hardset.jobs.terminal.console import console, count, say
 from hardset.pipeline.audit.replay import chosen_manifest
+from hardset.pipeline.audit.trust import NO_TRUST, Trust
 from hardset.pipeline.browse.query import NAMES, FoundRows, examples, find
-from hardset.pipeline.dataset.records.ledger import Ledger
-from hardset.pipeline.reporting.clean import clean_pixels
 from hardset.pipeline.reporting.example_grid import rows_png
 from hardset.pipeline.reporting.wording import class_name, eps_of_row, number, public_text
 from hardset.pipeline.storage.folder import Folder, public_name
@@ -32,7 +31,14 @@ _CLASSES = {column.name for column in COLUMNS if column.is_class}
 
 
 def show_rows(
-    out: str, *, where: str | None, limit: int, columns: str | None, png: str | None, run: str | None
+    out: str,
+    *,
+    where: str | None,
+    limit: int,
+    columns: str | None,
+    png: str | None,
+    run: str | None,
+    trust: Trust = NO_TRUST,
 ) -> dict[str, Any]:
     """Shows rows of a run, and with `png` draws them; the answer for machines. Arguments as of `hardset show`."""
     if png is not None and limit > PICTURED:
@@ -47,7 +53,7 @@ def show_rows(
     of_all = f"{count(found.matching, 'row')} of {manifest.totals.rows_out:,}"
     say(f"{of_all} in run {manifest.run_id[:8]}" + (" meet the condition" if where else "") + _shown(found))
     if png is not None:
-        _picture(folder, manifest, found, png, where or "all rows")
+        _picture(folder, manifest, found, png, where or "all rows", trust)
     rows = [{name: row[name] for name in chosen} for row in found.rows]
     told = {"run_id": manifest.run_id, "rows": rows, "matching": found.matching, "of": manifest.totals.rows_out}
     return told | {"picture": None if png is None or not rows else public_name(png)}
@@ -96,12 +102,13 @@ def _shown(found: FoundRows) -> str:
     return f", the first {len(found.rows):,} shown" if len(found.rows) < found.matching else ""
 
 
-def _picture(folder: Folder, manifest: Manifest, found: FoundRows, png: str, note: str) -> None:
+def _picture(folder: Folder, manifest: Manifest, found: FoundRows, png: str, note: str, trust: Trust) -> None:
     if not found.rows:
         say("No picture: there is no row to draw")
         return
-    clean = clean_pixels(lambda run: Ledger(folder, run).plan())
-    drawn = examples(folder, manifest, [row["row_id"] for row in found.rows], clean)
+    if why := why_no_clean_rows(folder, manifest, trust):
+        say(f"Note: {why}")
+    drawn = examples(folder, manifest, [row["row_id"] for row in found.rows], clean_rows_of(folder, trust))
     say(f"Picture: {write_file(png, rows_png(drawn, manifest.classes, note))}")
     if len(drawn) < len(found.rows):
         lost = len(found.rows) - len(drawn)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.console import Console
 
+from hardset.schemas.text import CONTROLS, printable
+
 if TYPE_CHECKING:
     from hardset.schemas.base import Spec
 
@@ -39,15 +41,23 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
-    """A plain line on stdout."""
-    console.print(text, markup=False)
+    """A plain line on stdout; what a terminal would obey in it is replaced."""
+    console.print(printable(text), markup=False)
+
+
+def complain(text: str) -> None:
+    """The same on stderr."""
+    errors.print(printable(text), markup=False)
 
 
 def give(result: Spec | dict[str, Any], *, as_json: bool) -> None:
     """The machine's answer, last on stdout, where it was asked for."""
     if as_json:
         record = result if isinstance(result, dict) else result.model_dump(mode="json")
-        typer.echo(json.dumps(record, ensure_ascii=False, separators=(",", ":")))
+        text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+        typer.echo(
+            CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+        )  # JSON itself escapes those below U+0020
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Protocol
 
 import typer
 
-from hardset.jobs.terminal.console import errors, say
+from hardset.jobs.terminal.console import complain, say
 
 LOGGER = "hardset"
 _log = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class _Sentences:
         say(f"Warning: {text}")
 
     def note(self, text: str, event: str, **fields: Any) -> None:
-        errors.print(text, markup=False)
+        complain(text)
 
 
 class _Lines:

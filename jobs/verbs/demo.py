@@ -26,7 +26,7 @@ def demo(
     """
     from importlib.resources import files
 
-    from hardset.jobs.api.audit import verify
+    from hardset.jobs.api.audit import trust_of, verify
     from hardset.jobs.api.inputs import load_job
     from hardset.jobs.api.reports import write_report
     from hardset.jobs.telling.generate import make
@@ -48,7 +48,7 @@ def demo(
     say(f"4/5 dataset       {job.output.path}")
     findings = verify(job.output.path, sample=None, job=job)
     tell(findings)
-    html = write_report(job.output.path, to=str(to / "report.html"), png=str(to / "picture.png"))
+    html = write_report(job.output.path, to=str(to / "report.html"), png=str(to / "picture.png"), trust=trust_of(job))
     say(f"5/5 report        {html}")
     say(f"    picture       {to / 'picture.png'}")
     say(f'\nLoad it: datasets.load_dataset("{job.output.path}", split="train")')

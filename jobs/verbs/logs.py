@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hardset.jobs.terminal.console import errors
+from hardset.jobs.terminal.console import complain
 from hardset.jobs.terminal.dates import LogicalDate, TimeZone, dated
 from hardset.jobs.terminal.options import Insecure, JobApi, Overrides, Submitted
 
@@ -38,4 +38,4 @@ def logs(
     typer.echo("".join(kept if lines is None else kept[len(kept) - min(lines, len(kept)) :]), nl=False)
     if follow:
         outcome = follow_to_its_end(client, submission_id, show=lambda text: typer.echo(text, nl=False), seen=len(log))
-        errors.print(f"{submission_id}: {outcome.sentence}", markup=False)
+        complain(f"{submission_id}: {outcome.sentence}")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from hardset.jobs.terminal.console import give, say
-from hardset.jobs.terminal.options import AsJson, OutputFolder, RunId
+from hardset.jobs.terminal.options import AsJson, MadeBy, OutputFolder, RunId, TrustCode
 
 
 def report(
@@ -18,17 +18,25 @@ def report(
     png: Annotated[
         str | None, typer.Option(metavar="FILE", help="Also writes the example rows as one PNG, for READMEs.")
     ] = None,
+    made_by: MadeBy = None,
+    trust_code: TrustCode = False,
     run: RunId = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what OUT holds: a run (by default the newest), rounds of hardening, an evaluation; figures and examples.
 
-    Reads the dataset, and for the examples' clean rows the source; writes one self-contained HTML file. Returns 0.
+    Reads the dataset, and for the examples' clean rows the source that --job names, or a bundled one. Writes one
+    self-contained HTML file. Returns 0.
     """
-    from hardset.jobs.api.reports import write_report
-    from hardset.pipeline.storage.folder import public_name
+    from hardset.jobs.api.audit import trust_of
+    from hardset.jobs.api.reports import why_no_clean_rows, write_report
+    from hardset.pipeline.dataset.records.ledger import latest_manifest
+    from hardset.pipeline.storage.folder import Folder, public_name
 
-    html = write_report(out, to=to, png=png, run=run)
+    trust, folder = trust_of(made_by, trust_code), Folder(out)
+    html = write_report(out, to=to, png=png, run=run, trust=trust)
+    if why := why_no_clean_rows(folder, latest_manifest(folder), trust):
+        say(f"Note: {why}")
     picture = None if png is None else public_name(png)
     say(f"Report: {html}")
     if picture is not None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from hardset.jobs.terminal.console import give
-from hardset.jobs.terminal.options import AsJson, OutputFolder, RunId
+from hardset.jobs.terminal.options import AsJson, MadeBy, OutputFolder, RunId, TrustCode
 
 
 def show(
@@ -22,14 +22,18 @@ def show(
     png: Annotated[
         str | None, typer.Option(metavar="FILE", help="Also writes the images of the shown rows as one PNG.")
     ] = None,
+    made_by: MadeBy = None,
+    trust_code: TrustCode = False,
     run: RunId = None,
     as_json: AsJson = False,
 ) -> None:
     """Show rows of a run in OUT, by default the newest: those that meet a condition, and with --png their images.
 
-    Reads the columns that are asked for, and for the picture the shown rows and their source. Needs DuckDB
-    (`pip install 'hardset[inspect]'`). Returns 0, also where no row meets the condition.
+    Reads the columns that are asked for, and for the picture the shown rows and the source that --job names. Needs
+    DuckDB (`pip install 'hardset[inspect]'`). Returns 0, also where no row meets the condition.
     """
+    from hardset.jobs.api.audit import trust_of
     from hardset.jobs.telling.show import show_rows
 
-    give(show_rows(out, where=where, limit=limit, columns=columns, png=png, run=run), as_json=as_json)
+    trust = trust_of(made_by, trust_code)
+    give(show_rows(out, where=where, limit=limit, columns=columns, png=png, run=run, trust=trust), as_json=as_json)

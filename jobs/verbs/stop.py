@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hardset.jobs.terminal.console import errors, give, say
+from hardset.jobs.terminal.console import complain, give, say
 from hardset.jobs.terminal.dates import LogicalDate, TimeZone, dated
 from hardset.jobs.terminal.options import AsJson, Insecure, JobApi, Overrides, Submitted
 
@@ -35,7 +35,7 @@ def stop(
     asked = client.stop(submission_id)
     record: dict[str, Any] = {"submission_id": submission_id, "asked_to_stop": asked, "status": "STOPPING"}
     if asked:
-        errors.print(f"Asked {submission_id} to stop", markup=False)
+        complain(f"Asked {submission_id} to stop")
     if wait or not asked:
         outcome = follow(client, submission_id, show=lambda _: None, poll_s=0.5)
         record |= {"status": outcome.status, "exit_code": outcome.exit_code, "result": outcome.result}

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hardset.jobs.terminal.console import Exit, count, errors, give, say
+from hardset.jobs.terminal.console import Exit, complain, count, give, say
 from hardset.jobs.terminal.dates import LogicalDate, TimeZone, dated
 from hardset.jobs.terminal.limits import IfHeld, MaxMinutes, MaxRows, WhenHeld
 from hardset.jobs.terminal.options import AsJson, Insecure, JobApi, JobFile, Overrides
@@ -91,11 +91,11 @@ def submit(
     )
     submission = submit_once(client, loaded, line, parcel, grace_seconds=grace_seconds)
     record: dict[str, Any] = {"submission_id": submission.id, "joined": submission.joined, "status": "SUBMITTED"}
-    errors.print(f"{'Joined' if submission.joined else 'Submitted'} {submission.id}", markup=False)
+    complain(f"{'Joined' if submission.joined else 'Submitted'} {submission.id}")
     exit_code = int(Exit.DONE)
     if wait:
         outcome = follow(client, submission.id, show=lambda text: typer.echo(text, nl=False, err=as_json))
-        errors.print(f"{submission.id}: {outcome.sentence}", markup=False)
+        complain(f"{submission.id}: {outcome.sentence}")
         record |= {"status": outcome.status, "exit_code": outcome.exit_code, "result": outcome.result}
         exit_code = outcome.exit_code
     give(record, as_json=as_json)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from hardset.pipeline.reporting.examples import CleanPixels, Image
 from hardset.pipeline.sources.base import SourceReader, narrowed
@@ -17,9 +17,14 @@ from hardset.schemas.job.sources import Source
 from hardset.schemas.records.run import Output, Plan, SourceRange
 
 
-def clean_pixels(plan_of: Callable[[str], Plan | None]) -> CleanPixels:
-    """Function that looks up clean rows in the source. `plan_of`: plan of a run id, None if there is none."""
-    plan_of, reader = cache(plan_of), cache(_reader)
+def clean_pixels(plan_of: Callable[[str], Plan | None], source_of: Callable[[Plan], Source]) -> CleanPixels:
+    """Function that looks up clean rows in the source.
+
+    `plan_of`: plan of a run id, None if there is none. `source_of`: source section that the rows of a plan are read by;
+    where it raises a UserError, as for a source that nobody has vouched for, there are no clean rows.
+    """
+    plan_of = cache(plan_of)
+    readers: dict[str, SourceReader] = {}
 
     def look_up(output: Output, row: dict[str, Any]) -> Image | None:
         try:
@@ -27,7 +32,9 @@ def clean_pixels(plan_of: Callable[[str], Plan | None]) -> CleanPixels:
             place = None if plan is None else _place(plan, output, row)
             if plan is None or place is None:
                 return None
-            found, _ = reader(_source_json(plan)).read(place, plan.image, len(plan.classes))
+            if plan.run_id not in readers:
+                readers[plan.run_id] = open_source(source_of(plan))
+            found, _ = readers[plan.run_id].read(place, plan.image, len(plan.classes))
         except (UserError, ValidationError, OSError, ImportError, ValueError):
             return None
         pixels: Image
@@ -37,14 +44,6 @@ def clean_pixels(plan_of: Callable[[str], Plan | None]) -> CleanPixels:
         return None
 
     return look_up
-
-
-def _source_json(plan: Plan) -> str:
-    return TypeAdapter(dict[str, Any]).dump_json(plan.job["source"]).decode()
-
-
-def _reader(source_json: str) -> SourceReader:
-    return open_source(TypeAdapter(Source).validate_json(source_json))
 
 
 def _place(plan: Plan, output: Output, row: dict[str, Any]) -> SourceRange | None:

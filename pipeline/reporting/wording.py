@@ -8,18 +8,18 @@ from fractions import Fraction
 from typing import Any
 
 from hardset.schemas.norms import STORED_NORMS
+from hardset.schemas.text import printable
 
 NONE = "\N{EN DASH}"
 """Placeholder for a missing value."""
 
 _SECRETS = re.compile(r"(\w+://)(?:[^\s/@]*@)?([^\s?#]*)(?:[?#]\S*)?")
 _MOST_LISTED = 4
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # bidi overrides can disguise a text
 
 
 def public_text(text: str) -> str:
     """`text` without control characters, with user, password, query and fragment removed from URLs."""
-    return _SECRETS.sub(r"\1\2", _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text))
+    return _SECRETS.sub(r"\1\2", printable(text))
 
 
 def clipped(text: str, most: int = 80) -> str:

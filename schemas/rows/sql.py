@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from hardset.schemas.rows.contract import CONTRACT_VERSION, IMAGE, Column, columns_of
 from hardset.schemas.rows.success import ATTACKED_SQL
+from hardset.schemas.text import CONTROLS
 
 _DUCKDB = {
     "string": "VARCHAR",
@@ -74,4 +76,11 @@ def _cast(column: Column) -> str:
 
 
 def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
+    """A string of SQL. Control characters, which a terminal that shows the file would obey, become calls of chr()."""
+    parts = re.split(f"({CONTROLS.pattern})", value)
+    pieces = [f"chr({ord(part)})" if CONTROLS.fullmatch(part) else _quoted(part) for part in parts if part]
+    return " || ".join(pieces) or "''"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

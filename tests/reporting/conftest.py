@@ -7,8 +7,8 @@ from functools import cached_property
 
 import pytest
 
-from hardset.pipeline.dataset.records.ledger import Ledger
-from hardset.pipeline.reporting.clean import clean_pixels
+from hardset.jobs.api.reports import clean_rows_of
+from hardset.pipeline.audit.trust import Trust
 from hardset.pipeline.reporting.page import read_content
 from hardset.pipeline.reporting.sections import Content
 from hardset.pipeline.storage.folder import Folder
@@ -54,7 +54,7 @@ class Dataset:
 
 def content_of(folder: Folder, manifest: Manifest) -> Content:
     """What a report is made from, with clean rows from the source."""
-    return read_content(folder, manifest, clean_pixels(lambda run: Ledger(folder, run).plan()))
+    return read_content(folder, manifest, clean_rows_of(folder, Trust(records=True)))
 
 
 def made(url: str, setting: Setting | None = None) -> Dataset:

@@ -19,6 +19,7 @@ from hardset.pipeline.reporting.example_grid import WIDTH, grid_png
 from hardset.pipeline.reporting.examples import PER_RECIPE, RESISTING, Example
 from hardset.pipeline.reporting.page import read_content
 from hardset.schemas.digests import image_sha256
+from hardset.schemas.job.job import Job
 from tests.reporting.conftest import content_of, made
 from tests.reporting.dataset import STRONG, WEAK, Setting
 
@@ -74,7 +75,9 @@ def test_clean_rows_that_cannot_be_had_are_left_out(digits, fault):
             source = {"format": "npz", "path": "gone.npz"}
         return plan.model_copy(update={"job": {**plan.job, "source": source}})
 
-    content = read_content(digits.folder, digits.manifest, clean_pixels(plan_of))
+    content = read_content(
+        digits.folder, digits.manifest, clean_pixels(plan_of, lambda plan: Job.model_validate(plan.job).source)
+    )
     assert ids(content) == ids(digits.content)
     assert all(example.clean is None for shown in content.examples.values() for example in shown)
     assert grid_png(content)

@@ -22,6 +22,7 @@ from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.records.run import Counts, Manifest
 from hardset.schemas.rows.contract import card_features
 from hardset.schemas.rows.sql import rows_view
+from hardset.schemas.text import markdown
 
 _VIEW = "In this folder: duckdb -init rows.sql; from elsewhere: SET file_search_path = 'path/to/this/folder'; first."
 _NUMBER = re.compile(r"-\d{5,}-[0-9a-f]{12}\.parquet$")
@@ -87,6 +88,7 @@ def _head(manifest: Manifest, files: dict[str, list[str]], lost: list[str]) -> s
 
 
 def _body(folder: Folder, manifest: Manifest) -> str:
+    licence = _license(manifest)
     sections = [
         f"# {manifest.job['name']}",
         _summary(manifest),
@@ -96,7 +98,7 @@ def _body(folder: Folder, manifest: Manifest) -> str:
         "## Intended use\n\n" + _USE,
         "## How to load\n\n" + _LOADING.format(folder="path/to/this/folder", first=_first(manifest)),
         "## Limits\n\n" + _LIMITS,
-        "## Licence\n\n" + (f"{_license(manifest)}. " if _license(manifest) else _UNLICENSED) + _INHERITED,
+        "## Licence\n\n" + (f"{markdown(licence)}. " if licence else _UNLICENSED) + _INHERITED,
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -110,7 +112,7 @@ def _summary(manifest: Manifest) -> str:
         "",
         f"* {totals.rows_out:,} rows of {image.height} x {image.width} pixels, {image.channels} channel(s), "
         f"{len(manifest.classes)} classes",
-        f"* source: {source.get('path', source.get('format', 'unknown'))}",
+        f"* source: {markdown(source.get('path', source.get('format', 'unknown')))}",
         f"* {totals.quarantined:,} rows could not be made; {totals.dropped:,} resisting rows were left out",
         f"* run {manifest.run_id}, finished {manifest.finished}, {manifest.status}",
         f"* content SHA-256 {manifest.content_sha256}",
@@ -122,7 +124,11 @@ def _summary(manifest: Manifest) -> str:
 
 def _warnings(manifest: Manifest) -> list[str]:
     """A section that says what casts doubt on the attacks; none where nothing does."""
-    return ["## Warnings\n\n" + "\n".join(f"* {text}" for text in manifest.warnings)] if manifest.warnings else []
+    return (
+        ["## Warnings\n\n" + "\n".join(f"* {markdown(text)}" for text in manifest.warnings)]
+        if manifest.warnings
+        else []
+    )
 
 
 def _recipes(manifest: Manifest) -> str:
@@ -232,7 +238,10 @@ _LIMITS = """* "Fooled" is a verdict in float32 on the stored 8-bit pixels, for 
 
 _USE = """* Training classifiers that withstand such rows: mix them with clean rows of the source and keep the labels.
 * Testing the model above, and finding the rows it fails on (`margin`, `success`).
-* Not for claims about other models, and not for deceiving systems that people rely on."""
+* Not for claims about other models, and not for deceiving systems that people rely on.
+
+Rows that succeed show how to mislead the model above, and may mislead others that nobody attacked. Keep rows against a
+model in use as private as the model, and tell its owner before they are published."""
 
 _UNLICENSED = "Not stated: set `output.license` in the job file. "
 _INHERITED = "The licences of the source images and of the models carry over to the rows."
