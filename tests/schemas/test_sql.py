@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,23 @@ def test_the_view_holds_every_value_with_its_type(disk: Folder, manifest: Manife
 def test_class_columns_have_their_names_beside_them(disk: Folder, manifest: Manifest) -> None:
     for label, name, target in asked(disk, "SELECT label, label_name, target_label_name FROM rows"):
         assert (name, target) == (CLASSES[label], None)
+
+
+def test_the_query_that_the_card_shows_counts_over_attacked_rows(tmp_path: Path) -> None:
+    out = shutil.copytree(Path(__file__).parents[1] / "contract_1_1" / "dataset", tmp_path / "out")
+    folder = Folder(str(out))
+    manifest = latest_manifest(folder)
+    assert manifest is not None
+    write_card(folder, manifest)
+    (query,) = re.findall(r"```sql\n(.*?)```", folder.read("README.md").decode(), re.DOTALL)
+    counts = {}
+    for row in ds.dataset([str(out / file.path) for file in manifest.data_files]).to_table().to_pylist():
+        aim = row["target_label"]
+        if row["kind"] == "adversarial" and (row["clean_pred"] == row["label"] if aim is None else aim != row["label"]):
+            counts.setdefault((row["op"], row["eps"]), []).append(row["success"])
+    wanted = [(*key, sum(values) / len(values)) for key, values in sorted(counts.items())]
+    assert asked(folder, query) == wanted
+    assert len(wanted) == 4
 
 
 def test_success_over_attacked_rows_is_what_the_manifest_counts() -> None:

@@ -96,7 +96,7 @@ def _body(folder: Folder, manifest: Manifest) -> str:
         "## Recipes\n\n" + _recipes(manifest),
         "## Models\n\n" + _models(manifest),
         "## Intended use\n\n" + _USE,
-        "## How to load\n\n" + _LOADING.format(folder="path/to/this/folder", first=_first(manifest)),
+        "## How to load\n\n" + _LOADING,
         "## Limits\n\n" + _LIMITS,
         "## Licence\n\n" + (f"{markdown(licence)}. " if licence else _UNLICENSED) + _INHERITED,
     ]
@@ -210,19 +210,15 @@ def _accuracies(manifest: Manifest) -> list[str]:
     return ["", "The model under attack, on the clean rows and on what each attack stored of them:", "", head, *lines]
 
 
-def _first(manifest: Manifest) -> str:
-    files = manifest.data_files
-    return files[0].path.rpartition("/")[0] if files else "data"
-
-
 _LOADING = """```python
 from datasets import load_dataset
-rows = load_dataset("{folder}", split="train")
+rows = load_dataset("path/to/this/folder", split="train")
 rows[0]["image"], rows[0]["label"], rows[0]["success"]
 ```
 
 ```sql
-SELECT op, eps, avg(success::int) FROM '{folder}/{first}/*.parquet' GROUP BY ALL;  -- DuckDB
+-- in this folder: duckdb -init rows.sql
+SELECT op, eps, avg(success::int) AS success FROM rows WHERE attacked GROUP BY ALL ORDER BY ALL;
 ```
 
 Images are PNG files inside the `image.bytes` column. Every file carries its recipes, model digests and class names in
