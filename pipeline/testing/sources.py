@@ -1,6 +1,6 @@
 """The conformance kit of sources, in the manner of scikit-learn's `check_estimator`.
 
-    from hardset.pipeline.testing.sources import SourceExample, check_source
+    from hardset.testing import SourceExample, check_source
 
     def test_it_keeps_the_laws(tmp_path):
         check_source(SourceExample(settings, write), tmp_path)
