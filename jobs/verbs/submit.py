@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from hardset.jobs.terminal.console import Exit, complain, count, give, say
+from hardset.jobs.terminal.console import Exit, give
 from hardset.jobs.terminal.dates import LogicalDate, TimeZone, dated
 from hardset.jobs.terminal.limits import IfHeld, MaxMinutes, MaxRows, WhenHeld
 from hardset.jobs.terminal.options import AsJson, Insecure, JobApi, JobFile, Overrides
@@ -22,6 +22,14 @@ Ship = Annotated[
 Wheel = Annotated[
     Path | None, typer.Option(help="Send the code of this wheel of hardset, and not the code that runs here.")
 ]
+Data = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Sends further files of the packages that go along, such as 'nets/*.json'. Python files go anyway.",
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Lists the files that would be sent, and sends nothing.")]
 
 
 def submit(
@@ -38,16 +46,8 @@ def submit(
     max_rows: MaxRows = None,
     max_minutes: MaxMinutes = None,
     if_held: WhenHeld = IfHeld.FAIL,
-    data: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PATTERN",
-            help="Sends further files of the packages that go along, such as 'nets/*.json'. Python files go anyway.",
-        ),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Lists the files that would be sent, and sends nothing.")
-    ] = False,
+    data: Data = None,
+    dry_run: DryRun = False,
     overrides: Overrides = None,
     insecure: Insecure = False,
     as_json: AsJson = False,
@@ -63,9 +63,9 @@ def submit(
     from hardset.jobs.api.inputs import load_job
     from hardset.jobs.cluster.commands import entrypoint, refuse_relative_paths
     from hardset.jobs.cluster.credentials import refuse_credentials
-    from hardset.jobs.cluster.following import connect, follow
+    from hardset.jobs.cluster.following import connect
     from hardset.jobs.cluster.shipping import Parcel, modules_beside
-    from hardset.jobs.cluster.submissions import contents, submit_once
+    from hardset.jobs.telling.submit import send, show_contents
 
     loaded = load_job(job, dated(overrides, date, time_zone))
     refuse_relative_paths(loaded, name=str(job))
@@ -74,29 +74,11 @@ def submit(
     refuse_credentials(loaded.model_dump(mode="json"), name=str(job))
     parcel = Parcel(ship, wheel, modules_beside(loaded, [job.resolve().parent, Path.cwd()]), tuple(data or ()))
     if dry_run:
-        files = contents(loaded, parcel)
-        for path, size in files.items():
-            say(f"{size:>10,} B  {path}")
-        say(f"Would send {count(len(files), 'file')}, {sum(files.values()):,} B; nothing was sent")
-        give({"status": "nothing sent", "files": files}, as_json=as_json)
+        give(show_contents(loaded, parcel), as_json=as_json)
         return
-    client = connect(address, insecure=insecure)
-    line = entrypoint(
-        ship=ship,
-        grace_seconds=f"{grace_seconds:g}",
-        log_format=log_format,
-        max_rows=max_rows,
-        max_minutes=max_minutes,
-        if_held=if_held,
-    )
-    submission = submit_once(client, loaded, line, parcel, grace_seconds=grace_seconds)
-    record: dict[str, Any] = {"submission_id": submission.id, "joined": submission.joined, "status": "SUBMITTED"}
-    complain(f"{'Joined' if submission.joined else 'Submitted'} {submission.id}")
-    exit_code = int(Exit.DONE)
-    if wait:
-        outcome = follow(client, submission.id, show=lambda text: typer.echo(text, nl=False, err=as_json))
-        complain(f"{submission.id}: {outcome.sentence}")
-        record |= {"status": outcome.status, "exit_code": outcome.exit_code, "result": outcome.result}
-        exit_code = outcome.exit_code
+    client, seconds = connect(address, insecure=insecure), f"{grace_seconds:g}"
+    limits = {"max_rows": max_rows, "max_minutes": max_minutes, "if_held": if_held}
+    line = entrypoint(ship=ship, grace_seconds=seconds, log_format=log_format, **limits)
+    record = send(client, loaded, line, parcel, grace_seconds=grace_seconds, wait=wait, as_json=as_json)
     give(record, as_json=as_json)
-    raise typer.Exit(exit_code)
+    raise typer.Exit(record.get("exit_code", Exit.DONE))

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -59,6 +58,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415 - 10 ms, more than all the rest here
+
         value: Any = version("hardset")
     elif name in _HOMES:
         value = getattr(import_module(f"hardset.{_HOMES[name]}"), name)

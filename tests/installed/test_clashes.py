@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tests.installed.conftest import Installed
+from tests.ray_head import ray_head
 
 MODEL = {"factory": "pipeline.nets:tiny", "classes": 10}
 NETS = """
@@ -97,3 +98,13 @@ def test_python_m_hardset_leaves_the_folder_behind_the_libraries(installed: Inst
     (folder / "typer.py").write_text(BROKEN)
     done = installed.run("python", "-m", "hardset", "plan", "job.yaml", folder=folder)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_a_submitted_job_finds_the_factory_of_the_folders_own_pipeline(installed: Installed, folder: Path) -> None:
+    with ray_head(installed.bin / "python") as (address, token):
+        line = ("submit", "job.yaml", "--address", address, "--set", f"output.path={folder / 'out'}", "--json")
+        done = installed.run("hardset", *line, folder=folder, RAY_AUTH_TOKEN=token)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = last_json(done.stdout)
+    assert (told["status"], told["result"]["totals"]["rows_out"]) == ("SUCCEEDED", 40)

@@ -4,18 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
-import secrets
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -38,9 +29,8 @@ from hardset.jobs.verbs.submit import submit
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.job import Job
 from hardset.schemas.reading.loading import load_job, parse_job
+from tests.ray_head import ray_head
 from tests.support import hardset
-
-START_S = 60.0
 
 
 def job_of(name: str, **output: Any) -> Job:
@@ -55,74 +45,11 @@ def job_of(name: str, **output: Any) -> Job:
     )
 
 
-def free_ports(count: int) -> list[int]:
-    with_ports = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in with_ports]
-    for s in with_ports:
-        s.close()
-    return ports
-
-
-def stop_all_below(folder: Path) -> None:
-    """Kills what the head started: every process whose command line names its private folder."""
-    for entry in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError, ProcessLookupError):
-            if str(folder).encode() in (entry / "cmdline").read_bytes():
-                os.kill(int(entry.name), signal.SIGKILL)
-
-
 @pytest.fixture(scope="module")
 def head() -> Iterator[tuple[str, str]]:
     """Address and token of a Ray head of this module's own."""
-    # Sockets below it must stay under 107 characters, which pytest's own folders exceed.
-    folder, token = Path(tempfile.mkdtemp(prefix="hs-", dir="/tmp")), secrets.token_hex(32)
-    dashboard, gcs, client, agent = free_ports(4)
-    options = {
-        "port": gcs,
-        "dashboard-port": dashboard,
-        "ray-client-server-port": client,
-        "dashboard-agent-listen-port": agent,
-        "min-worker-port": 0,
-        "max-worker-port": 0,
-        "num-cpus": 1,
-        "object-store-memory": 80_000_000,
-        "node-ip-address": "127.0.0.1",
-        "dashboard-host": "127.0.0.1",
-        "temp-dir": folder,
-    }
-    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--disable-usage-stats"]
-    # The driver calls `hardset` by name.
-    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("RAY_") and k != "PYTHONPATH"}
-    with (folder / "start.log").open("wb") as log:
-        process = subprocess.Popen(
-            command + [f"--{name}={value}" for name, value in options.items()],
-            env=clean | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token, "PATH": path},
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        wait_for_head(f"http://127.0.0.1:{dashboard}", token, process, folder)
-        yield f"http://127.0.0.1:{dashboard}", token
-    finally:
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(5)
-        stop_all_below(folder)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def wait_for_head(address: str, token: str, process: subprocess.Popen[bytes], folder: Path) -> None:
-    deadline = time.monotonic() + START_S
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_TOKEN", token)
-        while True:
-            with suppress(RunError):
-                connect(address).jobs()
-                return
-            assert process.poll() is None and time.monotonic() < deadline, (folder / "start.log").read_text()
-            time.sleep(0.3)
+    with ray_head() as place:
+        yield place
 
 
 @pytest.fixture
