@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from hardset.pipeline.attacks.composition import Stage, in_floats, stages_of
 from hardset.pipeline.attacks.engine import Engine
-from hardset.pipeline.attacks.network import Network, search_network
-from hardset.pipeline.attacks.program import Ended, run_program
+from hardset.pipeline.attacks.network import SearchNetwork, search_network
+from hardset.pipeline.attacks.program import ProgramOutcome, run_program
 from hardset.pipeline.attacks.recipe import AttackRecipe
-from hardset.pipeline.attacks.search import Outcome, Rows
+from hardset.pipeline.attacks.search import SearchOutcome, SearchRows
 from hardset.pipeline.batches import CleanRows, MadeRows
 from hardset.schemas.job.attacks import ATTACKS
 from hardset.schemas.job.recipes import Attack
@@ -64,7 +64,7 @@ class Searcher:
     """A model prepared once for searches without storing: the network is compiled at most once."""
 
     engine: Engine
-    network: Network
+    network: SearchNetwork
     """The model as the search executes it."""
     classes: int
 
@@ -76,22 +76,22 @@ class Searcher:
         engine = Engine(module, batch, device, () if network.exact else (network,))
         return Searcher(engine, network, subject.classes)
 
-    def run(self, subject: Subject, spec: Attack) -> Outcome:
+    def run(self, subject: Subject, spec: Attack) -> SearchOutcome:
         """One search over all rows, on the 8-bit grid, as a job runs it."""
         (stage,) = stages_of(spec, self.classes)
         return self.engine.run(stage.search, self._rows(subject, stage, spec, in_float=False))
 
-    def in_floats(self, subject: Subject, spec: Attack, start: int = 0) -> Ended:
+    def in_floats(self, subject: Subject, spec: Attack, start: int = 0) -> ProgramOutcome:
         """The attack in floats, off the 8-bit grid, in the exact eps ball, as the libraries run theirs."""
         stages = in_floats(stages_of(spec, self.classes))
         rows = self._rows(subject, stages[0], spec, in_float=True, start=start)
         logits = self.engine.logits(subject.images.to(self.engine.device))
         return run_program(self.engine, stages, rows, np.full(len(subject), float(spec.eps)), logits, 1)
 
-    def _rows(self, subject: Subject, stage: Stage, spec: Attack, *, in_float: bool, start: int = 0) -> Rows:
+    def _rows(self, subject: Subject, stage: Stage, spec: Attack, *, in_float: bool, start: int = 0) -> SearchRows:
         device, count, geometry = self.engine.device, len(subject), stage.search.geometry
         eps = np.full(count, float(spec.eps))
-        return Rows(
+        return SearchRows(
             pixels=torch.from_numpy(subject.pixels).permute(0, 3, 1, 2).contiguous().to(device),
             labels=subject.targets.to(device),
             targets=torch.full((count, 1), -1, device=device),

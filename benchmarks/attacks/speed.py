@@ -18,7 +18,7 @@ from benchmarks.attacks.reference import gradients_alone
 from benchmarks.attacks.timing import Contender, Times, take_turns
 from torch import Tensor
 
-from hardset.pipeline.attacks.search import Outcome
+from hardset.pipeline.attacks.search import SearchOutcome
 
 PGD = Settings("pgd", Fraction(8, 255), Fraction(2, 255), steps=40)
 RIVALS = ("torchattacks", "foolbox", "ART")
@@ -211,7 +211,7 @@ def _record(title: str, subject: Subject, times: Mapping[str, Times], at_least: 
 def _robust(subject: Subject, result: object, settings: Settings) -> float:
     """Robust accuracy: library images judged in floats, the engine's as stored, where they must be misclassified."""
     model, clean = subject.frozen(), subject.images
-    if isinstance(result, Outcome):
+    if isinstance(result, SearchOutcome):
         pixels = stored_as(result.images, subject.pixels, settings.eps, clamp=True)
         return judge_stored(model, pixels, subject.pixels, subject.labels, settings.eps).robust
     assert isinstance(result, Tensor)

@@ -15,9 +15,8 @@ from torch import Tensor
 
 from hardset.pipeline.attacks.composition import stages_of
 from hardset.pipeline.attacks.engine import Engine
-from hardset.pipeline.attacks.network import Network as SearchNetwork
-from hardset.pipeline.attacks.network import search_network
-from hardset.pipeline.attacks.search import Outcome, Rows
+from hardset.pipeline.attacks.network import SearchNetwork, search_network
+from hardset.pipeline.attacks.search import SearchOutcome, SearchRows
 from hardset.schemas.job.recipes import Attack
 
 EPS, STEP = "8/255", "2/255"
@@ -45,13 +44,13 @@ class Searcher:
         labels = engine.logits(pixels.float() / 255).argmax(1)
         return Searcher(engine, search, pixels, labels, network.classes)
 
-    def run(self, steps: int, stop: Literal["success", "never"]) -> Outcome:
+    def run(self, steps: int, stop: Literal["success", "never"]) -> SearchOutcome:
         """PGD, Linf 8/255 in steps of 2/255, from a random start, on all rows."""
         spec = Attack(name="pgd", eps=EPS, step_size=STEP, steps=steps, stop=stop).resolved()
         (stage,) = stages_of(spec, self.classes)
         count, geometry = len(self.labels), stage.search.geometry
         eps = np.full(count, float(spec.eps))
-        rows = Rows(
+        rows = SearchRows(
             pixels=self.pixels,
             labels=self.labels,
             targets=torch.full_like(self.labels, -1)[:, None],

@@ -12,7 +12,7 @@ from hardset.pipeline.hardening.loop import harden as run_loop
 from hardset.pipeline.hardening.promotion import KNOWN, baseline, promote
 from hardset.pipeline.storage.folder import public_name
 from hardset.schemas.job.job import Job
-from hardset.schemas.records.hardening import Round, Start
+from hardset.schemas.records.hardening import LoopStart, Round
 from hardset.schemas.records.results import Hardened
 
 
@@ -24,7 +24,7 @@ def harden(
     fail_under: Sequence[str] = (),
     against: str | None = None,
     tolerance: float = 0.01,
-    progress: Callable[[Start | Round, int], None] = nothing,
+    progress: Callable[[LoopStart | Round, int], None] = nothing,
     on_warning: Warn | None = None,
     stop: Stop | None = None,
 ) -> Hardened:

@@ -7,7 +7,7 @@ from hardset.jobs.terminal.console import count
 from hardset.jobs.terminal.stopping import stop_on_signal
 from hardset.jobs.terminal.voice import LogFormat, Voice, speaking
 from hardset.schemas.job.job import Job
-from hardset.schemas.records.hardening import Round, Start
+from hardset.schemas.records.hardening import LoopStart, Round
 from hardset.schemas.records.results import Hardened
 
 
@@ -24,7 +24,7 @@ def make(
     """Runs the loop, with a line for each round, until it ends or a signal stops it; says how it ended."""
     with speaking(log_format) as voice:
 
-        def show(one: Start | Round, rounds: int) -> None:
+        def show(one: LoopStart | Round, rounds: int) -> None:
             voice.say(line_of(one, rounds), event="round", round=getattr(one, "number", 0), **one.validation.shares())
 
         with stop_on_signal(voice, grace_seconds) as stop:
@@ -56,10 +56,10 @@ def _tell_end(hardened: Hardened, voice: Voice) -> None:
         voice.say(f"Weights: {hardened.weights}", event="promoted", weights=hardened.weights)
 
 
-def line_of(one: Start | Round, rounds: int) -> str:
+def line_of(one: LoopStart | Round, rounds: int) -> str:
     """What a round came to."""
     told = _figures(one.validation.shares())
-    if isinstance(one, Start):
+    if isinstance(one, LoopStart):
         return f"start: {told} (validation)"
     shard = f", {one.shard.value:.1%} of its own shard" if one.shard else ""
     cost = f"{one.training_gradients:,} gradients, {one.seconds:.0f} s"

@@ -12,17 +12,17 @@ from torch import Tensor
 from hardset.pipeline.attacks.grid import per_row
 from hardset.pipeline.attacks.passes import Passes, Scores
 from hardset.pipeline.attacks.schedules import Start
-from hardset.pipeline.attacks.search import Rows, Search
+from hardset.pipeline.attacks.search import Search, SearchRows
 from hardset.pipeline.attacks.slots import Slots
 
 
-def ascend(search: Search, network: Scores, rows: Rows, order: Tensor) -> Tensor:
+def ascend(search: Search, network: Scores, rows: SearchRows, order: Tensor) -> Tensor:
     """The rows after `search.steps` steps, as stored: float32 (N, C, H, W) on the 8-bit grid, within budget.
 
     `network` is asked in whatever mode it is; parameters that want no gradient make it cheaper. `order`, int64 (N,),
     chooses among a row's random streams, such as the number of the epoch. The last iterate is returned, whatever
     its loss, as adversarial training wants it (Madry et al. 2018); targets and restarts of `rows` and `search` are not
-    looked at. Rows without a budget come back clean.
+    looked at. SearchRows without a budget come back clean.
     """
     device = rows.labels.device
     clean = rows.pixels.to(torch.float32).div_(255)

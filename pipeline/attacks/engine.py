@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hardset.pipeline.attacks.grid import per_row
-from hardset.pipeline.attacks.network import Network
+from hardset.pipeline.attacks.network import SearchNetwork
 from hardset.pipeline.attacks.passes import Passes, Scores
 from hardset.pipeline.attacks.schedules import Start
-from hardset.pipeline.attacks.search import Effort, Outcome, Rows, Search
+from hardset.pipeline.attacks.search import Effort, Search, SearchOutcome, SearchRows
 from hardset.pipeline.attacks.slots import SPENT, Slots
 from hardset.pipeline.attacks.verdicts import Verdicts
 from hardset.pipeline.attacks.work_queue import Found, Item, WorkQueue
@@ -41,7 +41,7 @@ class Engine:
     batch: int
     """Number of slots; with the device, it fixes the bytes of the result."""
     device: torch.device
-    networks: tuple[Network, ...] = ()
+    networks: tuple[SearchNetwork, ...] = ()
     """The model as the search runs it, its parts where losses are averaged over them; empty: the model itself."""
     divider: Divider = field(default_factory=Divider)
     """The tool that runs a batch in parts where memory does not hold it."""
@@ -51,7 +51,7 @@ class Engine:
         """Whether the search sees the very logits of the verdict."""
         return all(network.exact for network in self.networks)
 
-    def run(self, search: Search, rows: Rows) -> Outcome:
+    def run(self, search: Search, rows: SearchRows) -> SearchOutcome:
         """Searches every row with a budget."""
         try:
             return self._run(search, rows, strict=True)
@@ -61,7 +61,7 @@ class Engine:
         # The model needs a kernel that has no deterministic form; torch warns of it.
         return self._run(search, rows, strict=False)
 
-    def _run(self, search: Search, rows: Rows, *, strict: bool) -> Outcome:
+    def _run(self, search: Search, rows: SearchRows, *, strict: bool) -> SearchOutcome:
         with ExitStack() as stack:
             stack.enter_context(torch.no_grad())
             stack.enter_context(frozen(self.model))
@@ -98,7 +98,7 @@ class Engine:
 class _Run:
     """The moving parts of one search: the slots, who sits in them, and what waits for a verdict."""
 
-    def __init__(self, engine: Engine, search: Search, rows: Rows) -> None:
+    def __init__(self, engine: Engine, search: Search, rows: SearchRows) -> None:
         self.engine, self.search, self.rows = engine, search, rows
         self.stop = search.after_success is not None
         scores: tuple[Scores, ...] = tuple(network.forward for network in engine.networks) or (engine.model,)
@@ -124,7 +124,7 @@ class _Run:
         leaders = np.full(len(rows), -1) if rows.follows is None else rows.follows
         return np.where(np.isin(leaders, searched), leaders, -1)
 
-    def whole(self) -> Outcome:
+    def whole(self) -> SearchOutcome:
         while self.refill():
             assert self.slots is not None
             for _ in range(self.between_waits):
@@ -136,7 +136,7 @@ class _Run:
             self.results[row] = self.results[leader]
         gradients = queue.gradients()
         effort = Effort(self.batches, int(gradients.sum()), queue.wasted, self.verdicts.spent)
-        return Outcome(
+        return SearchOutcome(
             images=self.results,
             rank=queue.rank,
             loss=queue.loss,

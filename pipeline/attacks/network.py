@@ -27,7 +27,7 @@ _AGREEMENT = 0.2
 
 
 @dataclass(frozen=True)
-class Network:
+class SearchNetwork:
     """A model made ready for the search."""
 
     forward: Forward
@@ -45,7 +45,7 @@ class Network:
 
 def search_network(
     module: nn.Module, *, precision: Literal["float32", "bfloat16"], compile: bool, device: torch.device
-) -> Network:
+) -> SearchNetwork:
     """The fastest way to run `module`, which stays as it is, bit for bit; in eval mode and on `device`.
 
     The first call tries it out on noise of its images' shape, so that no row has a say in the choice: a copy in
@@ -55,9 +55,9 @@ def search_network(
     """
     ways = list(_ways(module, precision, device, copied=compile))
     if not compile and ways[0].forward is module:
-        return Network(_plain(module), exact=True, describe=lambda: "float32")
+        return SearchNetwork(_plain(module), exact=True, describe=lambda: "float32")
     trial = _Trial(module, ways, compiled=compile, device=device)
-    return Network(trial, exact=False, describe=lambda: trial.note)
+    return SearchNetwork(trial, exact=False, describe=lambda: trial.note)
 
 
 @dataclass(frozen=True)

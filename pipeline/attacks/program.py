@@ -14,12 +14,12 @@ from hardset.pipeline.attacks.composition import Stage
 from hardset.pipeline.attacks.drawing import likely_classes
 from hardset.pipeline.attacks.engine import Engine
 from hardset.pipeline.attacks.objectives import label_margin
-from hardset.pipeline.attacks.search import Outcome, Rows, Search
+from hardset.pipeline.attacks.search import Search, SearchOutcome, SearchRows
 from hardset.pipeline.attacks.slots import NOTHING, REACHED
 
 
 @dataclass(frozen=True)
-class Ended:
+class ProgramOutcome:
     """The results of N rows after all stages."""
 
     images: Tensor
@@ -36,11 +36,11 @@ class Ended:
 def run_program(
     engine: Engine,
     stages: Sequence[Stage],
-    rows: Rows,
+    rows: SearchRows,
     eps: NDArray[np.float64],
     clean_logits: Tensor | None,
     variants: int,
-) -> Ended:
+) -> ProgramOutcome:
     """Runs all stages over rows in the order (parent, variant), variants being budgets from small to large.
 
     `eps` (N,) and `clean_logits` (N, K) belong to the rows; without stages that go towards likely classes the logits
@@ -70,12 +70,12 @@ def run_program(
 def _run_stages(
     engine: Engine,
     stages: Sequence[Stage],
-    rows: Rows,
+    rows: SearchRows,
     where: NDArray[np.int64],
     done: NDArray[np.bool_],
     eps: NDArray[np.float64],
     clean_logits: Tensor | None,
-    ended: Ended,
+    ended: ProgramOutcome,
 ) -> None:
     """Runs the stages over `rows`, which are the rows `where` of `ended`, and books what they find there."""
     closeness = np.full(len(where), -np.inf)
@@ -107,7 +107,7 @@ def _stops(search: Search) -> bool:
     return search.after_success is not None
 
 
-def _for_stage(rows: Rows, stage: Stage, eps: NDArray[np.float64], clean_logits: Tensor | None) -> Rows:
+def _for_stage(rows: SearchRows, stage: Stage, eps: NDArray[np.float64], clean_logits: Tensor | None) -> SearchRows:
     """The rows with the stage's targets, and its step sizes where the job names none."""
     sizes = np.where(np.isnan(rows.step_size), eps * stage.step_share, rows.step_size)
     if clean_logits is None or not stage.targets:
@@ -115,7 +115,7 @@ def _for_stage(rows: Rows, stage: Stage, eps: NDArray[np.float64], clean_logits:
     return replace(rows, step_size=sizes, targets=likely_classes(clean_logits, rows.labels, stage.targets))
 
 
-def _closeness(engine: Engine, search: Search, rows: Rows, images: Tensor) -> NDArray[np.float64]:
+def _closeness(engine: Engine, search: Search, rows: SearchRows, images: Tensor) -> NDArray[np.float64]:
     """How near each image, as stored, is to the goal: margin of the label, negated, or of the target."""
     if search.on_grid:
         budget = torch.from_numpy(rows.budget).to(images.device)
@@ -125,9 +125,9 @@ def _closeness(engine: Engine, search: Search, rows: Rows, images: Tensor) -> ND
     return near.double().cpu().numpy()
 
 
-def _part(rows: Rows, index: NDArray[np.int64]) -> Rows:
+def _part(rows: SearchRows, index: NDArray[np.int64]) -> SearchRows:
     at = torch.from_numpy(index).to(rows.labels.device)
-    return Rows(
+    return SearchRows(
         pixels=rows.pixels.index_select(0, at),
         labels=rows.labels.index_select(0, at),
         targets=rows.targets.index_select(0, at),
@@ -140,17 +140,17 @@ def _part(rows: Rows, index: NDArray[np.int64]) -> Rows:
     )
 
 
-def _ended(outcome: Outcome) -> Ended:
+def _ended(outcome: SearchOutcome) -> ProgramOutcome:
     stage = np.zeros(len(outcome.rank), np.int64)
-    return Ended(
+    return ProgramOutcome(
         outcome.images, outcome.rank, stage, outcome.gradients, outcome.queries, outcome.flat, outcome.rose
     )  # fmt: skip
 
 
-def _nothing(rows: Rows) -> Ended:
+def _nothing(rows: SearchRows) -> ProgramOutcome:
     count = len(rows)
     none = np.zeros(count, np.int32)
-    return Ended(
+    return ProgramOutcome(
         images=rows.pixels.to(torch.float32) / 255,
         rank=np.full(count, NOTHING, np.int8),
         stage=np.zeros(count, np.int64),

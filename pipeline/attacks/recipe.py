@@ -16,9 +16,9 @@ from hardset.pipeline.attacks.composition import stages_of
 from hardset.pipeline.attacks.engine import Engine
 from hardset.pipeline.attacks.network import search_network
 from hardset.pipeline.attacks.objectives import label_margin
-from hardset.pipeline.attacks.program import Ended, run_program
+from hardset.pipeline.attacks.program import ProgramOutcome, run_program
 from hardset.pipeline.attacks.regions import region_masks, unchanged_outside
-from hardset.pipeline.attacks.search import Rows
+from hardset.pipeline.attacks.search import SearchRows
 from hardset.pipeline.batches import CleanRows, ColumnValues, MadeRows, Pixels, Reject, RowError
 from hardset.pipeline.compute import rng
 from hardset.pipeline.compute.devices import Divider
@@ -82,7 +82,7 @@ class AttackRecipe:
     def make(self, rows: CleanRows, seeds: NDArray[np.int64]) -> MadeRows:
         """The made rows, in the order (parent, variant), and the columns that `MadeRows` names.
 
-        Rows with an impossible label, or for which the model is not finite, become rejects.
+        SearchRows with an impossible label, or for which the model is not finite, become rejects.
         """
         known = (rows.labels >= 0) & (rows.labels < self._classes)
         rejects = [self._unknown_label(rows, int(at)) for at in np.flatnonzero(~known)]
@@ -141,7 +141,7 @@ class AttackRecipe:
         if logits is not None and spec.target is not None:
             targets = drawing.targets(spec.target, labels, shared, logits)
         own = (targets == labels).cpu().numpy()
-        searched = Rows(
+        searched = SearchRows(
             pixels=pixels,
             labels=labels,
             targets=targets[:, None],
@@ -160,7 +160,7 @@ class AttackRecipe:
             return None
         return self._engine.logits(clean.to(torch.float32) / 255).repeat_interleave(self.variants, dim=0)
 
-    def _stored(self, drawn: _Drawn, ended: Ended) -> Pixels:
+    def _stored(self, drawn: _Drawn, ended: ProgramOutcome) -> Pixels:
         rows = drawn.rows
         budget = torch.from_numpy(rows.budget).to(rows.pixels.device)
         levels = self._geometry.to_grid(ended.images, rows.pixels.to(torch.float32), budget)
@@ -172,7 +172,9 @@ class AttackRecipe:
             raise AssertionError(f"{int((~held).sum())} rows left their budget on the 8-bit grid")
         return stored.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
-    def _columns(self, drawn: _Drawn, ended: Ended, logits: Tensor, pixels: Pixels) -> Mapping[str, ColumnValues]:
+    def _columns(
+        self, drawn: _Drawn, ended: ProgramOutcome, logits: Tensor, pixels: Pixels
+    ) -> Mapping[str, ColumnValues]:
         names = np.array([stage.name for stage in self._stages], object)
         columns: dict[str, ColumnValues] = {
             "eps": drawn.eps,
@@ -188,7 +190,7 @@ class AttackRecipe:
             columns["target_label"] = drawn.rows.targets[:, 0].cpu().numpy()
         return columns
 
-    def _flags(self, drawn: _Drawn, ended: Ended, pixels: Pixels) -> list[str]:
+    def _flags(self, drawn: _Drawn, ended: ProgramOutcome, pixels: Pixels) -> list[str]:
         searched = drawn.rows.budget > 0
         asked = ended.gradients + ended.queries > 0
         clean = drawn.rows.pixels.permute(0, 2, 3, 1).cpu().numpy()
@@ -214,7 +216,7 @@ class AttackRecipe:
 class _Drawn:
     """Rows in the order (parent, variant) with everything drawn for them."""
 
-    rows: Rows
+    rows: SearchRows
     eps: NDArray[np.float64]
     budget: NDArray[np.int64]
     """Budget that eps allows; `rows.budget` is 0 for rows that are skipped as well."""

@@ -49,7 +49,7 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Rows:
+class SearchRows:
     """N rows to attack. Tensors live on the engine's device."""
 
     pixels: Tensor
@@ -96,7 +96,7 @@ class Effort:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SearchOutcome:
     """The results of N rows."""
 
     images: Tensor

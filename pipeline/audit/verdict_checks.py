@@ -29,7 +29,7 @@ is not called false."""
 
 
 @dataclass(frozen=True)
-class Workers:
+class RunWorkers:
     """Workers that judge rows as they were made, one per run."""
 
     folder: Folder
@@ -50,7 +50,7 @@ class Workers:
         return self._built[run_id]
 
 
-def judge_again(workers: Workers, output: Output, table: pa.Table, findings: Findings) -> None:
+def judge_again(workers: RunWorkers, output: Output, table: pa.Table, findings: Findings) -> None:
     """Judges the rows of `table` again, of the file of `output`; not those whose source is known to be gone."""
     if output.kept or not table.num_rows or table["kind"][0].as_py() != ADVERSARIAL:
         return

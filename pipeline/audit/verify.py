@@ -19,7 +19,7 @@ from hardset.pipeline.audit.replay import chosen_manifest
 from hardset.pipeline.audit.row_checks import Expected, Fault, row_faults
 from hardset.pipeline.audit.source_checks import source_faults
 from hardset.pipeline.audit.trust import NO_TRUST, Trust
-from hardset.pipeline.audit.verdict_checks import Workers, judge_again
+from hardset.pipeline.audit.verdict_checks import RunWorkers, judge_again
 from hardset.pipeline.dataset.files.parquet import read_footer
 from hardset.pipeline.judging.masking import signal_faults
 from hardset.pipeline.storage.folder import Folder
@@ -42,7 +42,7 @@ def verify(folder: Folder, *, sample: int | None = 1000, trust: Trust = NO_TRUST
     manifest, findings = chosen_manifest(folder, run), Findings()
     for where, what in record_faults(folder, manifest):
         findings.add(where, what)
-    seen, workers = _RowIds(folder), Workers(folder, trust)
+    seen, workers = _RowIds(folder), RunWorkers(folder, trust)
     budget = _Budget(sample, manifest.totals.rows_out)
     for output in manifest.outputs:
         _check_quarantine(folder, output, findings)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hardset.pipeline.dataset.files.png import decode_png, encode_png
 from hardset.pipeline.evaluation.evaluation_plan import EvaluationPlan
-from hardset.pipeline.evaluation.gathered import Attacked, ModelVerdicts, SourceRows, clean_rows
+from hardset.pipeline.evaluation.gathered import AttackVerdicts, ModelVerdicts, SourceRows, clean_rows
 from hardset.pipeline.evaluation.parts import PartStore
 from hardset.pipeline.reporting.evaluation_content import AttackedExample
 from hardset.pipeline.storage.folder import Folder
@@ -23,7 +23,7 @@ FALLEN, STANDING = 6, 2
 """Numbers of examples per attack and model: rows that it breaks, of as many classes as possible, and robust rows."""
 
 
-def chosen(found: ModelVerdicts, attacked: Attacked) -> NDArray[np.int64]:
+def chosen(found: ModelVerdicts, attacked: AttackVerdicts) -> NDArray[np.int64]:
     """Positions of the example rows: the first broken row of each class, then other broken rows, then robust ones."""
     broken = np.flatnonzero(found.right & ~found.robust(attacked)[attacked.threat])
     _, first = np.unique(found.labels[broken], return_index=True)
@@ -77,7 +77,7 @@ def _lines(
         first += len(clean)
 
 
-def _line(model: str, rows: SourceRows, found: ModelVerdicts, attacked: Attacked, at: int) -> dict[str, object]:
+def _line(model: str, rows: SourceRows, found: ModelVerdicts, attacked: AttackVerdicts, at: int) -> dict[str, object]:
     level = attacked.threat
     return {
         "model": model,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hardset.pipeline.attacks.declared import declaration_of
 from hardset.pipeline.evaluation.conditions import SHIFT
-from hardset.pipeline.evaluation.gathered import Attacked, ModelVerdicts
+from hardset.pipeline.evaluation.gathered import AttackVerdicts, ModelVerdicts
 from hardset.pipeline.judging.judge import Classes, Floats, Mask
 from hardset.pipeline.statistics.histogram import Histogram
 from hardset.pipeline.statistics.shares import missing, share, share_of
@@ -31,7 +31,7 @@ from hardset.schemas.records.evaluation import (
 from hardset.schemas.rows.flags import FLAGS, flags_of
 
 
-def attack_figures(found: ModelVerdicts, attacked: Attacked) -> AttackFigures:
+def attack_figures(found: ModelVerdicts, attacked: AttackVerdicts) -> AttackFigures:
     """Figures of the model under one attack."""
     robust, float_robust = found.robust(attacked), found.right & (attacked.float_pred == found.labels)
     flags = [flags_of(text) for text in attacked.flags[attacked.threat][found.right]]
@@ -66,7 +66,7 @@ def threat_figures(found: ModelVerdicts, threat: Threat) -> ThreatFigures:
     )
 
 
-def withstands(found: ModelVerdicts, attacks: Sequence[Attacked], most: Fraction) -> Mask:
+def withstands(found: ModelVerdicts, attacks: Sequence[AttackVerdicts], most: Fraction) -> Mask:
     """Mask (N,) of rows classified correctly before, and after each attack at every budget up to `most`."""
     standing = found.right.copy()
     for attacked in attacks:
@@ -76,7 +76,7 @@ def withstands(found: ModelVerdicts, attacks: Sequence[Attacked], most: Fraction
     return standing
 
 
-def attacked_pred(found: ModelVerdicts, attacks: Sequence[Attacked]) -> Classes:
+def attacked_pred(found: ModelVerdicts, attacks: Sequence[AttackVerdicts]) -> Classes:
     """Predictions (N,) after the first attack that breaks a row at the threat's budget; clean ones for other rows."""
     pred = found.pred.copy()
     for attacked in reversed(attacks):
@@ -140,7 +140,7 @@ def condition_means(conditions: Sequence[Condition]) -> dict[str, float]:
     return means | ({"shift": shifts[0][1]} if shifts else {})
 
 
-def margin_figures(found: ModelVerdicts, attacks: Sequence[Attacked]) -> Margins:
+def margin_figures(found: ModelVerdicts, attacks: Sequence[AttackVerdicts]) -> Margins:
     """Histograms of the clean margins, and of the smallest margins under any attack at the threat's budget."""
     smallest: Floats = np.fmin.reduce([attacked.margin[attacked.threat] for attacked in attacks])
     clean, after = Histogram().add(found.margin), Histogram().add(smallest)

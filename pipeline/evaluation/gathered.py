@@ -47,7 +47,7 @@ class SourceRows:
 
 
 @dataclass(frozen=True)
-class Attacked:
+class AttackVerdicts:
     """One attack on one model, at E budgets."""
 
     label: str
@@ -81,7 +81,7 @@ class ModelVerdicts:
     pred: Classes
     """Predictions on the unchanged rows (N,)."""
     margin: Floats
-    attacks: tuple[Attacked, ...]
+    attacks: tuple[AttackVerdicts, ...]
     conditions: Mapping[tuple[str, int], Classes]
     """Predictions (N,) by condition and level."""
     shards: Mapping[str, tuple[int, int]]
@@ -95,7 +95,7 @@ class ModelVerdicts:
         right: Mask = self.pred == self.labels
         return right
 
-    def robust(self, attacked: Attacked) -> Mask:
+    def robust(self, attacked: AttackVerdicts) -> Mask:
         """Mask (E, N) of rows classified correctly before and after an attack."""
         robust: Mask = self.right & (attacked.pred == self.labels)
         return robust
@@ -185,7 +185,7 @@ class _Gathering:
             found[name, int(level)] = pred[here], margin[here]
         return found
 
-    def _attacked(self, number: int, parts: list[EvaluationPart]) -> Attacked:
+    def _attacked(self, number: int, parts: list[EvaluationPart]) -> AttackVerdicts:
         attack = evaluated(self.job.attacks[number], self.job.classes)
         names = ["pred", "margin", "confidence", "float_pred", "gradients", "queries", "flags"]
         stored = [one for one in self._stored(parts, names) if len(one.table)]
@@ -196,7 +196,7 @@ class _Gathering:
             return np.concatenate(values, axis=1)
 
         eps = budgets(attack)
-        return Attacked(
+        return AttackVerdicts(
             label=self.job.labels[number],
             attack=attack,
             norm=attack.norm,

@@ -16,7 +16,7 @@ from hardset.pipeline.storage.folder import Folder
 from hardset.pipeline.training.learner import State
 from hardset.schemas.digests import sha256_hex
 from hardset.schemas.errors import RunError
-from hardset.schemas.records.hardening import Hardening, Round, Start, StoredWeights
+from hardset.schemas.records.hardening import Hardening, LoopStart, Round, StoredWeights
 
 LOOPS = "_hardset/hardening"
 
@@ -41,9 +41,9 @@ class Home:
         """Absolute location of a file, for processes with another working folder, as Ray Train's workers (Ray 2.60)."""
         return f"{self.folder.place}/{path}"
 
-    def start(self) -> Start | None:
+    def start(self) -> LoopStart | None:
         """Record of the loop's start; None before the start."""
-        return read_record(self.folder, f"{self.path}/start.json", Start)
+        return read_record(self.folder, f"{self.path}/start.json", LoopStart)
 
     def rounds(self) -> list[Round]:
         """Records of the finished rounds, in order."""
@@ -56,9 +56,9 @@ class Home:
         """Record of the whole loop; None while it is unfinished."""
         return read_record(self.folder, f"{self.path}/hardening.json", Hardening)
 
-    def keep(self, record: Start | Round | Hardening) -> None:
+    def keep(self, record: LoopStart | Round | Hardening) -> None:
         """Writes a record; everything it names must already be stored."""
-        path = {Start: f"{self.path}/start.json", Hardening: f"{self.path}/hardening.json"}.get(type(record))
+        path = {LoopStart: f"{self.path}/start.json", Hardening: f"{self.path}/hardening.json"}.get(type(record))
         self.folder.write(path or self._round(record.number), sealed(record))  # type: ignore[union-attr]
 
     def keep_weights(self, number: int, weights: Mapping[str, Tensor]) -> StoredWeights:

@@ -30,7 +30,7 @@ from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.hardening import Harden
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.training import Train
-from hardset.schemas.records.hardening import Figures, Hardening, Round, Start
+from hardset.schemas.records.hardening import Figures, Hardening, LoopStart, Round
 
 EndedBy = Literal["rounds", "gradients", "rows", "minutes"]
 
@@ -53,7 +53,7 @@ def harden(
     address: str | None = None,
     stop: Stop | None = None,
     make: Maker | None = None,
-    on_round: Callable[[Start | Round, int], None] = lambda *_: None,
+    on_round: Callable[[LoopStart | Round, int], None] = lambda *_: None,
     on_warning: Callable[[str], None] = lambda _: None,
 ) -> HardeningOutcome:
     """Hardens the model of `job` by running the rounds that its output lacks.
@@ -160,7 +160,7 @@ def _before(settings: Harden, train: Train, splits: Splits) -> list[str]:
     return found
 
 
-def _start(loop: Loop) -> Start:
+def _start(loop: Loop) -> LoopStart:
     """The loop's start, measured once."""
     record = loop.home.start()
     if record is not None:
@@ -170,7 +170,7 @@ def _start(loop: Loop) -> Start:
     model = load_network(
         job.model, at="model", classes=job.model.classes, channels=loop.splits.image.channels, device=loop.device
     )
-    start = Start(
+    start = LoopStart(
         loop_id=loop.home.loop_id,
         weights=loop.home.keep_weights(0, weights_of(model.module)),
         validation=figures(model.module, loop.splits.validation, measuring_attacks(job), job, loop.device),
@@ -179,7 +179,7 @@ def _start(loop: Loop) -> Start:
     return start
 
 
-def spent(settings: Harden, start: Start, rounds: list[Round]) -> EndedBy | None:
+def spent(settings: Harden, start: LoopStart, rounds: list[Round]) -> EndedBy | None:
     """Why the loop ends before another round, or None; a round that would exceed a budget is not started."""
     if len(rounds) >= settings.rounds:
         return "rounds"
@@ -200,25 +200,25 @@ def spent(settings: Harden, start: Start, rounds: list[Round]) -> EndedBy | None
     return None
 
 
-def total_gradients(start: Start, rounds: list[Round]) -> int:
+def total_gradients(start: LoopStart, rounds: list[Round]) -> int:
     """Number of attack gradients so far, of training and of measuring."""
     return start.validation.gradients + sum(one.training_gradients + one.validation.gradients for one in rounds)
 
 
-def best_round(start: Start, rounds: list[Round]) -> Start | Round:
+def best_round(start: LoopStart, rounds: list[Round]) -> LoopStart | Round:
     """The most robust round on the validation rows; ties go to higher clean accuracy, then to the earlier round."""
-    found: list[Start | Round] = [start, *rounds]
+    found: list[LoopStart | Round] = [start, *rounds]
     return max(found, key=lambda one: (one.validation.robust.rows, one.validation.clean.rows))
 
 
-def _finish(loop: Loop, start: Start, rounds: list[Round], ended_by: EndedBy) -> Hardening:
+def _finish(loop: Loop, start: LoopStart, rounds: list[Round], ended_by: EndedBy) -> Hardening:
     """Evaluates the best round and the start on the test split, if there is one, and writes the final record."""
     best = best_round(start, rounds)
     rows, name = loop.splits.test, "test"
     if rows is None or not len(rows):
         rows, name = loop.splits.validation, "validation"
 
-    def judged(one: Start | Round) -> Figures:
+    def judged(one: LoopStart | Round) -> Figures:
         if name == "validation":
             return one.validation
         return figures(loop.load(one.weights).module, rows, measuring_attacks(loop.job), loop.job, loop.device)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hardset.schemas.records.hardening import Round, Start
+from hardset.schemas.records.hardening import LoopStart, Round
 
 _SHARD_AHEAD = 0.25
 """Accepted gap between accuracy on the own shard and robust accuracy, as a share; one static round measured 0.9."""
 _BEST_AHEAD = 0.05
 
 
-def loop_warnings(start: Start, rounds: Sequence[Round], best: Start | Round) -> tuple[str, ...]:
+def loop_warnings(start: LoopStart, rounds: Sequence[Round], best: LoopStart | Round) -> tuple[str, ...]:
     """One sentence per warning: what was observed, why it matters, what to do."""
     found = []
     if not rounds:

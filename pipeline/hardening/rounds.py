@@ -27,7 +27,7 @@ from hardset.schemas.job.job import Job
 from hardset.schemas.job.recipes import Attack
 from hardset.schemas.job.training import Train
 from hardset.schemas.job.training_methods import MethodDeclaration
-from hardset.schemas.records.hardening import Round, Score, Start, StoredWeights
+from hardset.schemas.records.hardening import LoopStart, Round, Score, StoredWeights
 
 Maker = Callable[[Job], RunOutcome]
 """Makes the dataset of a job."""
@@ -81,7 +81,7 @@ def round_job(loop: Loop, weights: StoredWeights, number: int) -> Job:
     return job.model_copy(update={"source": loop.splits.source, "recipes": recipes, "train": None, "harden": None})
 
 
-def run_round(loop: Loop, start: Start, rounds: Sequence[Round]) -> Round | None:
+def run_round(loop: Loop, start: LoopStart, rounds: Sequence[Round]) -> Round | None:
     """Runs the next round and records it; returns None if making rows was stopped.
 
     Raises RunError if shards failed or the training failed.
@@ -128,7 +128,7 @@ def run_round(loop: Loop, start: Start, rounds: Sequence[Round]) -> Round | None
     return record
 
 
-def _train(loop: Loop, start: Start, rounds: Sequence[Round], rows: TrainingRows) -> Trained:
+def _train(loop: Loop, start: LoopStart, rounds: Sequence[Round], rows: TrainingRows) -> Trained:
     settings, job = loop.train, loop.job
     assert job.model is not None
     course = Course(

@@ -12,14 +12,14 @@ from hardset.pipeline.reporting.tables import TableColumn, detail, table
 from hardset.pipeline.reporting.wording import NONE, counted, percent
 from hardset.pipeline.statistics.shares import share
 from hardset.schemas.errors import JobError
-from hardset.schemas.records.hardening import Figures, Hardening, Round, Score, Start
+from hardset.schemas.records.hardening import Figures, Hardening, LoopStart, Round, Score
 
 
 @dataclass(frozen=True)
 class LoopContent:
     """Records of one loop; `whole` is None while it is unfinished."""
 
-    start: Start
+    start: LoopStart
     rounds: tuple[Round, ...]
     whole: Hardening | None
 

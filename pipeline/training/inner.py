@@ -14,7 +14,7 @@ from hardset.pipeline.attacks.ascent import ascend
 from hardset.pipeline.attacks.composition import stages_of
 from hardset.pipeline.attacks.objectives import Goal, Objective
 from hardset.pipeline.attacks.passes import Scores
-from hardset.pipeline.attacks.search import Rows
+from hardset.pipeline.attacks.search import SearchRows
 from hardset.pipeline.compute import rng
 from hardset.pipeline.models.modes import frozen
 from hardset.pipeline.training.losses import divergence
@@ -52,7 +52,7 @@ class InnerAttack:
         sizes = eps * stage.step_share
         if self.spec.step_size is not None:
             sizes = drawing.amounts(self.spec.step_size, seeds, rng.Draw.STEP_SIZE)
-        rows = Rows(
+        rows = SearchRows(
             pixels=pixels,
             labels=labels,
             targets=labels[:, None],

@@ -46,7 +46,7 @@ class StoredWeights(Spec):
     """SHA-256 of the file; the column `model_sha256` of rows made against these weights."""
 
 
-class Start(Spec):
+class LoopStart(Spec):
     """Start of a loop."""
 
     contract: str = HARDENING_CONTRACT

@@ -18,7 +18,7 @@ from hardset.pipeline.attacks import engine, passes
 from hardset.pipeline.attacks.composition import stages_of
 from hardset.pipeline.attacks.engine import Engine
 from hardset.pipeline.attacks.grid import per_row
-from hardset.pipeline.attacks.network import Network
+from hardset.pipeline.attacks.network import SearchNetwork
 from hardset.pipeline.attacks.passes import Passes
 from hardset.pipeline.attacks.schedules import Start
 from hardset.pipeline.attacks.search import Search
@@ -138,7 +138,7 @@ def test_the_loop_waits_once_for_several_passes(stop: str, exact: bool, monkeypa
     monkeypatch.setattr(engine.Verdicts, "_judge", lambda *one: settled.append(1) or logits(*one))
     net, pixels = conv_net(), images(60)
     work = rows(pixels, predictions(net, pixels), 5 / 255, 1 / 255)
-    networks = () if exact else (Network(lambda shown: net(shown).float(), exact=False, describe=str),)
+    networks = () if exact else (SearchNetwork(lambda shown: net(shown).float(), exact=False, describe=str),)
     with Waits() as waits:
         outcome = Engine(net, 16, CPU, networks).run(search(stop=stop, steps=8, restarts=2), work)
     assert 0 < (outcome.rank > 1).sum() < 60
@@ -190,7 +190,7 @@ def test_a_search_is_deterministic_and_its_verdicts_are_the_judges(exact: bool) 
     net, pixels = conv_net(), images(12)
     judging, searching = Noted(net), Noted(net)
     work = rows(pixels, predictions(net, pixels), 5 / 255, 1 / 255)
-    networks = () if exact else (Network(searching, exact=False, describe=str),)
+    networks = () if exact else (SearchNetwork(searching, exact=False, describe=str),)
     Engine(judging, 8, CPU, networks).run(search(stop="success", steps=4), work)
     assert judging.seen == {("ieee", "ieee", True, False)}
     matmul = torch.backends.cuda.matmul.fp32_precision

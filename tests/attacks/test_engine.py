@@ -13,20 +13,20 @@ from torch import nn
 from hardset.pipeline.attacks import objectives
 from hardset.pipeline.attacks.engine import Engine
 from hardset.pipeline.attacks.geometries import L2, Linf
-from hardset.pipeline.attacks.network import Network
+from hardset.pipeline.attacks.network import SearchNetwork
 from hardset.pipeline.attacks.schedules import Cosine, Fixed
-from hardset.pipeline.attacks.search import Outcome, Rows, Search
+from hardset.pipeline.attacks.search import Search, SearchOutcome, SearchRows
 from hardset.pipeline.attacks.slots import REACHED
 from tests.attacks.nets import CPU, TwoClassLinear, conv_net, frozen, images, linear_case, predictions, seeds
 
 _LINF = Linf()
 
 
-def rows(pixels: np.ndarray, labels: np.ndarray, eps, step: float, *, geometry=_LINF, targets=None) -> Rows:
+def rows(pixels: np.ndarray, labels: np.ndarray, eps, step: float, *, geometry=_LINF, targets=None) -> SearchRows:
     count = len(pixels)
     budgets = np.broadcast_to(np.float64(eps), (count,)).copy()
     labelled = torch.from_numpy(labels.astype(np.int64))
-    return Rows(
+    return SearchRows(
         pixels=torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),
         labels=labelled,
         targets=(labelled[:, None] if targets is None else targets),
@@ -44,20 +44,20 @@ def search(*, stop: str = "never", **changes) -> Search:
     )
 
 
-def run(net: nn.Module, what: Search, work: Rows, *, batch: int = 8, precision: str = "float32") -> Outcome:
+def run(net: nn.Module, what: Search, work: SearchRows, *, batch: int = 8, precision: str = "float32") -> SearchOutcome:
     networks = () if precision == "float32" else (_bfloat16(net),)
     return Engine(net, batch, CPU, networks).run(what, work)
 
 
-def _bfloat16(net: nn.Module) -> Network:
+def _bfloat16(net: nn.Module) -> SearchNetwork:
     def forward(images: torch.Tensor) -> torch.Tensor:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             return net(images).float()
 
-    return Network(forward, exact=False, describe=lambda: "autocast")
+    return SearchNetwork(forward, exact=False, describe=lambda: "autocast")
 
 
-def stored(outcome: Outcome, work: Rows, geometry) -> torch.Tensor:
+def stored(outcome: SearchOutcome, work: SearchRows, geometry) -> torch.Tensor:
     return geometry.to_grid(outcome.images, work.pixels.float(), torch.from_numpy(work.budget))
 
 
@@ -110,13 +110,13 @@ def test_no_corner_of_the_ball_beats_the_search_on_ten_pixels():
     assert not (at_corner & ~fallen).any()
 
 
-def _start(work: Rows, eps: float) -> torch.Tensor:
+def _start(work: SearchRows, eps: float) -> torch.Tensor:
     count = len(work)
     radius, restart = torch.full((count,), eps), torch.zeros(count, dtype=torch.int64)
     return Linf().start(work.pixels.float() / 255, radius, work.seeds, restart)
 
 
-def _textbook(net, work: Rows, *, eps: float, step: float, steps: int, rounded: bool):
+def _textbook(net, work: SearchRows, *, eps: float, step: float, steps: int, rounded: bool):
     """Madry's loop over the whole batch; every iterate with its loss and verdict."""
     clean, images, seen = work.pixels.float() / 255, _start(work, eps), []
     for count in range(steps + 1):

@@ -11,15 +11,15 @@ from hardset.pipeline.attacks import objectives
 from hardset.pipeline.attacks.engine import Engine
 from hardset.pipeline.attacks.geometries import Linf
 from hardset.pipeline.attacks.schedules import Fixed
-from hardset.pipeline.attacks.search import Rows, Search
+from hardset.pipeline.attacks.search import Search, SearchRows
 from hardset.pipeline.models.zoo import small_cnn
 from tests.attacks.nets import CPU, images, seeds
 
 
-def rows(count: int) -> Rows:
+def rows(count: int) -> SearchRows:
     labels = torch.arange(count) % 10
     eps = np.full(count, 16 / 255)
-    return Rows(
+    return SearchRows(
         pixels=torch.from_numpy(images(count)).permute(0, 3, 1, 2).contiguous(),
         labels=labels,
         targets=labels[:, None],

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hardset.pipeline.attacks.network import Network, search_network
+from hardset.pipeline.attacks.network import SearchNetwork, search_network
 from hardset.pipeline.models import zoo
 from hardset.pipeline.models.ensemble import Ensemble
 from hardset.pipeline.models.normalise import Normalised
@@ -134,7 +134,7 @@ def images() -> Tensor:
     return torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(2))
 
 
-def network(module: nn.Module, precision: str = "float32", *, compile: bool = False) -> Network:
+def network(module: nn.Module, precision: str = "float32", *, compile: bool = False) -> SearchNetwork:
     return search_network(module, precision=precision, compile=compile, device=CPU)
 
 

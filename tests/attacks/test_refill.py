@@ -9,7 +9,7 @@ from hardset.pipeline.attacks import objectives
 from hardset.pipeline.attacks.engine import Engine
 from hardset.pipeline.attacks.geometries import Linf
 from hardset.pipeline.attacks.schedules import Fixed
-from hardset.pipeline.attacks.search import Rows, Search
+from hardset.pipeline.attacks.search import Search, SearchRows
 from hardset.pipeline.attacks.slots import MOVED, REACHED
 from tests.attacks.nets import CPU, TwoClassLinear
 
@@ -32,7 +32,7 @@ def test_waiting_rows_are_let_go_once_a_quarter_of_the_slots_idles():
     follows = np.full(23, -1)
     follows[15:] = resisting
     labels = torch.zeros(23, dtype=torch.int64)
-    work = Rows(
+    work = SearchRows(
         pixels=torch.full((23, 1, 1, 1), CLEAN, dtype=torch.uint8),
         labels=labels,
         targets=labels[:, None],

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from hardset.pipeline.attacks import objectives
-from hardset.pipeline.attacks.engine import Engine, Rows, Search
+from hardset.pipeline.attacks.engine import Engine, Search, SearchRows
 from hardset.pipeline.attacks.geometries import Linf
 from hardset.pipeline.attacks.momentum import Momentum
 from hardset.pipeline.attacks.transforms import Diversity, Draws, Scales, smoothed
@@ -24,7 +24,7 @@ FAMILY = {
 }
 
 
-def _plain_loop(net, work: Rows, row: int, *, nesterov=False, scales=1, diversity=0.0, smoothing=1):
+def _plain_loop(net, work: SearchRows, row: int, *, nesterov=False, scales=1, diversity=0.0, smoothing=1):
     """The largest loss of the iterates of one row, the clean image aside."""
     clean, label = work.pixels[row : row + 1].float() / 255, work.labels[row : row + 1]
     step, radius = float(work.step_size[row]), float(work.radius[row])
@@ -48,7 +48,7 @@ def test_the_engine_agrees_with_a_plain_loop(settings):
     # Labels that the net already misses: no iterate outranks another, so that the best loss alone decides.
     labels = (torch.from_numpy(predictions(net, pixels)) + 1) % 10
     eps = np.full(8, 12 / 255)
-    work = Rows(
+    work = SearchRows(
         pixels=torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),
         labels=labels,
         targets=labels[:, None],

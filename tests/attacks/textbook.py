@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from hardset.pipeline.attacks.engine import Engine
 from hardset.pipeline.attacks.schedules import Memory, Schedule
-from hardset.pipeline.attacks.search import Rows, Search
+from hardset.pipeline.attacks.search import Search, SearchRows
 from tests.attacks.nets import CPU, frozen, images, predictions, seeds
 
 CLOSE = {"rtol": 0, "atol": 1e-6}
@@ -77,7 +77,7 @@ def small_net(*, channels: int = 1, classes: int = 6, side: int = 6, seed: int =
 
 def work_of(
     net: nn.Module, geometry, eps: float, step: float, *, count=3, channels=1, side=6, seed=0, started=True
-) -> Rows:
+) -> SearchRows:
     """Rows of a small set with the net's own labels, the next class for a target, and a start in the ball."""
     pixels = images(count, channels=channels, side=side, seed=seed)
     labels = torch.from_numpy(predictions(net, pixels))
@@ -85,7 +85,7 @@ def work_of(
     stored = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
     radius = torch.from_numpy(geometry.radius(every)).float()
     start = geometry.start(stored.float() / 255, radius, keys, torch.zeros(count, dtype=torch.int64))
-    return Rows(
+    return SearchRows(
         pixels=stored,
         labels=labels,
         targets=((labels + 1) % 6)[:, None],
@@ -97,7 +97,7 @@ def work_of(
     )
 
 
-def engine_passes(net: nn.Module, search: Search, work: Rows) -> list[Seen]:
+def engine_passes(net: nn.Module, search: Search, work: SearchRows) -> list[Seen]:
     """Every pass of the engine over rows that fill its batch."""
     schedule = Recorded(search.schedule)
     changed = Search(**{**search.__dict__, "schedule": schedule})

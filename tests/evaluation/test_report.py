@@ -20,7 +20,7 @@ from hardset.pipeline.reporting.evaluation_page import evaluation_page
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError
 from hardset.schemas.records.evaluation import Finding
-from hardset.schemas.records.hardening import Figures, Hardening, Round, Score, Start, StoredWeights
+from hardset.schemas.records.hardening import Figures, Hardening, LoopStart, Round, Score, StoredWeights
 from tests.reporting.test_browser import BROWSER, browse, site  # noqa: F401 - a fixture
 
 CSS = files("hardset.pipeline.reporting").joinpath("page.css").read_text(encoding="utf-8")
@@ -156,7 +156,7 @@ def hardened(tmp_path) -> Path:
     """Records of a loop as they are written: three rounds, the second one best."""
     home = Home(Folder(str(tmp_path / "out")), "loop")
     weights = StoredWeights(path="w", sha256="0" * 64)
-    home.keep(Start(loop_id="loop", weights=weights, validation=figures(96, 12)))
+    home.keep(LoopStart(loop_id="loop", weights=weights, validation=figures(96, 12)))
     for number, robust in ((1, 30), (2, 55), (3, 50)):
         home.keep(
             Round(
