@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hardset.pipeline.attacks import drawing, grid
 from hardset.pipeline.attacks.composition import stages_of
+from hardset.pipeline.attacks.declared import resolved
 from hardset.pipeline.attacks.engine import Engine
 from hardset.pipeline.attacks.network import search_network
 from hardset.pipeline.attacks.objectives import label_margin
@@ -61,12 +62,13 @@ class AttackRecipe:
         device: torch.device,
         divider: Divider | None = None,
     ) -> None:
-        """`spec`: resolved. `module`: images in [0, 1], NCHW, to logits; frozen, in eval mode, on `device`.
+        """`spec`: resolved or not. `module`: images in [0, 1], NCHW, to logits; frozen, in eval mode, on `device`.
 
         `batch`: rows in one forward pass; shorter calls are padded to it, so a row's bytes depend on the shape alone.
         `parts`: members of an ensemble whose losses are averaged; empty: the loss of `module`. `divider`: what runs a
-        batch that memory does not hold. Raises JobError where the job's own objective cannot be used.
+        batch that memory does not hold. Raises JobError where code of the user's, attack or objective, cannot be used.
         """
+        spec = resolved(spec, classes)
         self.op = f"{spec.name}_{spec.norm}"
         self.variants = spec.variants
         self._spec = spec

@@ -33,8 +33,8 @@ def code_digest(module: str) -> dict[str, str]:
 
 
 def _source(top: str) -> Path:
-    spec = find_spec(top)
-    if spec is None or spec.origin is None:
+    spec = None if top == "__main__" else find_spec(top)  # workers have another __main__
+    if spec is None or spec.origin is None or not spec.has_location:
         raise ImportError(f"{top} has no source file, so that its code has no version; make it a module or a package")
     return Path(spec.origin).resolve()
 

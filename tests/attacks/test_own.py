@@ -131,6 +131,7 @@ def test_an_entry_point_stands_for_its_import_path(weights, tmp_path: Path, monk
     assert own_job(weights, name="pgd", settings=None).attacks[0].name == "pgd", "a name of the table is the table's"
     named = job_schema()["$defs"]["Attack"]["properties"]["name"]["anyOf"][0]["enum"]
     assert named == [*ATTACKS, "wobble"]
+    assert "From installed packages: wobble.\n" in hardset("attacks").stdout
     with pytest.raises(JobError, match="did you mean wobble"):
         own_job(weights, name="woble")
     assert "attack" not in sys.modules

@@ -94,6 +94,7 @@ def test_an_editable_installation_is_its_source(tmp_path: Path) -> None:
     assert digest_of("acme_digest") != before
 
 
-def test_what_has_no_source_file_is_refused() -> None:
-    with pytest.raises(ImportError, match="no_such_module_anywhere has no source file, so that"):
-        digest_of("no_such_module_anywhere.part")
+@pytest.mark.parametrize("module", ["no_such_module_anywhere.part", "__main__", "builtins"])
+def test_what_has_no_source_file_is_refused(module: str) -> None:
+    with pytest.raises(ImportError, match=rf"{module.partition('.')[0]} has no source file, so that its code has no"):
+        digest_of(module)
