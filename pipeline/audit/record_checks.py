@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hardset.pipeline.audit.agreement import agreement_faults
 from hardset.pipeline.audit.gc import orphans
 from hardset.pipeline.dataset.provenance.statement import statement_faults, statement_path
 from hardset.pipeline.dataset.records.ledger import RUNS, Ledger
@@ -56,6 +57,8 @@ def _plan_faults(folder: Folder, manifest: Manifest) -> Iterator[_Fault]:
     names = ("contract", "run_id", "logical_date", "classes", "image", "models")
     for name in (name for name in names if getattr(plan, name) != getattr(manifest, name)):
         yield path, f"has another {name} than the manifest"
+    for number, what in agreement_faults(plan, manifest):
+        yield path if number is None else f"shard {number}", what
     keys = (shard.key for shard in plan.shards)
     if run_id(plan_digest(plan.job["name"], keys, plan.logical_date)) != manifest.run_id:
         yield path, "its shards are not those that the run id was made from"

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from hardset.pipeline.audit.agreement import text_of
 from hardset.pipeline.audit.trust import NO_TRUST, Trust
 from hardset.pipeline.compute.devices import driver_device
 from hardset.pipeline.dataset.files.png import decode_png
@@ -24,7 +25,7 @@ from hardset.pipeline.shards.make import make_shard
 from hardset.pipeline.shards.reading import BadRow
 from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.digests import image_sha256
+from hardset.schemas.digests import image_sha256, recipe_id
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.records.run import Manifest, Output, Plan, Shard
 
@@ -85,7 +86,12 @@ def replay(folder: Folder, row_id: str, run: str | None = None, *, trust: Trust 
     plan = plan_of(folder, output.run_id)
     shard = next(shard for shard in plan.shards if shard.key == output.key)
     job = trust.job_of(plan, folder)
-    _check_code(manifest, row)  # imports what the recipe names
+    text = text_of(plan, manifest, shard.recipe)
+    if text is None or recipe_id(text) != row["recipe_id"]:
+        raise RunError(
+            f"row {row_id}: its recipe is not that of its shard in the plan; `hardset verify` names the fault"
+        )
+    _check_code(text, manifest, row)  # imports what the recipe names, which the job names too
     worker = Worker(job, plan, driver_device(job.run))
     elsewhere = _elsewhere(folder, manifest, output, str(worker.device))
     return compare(row, shard, plan, worker, excluded=output.excluded, elsewhere=elsewhere)
@@ -101,9 +107,8 @@ def _elsewhere(folder: Folder, manifest: Manifest, output: Output, device: str) 
     return tuple(sorted(f"device {name}" for name in devices - {device}) + found)
 
 
-def _check_code(manifest: Manifest, row: dict[str, Any]) -> None:
+def _check_code(recipe: Mapping[str, Any], manifest: Manifest, row: dict[str, Any]) -> None:
     """Raises RunError where the recipe's code has made other rows from the same settings since."""
-    recipe = manifest.recipes.get(row["recipe_id"], {})
     made_by = manifest.environment.get("hardset", "an older version")
     for what, then, now in code_versions(recipe):
         if then != now:

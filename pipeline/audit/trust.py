@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hardset.pipeline.planning.plan import not_reading
+from hardset.pipeline.planning.keys import not_reading
 from hardset.pipeline.recipes.table import settled_job
 from hardset.pipeline.storage.folder import Folder, public_name
 from hardset.schemas.digests import canonical_json

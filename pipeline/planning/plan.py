@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from hardset.pipeline.attacks.regions import check_region
 from hardset.pipeline.augment.table import settled
-from hardset.pipeline.models.loading import VICTIM, model_digests, network_sha256, transfer_role
-from hardset.pipeline.planning.changes import POLICIES, Earlier, comparable, compare, merged
+from hardset.pipeline.models.loading import model_digests, network_sha256, transfer_role
+from hardset.pipeline.planning.changes import Earlier, comparable, compare, merged
+from hardset.pipeline.planning.keys import common, determinants, range_key, sample_key
 from hardset.pipeline.recipes.generator_files import generator_digest
 from hardset.pipeline.recipes.table import recipe_text, settled_job
 from hardset.pipeline.sources.base import SourceReader
 from hardset.pipeline.sources.splits import TRAINING_SPLIT
-from hardset.pipeline.sources.table import open_source, reading
+from hardset.pipeline.sources.table import open_source
 from hardset.pipeline.storage.folder import public_name
 from hardset.schemas.base import Spec
-from hardset.schemas.digests import digest, plan_digest, recipe_id, run_id
+from hardset.schemas.digests import plan_digest, recipe_id, run_id
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Job
-from hardset.schemas.job.recipes import Attack, Augment, Recipe, Sample
-from hardset.schemas.job.sources import ImageSource
+from hardset.schemas.job.recipes import Attack, Augment, Sample
 from hardset.schemas.records.run import Image, Plan, Shard, SourceRange
 from hardset.schemas.rows.contract import CONTRACT_VERSION
 
-_MODEL_PATHS: Any = {"weights": True, "members": {"__all__": {"weights"}}}
-"""Settings of a network that do not fix bytes; the digest of its weights does."""
-_FIXES_ROWS = {"split", "file", "start", "stop", "digest", "members", "label"}
-"""Fields of a range that affect the bytes of its shards."""
 SAMPLE_SPLIT = TRAINING_SPLIT
 """Generated rows have no parent whose split they could inherit."""
 
@@ -44,9 +40,9 @@ def make_plan(job: Job, earlier: Earlier | None = None) -> Plan:
     _check_regions(job, image)
     _check_operations(job, image)
     models = _models(job, len(classes), image)
-    fixed = _determinants(job, source.name, image, classes)
+    fixed = determinants(job, source.name, image, classes, CONTRACT_VERSION)
     texts = [recipe_text(recipe, position, models) for position, recipe in enumerate(job.recipes)]
-    commons = [_common(job, position, models, {**fixed, "recipe": text}) for position, text in enumerate(texts)]
+    commons = [common(job, position, models, {**fixed, "recipe": text}) for position, text in enumerate(texts)]
     kept = earlier.available if earlier is not None else frozenset()
     now, same = source.plan(job.output.shard_rows), comparable(job, earlier)
     ranges = tuple(now if same is None else _with_kept(job, source, same, now, commons))
@@ -131,35 +127,6 @@ def _check_operations(job: Job, image: Image) -> None:
                 raise JobError(f"{at}.{error}") from None
 
 
-def _determinants(job: Job, source: str, image: Image, classes: tuple[str, ...]) -> dict[str, Any]:
-    """Settings that fix the bytes of every shard alike."""
-    return {
-        "contract": CONTRACT_VERSION,
-        "seed": job.seed,
-        "source": source,
-        "reading": reading(job.source, not_reading(job.source)),
-        "image": image.model_dump(),
-        "classes": classes,
-        "model": job.model.model_dump(mode="json", exclude=_MODEL_PATHS) if job.model else None,
-        "output": job.output.model_dump(include={"png_level", "keep"}),
-        "run": job.run.model_dump(include={"batch", "precision", "compile"}),
-    }
-
-
-def not_reading(source: ImageSource) -> set[str]:
-    """Settings of a source that do not affect the bytes of a range; an unset hold-out is left out, as older keys do."""
-    return {"path", "splits", "limit", *POLICIES} | ({"hold_out"} if source.hold_out is None else set())
-
-
-def _common(job: Job, position: int, models: Mapping[str, str], fixed: Mapping[str, Any]) -> str:
-    """Digest of what fixes the bytes of all shards of a recipe."""
-    return digest({**fixed, "victim": models.get(VICTIM), **_transfer(job, job.recipes[position], models)})
-
-
-def _key(common: str, part: SourceRange) -> str:
-    return digest([common, part.model_dump(include=_FIXES_ROWS)])
-
-
 def _with_kept(
     job: Job, source: SourceReader, earlier: Earlier, ranges: Sequence[SourceRange], commons: Sequence[str]
 ) -> Iterator[SourceRange]:
@@ -169,7 +136,7 @@ def _with_kept(
     for part in found:
         if not part.kept:
             yield part if part.digest else next(fixed)
-        elif any(_key(common, part) in earlier.available for common in commons):
+        elif any(range_key(common, part) in earlier.available for common in commons):
             yield part
 
 
@@ -178,7 +145,7 @@ def _shards(
 ) -> Iterator[Shard]:
     """`kept`: keys that shards of kept ranges must have, as nothing can be made of those."""
     index = 0
-    for position, (recipe, common) in enumerate(zip(job.recipes, commons, strict=True)):
+    for position, (recipe, own) in enumerate(zip(job.recipes, commons, strict=True)):
         if isinstance(recipe, Sample):
             places: list[tuple[int | None, str, int, int]] = [
                 (None, SAMPLE_SPLIT, start, stop)
@@ -188,23 +155,11 @@ def _shards(
             places = [(number, item.split, item.start, item.stop) for number, item in enumerate(ranges)]
         for number, split, start, stop in places:
             part = None if number is None else ranges[number]
-            key = digest([common, {"samples": [start, stop]}]) if part is None else _key(common, part)
+            key = sample_key(own, start, stop) if part is None else range_key(own, part)
             if part is not None and part.kept and key not in kept:
                 continue
             yield Shard(index=index, key=key, recipe=position, range=number, split=split, start=start, stop=stop)
             index += 1
-
-
-def _transfer(job: Job, recipe: Recipe, models: Mapping[str, str]) -> dict[str, Any]:
-    """Settings that fix the columns of held-out models, which attacks alone have."""
-    if not job.transfer_to or not isinstance(recipe, Attack):
-        return {}
-    declared = [model.model_dump(mode="json", exclude={"weights"}) for model in job.transfer_to]
-    return {
-        "transfer": [
-            [text, models[transfer_role(model.name)]] for text, model in zip(declared, job.transfer_to, strict=True)
-        ]
-    }
 
 
 def _cuts(rows: int, most: int) -> list[tuple[int, int]]:

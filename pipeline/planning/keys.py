@@ -1,0 +1,67 @@
+"""Keys of shards: digests of all that fixes their bytes, and of nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hardset.pipeline.models.loading import VICTIM, transfer_role
+from hardset.pipeline.planning.changes import POLICIES
+from hardset.pipeline.sources.table import reading
+from hardset.schemas.digests import digest
+from hardset.schemas.job.job import Job
+from hardset.schemas.job.recipes import Attack, Recipe
+from hardset.schemas.job.sources import ImageSource
+from hardset.schemas.records.run import Image, SourceRange
+
+_MODEL_PATHS: Any = {"weights": True, "members": {"__all__": {"weights"}}}
+"""Settings of a network that do not fix bytes; the digest of its weights does."""
+_FIXES_ROWS = {"split", "file", "start", "stop", "digest", "members", "label"}
+"""Fields of a range that affect the bytes of its shards."""
+
+
+def determinants(job: Job, source: str, image: Image, classes: tuple[str, ...], contract: str) -> dict[str, Any]:
+    """Settings that fix the bytes of every shard alike."""
+    return {
+        "contract": contract,
+        "seed": job.seed,
+        "source": source,
+        "reading": reading(job.source, not_reading(job.source)),
+        "image": image.model_dump(),
+        "classes": classes,
+        "model": job.model.model_dump(mode="json", exclude=_MODEL_PATHS) if job.model else None,
+        "output": job.output.model_dump(include={"png_level", "keep"}),
+        "run": job.run.model_dump(include={"batch", "precision", "compile"}),
+    }
+
+
+def not_reading(source: ImageSource) -> set[str]:
+    """Settings of a source that do not affect the bytes of a range; an unset hold-out is left out, as older keys do."""
+    return {"path", "splits", "limit", *POLICIES} | ({"hold_out"} if source.hold_out is None else set())
+
+
+def common(job: Job, position: int, models: Mapping[str, str], fixed: Mapping[str, Any]) -> str:
+    """Digest of what fixes the bytes of all shards of a recipe."""
+    return digest({**fixed, "victim": models.get(VICTIM), **_transfer(job, job.recipes[position], models)})
+
+
+def range_key(common: str, part: SourceRange) -> str:
+    """Key of the shard of a range; `common`: digest of what all shards of the recipe have."""
+    return digest([common, part.model_dump(include=_FIXES_ROWS)])
+
+
+def sample_key(common: str, start: int, stop: int) -> str:
+    """Key of the shard of samples `start` to before `stop`."""
+    return digest([common, {"samples": [start, stop]}])
+
+
+def _transfer(job: Job, recipe: Recipe, models: Mapping[str, str]) -> dict[str, Any]:
+    """Settings that fix the columns of held-out models, which attacks alone have."""
+    if not job.transfer_to or not isinstance(recipe, Attack):
+        return {}
+    declared = [model.model_dump(mode="json", exclude={"weights"}) for model in job.transfer_to]
+    return {
+        "transfer": [
+            [text, models[transfer_role(model.name)]] for text, model in zip(declared, job.transfer_to, strict=True)
+        ]
+    }
