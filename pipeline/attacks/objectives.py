@@ -67,8 +67,8 @@ def dlr(logits: Tensor, goal: Goal) -> Tensor:
     """
     if logits.shape[1] < 3:
         return margin(logits, goal)
-    top = logits.float().topk(3, dim=1).values
-    return margin(logits, goal) / (top[:, 0] - top[:, 2] + _TINY)
+    first, _, third = _largest(logits.float(), 3)
+    return margin(logits, goal) / (first - third + _TINY)
 
 
 def targeted_dlr(logits: Tensor, goal: Goal) -> Tensor:
@@ -80,8 +80,8 @@ def targeted_dlr(logits: Tensor, goal: Goal) -> Tensor:
     gap = _picked(scores, goal.targets) - _picked(scores, goal.labels)
     if logits.shape[1] < 4:
         return gap
-    top = scores.topk(4, dim=1).values
-    return gap / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + _TINY)
+    first, _, third, fourth = _largest(scores, 4)
+    return gap / (first - (third + fourth) / 2 + _TINY)
 
 
 def probability_margin(logits: Tensor, goal: Goal) -> Tensor:
@@ -112,7 +112,7 @@ def probability_margin_in_turns(logits: Tensor, goal: Goal) -> Tensor:
 def label_margin(logits: Tensor, labels: Tensor) -> Tensor:
     """Logit of the label less the best other, float32 (N,); below 0 is an error of the classifier."""
     scores = logits.float()
-    others = scores.scatter(1, labels[:, None], -torch.inf)
+    others = scores.masked_fill(_places(scores, labels), -torch.inf)
     return _picked(scores, labels) - others.amax(dim=1)
 
 
@@ -131,9 +131,21 @@ def _label_and_best_other(logits: Tensor, classes: Tensor) -> tuple[Tensor, Tens
     scores = logits.float()
     gap = label_margin(scores, classes).abs().detach()
     shares = F.softmax(scores * (_WIDEST_GAP / gap.clamp(min=_WIDEST_GAP))[:, None], dim=1)
-    others = shares.scatter(1, classes[:, None], -torch.inf)
+    others = shares.masked_fill(_places(shares, classes), -torch.inf)
     return _picked(shares, classes), others.amax(dim=1)
 
 
 def _picked(scores: Tensor, classes: Tensor) -> Tensor:
-    return scores.gather(1, classes[:, None]).squeeze(1)
+    # Not by gather: with deterministic kernels on CUDA, scatter, which its gradient needs, waits for the device.
+    return torch.where(_places(scores, classes), scores, 0).sum(dim=1)
+
+
+def _places(scores: Tensor, classes: Tensor) -> Tensor:
+    """Where each row's class is, bool (N, K)."""
+    return torch.arange(scores.shape[1], device=scores.device) == classes[:, None]
+
+
+def _largest(scores: Tensor, count: int) -> list[Tensor]:
+    """The `count` largest scores of each row, (N,) each, largest first."""
+    where = scores.detach().topk(count, dim=1).indices
+    return [_picked(scores, classes) for classes in where.unbind(1)]
