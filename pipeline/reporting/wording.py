@@ -109,6 +109,8 @@ def _attack_details(text: Mapping[str, Any]) -> Iterator[str]:
         yield f"target {str(text['target']).replace('_', ' ')}"
     if text.get("objective") not in (None, "cross_entropy"):
         yield f"objective {str(text['objective']).replace('_', ' ')}"
+    for name, value in (text.get("settings") or {}).items():
+        yield f"{name.replace('_', ' ')} {value}"
     if region := text.get("region"):
         yield f"only in {region['height']} x {region['width']} pixels"
     if (text.get("eot") or 1) > 1:

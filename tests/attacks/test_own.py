@@ -23,6 +23,7 @@ from hardset.pipeline.audit.verify import verify
 from hardset.pipeline.evaluation.measure import evaluated
 from hardset.pipeline.extensions.code_digest import code_digest
 from hardset.pipeline.planning.plan import make_plan
+from hardset.pipeline.reporting.wording import recipe_details, recipe_title
 from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.statistics.recipe_statistics import gather
 from hardset.pipeline.storage.folder import Folder
@@ -90,6 +91,8 @@ def test_an_attack_of_ones_own_makes_rows_that_verify_and_are_replayed(weights: 
     assert text["settings"] == {"period": 3, "shortest": 0.25}
     assert (text["step_size"], text["stop"], text["code"]) == ("2/51", "never", {"version": 1, "hardset": 0})
     assert verify(folder, sample=None, trust=Trust(records=True)).faults == []
+    assert recipe_title(text) == "attack:WOBBLE, Linf, eps 40/255"
+    assert "period 3, shortest 0.25" in recipe_details(text)
     (told,) = gather(folder, manifest).recipes
     assert (told.op, told.tally.rows) == (f"{WOBBLE}_linf", 40)
     row_id = row_of(folder, WOBBLE)
