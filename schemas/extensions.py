@@ -6,13 +6,12 @@ code is loaded, in the pipeline.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from operator import or_
 from typing import Annotated, Any, ClassVar
 
@@ -32,19 +31,29 @@ from pydantic_core import CoreSchema, core_schema
 
 from hardset.schemas.base import Spec
 from hardset.schemas.digests import canonical_json
+from hardset.schemas.reading.wording import OWN, listed, near
 
 IMPORT_PATH_PATTERN = r"^[\w.]+:[\w.]+$"
 ImportPath = Annotated[str, Field(pattern=IMPORT_PATH_PATTERN, examples=["package.module:function"])]
-OWN = ", or the import path of your own, such as package.module:NAME"
-"""What a sentence adds to names that a user's code may join."""
 
 
-def path_of_entry_point(group: str, name: str) -> str | None:
-    """What the entry point `name` of a group stands for; None where no installed distribution has it.
+def is_import_path(name: str) -> bool:
+    """Whether a name is `package.module:object`."""
+    return re.fullmatch(IMPORT_PATH_PATTERN, name) is not None
+
+
+def brought(group: str) -> dict[str, EntryPoint]:
+    """The entry points of a group by name, as installed distributions have them.
 
     Reads metadata alone, and imports nothing.
     """
-    return next((point.value for point in entry_points(group=group, name=name)), None)
+    return {point.name: point for point in sorted(entry_points(group=group))}
+
+
+def path_of_entry_point(group: str, name: str) -> str | None:
+    """Import path behind an entry point; None where no installed distribution has that one."""
+    point = brought(group).get(name)
+    return None if point is None else point.value.replace(" ", "")
 
 
 class Extension(Spec):
@@ -98,22 +107,25 @@ class KnownName:
     names: tuple[str, ...]
     group: str
 
+    def brought(self) -> dict[str, EntryPoint]:
+        """Entry points whose names are not in the table, which come first."""
+        return {name: point for name, point in brought(self.group).items() if name not in self.names}
+
     def known(self, name: str) -> str:
         """The name of the table, or the import path, that `name` stands for. Raises ValueError: it stands for none."""
-        if name in self.names or re.fullmatch(IMPORT_PATH_PATTERN, name):
+        if name in self.names or is_import_path(name):
             return name
         path = path_of_entry_point(self.group, name)
         if path is not None:
             return path
-        near = difflib.get_close_matches(name.lower(), self.names, n=2, cutoff=0.5)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
-        raise ValueError(f"wants {', '.join(self.names)}{OWN}{hint}")
+        names = (*self.names, *self.brought())
+        raise ValueError(f"wants {listed(names)}{OWN}{near(name, names)}")
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(self.known, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {"type": "string", "anyOf": [{"enum": list(self.names)}, {"pattern": IMPORT_PATH_PATTERN}]}
+        return {"type": "string", "anyOf": [{"enum": [*self.names, *self.brought()]}, {"pattern": IMPORT_PATH_PATTERN}]}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from hardset.schemas.job.attack_declaration import AttackDeclaration
 from hardset.schemas.job.attack_documentation import settings_of
-from hardset.schemas.job.attack_names import brought
+from hardset.schemas.job.attack_names import ATTACK_NAMES
 from hardset.schemas.job.attacks import ATTACKS
 
 _WIDE = 110
@@ -30,7 +30,7 @@ def show_all(terminal: Console) -> None:
         cells = [Text(name, style="bold"), Text(" ".join(attack.norms)), Text(steps), what]
         table.add_row(*cells, *([paper] if wide else []))
     terminal.print(table, soft_wrap=False)
-    if others := brought():
+    if others := ATTACK_NAMES.brought():
         terminal.print(f"\nFrom installed packages: {', '.join(others)}.", markup=False)
     terminal.print("\n`hardset attacks NAME` shows all settings of one, with defaults.", markup=False)
 

@@ -22,7 +22,7 @@ def attacks(name: Name = None, as_json: AsJson = False) -> None:
     """
     from hardset.jobs.telling.attacks import show_all, show_one
     from hardset.schemas.job.attack_documentation import facts_of
-    from hardset.schemas.job.attack_names import known_name
+    from hardset.schemas.job.attack_names import ATTACK_NAMES
     from hardset.schemas.job.attacks import ATTACKS
 
     if name is None:
@@ -32,7 +32,7 @@ def attacks(name: Name = None, as_json: AsJson = False) -> None:
             show_all(console)
         return
     try:
-        name = known_name(name)
+        name = ATTACK_NAMES.known(name)
     except ValueError as error:
         hint = str(error).rpartition("; ")[2]
         raise JobError(f"{name}: no such attack; {hint} (`hardset attacks` lists them)") from None

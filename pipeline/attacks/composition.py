@@ -16,10 +16,10 @@ from hardset.pipeline.attacks.transforms import Diversity, InputTransform, Scale
 from hardset.pipeline.extensions.imports import one_line
 from hardset.schemas.base import Spec
 from hardset.schemas.errors import JobError
+from hardset.schemas.extensions import is_import_path
 from hardset.schemas.job.attack_declaration import AttackDeclaration, Part
-from hardset.schemas.job.attack_names import is_import_path
 from hardset.schemas.job.attack_recipe import AfterSuccess, Attack
-from hardset.schemas.reading.slots import one_of
+from hardset.schemas.reading.wording import one_of
 
 _STEP_SHARE_GOING_ON = 0.5  # of eps: twice eps, the length at a random start, would leave the place at once
 

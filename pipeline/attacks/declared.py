@@ -15,8 +15,8 @@ from hardset.pipeline.extensions.declarations import code_of, find, settled
 from hardset.pipeline.extensions.imports import by_path, one_line
 from hardset.schemas.base import Spec
 from hardset.schemas.errors import JobError
+from hardset.schemas.extensions import is_import_path
 from hardset.schemas.job.attack_declaration import AttackDeclaration
-from hardset.schemas.job.attack_names import is_import_path
 from hardset.schemas.job.attack_recipe import Attack
 from hardset.schemas.job.attacks import ATTACKS, FIRST_CODE
 

@@ -11,7 +11,8 @@ from typing import Any
 from hardset.schemas.job.attack_declaration import DEFAULTED, AttackDeclaration, Part
 from hardset.schemas.job.attack_recipe import Attack
 from hardset.schemas.job.attacks import ATTACKS, takers
-from hardset.schemas.reading.slots import Slot, describe, one_of, slot_of
+from hardset.schemas.reading.slots import Slot, describe, slot_of
+from hardset.schemas.reading.wording import one_of
 
 _ALWAYS = ("kind", "name")
 _OWN = "settings"

@@ -14,7 +14,7 @@ from hardset.schemas.job.attack_names import AttackName
 from hardset.schemas.job.attacks import ATTACKS, takers
 from hardset.schemas.job.quantities import Amount, Rational, bounds
 from hardset.schemas.norms import Norm
-from hardset.schemas.reading.slots import one_of
+from hardset.schemas.reading.wording import one_of
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Position = Annotated[int, Field(ge=0)]

@@ -13,8 +13,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from hardset.schemas.base import BOOLEAN_FOR_NUMBER
-from hardset.schemas.extensions import OWN
-from hardset.schemas.reading.slots import SHORT_LIST, Slot, describe, literals, one_of, slot_of, step
+from hardset.schemas.reading.slots import Slot, describe, literals, slot_of, step
+from hardset.schemas.reading.wording import OWN, SHORT_LIST, listed, near
 
 Path = tuple[int | str, ...]
 """Path of keys and positions in a document."""
@@ -110,8 +110,8 @@ def _mismatch(fault: Fault) -> tuple[Path, str]:
 
 def _unknown_key(fault: Fault) -> tuple[Path, str]:
     allowed = fault.owner.keys
-    near = difflib.get_close_matches(str(fault.path[-1]), allowed, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    nearest = difflib.get_close_matches(str(fault.path[-1]), allowed, n=1)
+    hint = f"; did you mean {nearest[0]}?" if nearest else ""
     listing = f" (allowed: {', '.join(allowed)})" if len(allowed) <= SHORT_LIST else ""
     return fault.path, f"unknown key{hint}{listing}"
 
@@ -126,7 +126,7 @@ def _missing(fault: Fault) -> tuple[Path, str]:
 def _no_tag(fault: Fault) -> tuple[Path, str]:
     if not isinstance(fault.value, Mapping):
         return _mismatch(fault)
-    return (*fault.path, str(fault.slot.tag)), f"missing; wants {_names(fault.slot.tags())}{_own(fault)}"
+    return (*fault.path, str(fault.slot.tag)), f"missing; wants {listed(fault.slot.tags())}{_own(fault)}"
 
 
 def _wrong_tag(fault: Fault) -> tuple[Path, str]:
@@ -165,13 +165,7 @@ def _own(fault: Fault) -> str:
 
 
 def _choice(value: Any, names: tuple[Any, ...], own: str = "") -> str:
-    near = difflib.get_close_matches(str(value).lower(), [str(n) for n in names], n=3, cutoff=0.5)
-    hint = f"; did you mean {one_of(near)}?" if near else ""
-    return f"got {show(value)}; wants {_names(names)}{own}{hint}"
-
-
-def _names(names: tuple[Any, ...]) -> str:
-    return one_of(names) if len(names) <= SHORT_LIST else f"one of {len(names)} names; `hardset schema` lists them"
+    return f"got {show(value)}; wants {listed(names)}{own}{near(value, names)}"
 
 
 def show(value: Any) -> str:

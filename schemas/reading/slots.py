@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, Discriminator, WithJsonSchema
 from pydantic.fields import FieldInfo
 
-from hardset.schemas.extensions import OWN, ByName, Extension
+from hardset.schemas.extensions import ByName, Extension
+from hardset.schemas.reading.wording import OWN, one_of
 
 _BOUNDS = ("ge", "gt", "le", "lt")
 SHORT_LIST = 24
@@ -179,12 +180,6 @@ def _plain(slot: Slot) -> str:
     if slot.examples:
         return f"a number such as {one_of(slot.examples)}"
     return "a mapping"
-
-
-def one_of(values: Sequence[Any]) -> str:
-    """Names joined as `a, b or c`."""
-    names = [str(v) for v in values]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def _union(slot: Slot) -> str:
