@@ -68,7 +68,9 @@ def _inside(fault: Fault, union: Slot, value: Any) -> bool:
     """Whether a fault lies in the only member of the union that the value can be meant for."""
     if isinstance(value, Mapping):
         return fault.owner.model is not None and any(m.model is fault.owner.model for m in union.members)
-    return isinstance(value, list) and fault.union is not None and len(fault.path) > len(fault.union[0])
+    if not isinstance(value, list) or fault.union is None:
+        return False
+    return fault.kind != "missing" and len(fault.path) > len(fault.union[0])  # an item that is not there has no place
 
 
 def _fault(entry: Any, model: type[BaseModel]) -> Fault:

@@ -103,6 +103,8 @@ SENTENCES = [
     ("model.normalize.std=[1, 1]", "model.normalize.std: has 2 values and mean has 1"),
     ("source.size=[1, 2, 3]", "source.size: got [1, 2, 3]; wants a whole number of 1 or more, or a list of 2 values"),
     ("source.size=[8, 0]", "source.size.1: got 0; wants a whole number of 1 or more"),
+    ("source.size=[]", "source.size: got an empty list; wants a whole number of 1 or more, or a list of 2 values"),
+    ("source.size=[8]", "source.size: got [8]; wants a whole number of 1 or more, or a list of 2 values"),
     # Choices
     ("recipes.0.name=pdg", "recipes.0.name: got 'pdg'; wants "),
     ("recipes.0.kind=atack", "recipes.0.kind: got 'atack'; wants attack, augment or sample; did you mean attack?"),
