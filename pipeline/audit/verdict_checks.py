@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from hardset.pipeline.audit.findings import Findings, told
 from hardset.pipeline.audit.replay import plan_of
@@ -87,6 +89,12 @@ def _clean_rows(
         if at is None or source.sha256[at] != row["source_sha256"]:
             where = f"{output.data.path} row {row['row_id']}"
             findings.add(where, f"its source row {row['source_key']} is gone or has changed")
+        elif (source.labels[at], source.indices[at]) != (row["label"], row["source_index"]):
+            told_of = f"label {source.labels[at]} and index {source.indices[at]}"
+            findings.add(
+                f"{output.data.path} row {row['row_id']}",
+                f"its source row has {told_of}; it says {row['label']} and {row['source_index']}",
+            )
         else:
             clean[row["row_id"]] = source.pixels[at]
     return clean
@@ -102,8 +110,10 @@ def _compare(path: str, worker: Worker, rows: list[dict[str, Any]], clean: Any, 
     if rows[0]["target_label"] is not None:
         targets = np.asarray([row["target_label"] for row in rows], np.int64)
     assert worker.judge is not None
-    before, after = (verdict(worker.judge.logits(pixels), labels) for pixels in (clean, stored))
+    logits = [worker.judge.logits(pixels) for pixels in (clean, stored)]
+    before, after = (verdict(found, labels) for found in logits)
     success = succeeded(before.pred, after.pred, labels, targets)
+    clear = [_is_clear(found) for found in logits]
     for i, row in enumerate(rows):
         where = f"{path} row {row['row_id']}"
         if not inside[i]:
@@ -113,12 +123,35 @@ def _compare(path: str, worker: Worker, rows: list[dict[str, Any]], clean: Any, 
         norms = ((l2[i], row["l2"]), (l1[i], row.get("l1", l1[i])))  # rows of contract 1.0 have no l1
         if levels[i] != row["linf_levels"] or any(abs(a - b) > 1e-5 * max(1.0, a) for a, b in norms):
             findings.add(where, "its stored distances are not those of its pixels")
-        if abs(after.margin[i] - row["margin"]) > MARGIN_TOLERANCE * max(1.0, abs(row["margin"])):
-            findings.add(where, f"margin is {after.margin[i]:.4f} when judged again, {row['margin']:.4f} as stored")
-        elif success[i] != row["success"] and abs(after.margin[i]) > MARGIN_TOLERANCE:
-            findings.add(where, f"success is {bool(success[i])} when judged again, {row['success']} as stored")
+        false = list(_false_values(row, {"clean_margin": before.margin[i], "margin": after.margin[i]}))
+        false += _false_values(row, {"confidence": after.confidence[i]})
+        preds = (("clean_pred", before.pred[i], clear[0][i]), ("pred", after.pred[i], clear[1][i]))
+        false += [(name, int(pred), row[name]) for name, pred, is_clear in preds if is_clear and pred != row[name]]
+        if not false and success[i] != row["success"] and abs(after.margin[i]) > MARGIN_TOLERANCE:
+            false.append(("success", bool(success[i]), row["success"]))
+        for name, now, then in false:
+            findings.add(where, f"{name} is {_shown(now)} when judged again, {_shown(then)} as stored")
     every = np.arange(len(rows))
     transfer = transfer_of(worker.held_out, stored, clean, parents=every, labels=labels, targets=targets)
     for i, what in transfer_faults(transfer, rows, MARGIN_TOLERANCE):
         findings.add(f"{path} row {rows[i]['row_id']}", what)
     findings.rejudged += len(rows)
+
+
+def _is_clear(logits: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Whether the largest logit (N, K) stands out, so that no rounding makes another class of it."""
+    two = np.sort(logits, axis=1)[:, -2:]
+    clear: NDArray[np.bool_] = two[:, 1] - two[:, 0] > MARGIN_TOLERANCE * np.maximum(1.0, np.abs(two[:, 1]))
+    return clear
+
+
+def _false_values(row: Mapping[str, Any], found: Mapping[str, float]) -> Iterator[tuple[str, float, float]]:
+    """Column, value found and value stored, where these differ by more than rounding; older rows lack some columns."""
+    for name, now in found.items():
+        then = row.get(name)
+        if then is not None and not abs(now - then) <= MARGIN_TOLERANCE * max(1.0, abs(then)):
+            yield name, float(now), float(then)
+
+
+def _shown(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

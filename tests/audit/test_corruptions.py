@@ -273,10 +273,22 @@ def _set(name: str, value: Any) -> Change:
     return change
 
 
+def _further(name: str) -> Change:
+    """The same sign, so that the row does not contradict itself."""
+
+    def change(columns: dict[str, list[Any]]) -> None:
+        columns[name][4] *= 1.5
+
+    return change
+
+
 CASES: list[tuple[str, Change, str, bool]] = [
     ("over budget", _over_budget, "is outside its budget", True),
     ("over budget as told", _told_over_budget, "is outside its budget: linf_levels 41", False),
     ("false success", _success, "its own predictions say", False),
+    ("false confidence", _set("confidence", 0.123), "confidence is ", True),
+    ("false clean margin", _further("clean_margin"), "clean_margin is ", True),
+    ("another source row", _set("source_index", 99), "its source row has label", True),
     ("false success in all columns", _consistent_success, "when judged again, -9.5000 as stored", True),
     ("wrong image_sha256", _set("image_sha256", "0" * 64), "image_sha256 does not match the image", False),
     ("wrong source_sha256", _set("source_sha256", "0" * 64), "row_id does not follow from", False),
