@@ -65,7 +65,7 @@ def attack_code(name: str) -> int | dict[str, Any]:
         return _number(declared) + sum(_number(ATTACKS[part]) - FIRST_CODE for part in declared.stages)
     declared = declaration_of(name)
     own = code_of(name) if declared.code is None else {"version": declared.code}
-    return {**own, "hardset": sum(_number(attack) - FIRST_CODE for attack in ATTACKS.values())}
+    return {**own, "hardset_code": sum(_number(attack) - FIRST_CODE for attack in ATTACKS.values())}
 
 
 def _number(declared: AttackDeclaration) -> int:

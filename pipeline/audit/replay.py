@@ -122,7 +122,8 @@ def _told(code: object) -> str:
     """A code version as a sentence shows it: digests in 12 digits."""
     if not isinstance(code, Mapping):
         return str(code)
-    return ", ".join(f"{key} {str(value)[:12] if key == 'sha256' else value}" for key, value in code.items())
+    told = {key: str(value)[:12] if key == "sha256" else str(value) for key, value in code.items()}
+    return ", ".join(value if key == "version" else f"{key} {value}" for key, value in told.items())
 
 
 def compare(

@@ -12,7 +12,7 @@ from hardset.schemas.job.attack_declaration import AttackDeclaration, Paper, Par
 MOST_TARGETS = 9
 """Number of classes that a targeted attack tries unless told otherwise, as AutoAttack does."""
 FIRST_CODE = 2
-"""Code version of an attack that has not changed since versions belong to attacks; 1 was that of row contract 1.0."""
+"""Code version that every attack starts with; 1 was that of all attacks under row contract 1.0."""
 
 _CROCE = Paper(
     "Croce, Hein",

@@ -84,12 +84,12 @@ BREAKS = replace(POWERED, schedule=lambda settings: 1 / 0)
 NOT_ONE = Schedule()
 
 
-def test_an_attack_of_ones_own_makes_rows_that_verify_and_are_replayed(weights: dict[str, str], tmp_path: Path) -> None:
+def test_an_attack_of_ones_own_makes_rows_that_verify_and_are_replayed(weights, tmp_path: Path, monkeypatch) -> None:
     manifest = make_here(own_job(weights, tmp_path))
     folder = Folder(str(tmp_path))
     (text,) = manifest.recipes.values()
     assert text["settings"] == {"period": 3, "shortest": 0.25}
-    assert (text["step_size"], text["stop"], text["code"]) == ("2/51", "never", {"version": 1, "hardset": 0})
+    assert (text["step_size"], text["stop"], text["code"]) == ("2/51", "never", {"version": 1, "hardset_code": 0})
     assert verify(folder, sample=None, trust=Trust(records=True)).faults == []
     assert recipe_title(text) == "attack:WOBBLE, Linf, eps 40/255"
     assert "period 3, shortest 0.25" in recipe_details(text)
@@ -98,6 +98,10 @@ def test_an_attack_of_ones_own_makes_rows_that_verify_and_are_replayed(weights: 
     row_id = row_of(folder, WOBBLE)
     assert replay(folder, row_id, trust=Trust(records=True)).equal
     assert replay(folder, row_id, trust=Trust(job=own_job(weights, tmp_path))).equal
+    raised = ATTACKS | {"fgsm": replace(ATTACKS["fgsm"], code=FIRST_CODE + 1)}
+    monkeypatch.setattr("hardset.pipeline.attacks.declared.ATTACKS", raised)
+    with pytest.raises(RunError, match=r"version 1, hardset_code 0 of the attack:WOBBLE code .* 1, hardset_code 1"):
+        replay(folder, row_id, trust=Trust(records=True))
 
 
 def pixels_made(**settings: Any) -> np.ndarray:
@@ -242,7 +246,7 @@ def test_edited_code_makes_its_rows_anew_and_no_others(
     before = make_plan(job)
     manifest = make_here(job)
     text = next(text for text in manifest.recipes.values() if text["name"] != "pgd")
-    assert text["code"] == {**code_digest("unnumbered"), "hardset": 0}
+    assert text["code"] == {**code_digest("unnumbered"), "hardset_code": 0}
     path.write_text(path.read_text(encoding="utf-8") + "# edited\n", encoding="utf-8")
     code_digest.cache_clear()  # as in the next process
     after = make_plan(job)
@@ -252,7 +256,7 @@ def test_edited_code_makes_its_rows_anew_and_no_others(
         Worker(job, before, CPU).recipe_id(0)
     assert Worker(job, before, CPU).recipe_id(1) == after.recipes[1]
     folder = Folder(str(tmp_path / "out"))
-    wanted = f"version module unnumbered, sha256 {text['code']['sha256'][:12]}, hardset 0 of the unnumbered:WOBBLE code"
+    wanted = f"version module unnumbered, sha256 {text['code']['sha256'][:12]}, hardset_code 0 of the unnumbered"
     with pytest.raises(RunError, match=wanted):
         replay(folder, row_of(folder, "unnumbered"), trust=Trust(records=True))
     assert replay(folder, row_of(folder, "pgd"), trust=Trust(records=True)).equal
