@@ -92,7 +92,7 @@ class Extension(Spec):
 
     @property
     def import_path(self) -> str:
-        """Where the code is found."""
+        """Import path of the code."""
         return str(getattr(self, self.key))
 
 

@@ -1,4 +1,4 @@
-"""What an augmentation operation is: its settings, what it draws for each row, and what it does with that."""
+"""Contract of an augmentation operation: settings, a draw of parameters for each row, and their application."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hardset.pipeline.augment.streams import Stream
 from hardset.schemas.job.operations.base import OperationSettings
 
 Parameters = Mapping[str, Tensor]
-"""What was drawn, by name: one scalar per row, (N,), bool, int64 or float64, so that JSON holds it exactly."""
+"""Drawn values by name: one scalar per row, (N,), bool, int64 or float64, so that JSON holds them exactly."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,11 @@ class Operation:
     """One augmentation. Whether it applies to a row is drawn and handled outside (`applied`)."""
 
     settings: type[OperationSettings]
-    """Its settings, whose docstring says what it does."""
+    """Class of its settings; the docstring says what the operation does."""
     draw: Callable[[Any, Stream], Parameters]
-    """Settings and the rows' random stream to each row's parameters."""
+    """(settings, random stream of the rows) -> parameters of each row."""
     apply: Callable[[Tensor, Parameters, Stream], Tensor]
-    """Images in [0, 1], float32 (N, C, H, W), and their parameters to images of the same shape.
+    """(images, their parameters, random stream) -> images of the same shape. Images are float32 (N, C, H, W) in [0, 1].
 
     Each row depends on its own pixels and parameters alone. The result may leave [0, 1]. The stream is for noise, which
     is too large to be stored as a parameter.

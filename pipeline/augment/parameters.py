@@ -28,7 +28,7 @@ class Step:
 
 
 def draw(specs: Sequence[OperationSettings], seeds: Tensor) -> tuple[Step, ...]:
-    """What happens to rows with `seeds`, int64 (N,), in the order of `specs`, which are settled. Raises JobError."""
+    """Steps for rows with `seeds`, int64 (N,), in the order of `specs`, which are settled. Raises JobError."""
     steps = []
     for position, spec in enumerate(specs):
         stream = Stream(seeds, position)

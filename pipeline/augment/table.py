@@ -54,7 +54,7 @@ def code_version(name: str, *, at: str = "ops") -> int | dict[str, str]:
 
 
 def operation_text(spec: OperationSettings | UserOperation) -> dict[str, Any]:
-    """What of an operation names a recipe: all its settings, and its code version where that is not the first.
+    """Part of a recipe text that an operation makes: its settings, and its code version if that is not the first.
 
     Raises JobError where a user's own cannot be found.
     """

@@ -1,4 +1,4 @@
-"""What a source of clean rows is: it names its classes, plans ranges of rows, and reads a range."""
+"""Contract of a source of clean rows: it names its classes, plans ranges of rows, and reads a range."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class SourceReader(Protocol):
 
     @property
     def name(self) -> str:
-        """The source as rows may show it: the `source_dataset` column; no credentials, no query."""
+        """Name of the source in the column `source_dataset`, without credentials and query."""
         ...
 
     def class_names(self) -> tuple[str, ...] | None:

@@ -1,4 +1,4 @@
-"""From raw rows to clean rows and rejects, and the shape that all rows of a run get."""
+"""Cleaning of raw rows into clean rows and rejects, and the shape that all rows of a run get."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def probe_image(raws: Iterable[RawRow], spec: ImageSource) -> records.Image:
 
 
 def _readable(raws: Iterable[RawRow], spec: ImageSource) -> Iterator[tuple[str, Pixels]]:
-    """Rows among the first 256 that decode. Raises JobError where there is none."""
+    """Decoded rows among the first 256. Raises JobError if there is none."""
     fault: tuple[str, RowError] | None = None
     found = False
     for raw in islice(raws, _PROBE_ROWS):

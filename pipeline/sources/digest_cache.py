@@ -32,7 +32,7 @@ Identity = tuple[int, int, int, int, int]
 
 
 class DigestCache:
-    """Digests by file, with what they were found for."""
+    """Digests by file, each with the identity of the file that it was computed for."""
 
     def __init__(self, known: Mapping[str, tuple[Identity, str]]) -> None:
         self._known = dict(known)
@@ -57,7 +57,7 @@ class DigestCache:
 
 
 class _NoCache(DigestCache):
-    """For stores that tell tags, or answer for no file's identity."""
+    """Cache that remembers nothing, for stores that give tags or no identity of files."""
 
     def digests(self, paths: Mapping[str, str], read: Callable[[str], str]) -> dict[str, str]:
         return dict(zip(paths, in_parallel(read, list(paths.values())), strict=True))
@@ -65,7 +65,7 @@ class _NoCache(DigestCache):
 
 @contextmanager
 def digest_cache(place: Place) -> Iterator[DigestCache]:
-    """The cache of a source's files, which is put down again where it has learned something."""
+    """Cache of a source's files, which is saved at the end if it has changed."""
     file = _file(place)
     if file is None:
         yield _NoCache({})
@@ -78,7 +78,7 @@ def digest_cache(place: Place) -> Iterator[DigestCache]:
 
 
 def _file(place: Place) -> Path | None:
-    """Where the cache of a source lies; None where there is none."""
+    """File of a source's cache; None if it has none."""
     named = os.environ.get(FOLDER)
     if named == "" or not is_local(place.fs):
         return None
@@ -96,7 +96,7 @@ def _is_racy(identity: Identity, read_at: float) -> bool:
 
 
 def _load(file: Path) -> dict[str, tuple[Identity, str]]:
-    """What the file holds; nothing where it is missing, broken, or could be another user's doing."""
+    """Content of the file; empty if it is missing, broken, or writable by another user."""
     try:
         with file.open("rb") as handle:
             found = os.fstat(handle.fileno())

@@ -29,14 +29,14 @@ class SourceFile:
     name: str
     """Relative to the source's root, with forward slashes; no credentials, no query."""
     path: str
-    """As the file system takes it."""
+    """Path that the file system takes."""
     info: dict[str, Any]
-    """What the listing said of it, such as an entity tag; may be empty."""
+    """Entry of the listing, such as an entity tag; may be empty."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a source's files are. `root` is what their names are relative to."""
+    """Place of a source's files. Their names are relative to `root`."""
 
     fs: Any
     """fsspec file system without a listings cache: a stale listing would hide last night's files."""
@@ -45,7 +45,7 @@ class Place:
     kind: str
     """file, folder or glob."""
     name: str
-    """The URL as it may be shown."""
+    """URL without credentials and query."""
 
     def path_of(self, name: str) -> str:
         """Path of a file from its relative name."""
@@ -83,7 +83,7 @@ class Place:
 
 
 def resolve(url: str) -> Place:
-    """Where `url` leads. Raises JobError: no driver, nothing there, not allowed, unreachable."""
+    """Place behind `url`. Raises JobError: no driver, nothing there, not allowed, unreachable."""
     if not url.strip():
         raise JobError("source.path: is empty; wants a file, folder or glob")
     name = public_name(url)
@@ -165,7 +165,7 @@ def _wanted(name: str) -> bool:
 
 
 def is_local(fs: Any) -> bool:
-    """Whether a file system is that of this machine."""
+    """Whether a file system is local to this machine."""
     return "file" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
 
 

@@ -1,4 +1,4 @@
-"""A source of which one part is read: the rows that a hash of their keys holds out, or the others."""
+"""Reader of one part of a source: the rows that a hash of their keys holds out, or the others."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ class HeldOutReader:
 
     @property
     def name(self) -> str:
-        """The source's own."""
+        """Name of the whole source."""
         return self.whole.name
 
     def class_names(self) -> tuple[str, ...] | None:
-        """The source's own."""
+        """Class names of the whole source."""
         return self.whole.class_names()
 
     def probe(self) -> records.Image:
-        """The source's own."""
+        """Shape of the rows of the whole source."""
         return self.whole.probe()
 
     def plan(self, shard_rows: int) -> list[records.SourceRange]:
-        """The source's own: a range counts the rows of both parts."""
+        """Ranges of the whole source; a range counts the rows of both parts."""
         return self.whole.plan(shard_rows)
 
     def fixed(self, parts: list[records.SourceRange]) -> list[records.SourceRange]:
-        """The source's own."""
+        """Ranges with the digests of their bytes in the whole source."""
         return self.whole.fixed(parts)
 
     def read(
@@ -58,6 +58,6 @@ class HeldOutReader:
 
 
 def held_out(key: str, spec: HoldOut) -> bool:
-    """Whether the row of this key is among those that are held out."""
+    """Whether the row with this key is held out."""
     number = int(sha256_hex(f"hold_out/{spec.seed}/{key}")[: _BITS // 4], 16)
     return number < int(spec.fraction * 2.0**_BITS)

@@ -1,4 +1,4 @@
-"""From encoded bytes to rows: decoding to 8-bit grey or RGB, and fitting to the size a job asks for."""
+"""Decoding of encoded bytes to 8-bit grey or RGB, and fitting to the size that a job asks for."""
 
 from __future__ import annotations
 

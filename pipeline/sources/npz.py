@@ -68,7 +68,7 @@ class NpzReader(RowFiles):
         return shape, dtype
 
     def rows(self, name: str, start: int, stop: int) -> Iterator[StoredRow]:
-        """Rows of the arrays; from where the file is corrupt on, faults."""
+        """Rows of the arrays; a fault for each row from where the file is corrupt."""
         with self.open(name) as handle, _archive(handle, name) as archive:
             labels = iter([int(label) for label in _rows_of(archive, self.spec.labels, start, stop)])
             try:

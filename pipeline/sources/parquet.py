@@ -32,9 +32,9 @@ _BINARY = (pa.types.is_binary, pa.types.is_large_binary)
 @dataclass(frozen=True)
 class _Footer:
     groups: tuple[int, ...]
-    """Rows of each row group."""
+    """Number of rows in each row group."""
     names: tuple[str, ...] | None
-    """Class names of the label column, where the schema's metadata has them."""
+    """Class names of the label column; None if the schema's metadata has none."""
     parents: frozenset[str]
     """Splits that the parents of rows that hardset made belong to; empty for other files."""
 
@@ -191,7 +191,7 @@ def _check_columns(schema: pa.Schema, spec: ParquetSource, name: str) -> None:
 
 
 def _parent_splits(parquet: pq.ParquetFile) -> frozenset[str]:
-    """From the statistics in the footer; hardset writes them for this column, and a file holds one split."""
+    """Splits in the footer's statistics; hardset writes them for this column, and a file holds one split."""
     if _FOOTER_KEY not in (parquet.metadata.metadata or {}):
         return frozenset()
     found = set[str]()

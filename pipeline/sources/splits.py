@@ -11,7 +11,7 @@ from hardset.schemas.errors import JobError
 Item = TypeVar("Item")
 
 TRAINING_SPLIT = "train"
-"""Rows to train on: the split of files and folders that name none, and of generated rows."""
+"""Split of rows to train on: that of files and folders that name none, and of generated rows."""
 _KEYWORDS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "dev", "val"),

@@ -1,4 +1,4 @@
-"""What readers of stored files share: where files lie, their digests, and how ranges are planned, probed and read.
+"""Base of readers of stored files: finding files, their digests, and planning, probing and reading ranges.
 
 A new format derives from `RowFiles` where each file holds many rows, and from `MemberFiles` where each is one row.
 """
@@ -41,7 +41,7 @@ class StoredReader(ABC):
         return self._place.name
 
     def class_names(self) -> tuple[str, ...] | None:
-        """None: a format that knows the names of its classes says so itself."""
+        """Class names in label order; None unless the format overrides it."""
         return None
 
     def probe(self) -> records.Image:
@@ -79,7 +79,7 @@ class StoredReader(ABC):
 
     @abstractmethod
     def _rows(self, source_range: records.SourceRange) -> Iterator[RawRow]:
-        """The rows of a range, as stored."""
+        """Rows of a range, as stored."""
 
 
 class StoredRow(NamedTuple):

@@ -1,4 +1,4 @@
-"""Which reader reads what a job file asks for.
+"""Table of the sources: settings bound to readers.
 
 To add a source: declare its settings in `schemas.job.sources`, write its reader in a file beside this one, and list it
 in the tables of both.
@@ -60,7 +60,7 @@ def open_source(spec: ImageSource) -> SourceReader:
 
 
 def reading(spec: ImageSource, without: Set[str]) -> dict[str, Any]:
-    """How rows are read, for keys: the settings but some, and the code version where that is not the first.
+    """Reading of rows as keys tell it: the settings but some, and the code version if that is not the first.
 
     Raises JobError where a user's own cannot be found.
     """

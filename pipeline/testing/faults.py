@@ -1,4 +1,4 @@
-"""What a conformance kit raises."""
+"""Error that a conformance kit raises."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def parts_of_ranges_read_alike(example: SourceExample, folder: Path) -> None:
 
 
 def a_hold_out_parts_the_rows(example: SourceExample, folder: Path) -> None:
-    """What is held out and what is left are all rows, each once."""
+    """Held-out rows and the rest are all rows, each once."""
     _written(example, folder, _rows(example))
     keys = set(_seen(example, folder).rows)
     halves = [

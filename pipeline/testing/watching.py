@@ -1,4 +1,4 @@
-"""Which files a piece of code opens, by Python's own audit events (PEP 578)."""
+"""Record of the files that a piece of code opens, by Python's audit events (PEP 578)."""
 
 from __future__ import annotations
 

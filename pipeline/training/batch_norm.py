@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class SharedBatchNorm(_BatchNorm):
-    """As torch's, but statistics of a batch in training are those of all workers; on any backend, unlike SyncBatchNorm.
+    """Batch normalisation with the statistics of all workers' rows in training; on any backend, unlike SyncBatchNorm.
 
     State dicts are the same. Every worker has to ask it equally often.
     """

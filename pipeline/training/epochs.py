@@ -29,7 +29,7 @@ _CHANCE = 1.25
 
 @dataclass(frozen=True)
 class Course:
-    """How long a training is as a whole, and which part of it is done now."""
+    """Length of a whole training, and the part of it to do now."""
 
     settings: Train
     attack: InnerAttack | None
@@ -37,12 +37,12 @@ class Course:
     epochs: int
     """Number of epochs of the whole training, over which the learning rate is scheduled."""
     stop: int
-    """Epochs that are to be done at the end of this part, counted from the beginning of the whole."""
+    """Epoch at which this part ends, counted from the beginning of the whole training."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a part of a training came to."""
+    """Result of a part of a training."""
 
     state: State
     weights: dict[str, torch.Tensor]
@@ -95,7 +95,7 @@ def train(
 
 
 def state_of(learner: Learner, epoch: int) -> State:
-    """What a later start goes on from, after `epoch` epochs."""
+    """State after `epoch` epochs, from which a later start continues."""
     return {"learner": learner.state(), "epoch": epoch}
 
 

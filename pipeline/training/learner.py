@@ -33,15 +33,15 @@ _CHECK_EVERY = 50  # steps between looks at the loss; each look waits for the de
 
 @dataclass(frozen=True)
 class EpochTally:
-    """What some steps came to, over all workers."""
+    """Totals of some steps, over all workers."""
 
     rows: int
     loss: float
-    """Mean over the rows."""
+    """Mean loss over the rows."""
     correct: int
-    """Rows that the model got right as it was trained on them."""
+    """Number of rows that the model classified correctly as it was trained on them."""
     gradients: int
-    """Attack gradients spent."""
+    """Number of attack gradients spent."""
 
     @property
     def accuracy(self) -> float:
@@ -78,7 +78,7 @@ class Learner:
 
     @property
     def result(self) -> nn.Module:
-        """What is measured and kept: the average where there is one, else the model itself."""
+        """Network that is measured and kept: the moving average if there is one, else the model itself."""
         found: nn.Module = self.module if self._average is None else self._average.module
         return found
 
@@ -213,7 +213,7 @@ class Learner:
 
 
 def _checked(given: tuple[Tensor, Tensor], batch: Batch, settings: Train) -> tuple[Tensor, Tensor]:
-    """What a method's loss gave back. Raises JobError where that is not one loss per row, and logits."""
+    """Result of a method's loss. Raises JobError unless it is one loss per row, and logits."""
     loss, logits = given
     if loss.shape != batch.labels.shape or len(logits) != len(batch.labels):
         shapes = f"{tuple(loss.shape)} and {tuple(logits.shape)}"
@@ -223,7 +223,7 @@ def _checked(given: tuple[Tensor, Tensor], batch: Batch, settings: Train) -> tup
 
 
 def _seeds_of_step(seeds: Tensor, step: int) -> Tensor:
-    """What rows with these seeds draw from at a step, int64 (N,) of 63 bits."""
+    """Seeds of rows at a step, int64 (N,) of 63 bits."""
     words = rng.words(seeds, rng.Draw.TRAINING, 2, step=step)
     return (words[:, 0] << 31) | (words[:, 1] >> 1)
 

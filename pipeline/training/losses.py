@@ -1,4 +1,4 @@
-"""What is minimised: pure functions of logits and labels, one loss per row, in float32.
+"""Losses of training: pure functions of logits and labels, one value per row, in float32.
 
 Logits are float (N, K), labels int64 (N,); every loss is float32 (N,). Means are taken outside, over the rows of all
 workers.

@@ -1,4 +1,4 @@
-"""What generate wrote, read as any user of the dataset would: pyarrow.dataset over the files that manifests list."""
+"""Rows written by generate, read as any user of the dataset would: pyarrow.dataset over the files in manifests."""
 
 from __future__ import annotations
 

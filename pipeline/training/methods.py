@@ -1,4 +1,4 @@
-"""The training methods at work: what each minimises, bound to its declaration.
+"""Losses of the training methods, bound to their declarations.
 
 To add one: declare it in `schemas.job.training_methods`, write its loss here, and give it a line in `LOSSES`.
 """
@@ -26,16 +26,16 @@ class Batch:
     """N rows of one step, on the device."""
 
     clean: Tensor
-    """As they are in the source or in shards, float32 (N, C, H, W) in [0, 1]."""
+    """Rows of the source or of shards, float32 (N, C, H, W) in [0, 1]."""
     adversarial: Tensor
-    """The same rows attacked; the same object where the method attacks none."""
+    """The same rows under attack; the same object if the method attacks none."""
     labels: Tensor
-    """int64 (N,)."""
+    """Class numbers, int64 (N,)."""
 
 
 @dataclass(frozen=True)
 class Weighing:
-    """What a loss is weighed by."""
+    """Weights and settings of a loss."""
 
     beta: float
     """Weight of the robust term; 0 where the method has none."""
@@ -87,7 +87,7 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
         "mart": _mart,
     }
 )
-"""What each method of `METHODS` minimises."""
+"""Loss of each method of `METHODS`."""
 
 
 def method_of(settings: Train) -> Method:
@@ -122,7 +122,7 @@ def own_settings(settings: Train, declaration: MethodDeclaration) -> Spec | None
 
 
 def method_code(settings: Train) -> dict[str, Any]:
-    """What names the code of a user's own method in the id of a training; empty for the methods of hardset."""
+    """Code version of a user's own method for the id of a training; empty for the methods of hardset."""
     if settings.method in METHODS:
         return {}
     declared = method_of(settings).declaration.code

@@ -1,4 +1,4 @@
-"""What a model is trained on: rows of several kinds, and batches that mix them, drawn from a seed and nothing else."""
+"""Training rows of several kinds, and batches that mix them, drawn from a seed and nothing else."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RowsOfKind:
 
 @dataclass(frozen=True)
 class Pick:
-    """Rows of a batch: which of which part."""
+    """Rows of one kind in a batch, by their positions."""
 
     kind: str
     rows: Indices
@@ -44,7 +44,7 @@ class TrainingRows:
     parts: Mapping[str, RowsOfKind]
     """Holds `clean`; a kind without rows may be left out."""
     batch: int
-    """Rows per batch."""
+    """Batch size in rows."""
     seed: int
     shares: Mapping[str, float] = field(default_factory=lambda: {CLEAN: 1.0})
     """Share of each kind in a batch; they add up to 1. The share of a kind that has no rows goes to the largest."""
@@ -55,7 +55,7 @@ class TrainingRows:
         return max(1, round(len(self.parts[CLEAN]) / self.batch))
 
     def counts(self) -> dict[str, int]:
-        """Rows of each kind in a batch, by largest remainder."""
+        """Number of rows of each kind in a batch, by largest remainder."""
         filled = {kind: share for kind, share in self.shares.items() if share > 0 and len(self.parts.get(kind, ()))}
         if not filled:
             return {CLEAN: self.batch}

@@ -1,4 +1,4 @@
-"""The same training on Ray Train: workers share each batch, and go on from the last epoch where one of them dies."""
+"""Training on Ray Train: workers share each batch, and continue from the last epoch if one of them dies."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _FILE = "epoch.pt"
 
 @dataclass(frozen=True)
 class TrainingWork:
-    """What every worker is given."""
+    """Input of every worker."""
 
     network: job.Network
     classes: int
@@ -46,7 +46,7 @@ class TrainingWork:
 
 @dataclass(frozen=True)
 class Workers:
-    """How many workers train, on what, and where they leave their checkpoints."""
+    """Number of workers, their resources, and the place of their checkpoints."""
 
     count: int
     run: job.Run
@@ -57,7 +57,7 @@ class Workers:
 
 
 def train_on_workers(work: TrainingWork, workers: Workers) -> Trained:
-    """What `pipeline.training.epochs.train` gives, from a team of Ray Train's workers: gloo on CPUs, NCCL on GPUs.
+    """Result of `pipeline.training.epochs.train` from a team of Ray Train's workers: gloo on CPUs, NCCL on GPUs.
 
     Batch normalisation is over the rows of all workers; what dropout and the like draw is each worker's own. Raises
     JobError where Ray Train is not installed or the cluster cannot be reached, RunError where the training fails.
@@ -102,7 +102,7 @@ def _result(work: TrainingWork, workers: Workers) -> Trained:
 
 
 def _train_as_worker(config: Mapping[str, Any]) -> None:
-    """What each worker does."""
+    """Training loop of one worker."""
     config["driver"].adopt()
     from ray import train as ray_train  # noqa: PLC0415 - an extra
 

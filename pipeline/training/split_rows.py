@@ -31,7 +31,7 @@ class Splits:
     image: Image
     classes: int
     source: ImageSource
-    """What generate is to read: the rows of `train`, with their split and hold-out."""
+    """Source section of the rows of `train`, with their split and hold-out, for generate."""
     twins: int
     """Training rows left out because validation or test holds the very same pixels."""
 

@@ -1,4 +1,4 @@
-"""Where clean rows come from: the `source` section of a job file."""
+"""Settings of the sources of clean rows: the `source` section of a job file."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ class HoldOut(Spec):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Another seed holds out other rows."""
     part: Literal["rest", "held_out"] = "rest"
-    """Which of the two is read: what is left, or what is held out."""
+    """Part that is read: the rows that are left, or those held out."""
 
 
 class ImageSource(Spec):
-    """What every source of images can be told. A format adds settings of its own, each a documented, typed field."""
+    """Settings of every source of images. A format adds its own, each a documented, typed field."""
 
     code: ClassVar[int] = 1
     """Code version, raised when the reader begins to give other rows; part of the shard key where it is not 1."""
 
     format: str
-    """Which source."""
+    """Format of the source."""
     size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
     """Size of the rows in pixels: one side, or [height, width]. Unset: as stored, and all rows must agree."""
     resize: Literal["crop", "stretch"] = "crop"
-    """How a row reaches `size`. crop: shorter side to size / 0.875, then the centre; stretch: both sides."""
+    """Way of reaching `size`. crop: shorter side to size / 0.875, then the centre; stretch: both sides."""
     channels: Literal["auto", 1, 3] = "auto"
     """1 for grey, 3 for RGB; auto takes what the first readable row has. Alpha is laid over black."""
     splits: tuple[str, ...] | None = None
@@ -54,14 +54,14 @@ class DigitsSource(ImageSource):
 
 
 class StoredSource(ImageSource):
-    """What every source of files can be told.
+    """Settings of every source of files.
 
     Its settings say where the files lie. Files are held against the newest earlier run of the same job in the output,
     where that read the same source.
     """
 
     path: str
-    """Where the files are; any fsspec URL."""
+    """Place of the files; any fsspec URL."""
     changed: Literal["remake", "keep", "fail"] = "remake"
     """Files of which the bytes changed. remake: their rows are made anew; keep: the earlier rows stay listed, though
     their source is gone; fail: generate refuses to go on."""

@@ -1,4 +1,4 @@
-"""The training methods: one declaration each. What each minimises is bound to it in `pipeline.training.methods`."""
+"""The training methods: one declaration each. `pipeline.training.methods` binds each to its loss."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class MethodDeclaration:
     """One way to train: what a batch holds, how it is attacked, which settings it takes, and where it comes from."""
 
     batch: str
-    """What a batch holds, in a line."""
+    """Content of a batch, in a line."""
     minimises: str
-    """What falls, in a line."""
+    """Loss, in a line."""
     paper: Paper | None = None
     """None: it has not been published."""
     code: int | None = None
@@ -29,7 +29,7 @@ class MethodDeclaration:
     made_rows: bool = False
     """Whether it trains on the rows that generate made, mixed by `train.mix`, and not on clean rows."""
     away_from: Literal["label", "answer"] | None = None
-    """What batches are attacked away from: the label, or the model's own answer on the clean row. None: no attack."""
+    """Answer that batches are attacked away from: the label, or the model's own on the clean row. None: no attack."""
     attack: Literal["fgsm", "pgd"] = "pgd"
     """The attack where the job names none."""
     random_start: bool | None = None

@@ -1,4 +1,4 @@
-"""What the settings of every augmentation operation have in common."""
+"""Settings that every augmentation operation has."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class OperationSettings(Spec):
     """Paper or specification, as a line with its URL; empty where there is none."""
 
     name: str
-    """Which operation."""
+    """Name of the operation."""
     p: Probability = 1.0
     """Share of the rows it is applied to."""
 
