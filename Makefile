@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: install demo docs test slow chaos bench bench-attacks gpu gpu-wheels lint clean
+.PHONY: install demo docs test slow chaos mutants bench bench-attacks gpu gpu-wheels lint clean
 
 install: .venv/.core
 
@@ -32,6 +32,14 @@ slow: .venv/.dev
 chaos: .venv/.dev
 	HARDSET_CHAOS_REPORT=docs/benchmarks/chaos.json $(BIN)/pytest tests/chaos -m chaos --numprocesses 2 --dist loadfile
 	$(BIN)/python -m tests.chaos.page
+
+.venv/.mutants: .venv/.dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[mutants]'
+	touch $@
+
+# Hours in all; goes on where it stopped: make mutants MUTANTS_ARGS="--minutes 30"
+mutants: .venv/.mutants
+	$(BIN)/python -m benchmarks.mutants $(MUTANTS_ARGS)
 
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks.writer

@@ -17,6 +17,9 @@ from hardset.pipeline.cluster.backend import Event
 from hardset.pipeline.cluster.messages import Died, Order, Passed, Ready, Result
 from hardset.schemas.records.run import Counts, Receipt, Shard
 
+SILENCE_SECONDS = 5 * 24 * 3600.0
+"""Longest time without an event, in virtual seconds; beyond it the dispatcher is stuck."""
+
 _RECEIPT = Receipt(
     run_id="simulated",
     index=0,
@@ -84,6 +87,7 @@ class SimulatedCluster:
     peak_in_hand: int = 0
     """Largest number of orders that one actor had in hand."""
     _clock: float = 0.0
+    _last_event: float = 0.0
     _free: int = 0
     _actors: dict[int, _Actor] = field(default_factory=dict)
     _pending: deque[int] = field(default_factory=deque)
@@ -119,8 +123,12 @@ class SimulatedCluster:
             self._clock = self._agenda[0][0]
             while self._agenda and self._agenda[0][0] <= self._clock:
                 heapq.heappop(self._agenda)[2]()
-        if not self._heard:
+        if self._heard:
+            self._last_event = self._clock
+        else:
             self._clock = until
+            if until - self._last_event > SILENCE_SECONDS:
+                raise TimeoutError("nothing happens any more, and the dispatcher still waits")
         heard, self._heard = self._heard, []
         return heard
 

@@ -119,3 +119,20 @@ def test_photographs_are_counted_exactly():
         got = grid.round_l1(images, levels, torch.tensor([budget])) - levels
         assert int(got.double().sum()) == kept
     assert torch.equal(grid.round_l1(images, levels, torch.tensor([full])), 255 * images)
+
+
+def test_budgets_of_large_images_are_counted_exactly():
+    """Float32 counts no single steps beyond 2^24: a sum that it rounds up would look like one over budget."""
+    width = 4106
+    levels, budget = torch.zeros(1, 1, 1, width), torch.tensor([width * 255**2])
+    assert float(budget.float()) > int(budget)
+    assert torch.equal(grid.round_l2(torch.ones_like(levels), levels, budget), levels + 255)
+    assert int(grid.round_l2(torch.ones_like(levels), levels, budget - 1).square().sum(dtype=torch.float64)) < budget
+
+
+def test_an_image_within_budget_is_stored_as_its_nearest_levels():
+    """Rounding that must give way starts a little inside the ball, where this value would end one level lower."""
+    image, levels = torch.full((1, 1, 1, 1), 100.5004 / 255), torch.zeros(1, 1, 1, 1)
+    assert float(grid.round_l2(image, levels, torch.tensor([20_000]))) == 101
+    assert float(grid.round_l2(image, levels, torch.tensor([101**2]))) == 101
+    assert float(grid.round_l2(image, levels, torch.tensor([101**2 - 1]))) == 100

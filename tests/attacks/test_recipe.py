@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 from torch import nn
 
+from hardset.pipeline.attacks import drawing
 from hardset.pipeline.attacks.pieces import GEOMETRIES
 from hardset.pipeline.batches import CleanRows
 from hardset.schemas.job.recipes import Attack
@@ -122,6 +123,14 @@ def test_targets_are_what_the_job_asks_for(clean):
     logits[np.arange(24), clean.labels] = np.inf
     np.testing.assert_array_equal(targets["least_likely"], logits.argmin(1))
     assert "target_label" not in recipe(net, **PGD).make(clean, whole_seeds).columns
+
+
+def test_random_targets_are_all_classes_but_the_label():
+    labels = torch.arange(5).repeat(200)
+    found = drawing.targets("random", labels, torch.arange(1000), torch.zeros(1000, 5))
+    assert {tuple(pair) for pair in torch.stack((labels, found), dim=1).tolist()} == {
+        (label, target) for label in range(5) for target in range(5) if label != target
+    }
 
 
 def test_a_targeted_attack_reaches_its_class_where_a_linear_program_can():

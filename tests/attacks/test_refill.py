@@ -13,30 +13,30 @@ from hardset.pipeline.attacks.search import Search, SearchRows
 from hardset.pipeline.attacks.slots import MOVED, REACHED
 from tests.attacks.nets import CPU, TwoClassLinear
 
-SLOTS, STEPS = 8, 12
+SLOTS, STEPS = 20, 30
 CLEAN, BORDER = 100, 127.5  # levels; all rows are one grey pixel
 
 
 def test_waiting_rows_are_let_go_once_a_quarter_of_the_slots_idles():
-    """Row 0 resists; rows 1 to 7 fall one pass after the other and leave their slots to rows 8 to 14, which resist.
+    """Row 0 resists; rows 1 to 19 fall one pass after the other and leave their slots to rows 20 to 38, which resist.
 
     So from the end of row 0 on, one row after the other runs out of steps, waits for its verdict, and its slot idles,
-    while the same images at larger budgets, rows 15 to 22, wait for that verdict. Two idle slots of eight are a
-    quarter: the eight verdicts come in pairs. The last eight fill a batch and are judged together.
+    while the same images at larger budgets, rows 39 to 58, wait for that verdict. Five idle slots of twenty are a
+    quarter: the twenty verdicts come in four batches. The last twenty fill a batch and are judged together.
     """
-    resisting = [0, *range(8, 15)]
-    step = np.full(23, 1.0)
-    step[1:8] = [(BORDER + 1.5 - CLEAN) / number for number in range(1, 8)]
-    budget = np.full(23, 10)
-    budget[1:8], budget[15:] = 60, 20
-    follows = np.full(23, -1)
-    follows[15:] = resisting
-    labels = torch.zeros(23, dtype=torch.int64)
+    falling, resisting = np.arange(1, SLOTS), np.array([0, *range(SLOTS, 2 * SLOTS - 1)])
+    following = np.arange(2 * SLOTS - 1, 3 * SLOTS - 1)
+    count = 3 * SLOTS - 1
+    step, budget, follows = np.full(count, 0.3), np.full(count, 10), np.full(count, -1)
+    step[falling] = (BORDER + 1.5 - CLEAN) / falling
+    budget[falling], budget[following] = 60, 20
+    follows[following] = resisting
+    labels = torch.zeros(count, dtype=torch.int64)
     work = SearchRows(
-        pixels=torch.full((23, 1, 1, 1), CLEAN, dtype=torch.uint8),
+        pixels=torch.full((count, 1, 1, 1), CLEAN, dtype=torch.uint8),
         labels=labels,
         targets=labels[:, None],
-        seeds=torch.arange(23),
+        seeds=torch.arange(count),
         radius=budget / 255,
         budget=budget.astype(np.int64),
         step_size=step / 255,
@@ -45,8 +45,36 @@ def test_waiting_rows_are_let_go_once_a_quarter_of_the_slots_idles():
     search = Search(objectives.margin, Linf(), Fixed(), STEPS, random_start=False, after_success=0)
     net = TwoClassLinear(torch.tensor([255.0]), -BORDER)
     outcome = Engine(net, SLOTS, CPU).run(search, work)
-    assert outcome.rank.tolist() == [MOVED if row in resisting or row >= 15 else REACHED for row in range(23)]
-    assert outcome.gradients.tolist() == [12, *range(2, 9), *[12] * 15]
-    assert outcome.effort.verdicts == len(resisting) // 2 + 1
-    # The last pair is judged after row 14's last step, and its followers need as many passes again.
-    assert outcome.effort.batches == 8 + STEPS + STEPS
+    assert np.flatnonzero(outcome.rank == REACHED).tolist() == falling.tolist()
+    assert (outcome.rank[outcome.rank != REACHED] == MOVED).all()
+    assert outcome.gradients[falling].tolist() == [number + 1 for number in falling]
+    assert (outcome.gradients[resisting] == STEPS).all() and (outcome.gradients[following] == STEPS).all()
+    assert outcome.effort.verdicts == 4 + 1
+    # The last five are judged after the last step of row 38, and their followers need as many passes again.
+    assert outcome.effort.batches == SLOTS + STEPS + STEPS
+
+
+def test_searches_that_a_row_no_longer_needs_end_at_once():
+    """The first try falls after four steps of seven levels; two more start further off and would need longer."""
+    geometry, clean, radius = Linf(), torch.full((1, 1, 1, 1), CLEAN / 255), torch.tensor([28 / 255])
+
+    def starts(seed: int) -> list[float]:
+        each = (geometry.start(clean, radius, torch.tensor([seed]), torch.tensor([order])) for order in (1, 2))
+        return [float(image) * 255 for image in each]
+
+    seed = next(seed for seed in range(1000) if max(starts(seed)) < CLEAN - 8)
+    labels = torch.zeros(1, dtype=torch.int64)
+    work = SearchRows(
+        pixels=torch.full((1, 1, 1, 1), CLEAN, dtype=torch.uint8),
+        labels=labels,
+        targets=labels[:, None],
+        seeds=torch.tensor([seed]),
+        radius=np.array([28 / 255]),
+        budget=np.array([28]),
+        step_size=np.array([7 / 255]),
+    )
+    search = Search(objectives.margin, geometry, Fixed(), STEPS, restarts=3, random_start=False, after_success=0)
+    outcome = Engine(TwoClassLinear(torch.tensor([255.0]), -BORDER), 3, CPU).run(search, work)
+    assert outcome.rank.tolist() == [REACHED]
+    assert outcome.gradients.tolist() == [5]
+    assert (outcome.effort.batches, outcome.effort.wasted) == (5, 10)

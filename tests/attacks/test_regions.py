@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardset.pipeline.attacks import grid
+from hardset.pipeline.attacks import grid, objectives
 from hardset.pipeline.attacks.geometries import L2, Linf
 from hardset.pipeline.attacks.l1 import L1
+from hardset.pipeline.attacks.momentum import Momentum
 from hardset.pipeline.attacks.regions import region_corners, region_masks, unchanged_outside
+from hardset.pipeline.attacks.schedules import Fixed
+from hardset.pipeline.attacks.search import Search
 from hardset.schemas.job.attack_recipe import Region
+from tests.attacks.textbook import engine_passes, small_net, work_of
 
 SEEDS = torch.arange(4000) * 7919
 
@@ -107,3 +113,19 @@ def test_a_patch_is_optimised_and_the_rest_of_the_image_stays_exactly_clean(geom
         best = torch.where(weight > 0, (1 - clean).clamp(max=eps), -clean.clamp(max=eps)) * weight * masks
         torch.testing.assert_close(gain, best.flatten(1).sum(dim=1), rtol=1e-4, atol=1e-4)
     assert (gain > 0).all()
+
+
+@pytest.mark.parametrize("schedule", [Fixed(), Momentum(nesterov=True)], ids=["plain", "ahead"])
+def test_the_gradient_is_that_of_the_values_that_may_change(schedule):
+    net = small_net(channels=2)
+    work = work_of(net, Linf(), 9 / 255, 2 / 255, channels=2, started=False)
+    mask = torch.zeros(len(work), 1, 6, 6)
+    mask[:, :, 1:4, 2:6] = 1
+    search = Search(objectives.cross_entropy, Linf(), schedule, 4, random_start=False, on_grid=False)
+    whole, (first, *_, last) = engine_passes(net, search, work)[0], engine_passes(net, search, replace(work, mask=mask))
+    assert bool((whole.gradient < 0).any()) and bool((whole.gradient > 0).any())
+    torch.testing.assert_close(first.gradient, whole.gradient * mask, rtol=1e-5, atol=1e-7)
+    clean = work.pixels.float() / 255
+    assert torch.equal(last.images * (1 - mask), clean * (1 - mask))
+    moved, inside = last.images != clean, mask.expand_as(clean) > 0
+    assert bool(moved[inside & (clean > 0.1) & (clean < 0.9)].all())

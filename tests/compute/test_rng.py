@@ -168,3 +168,21 @@ def test_the_global_generator_is_neither_used_nor_moved() -> None:
 def test_golden_values() -> None:
     """Rows of earlier versions are re-created from these streams."""
     assert rng.words(torch.tensor([2**62 + 5]), 4, 4, 1).tolist() == [[593138260, 1634344514, 2315075135, 203442585]]
+
+
+def test_the_number_of_a_stream_never_changes():
+    """It is part of every value: with another number, every shard that draws from the stream has other bytes."""
+    assert {draw.name: draw.value for draw in rng.Draw} == {
+        "START_NOISE": 0,
+        "EPS": 1,
+        "STEP_SIZE": 2,
+        "TARGET": 3,
+        "LATENT": 4,
+        "SQUARE": 5,
+        "INPUT_DIVERSITY": 6,
+        "START_RADIUS": 7,
+        "REGION": 8,
+        "CORRUPTION": 9,
+        "TRAINING": 10,
+        "AUGMENT": 65536,
+    }

@@ -31,6 +31,7 @@ class Clock:
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
+        assert self.passed < 1000, "nobody waits that long here"
         due = [event for event in self.events if event[0] <= self.passed]
         self.events = [event for event in self.events if event[0] > self.passed]
         for _, action in due:
@@ -63,6 +64,15 @@ def _with_clock(init, clock: Clock):
 
 def taken(folder: Folder, **turn: object) -> Lease:
     return Turn(**turn).take(folder, lambda: acquire(folder, "run-2"))  # type: ignore[arg-type]
+
+
+def test_leases_are_numbered_from_one(disk: Folder, clock: Clock):
+    assert module.newest_number(disk) == 0
+    for number in (1, 2):
+        lease = taken(disk)
+        assert lease.number == module.newest_number(disk) == number
+        lease.release()
+    assert clock.passed == 0
 
 
 def test_a_silent_holder_is_replaced_after_thirty_seconds(disk: Folder, clock: Clock):

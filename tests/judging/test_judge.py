@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from torch import Tensor, nn
 
 from hardset.pipeline.attacks.grid import l2_budget, linf_budget
-from hardset.pipeline.judging.judge import Judge, distances, finite_rows, verdict, within_budget
+from hardset.pipeline.judging.judge import Judge, deterministic, distances, finite_rows, verdict, within_budget
 from hardset.pipeline.models.zoo import cifar_resnet20, small_cnn
 from hardset.schemas.job.quantities import whole_levels, whole_squares
 
@@ -332,3 +332,21 @@ def test_misuse_is_refused() -> None:
 
 
 # Success.
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("before", [(False, False), (True, False), (True, True)])
+def test_an_accelerators_kernels_are_deterministic_inside_and_as_they_were_outside(before, strict) -> None:
+    def told() -> tuple[bool, bool]:
+        return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+
+    start = told()
+    try:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        with pytest.raises(KeyError), deterministic(torch.device("cuda"), strict=strict):
+            assert told() == (True, not strict)
+            assert (BACKENDS.cudnn.deterministic, BACKENDS.cudnn.benchmark) == (True, False)
+            raise KeyError
+        assert told() == before
+    finally:
+        torch.use_deterministic_algorithms(start[0], warn_only=start[1])
