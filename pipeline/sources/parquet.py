@@ -15,15 +15,18 @@ from hardset.pipeline.batches import RowError
 from hardset.pipeline.sources import ranges
 from hardset.pipeline.sources.cleaning import NoImageError
 from hardset.pipeline.sources.files import SourceFile, storage_faults
-from hardset.pipeline.sources.images import UnreadableImageError
+from hardset.pipeline.sources.images import ImageTooLargeError, UnreadableImageError
 from hardset.pipeline.sources.splits import split_of_file
 from hardset.pipeline.sources.stored import RowFiles, StoredRow
 from hardset.pipeline.storage.folder import in_parallel
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.sources import ParquetSource
+from hardset.schemas.limits import GIB, MIB, Limits, variable
 
 _ROWS_AT_ONCE = 64
 _BUFFER = 4 << 20
+_UNFOLDED_BYTES = 512 * MIB
+"""Most bytes that the rows decoded together may unfold to, where a dictionary holds their values."""
 _FOOTER_KEY, _ROW_ID, _SOURCE_SPLIT = b"hardset", "row_id", "source_split"  # in files that hardset made
 _JUDGING = frozenset({"validation", "test"})  # what stems from these may not be trained on
 _BINARY = (pa.types.is_binary, pa.types.is_large_binary)
@@ -66,6 +69,7 @@ class ParquetReader(RowFiles):
             with _Opened(self._place.fs, file.path, buffer=0) as opened:
                 parquet = opened.parquet(file.name)
                 _check_columns(parquet.schema_arrow, self.spec, file.name)
+                _check_unfolded(parquet.metadata, self.spec, file.name)
                 groups = tuple(parquet.metadata.row_group(g).num_rows for g in range(parquet.num_row_groups))
                 names = _class_names(parquet.schema_arrow, self.spec.label)
                 self._footers[file.name] = _Footer(groups, names, _parent_splits(parquet))
@@ -102,14 +106,16 @@ class ParquetReader(RowFiles):
         if made_here := _FOOTER_KEY in (parquet.metadata.metadata or {}):
             columns.append(_ROW_ID)
         try:
-            for batch in parquet.iter_batches(_ROWS_AT_ONCE, row_groups=[group], columns=columns, use_threads=False):
+            most = Limits.from_environment().value_mib
+            at_once = _rows_at_once(parquet.metadata.row_group(group), self.spec.image)
+            for batch in parquet.iter_batches(at_once, row_groups=[group], columns=columns, use_threads=False):
                 first, last = max(start, row), min(stop, row + len(batch))
                 if first < last:
                     part = batch.slice(first - row, last - first)
                     labels, images = part[self.spec.label].to_pylist(), part[self.spec.image].to_pylist()
                     ids = part[_ROW_ID].to_pylist() if made_here else [None] * len(part)
                     for label, image, row_id in zip(labels, images, ids, strict=True):
-                        yield StoredRow(label, _image_bytes(image), row_id)
+                        yield StoredRow(label, _image_bytes(image, most), row_id)
                 row += len(batch)
                 if row >= stop:
                     return
@@ -190,6 +196,35 @@ def _check_columns(schema: pa.Schema, spec: ParquetSource, name: str) -> None:
         )
 
 
+def _chunks(group: pq.RowGroupMetaData, column: str) -> Iterator[pq.ColumnChunkMetaData]:
+    """Column chunks of a column and of its fields."""
+    for number in range(group.num_columns):
+        chunk = group.column(number)
+        if chunk.path_in_schema.partition(".")[0] == column:
+            yield chunk
+
+
+def _check_unfolded(metadata: pq.FileMetaData, spec: ParquetSource, name: str) -> None:
+    """Raises JobError where a row group unfolds beyond the limit, as its footer says: kilobytes can hold gigabytes."""
+    most = Limits.from_environment().row_group_gib
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        size = sum(
+            chunk.total_uncompressed_size for column in (spec.image, spec.label) for chunk in _chunks(group, column)
+        )
+        if size > most * GIB:
+            raise JobError(
+                f"source.path: {name}: row group {number} unfolds to {size / GIB:,.1f} GiB, more than "
+                f"{variable('row_group_gib')} allows ({most:g}); write it in smaller row groups"
+            )
+
+
+def _rows_at_once(group: pq.RowGroupMetaData, column: str) -> int:
+    """Rows that are decoded together: few where a dictionary may stand for many copies of a large value."""
+    folded = [chunk.total_uncompressed_size for chunk in _chunks(group, column) if chunk.has_dictionary_page]
+    return max(1, min(_ROWS_AT_ONCE, _UNFOLDED_BYTES // max(1, *folded))) if folded else _ROWS_AT_ONCE
+
+
 def _parent_splits(parquet: pq.ParquetFile) -> frozenset[str]:
     """Splits in the footer's statistics; hardset writes them for this column, and a file holds one split."""
     if _FOOTER_KEY not in (parquet.metadata.metadata or {}):
@@ -212,9 +247,13 @@ def _class_names(schema: pa.Schema, label: str) -> tuple[str, ...] | None:
     return tuple(map(str, names)) if isinstance(names, list) and names else None
 
 
-def _image_bytes(image: Any) -> bytes | RowError:
+def _image_bytes(image: Any, most: float) -> bytes | RowError:
+    """Bytes of the encoded image, at most `most` MiB, or why there are none."""
     data = image.get("bytes") if isinstance(image, dict) else image
     if isinstance(data, bytes):
+        if len(data) > most * MIB:
+            size = f"{len(data) / MIB:,.0f} MiB"
+            return ImageTooLargeError(f"holds {size}, more than {variable('value_mib')} allows ({most:g})")
         return data
     path = image.get("path") if isinstance(image, dict) else None
     if path:

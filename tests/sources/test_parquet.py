@@ -15,6 +15,7 @@ from fsspec.implementations.local import LocalFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hardset.pipeline.sources.parquet import _rows_at_once
 from hardset.pipeline.sources.ranges import cut_groups
 from hardset.pipeline.sources.table import open_source
 from hardset.schemas.digests import image_sha256
@@ -252,3 +253,38 @@ def test_any_fsspec_url_will_do(tmp_path: Path) -> None:
         assert (reader.name, only.split) == (path, "test")
         assert reader.read(only, reader.probe(), 1)[0].sha256 == (image_sha256(pixels(0)),)
     memory.rm("/hardset-test", recursive=True)
+
+
+def test_a_row_group_that_unfolds_beyond_the_limit_is_refused_by_its_footer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "bomb.parquet"
+    image = pa.array([{"bytes": b"\0" * (8 << 20), "path": None}] * 4, IMAGE_TYPE)
+    pq.write_table(
+        pa.table({"image": image, "label": pa.array([0] * 4)}), file, compression="zstd", use_dictionary=False
+    )
+    assert file.stat().st_size < 20_000
+    monkeypatch.setenv("HARDSET_ROW_GROUP_GIB", "0.01")
+    with pytest.raises(JobError, match=r"bomb\.parquet: row group 0 unfolds to .* more than HARDSET_ROW_GROUP_GIB"):
+        open_source(ParquetSource(path=str(file))).plan(10)
+
+
+def test_copies_of_a_large_value_are_decoded_few_at_a_time_and_end_in_quarantine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dictionary of one value of 64 MiB stands for all rows in kilobytes."""
+    file = tmp_path / "copies.parquet"
+    value = b"\0" * (64 << 20)
+    image = pa.array([{"bytes": value, "path": None}] * 20, IMAGE_TYPE)
+    table = pa.table({"image": image, "label": pa.array([0] * 20)})
+    pq.write_table(table, file, compression="zstd", dictionary_pagesize_limit=1 << 30)
+    del table
+    monkeypatch.setenv("HARDSET_VALUE_MIB", "32")
+    assert file.stat().st_size < 100_000
+    assert _rows_at_once(pq.read_metadata(file).row_group(0), "image") == 7
+    reader = open_source(ParquetSource(path=str(file)))
+    (part,) = reader.plan(100)
+    rows, rejects = reader.read(part, Image(height=8, width=8, channels=1), 10)
+    assert (len(rows), len(rejects)) == (0, 20)
+    assert {reject.error_class for reject in rejects} == {"ImageTooLargeError"}
+    assert "more than HARDSET_VALUE_MIB allows (32)" in rejects[0].message
