@@ -14,7 +14,7 @@ from hardset.pipeline.recipes.generator_files import generator_digest
 from hardset.pipeline.recipes.table import recipe_text, settled_job
 from hardset.pipeline.sources.base import SourceReader
 from hardset.pipeline.sources.splits import TRAINING_SPLIT
-from hardset.pipeline.sources.table import open_source
+from hardset.pipeline.sources.table import open_source, reading_id
 from hardset.pipeline.storage.folder import public_name
 from hardset.schemas.base import Spec
 from hardset.schemas.digests import plan_digest, recipe_id, run_id
@@ -56,6 +56,7 @@ def make_plan(job: Job, earlier: Earlier | None = None) -> Plan:
         image=image,
         models=models,
         recipes=tuple(map(recipe_id, texts)),
+        reading=reading_id(job.source),
         ranges=ranges,
         shards=shards,
         changes=None if same is None else compare(same, now),

@@ -20,7 +20,7 @@ from hardset.pipeline.shards.device_stage import DeviceTools
 from hardset.pipeline.shards.facts import ShardFacts
 from hardset.pipeline.shards.overlap import Stages
 from hardset.pipeline.sources.base import SourceReader
-from hardset.pipeline.sources.table import open_source
+from hardset.pipeline.sources.table import open_source, reading_id
 from hardset.pipeline.storage.folder import public_name
 from hardset.schemas.digests import recipe_id
 from hardset.schemas.errors import RunError
@@ -69,7 +69,12 @@ class Worker:
 
     @cached_property
     def source(self) -> SourceReader:
-        """Reader of clean rows."""
+        """Reader of clean rows. Raises RunError where its code in this process is not that of the plan."""
+        if self.plan.reading not in ("", reading_id(self.job.source)):
+            raise RunError(
+                "source: its code here is not that of the machine that planned the run; install the same on all, and "
+                "start again"
+            )
         return open_source(self.job.source)
 
     @cached_property

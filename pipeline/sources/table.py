@@ -17,6 +17,7 @@ from hardset.pipeline.sources.hold_out import HeldOutReader
 from hardset.pipeline.sources.imagefolder import ImageFolderReader
 from hardset.pipeline.sources.npz import NpzReader
 from hardset.pipeline.sources.parquet import ParquetReader
+from hardset.schemas.digests import digest
 from hardset.schemas.job.sources import (
     DigitsSource,
     ImageFolderSource,
@@ -38,6 +39,9 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
 """Built-in sources by the `format` of their settings."""
 _FIRST_VERSION = 1
 """Code version that keys do not name, so that shards keep theirs."""
+
+_NOT_READING = frozenset({"path", "splits", "limit", "changed", "vanished"})
+"""Settings that decide which rows there are, and not how one is read."""
 
 
 def source(name: str) -> Source:
@@ -68,3 +72,8 @@ def reading(spec: ImageSource, without: Set[str]) -> dict[str, Any]:
     code = declarations.code_version(spec.format, type(own)) if isinstance(spec, UserSource) else own.code
     text = {name: value for name, value in own.model_dump(mode="json").items() if name not in without}
     return text if code == _FIRST_VERSION else {**text, "code": code}
+
+
+def reading_id(spec: ImageSource) -> str:
+    """Digest of all that a range of rows is read by, wherever the rows lie. Raises JobError as `reading` does."""
+    return digest(reading(spec, _NOT_READING))

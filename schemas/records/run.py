@@ -101,6 +101,9 @@ class Plan(Spec):
     recipes: tuple[str, ...] = ()
     """Recipe ids in the order of the job; a worker derives the same ids if its code is that of the plan. Empty in plans
     of hardset 0.1."""
+    reading: str = ""
+    """Digest of the settings and the code version that rows are read by; a worker derives the same digest. Empty in
+    plans of hardset 0.1."""
     ranges: tuple[SourceRange, ...]
     shards: tuple[Shard, ...]
     changes: Changes | None = None

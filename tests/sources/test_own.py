@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from hardset.pipeline.audit.trust import moved
 from hardset.pipeline.planning.changes import change_warnings, check_changes
 from hardset.pipeline.planning.plan import make_plan
+from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.sources.table import SOURCES, open_source
-from hardset.schemas.errors import JobError
+from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.sources import NpzSource
 from hardset.schemas.reading.loading import parse_job
@@ -71,6 +73,15 @@ def test_code_versions_are_in_the_keys_of_its_shards(folder: Path, monkeypatch: 
     before = make_plan(job_of(folder))
     monkeypatch.setattr(sys.modules["source"].Lines, "code", 2)
     assert {shard.key for shard in make_plan(job_of(folder)).shards}.isdisjoint(shard.key for shard in before.shards)
+
+
+def test_a_worker_whose_code_is_not_that_of_the_plan_reads_nothing(folder: Path, monkeypatch) -> None:
+    job = job_of(folder)
+    plan = make_plan(job)
+    assert Worker(job, plan, torch.device("cpu")).source.plan(5) == list(plan.ranges)
+    monkeypatch.setattr(sys.modules["source"].Lines, "code", 2)
+    with pytest.raises(RunError, match=r"^source: its code here is not that of the machine that planned the run"):
+        _ = Worker(job, plan, torch.device("cpu")).source
 
 
 def test_a_new_version_of_a_built_in_source_makes_its_shards_anew(tmp_path: Path, monkeypatch) -> None:
