@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hardset.pipeline.cluster.deadlines import Stop
-from hardset.pipeline.cluster.dispatcher import Dispatcher
+from hardset.pipeline.cluster.dispatcher import MOST_GIVEN_UP, Dispatcher
 from hardset.pipeline.cluster.messages import Died, Order, Raised, Ready, Result
 from hardset.pipeline.cluster.pending import MAX_BAD_ROWS
 from hardset.schemas.errors import JobError, RunError
@@ -85,6 +85,23 @@ def test_when_nothing_can_be_made_the_search_for_rows_ends_soon() -> None:
     results = ended(dispatcher, shards(200, ROWS))
     assert all(isinstance(result, Failure) for result in results.values())
     assert dispatcher.tally().probes < 1000
+
+
+@pytest.mark.parametrize(("good", "searched"), [(0, 1), (1, MOST_GIVEN_UP)])
+def test_few_shards_are_searched_where_most_fail_as_a_whole(good: int, searched: int) -> None:
+    """One until something was made: then it is the job that fails. And not many after that."""
+    probed: set[int] = set()
+
+    def outcome(order: Order) -> Result:
+        if order.shard.index < good:
+            return made(order)
+        if order.probe:
+            probed.add(order.shard.index)
+        return WORST["raised"]
+
+    results = dispatch(SimulatedCluster([Nodes(0, 1)], lambda _: 1.0, outcome), actors=1, shards_per_actor=1)
+    assert sum(isinstance(result, Failure) for result in results.values()) == 20 - good
+    assert len(probed) == searched
 
 
 def test_whoever_was_in_the_same_hands_is_not_charged() -> None:
