@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from hardset.jobs.api.tensors import images_of, rows_of, seeds_of
-from hardset.pipeline.attacks.declared import resolved
 from hardset.pipeline.attacks.recipe import AttackRecipe
 from hardset.pipeline.batches import CleanRows, MadeRows
 from hardset.pipeline.judging.judge import Floats, Judge, distances, finite_rows, seeded, verdict
@@ -107,7 +106,7 @@ def attack(
     judge = Judge(module=model, batch=batch, device=device, stochastic=spec.eot > 1, name="the model")
     with frozen(model):
         before = _clean_logits(judge, rows)
-        spec = _resolved(spec, before.shape[1])
+        _check_classes(spec, before.shape[1])
         recipe = AttackRecipe(spec, module=model, classes=before.shape[1], batch=batch, device=device)
         seeds = seeds_of(rows, seed, recipe.op, recipe.variants)
         with seeded(device) if judge.stochastic else nullcontext():
@@ -152,12 +151,11 @@ def _clean_logits(judge: Judge, rows: CleanRows) -> Floats:
     return logits
 
 
-def _resolved(spec: Attack, classes: int) -> Attack:
+def _check_classes(spec: Attack, classes: int) -> None:
     try:
         check_classes(spec, "attack", classes)
     except ValueError as error:
         raise JobError(str(error)) from None
-    return resolved(spec, classes, at="attack")
 
 
 def _attacked(rows: CleanRows, made: MadeRows, before: Floats, after: Floats, device: torch.device) -> Attacked:

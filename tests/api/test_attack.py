@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -133,6 +136,19 @@ def test_a_model_that_answers_at_random_is_judged_from_the_same_draws(images: Te
     assert torch.equal(first.images, second.images) and torch.equal(first.margin, second.margin)
     alone = hardset.attack(model, images[4:5], labels[4:5], eps=0, steps=2, eot=2)
     assert torch.equal(alone.margin, alone.clean_margin)
+
+
+def test_an_attack_of_ones_own_goes_by_its_import_path(
+    model: Net, images: Tensor, labels: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "examples" / "extending"))
+    run = partial(hardset.attack, model, images, labels, "attack:WOBBLE", eps=EPS, steps=6)
+    fast, slow = (run(settings={"period": period}) for period in (2, 6))
+    assert set(fast.found_by) == {"attack:WOBBLE"}
+    assert fast.linf_levels.max() <= 8 and not torch.equal(fast.images, slow.images)
+    with pytest.raises(hardset.JobError, match=r"attack\.settings\.period: got 1"):
+        run(settings={"period": 1})
+    del sys.modules["attack"]
 
 
 IMAGES, LABELS = torch.rand(4, 1, 8, 8), torch.zeros(4, dtype=torch.int64)
