@@ -19,11 +19,11 @@ from hardset.pipeline.sources.files import SourceFile
 from hardset.pipeline.sources.ranges import cut
 from hardset.pipeline.sources.stored import RowFiles, StoredRow
 from hardset.pipeline.sources.table import SOURCES
-from hardset.pipeline.testing.faults import NonconformityError
-from hardset.pipeline.testing.sources import Check, SampleRow, SourceExample, check_source, source_checks
+from hardset.pipeline.testing.sources import Check
 from hardset.schemas.digests import digest
 from hardset.schemas.job.sources import StoredSource
 from hardset.schemas.records.run import SourceRange
+from hardset.testing import NonconformityError, SampleRow, SourceExample, check_source, source_checks
 from tests.sources.making import encoded, npz_bytes, parquet_bytes, write
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "extending"
