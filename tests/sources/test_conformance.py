@@ -156,6 +156,14 @@ class Careless(OneDigest):
 
 
 @dataclass(frozen=True)
+class Short(OneDigest):
+    """Leaves out the last row of every range."""
+
+    def rows(self, name: str, start: int, stop: int) -> Iterator[StoredRow]:
+        return super().rows(name, start, stop - 1)
+
+
+@dataclass(frozen=True)
 class Counting(OneDigest):
     """Counts rows through the whole source."""
 
@@ -190,6 +198,7 @@ BAD = {
         r"an image changed, and train-1\.csv, which holds none of it, has another digest",
     ),
     Careless: ("broken_images_are_quarantined", r"2 images cannot be read, and 0 rows are rejected"),
+    Short: ("every_row_comes_once", r"train-0\.csv: \d+ rows came where \d+ were planned; the file has changed"),
     Counting: ("keys_are_stable", r"a row has key and index \('row#0', 0\), and key_of says \('t.*csv#0', 0\)"),
     Wandering: ("nothing_is_read_elsewhere", r"reading opens \['.*elsewhere\.txt'\], which lies outside of the source"),
 }
