@@ -54,7 +54,7 @@ ROOMS: Mapping[str, Room] = {
             "composition": ("attacks/test_settings", "attacks/test_program"),
             "declared": ("attacks/test_settings", "attacks/test_program"),
             "drawing": ("attacks/test_recipe",),
-            "passes": (*_ENGINE, "attacks/test_regions"),
+            "passes": (*_ENGINE, "attacks/test_regions", "attacks/test_textbook_fmn"),
             "program": ("attacks/test_several_budgets",),
             "square": ("attacks/test_textbook_square",),
             "square_l2": ("attacks/test_square", "attacks/test_textbook_square"),

@@ -8,10 +8,13 @@ import pytest
 import torch
 
 from hardset.pipeline.attacks import objectives
+from hardset.pipeline.attacks.engine import Engine
 from hardset.pipeline.attacks.fmn import Fmn
 from hardset.pipeline.attacks.geometries import L2, Linf
 from hardset.pipeline.attacks.l1 import L1
 from hardset.pipeline.attacks.search import Search
+from hardset.pipeline.attacks.slots import REACHED
+from tests.attacks.nets import CPU
 from tests.attacks.textbook import (
     CLOSE,
     assert_asked,
@@ -66,6 +69,7 @@ def test_every_iterate_and_ball_is_the_papers(norm, on_grid):
     search = Search(objectives.margin, geometry, Fmn(), STEPS, random_start=False, on_grid=on_grid)
     found = engine_passes(net, search, work)
     assert len(found) == STEPS
+    outcome = Engine(net, len(work), CPU).run(search, work)
     outcomes = []
     for row in range(len(work)):
         clean, label = work.pixels[row].float() / 255, int(work.labels[row])
@@ -81,8 +85,15 @@ def test_every_iterate_and_ball_is_the_papers(norm, on_grid):
             points, [float(seen.loss[row]) for seen in found], [seen.gradient[row] for seen in found], reached, clean,
             order=order, dual=dual, most=float(work.radius[row]), project=project,
         )  # fmt: skip
+        nearest = inf
         for step, (ball, after) in enumerate(steps):
+            if reached[step]:
+                asked = stored_linf(points[step], clean, 40) if on_grid else points[step]
+                nearest = min(nearest, float(torch.linalg.vector_norm((asked - clean).flatten(), ord=order)))
             assert float(found[step].memory["ball"][row]) == pytest.approx(ball, rel=1e-5)
             if step + 1 < STEPS:
                 torch.testing.assert_close(points[step + 1], after, **CLOSE)
+        if nearest < inf:  # the iterate behind the last step is looked at, too, and may be nearer
+            assert outcome.rank[row] == REACHED
+            assert nearest * 0.8 < -outcome.loss[row] <= nearest * (1 + 1e-5)
     assert any(0 < count < STEPS for count in outcomes)
