@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from hardset.pipeline.judging.judge import Judge
-from hardset.pipeline.judging.transfer import HeldOutVerdicts, transfer_faults, transfer_of, transfer_rates
+from hardset.pipeline.judging.transfer import HeldOutVerdicts, Seen, transfer_faults, transfer_of, transfer_rates
 
 CPU = torch.device("cpu")
 
@@ -84,3 +84,14 @@ def test_an_audit_says_what_is_wrong_and_lets_close_calls_pass(
     found = asked([4], [0], [0])
     rows = [{"transfer_pred": transfer_pred, "transferred": transferred}]
     assert [sentence for _, sentence in transfer_faults(found, rows, 1e-3)] == faults
+
+
+@pytest.mark.parametrize(
+    ("logits", "short", "reported"), [(0.4, 5e-4, 0), (0.4, 2e-3, 1), (40.0, 2e-2, 0), (40.0, 8e-2, 1)]
+)
+def test_close_calls_are_relative_to_the_largest_logit_or_to_one(logits: float, short: float, reported: int) -> None:
+    """The stored class lacks `short` of being the predicted one, at a tolerance of a thousandth."""
+    scores = np.array([[logits, logits - short, -logits]])
+    found = HeldOutVerdicts({"other": Seen(scores, scores)}, np.array([2]), None)
+    rows = [{"transfer_pred": '{"other":1}', "transferred": 0}]
+    assert len(list(transfer_faults(found, rows, 1e-3))) == reported
