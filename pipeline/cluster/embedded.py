@@ -25,8 +25,6 @@ _LONGEST_BASE = 32
 _LOOPBACK = "127.0.0.1"
 _STORE_BYTES = 200 * 1024**2
 """Object store: specs and receipts only; rows never enter it."""
-_AGENT_SECONDS = "5"
-"""Seconds after which Ray's agents give up a control store that does not answer; 60 by default (Ray 2.60)."""
 
 
 @contextmanager
@@ -93,7 +91,6 @@ def _private_folder() -> Path:
 def _environment(home: Path) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", _AGENT_SECONDS)
     if "RAY_AUTH_TOKEN" not in os.environ and "RAY_AUTH_TOKEN_PATH" not in os.environ:
         _keep_token_private(home)
 
