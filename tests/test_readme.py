@@ -32,6 +32,7 @@ def test_the_snippets_run(snippet: str, small_dataset: Path, tmp_path: Path) -> 
     """The one of Ray is run where its rows are compared, in test_readers."""
     code = snippet.replace("demo/out", str(small_dataset))
     environment = {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+    environment["PYTHONFAULTHANDLER"] = "1"  # a crash of a library tells where
     import os
 
     done = subprocess.run(

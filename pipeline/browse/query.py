@@ -7,6 +7,8 @@ environment variable and load no extension, so a condition can neither read nor 
 from __future__ import annotations
 
 import re
+import time
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ _SETTINGS = {"threads": 1, "python_enable_replacements": False, "temp_directory"
 """DuckDB settings; one thread keeps the rows in the dataset's order."""
 _CONDITION = {f"{kind}Exception" for kind in ("Parser", "Binder", "Catalog", "Permission", "Conversion", "OutOfRange")}
 """DuckDB errors that are caused by the condition."""
+_LET_GO_SECONDS = 1.0
 _LOCKS = (
     "SET autoinstall_known_extensions = false",
     "SET autoload_known_extensions = false",
@@ -90,12 +93,31 @@ def tables(**named: tuple[Folder, Manifest]) -> Iterator[Any]:
     Raises JobError if DuckDB is missing.
     """
     duckdb = duckdb_library()
-    with duckdb.connect(":memory:", config=_SETTINGS) as connection:
-        for name, (folder, manifest) in named.items():
-            connection.register(name, _dataset(folder, manifest))
-        for lock in _LOCKS:
-            connection.execute(lock)
-        yield connection
+    opened: list[weakref.ref[StoredFile]] = []
+    try:
+        with duckdb.connect(":memory:", config=_SETTINGS) as connection:
+            for name, (folder, manifest) in named.items():
+                files = [StoredFile(folder, file) for file in manifest.data_files]
+                opened += map(weakref.ref, files)
+                connection.register(name, _dataset(files, manifest))
+                del files
+            for lock in _LOCKS:
+                connection.execute(lock)
+            yield connection
+            for name in named:
+                connection.unregister(name)
+    finally:
+        _let_go(opened)
+
+
+def _let_go(opened: Sequence[weakref.ref[StoredFile]]) -> None:
+    """Waits until Arrow's threads, which read ahead, hold none of these files any more.
+
+    A thread that hands a Python object back while the interpreter shuts down ends the process by std::terminate.
+    """
+    deadline = time.monotonic() + _LET_GO_SECONDS
+    while any(file() is not None for file in opened) and time.monotonic() < deadline:
+        time.sleep(0.001)
 
 
 def examples(folder: Folder, manifest: Manifest, row_ids: Sequence[str], clean: CleanPixels) -> list[Example]:
@@ -123,11 +145,11 @@ def _schema(manifest: Manifest) -> pa.Schema:
     return pa.schema([schema.field(name) for name in NAMES])
 
 
-def _dataset(folder: Folder, manifest: Manifest) -> ds.Dataset:
+def _dataset(stored: Sequence[StoredFile], manifest: Manifest) -> ds.Dataset:
     # Columns are fetched one by one: bulk read-ahead would also fetch the images between them.
     options = ds.ParquetFragmentScanOptions(pre_buffer=False, page_checksum_verification=True)
     form = ds.ParquetFileFormat(default_fragment_scan_options=options)
-    files = [form.make_fragment(pa.PythonFile(StoredFile(folder, file), mode="r")) for file in manifest.data_files]
+    files = [form.make_fragment(pa.PythonFile(file, mode="r")) for file in stored]
     return ds.FileSystemDataset(files, _schema(manifest), form)
 
 
