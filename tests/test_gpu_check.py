@@ -14,7 +14,7 @@ import torch
 from benchmarks.gpu import page
 from benchmarks.gpu.card import known_peak
 from benchmarks.gpu.networks import networks
-from benchmarks.gpu.right import ended, read_report
+from benchmarks.gpu.right import ended, interruptible, read_report
 from benchmarks.gpu.runner import Book, OutOfTimeError, run_line, run_part
 from benchmarks.gpu.setting import ASKED, Part, Setting
 from benchmarks.gpu.wheels import install, size_of
@@ -167,7 +167,9 @@ def test_a_report_of_tests_is_counted(tmp_path: Path) -> None:
 def test_tests_that_take_too_long_are_interrupted_and_can_write_what_they_found(tmp_path: Path) -> None:
     code = "import pathlib, time\ntry: print('up', flush=True); time.sleep(60)\n"
     code += "except KeyboardInterrupt: pathlib.Path('found').touch()"
-    slow = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE)
+    line = [sys.executable, "-c", code]
+    with interruptible():
+        slow = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE)
     assert slow.stdout is not None
     slow.stdout.readline()
     assert not ended(slow, 0.1)

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -44,13 +45,27 @@ def tests_line(setting: Setting) -> Record:
         paths = os.pathsep.join([*(path for path in sys.path if path), str(ROOT / "src"), str(ROOT)])
         environment = os.environ | {"PYTHONPATH": paths}
         with (Path(folder) / "log").open("w+", encoding="utf-8") as log:
-            tests = subprocess.Popen([*command, "tests/cuda"], cwd=ROOT, env=environment, stdout=log, stderr=log)
+            with interruptible():
+                tests = subprocess.Popen([*command, "tests/cuda"], cwd=ROOT, env=environment, stdout=log, stderr=log)
             cut_off = not ended(tests, max(10.0, setting.left() - _SPARE))
             log.seek(0)
             told = log.read()
         if not report.exists():
             raise RuntimeError(f"pytest ended with {tests.returncode}: {told[-300:]}")
         return read_report(report) | {"cut_off": cut_off}
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Lets processes that are started in the block be interrupted, also where this one ignores it.
+
+    A shell makes what it runs in the background ignore SIGINT, and a new process inherits that.
+    """
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
