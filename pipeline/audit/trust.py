@@ -6,7 +6,6 @@ dataset wrote the records, so that loading what they name would run a stranger's
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +16,12 @@ from hardset.pipeline.recipes.table import settled_job
 from hardset.pipeline.storage.folder import Folder, public_name
 from hardset.schemas.digests import canonical_json
 from hardset.schemas.errors import JobError
+from hardset.schemas.extensions import is_import_path
 from hardset.schemas.job.job import OWN_FACTORIES, Job
 from hardset.schemas.job.recipes import Recipe
 from hardset.schemas.job.sources import Source
 from hardset.schemas.records.run import Plan
 
-_IMPORT_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _PLACES = ("path", "weights")
 _LOADED = ("source", "model", "transfer_to", "recipes")
 """Sections of a job whose code and files are loaded when its rows are made."""
@@ -102,7 +101,7 @@ def _named(node: Any, folder: Folder, key: str = "") -> Iterator[str]:
             yield from _named(value, folder, key)
     elif isinstance(node, str):
         is_place = key in _PLACES
-        is_code = _IMPORT_PATH.fullmatch(node) is not None and not node.startswith(OWN_FACTORIES)
+        is_code = is_import_path(node) and not node.startswith(OWN_FACTORIES)
         if (is_place and not _lies_in(folder, node)) or (is_code and not is_place):
             yield public_name(node)
 

@@ -63,8 +63,9 @@ def row_of(folder: Folder) -> str:
         {"factory": "os:system", "arguments": {"command": "touch {ran}"}, "weights": None},
         {"factory": "subprocess:getoutput", "arguments": {"cmd": "touch {ran}"}, "weights": None},
         {"factory": "tests.audit.test_trust:never", "arguments": {}, "weights": None},
+        {"factory": "\u00e9vil:never", "arguments": {}, "weights": None},
     ],
-    ids=["os:system", "subprocess", "the user's own"],
+    ids=["os:system", "subprocess", "the user's own", "a name beyond ASCII"],
 )
 @pytest.mark.parametrize("place", ["model", "members", "transfer_to"])
 def test_a_record_runs_no_code(
