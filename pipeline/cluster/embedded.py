@@ -41,7 +41,7 @@ def embedded(run: Run, metrics_port: int | None = None, **settings: Any) -> Iter
     home = _private_folder()
     with reaper.watching(home):
         try:
-            _environment(home)
+            _set_environment()
             with _loopback(metrics_port is None):
                 _start(run, home, metrics_port, settings)
             yield
@@ -88,14 +88,14 @@ def _private_folder() -> Path:
     )
 
 
-def _environment(home: Path) -> None:
+def _set_environment() -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if "RAY_AUTH_TOKEN" not in os.environ and "RAY_AUTH_TOKEN_PATH" not in os.environ:
-        _keep_token_private(home)
+        _keep_token_private()
 
 
-def _keep_token_private(home: Path) -> None:
+def _keep_token_private() -> None:
     """Makes the token that guards Ray readable for this user alone: Ray 2.60 writes it for everybody.
 
     Ray reads it once in a process, so that it lies where Ray looks and not in the folder of one run; where there is no
@@ -106,12 +106,23 @@ def _keep_token_private(home: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
         folder.chmod(0o700)
         token = folder / "auth_token"
-        with suppress(FileExistsError):
-            token.touch(mode=0o600, exist_ok=False)
-            token.write_text(secrets.token_hex(32))
+        if not token.exists():
+            _create_whole(token, secrets.token_hex(32))
         token.chmod(0o600)
     except (OSError, RuntimeError):  # no home, not this user's, or read-only
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _create_whole(place: Path, text: str) -> None:
+    """Creates a file of this user's alone, which no other process sees in part. One that was faster wins."""
+    descriptor, part = tempfile.mkstemp(dir=place.parent)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+        with suppress(FileExistsError):
+            place.hardlink_to(part)
+    finally:
+        Path(part).unlink()
 
 
 @contextmanager

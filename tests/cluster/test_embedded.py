@@ -151,3 +151,21 @@ def test_a_folder_that_sockets_do_not_fit_in_is_passed_over(monkeypatch: pytest.
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(RunError, match=r"no folder for Ray's sockets: .*; set TMPDIR"):
         embedded._private_folder()
+
+
+def test_a_token_is_whole_for_whoever_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two that start at once, both read the token of the faster one; nobody reads an empty file."""
+    token = tmp_path / "auth_token"
+    own = Path.hardlink_to
+
+    def late(place: Path, target: str) -> None:
+        assert not place.exists()  # not even in part, while it is written
+        place.write_text("theirs")
+        own(place, target)
+
+    monkeypatch.setattr(Path, "hardlink_to", late)
+    embedded._create_whole(token, "mine")
+    assert (token.read_text(), [path.name for path in tmp_path.iterdir()]) == ("theirs", ["auth_token"])
+    monkeypatch.undo()
+    embedded._create_whole(tmp_path / "other", "mine")
+    assert ((tmp_path / "other").read_text(), stat.S_IMODE((tmp_path / "other").stat().st_mode)) == ("mine", 0o600)
