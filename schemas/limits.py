@@ -6,10 +6,10 @@ import os
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from hardset.schemas.base import Spec
-from hardset.schemas.errors import JobError
+from hardset.schemas.environment import from_environment
 
 GIB = 1 << 30
 MIB = 1 << 20
@@ -28,13 +28,7 @@ class Limits(Spec):
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Limits:
         """The defaults, or what the variables say. Raises JobError where one holds no number in its range."""
-        variables = {key: variable(key) for key in cls.model_fields}
-        given = {key: environment[name] for key, name in variables.items() if environment.get(name)}
-        try:
-            return cls.model_validate(given)
-        except ValidationError as error:
-            fault = error.errors(include_url=False)[0]
-            raise JobError(f"{variables[str(fault['loc'][0])]}: got {fault['input']!r}: {fault['msg']}") from None
+        return from_environment(cls, {key: variable(key) for key in cls.model_fields}, environment)
 
 
 def variable(key: str) -> str:

@@ -6,10 +6,10 @@ import os
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from hardset.schemas.base import Spec
-from hardset.schemas.errors import JobError
+from hardset.schemas.environment import from_environment
 
 _VARIABLES = {"tries": "HARDSET_STORAGE_TRIES", "seconds": "HARDSET_STORAGE_SECONDS"}
 
@@ -34,10 +34,4 @@ class Retries(Spec):
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Retries:
         """Limits with the environment's values in place of the defaults. Raises JobError for invalid values."""
-        given = {key: environment[name] for key, name in _VARIABLES.items() if environment.get(name)}
-        try:
-            return cls.model_validate(given)
-        except ValidationError as error:
-            fault = error.errors(include_url=False)[0]
-            name = _VARIABLES[str(fault["loc"][0])]
-            raise JobError(f"{name}: got {fault['input']!r}: {fault['msg']}") from None
+        return from_environment(cls, _VARIABLES, environment)
