@@ -8,6 +8,7 @@ from torch import Tensor
 
 from hardset.pipeline.augment.recipe import to_pixels
 from hardset.pipeline.batches import CleanRows, Pixels
+from hardset.pipeline.compute.levels import unit_images
 from hardset.schemas.digests import image_sha256, row_seed
 from hardset.schemas.errors import JobError
 
@@ -45,7 +46,7 @@ def seeds_of(rows: CleanRows, seed: int, recipe: str, variants: int) -> np.ndarr
 
 def images_of(pixels: Pixels, device: torch.device) -> Tensor:
     """Float32 images (N, C, H, W) in [0, 1] of uint8 rows (N, H, W, C)."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(0, 3, 1, 2).contiguous().float() / 255
+    return unit_images(torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(0, 3, 1, 2).contiguous())
 
 
 def _told(value: object) -> str:

@@ -14,6 +14,7 @@ from hardset.pipeline.attacks.passes import Passes, Scores
 from hardset.pipeline.attacks.schedules import Start
 from hardset.pipeline.attacks.search import Search, SearchRows
 from hardset.pipeline.attacks.slots import Slots
+from hardset.pipeline.compute.levels import unit_images
 
 
 def ascend(search: Search, network: Scores, rows: SearchRows, order: Tensor) -> Tensor:
@@ -25,7 +26,7 @@ def ascend(search: Search, network: Scores, rows: SearchRows, order: Tensor) -> 
     looked at. SearchRows without a budget come back clean.
     """
     device = rows.labels.device
-    clean = rows.pixels.to(torch.float32).div_(255)
+    clean = unit_images(rows.pixels)
     radius = torch.from_numpy(rows.radius).to(device, torch.float32)
     step_size = torch.from_numpy(rows.step_size).to(device, torch.float32)
     elsewhere = torch.full_like(rows.labels, search.random_start, dtype=torch.bool)

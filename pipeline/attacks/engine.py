@@ -26,6 +26,7 @@ from hardset.pipeline.attacks.slots import SPENT, Slots
 from hardset.pipeline.attacks.verdicts import Verdicts
 from hardset.pipeline.attacks.work_queue import Found, Item, WorkQueue
 from hardset.pipeline.compute.devices import Divider
+from hardset.pipeline.compute.levels import unit_images
 from hardset.pipeline.compute.transfers import fetched, sent
 from hardset.pipeline.judging.judge import deterministic, exact_float32, is_not_deterministic, seeded
 from hardset.pipeline.models.modes import frozen
@@ -107,7 +108,7 @@ class _Run:
         orders = search.restarts * rows.targets.shape[1]
         searched = np.flatnonzero(rows.budget > 0)
         self.queue = WorkQueue(searched, len(rows), orders, stop_at_success=self.stop, follows=rows.follows)
-        clean = rows.pixels.to(torch.float32) / 255
+        clean = unit_images(rows.pixels)
         self.results = clean if rows.start is None else rows.start.clone()
         self.warm = self._warm(searched)
         self.slots: Slots | None = None
@@ -192,7 +193,7 @@ class _Run:
         row = sent(numbers, device)
         orders = np.array([item.order for item in items])
         order = sent(orders, device)
-        clean = rows.pixels.index_select(0, row).to(torch.float32) / 255
+        clean = unit_images(rows.pixels.index_select(0, row))
         radius = sent(rows.radius[numbers].astype(np.float32), device)
         step_size = sent(rows.step_size[numbers].astype(np.float32), device)
         seeds = rows.seeds.index_select(0, row)

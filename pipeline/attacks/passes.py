@@ -15,6 +15,7 @@ from hardset.pipeline.attacks.search import Search
 from hardset.pipeline.attacks.slots import FALLEN, RUNNING, SPENT, SUSPECT, Slots
 from hardset.pipeline.attacks.transforms import Draws, smoothed
 from hardset.pipeline.compute.devices import Divider
+from hardset.pipeline.compute.levels import unit_images
 
 Scores = Callable[[Tensor], Tensor]
 """Float32 images (S, C, H, W) in [0, 1] to float32 logits (S, K), differentiable to the images."""
@@ -118,7 +119,7 @@ class Passes:
         if not self.search.on_grid:
             return images.clone(), largest(images - slots.clean) > 0
         levels = self.search.geometry.to_grid(images, slots.levels, slots.budget)
-        return levels / 255, largest(levels - slots.levels) > 0
+        return unit_images(levels), largest(levels - slots.levels) > 0
 
     def goal(self, slots: Slots) -> Goal:
         """The goals of the slots."""

@@ -16,6 +16,7 @@ from hardset.pipeline.attacks.engine import Engine
 from hardset.pipeline.attacks.objectives import label_margin
 from hardset.pipeline.attacks.search import Search, SearchOutcome, SearchRows
 from hardset.pipeline.attacks.slots import NOTHING, REACHED
+from hardset.pipeline.compute.levels import unit_images
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def _closeness(engine: Engine, search: Search, rows: SearchRows, images: Tensor)
     """How near each image, as stored, is to the goal: margin of the label, negated, or of the target."""
     if search.on_grid:
         budget = torch.from_numpy(rows.budget).to(images.device)
-        images = search.geometry.to_grid(images, rows.pixels.to(torch.float32), budget) / 255
+        images = unit_images(search.geometry.to_grid(images, rows.pixels.to(torch.float32), budget))
     logits = engine.logits(images)
     near = label_margin(logits, rows.targets[:, 0]) if search.targeted else -label_margin(logits, rows.labels)
     return near.double().cpu().numpy()
@@ -151,7 +152,7 @@ def _nothing(rows: SearchRows) -> ProgramOutcome:
     count = len(rows)
     none = np.zeros(count, np.int32)
     return ProgramOutcome(
-        images=rows.pixels.to(torch.float32) / 255,
+        images=unit_images(rows.pixels),
         rank=np.full(count, NOTHING, np.int8),
         stage=np.zeros(count, np.int64),
         gradients=none,

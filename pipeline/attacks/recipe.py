@@ -23,6 +23,7 @@ from hardset.pipeline.attacks.search import SearchRows
 from hardset.pipeline.batches import CleanRows, ColumnValues, MadeRows, Pixels, Reject, RowError
 from hardset.pipeline.compute import rng
 from hardset.pipeline.compute.devices import Divider
+from hardset.pipeline.compute.levels import unit_images
 from hardset.schemas.job.recipes import Attack
 from hardset.schemas.norms import STORED_NORMS
 from hardset.schemas.rows.contract import ADVERSARIAL
@@ -160,7 +161,7 @@ class AttackRecipe:
         towards = any(stage.targets for stage in self._stages)
         if self._spec.misclassified == "attack" and self._spec.target is None and not towards:
             return None
-        return self._engine.logits(clean.to(torch.float32) / 255).repeat_interleave(self.variants, dim=0)
+        return self._engine.logits(unit_images(clean)).repeat_interleave(self.variants, dim=0)
 
     def _stored(self, drawn: _Drawn, ended: ProgramOutcome) -> Pixels:
         rows = drawn.rows

@@ -10,6 +10,7 @@ from torch import Tensor
 from hardset.pipeline.augment.parameters import apply, draw, from_json, to_json
 from hardset.pipeline.augment.table import settled
 from hardset.pipeline.batches import CleanRows, MadeRows, Pixels
+from hardset.pipeline.compute.levels import unit_images
 from hardset.schemas.job.recipes import Augment
 from hardset.schemas.rows.contract import AUGMENTED
 
@@ -65,7 +66,7 @@ def replay_params(pixels: Pixels, params: str, seed: int) -> Pixels:
 
 def to_images(pixels: Pixels, device: torch.device) -> Tensor:
     """uint8 N x H x W x C to float32 N x C x H x W in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(0, 3, 1, 2).float() / 255
+    return unit_images(torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(0, 3, 1, 2))
 
 
 def to_pixels(images: Tensor) -> Pixels:

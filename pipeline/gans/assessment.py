@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hardset.pipeline.batches import CleanRows, Pixels
+from hardset.pipeline.compute.levels import unit_images
 from hardset.pipeline.gans.generator import Generator
 from hardset.pipeline.gans.quality import quality
 from hardset.pipeline.gans.recipe import SampleRecipe
@@ -58,7 +59,7 @@ def penultimate(module: nn.Module, pixels: Pixels, *, device: torch.device) -> t
         with torch.no_grad():
             for start in range(0, len(pixels), _BATCH):
                 taken.clear()
-                images = torch.from_numpy(pixels[start : start + _BATCH]).to(device).permute(0, 3, 1, 2).float() / 255
+                images = unit_images(torch.from_numpy(pixels[start : start + _BATCH]).to(device).permute(0, 3, 1, 2))
                 logits.append(module(images))
                 features.append(taken[-1] if taken else logits[-1])
     finally:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hardset.pipeline.batches import Pixels
+from hardset.pipeline.compute.levels import unit_images
 from hardset.pipeline.compute.transfers import sent
 from hardset.pipeline.gans.generator import Card, Generator
 from hardset.pipeline.gans.networks import DiscriminatorNet, GeneratorNet, Shape
@@ -52,7 +53,7 @@ def train_generator(
         players = _Players.new(shape, settings, device)
         for step in range(1, settings.steps + 1):
             rows = sent(torch.randint(len(images), (settings.batch,)), device)
-            real, wanted = images[rows].float() / 255, targets[rows]
+            real, wanted = unit_images(images[rows]), targets[rows]
             losses = players.discriminate(real, wanted), players.generate(wanted)
             players.follow(min(settings.ema, step / (9 + step)))
             if step % _CHECK_EVERY == 0 or step == settings.steps:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from hardset.pipeline.batches import Pixels
 from hardset.pipeline.compute.devices import Divider
+from hardset.pipeline.compute.levels import unit_images
 from hardset.schemas.job.quantities import whole_levels, whole_squares
 from hardset.schemas.norms import NORMS, Norm
 
@@ -90,7 +91,7 @@ def as_images(pixels: Pixels, device: torch.device) -> Tensor:
     """Float32 images (N, C, H, W) in [0, 1], in channels_last layout, from uint8 rows (N, H, W, C)."""
     # torch warns about read-only arrays, such as memory maps and Arrow buffers.
     levels = torch.from_numpy(np.require(pixels, requirements=("C", "W"))).to(device)
-    return levels.permute(0, 3, 1, 2).to(torch.float32).div_(255)
+    return unit_images(levels.permute(0, 3, 1, 2))
 
 
 @contextmanager

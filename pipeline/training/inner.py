@@ -16,6 +16,7 @@ from hardset.pipeline.attacks.objectives import Goal, Objective
 from hardset.pipeline.attacks.passes import Scores
 from hardset.pipeline.attacks.search import SearchRows
 from hardset.pipeline.compute import rng
+from hardset.pipeline.compute.levels import unit_images
 from hardset.pipeline.models.modes import frozen
 from hardset.pipeline.training.losses import divergence
 from hardset.pipeline.training.methods import method_of
@@ -69,7 +70,7 @@ class InnerAttack:
 
 def _away_from(ask: Scores, pixels: Tensor) -> Objective:
     with torch.no_grad():
-        reference = ask(pixels.to(torch.float32).div_(255))
+        reference = ask(unit_images(pixels))
 
     def objective(logits: Tensor, goal: Goal) -> Tensor:
         return divergence(reference, logits)

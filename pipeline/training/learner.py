@@ -15,6 +15,7 @@ from hardset.pipeline.attacks.passes import Scores
 from hardset.pipeline.augment.parameters import apply, draw
 from hardset.pipeline.augment.table import settled
 from hardset.pipeline.compute import rng
+from hardset.pipeline.compute.levels import unit_images
 from hardset.pipeline.compute.transfers import sent
 from hardset.pipeline.extensions.imports import by_path
 from hardset.pipeline.training.averaging import moving_average, perturbed
@@ -163,7 +164,7 @@ class Learner:
         """This worker's share of a batch, attacked where the method says so, and the gradients that took."""
         pixels, labels, seeds, clean = self._share(rows, number)
         seeds = _seeds_of_step(seeds, number)
-        images = pixels.to(torch.float32).div_(255)
+        images = unit_images(pixels)
         if self._augment is not None and len(clean):
             images = images.index_copy(0, clean, self._augment(images[clean], seeds[clean]))
         if not self._method.declaration.on_the_fly or self._attack is None:

@@ -14,6 +14,7 @@ from torch import nn
 
 from hardset.pipeline.batches import CleanRows
 from hardset.pipeline.compute import rng
+from hardset.pipeline.compute.levels import unit_images
 from hardset.pipeline.judging.judge import Judge, verdict
 from tests.cuda.subjects import attack, same, seeds
 
@@ -94,6 +95,16 @@ def test_what_is_called_fallen_is_fallen_for_the_judge(
     stopped = (steps > 0) & (steps < 10)
     assert 50 < stopped.sum() < 500
     assert (judged.pred[stopped] != rows.labels[stopped]).all()
+
+
+def test_images_of_levels_are_the_cpus_bit_for_bit(device: torch.device) -> None:
+    levels = torch.arange(256, dtype=torch.uint8).reshape(2, 8, 16)
+    found = unit_images(levels.to(device))
+    assert found.device.type == device.type
+    assert torch.equal(found.cpu(), torch.from_numpy(np.arange(256, dtype=np.float32).reshape(2, 8, 16) / 255))
+    floats = levels.to(device, torch.float32)
+    assert torch.equal(unit_images(floats), found)
+    assert torch.equal(floats.cpu(), levels.float())
 
 
 def test_random_words_are_the_cpus(device: torch.device) -> None:
