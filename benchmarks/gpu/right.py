@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,26 +35,69 @@ def lines(setting: Setting) -> Mapping[str, Line]:
 
 
 def tests_line(setting: Setting) -> Record:
-    """The tests in a process of their own, those for a CPU on a CPU and those marked `cuda` on a CUDA device.
+    """The tests in processes of their own, those for a CPU on a CPU and those marked `cuda` on a CUDA device.
 
-    Not the configuration and the fixtures of the whole suite: they want libraries that a borrowed machine lacks.
+    Each function in its process, side by side on a card, as a process spends most of its time on loading kernels; what
+    fills the memory of the card runs before, alone. Not the configuration and the fixtures of the whole suite: they
+    want libraries that a borrowed machine lacks.
     """
+    on_card = setting.device.type == "cuda"
     with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.xml"
-        wanted = ["-m", "cuda"] if setting.device.type == "cuda" else ["-k", "cpu and twice and l2"]
-        command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", str(ROOT)]
-        command += ["--confcutdir", "tests/cuda", "-p", "no:cacheprovider", f"--junitxml={report}", *wanted]
-        paths = os.pathsep.join([*(path for path in sys.path if path), str(ROOT / "src"), str(ROOT)])
-        environment = os.environ | {"PYTHONPATH": paths}
-        with (Path(folder) / "log").open("w+", encoding="utf-8") as log:
-            with interruptible():
-                tests = subprocess.Popen([*command, "tests/cuda"], cwd=ROOT, env=environment, stdout=log, stderr=log)
-            cut_off = not ended(tests, max(10.0, setting.left() - _SPARE))
-            log.seek(0)
-            told = log.read()
-        if not report.exists():
-            raise RuntimeError(f"pytest ended with {tests.returncode}: {told[-300:]}")
-        return read_report(report) | {"cut_off": cut_off}
+        places = Path(folder)
+        if not on_card:
+            return _run(["tests/cuda"], ["-k", "cpu and twice and l2"], places, setting)
+        before = _run(["tests/cuda/test_memory.py"], ["-m", "cuda"], places, setting)
+        return _added(before, _run(_functions(), ["-m", "cuda"], places, setting))
+
+
+def _functions() -> list[str]:
+    """Every test function of the folder, as pytest names it, but for those that fill the memory."""
+    found = []
+    for file in sorted((ROOT / "tests" / "cuda").glob("test_*.py")):
+        if file.name != "test_memory.py":
+            names = re.findall(r"^def (test_\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+            found += [f"{file.relative_to(ROOT)}::{name}" for name in names]
+    return found
+
+
+def _run(wanted: Sequence[str], only: Sequence[str], folder: Path, setting: Setting) -> Record:
+    """What each of `wanted` found, run side by side until the time is over but for what later lines need."""
+    command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", str(ROOT)]
+    command += ["--confcutdir", "tests/cuda", "-p", "no:cacheprovider", *only]
+    paths = os.pathsep.join([*(path for path in sys.path if path), str(ROOT / "src"), str(ROOT)])
+    environment = os.environ | {"PYTHONPATH": paths}
+    running: list[tuple[subprocess.Popen[bytes], Path, Path]] = []
+    for number, name in enumerate(wanted):
+        report, log = folder / f"{len(wanted)}-{number}.xml", folder / f"{len(wanted)}-{number}.log"
+        with interruptible(), log.open("w", encoding="utf-8") as told:
+            tests = subprocess.Popen(
+                [*command, f"--junitxml={report}", name], cwd=ROOT, env=environment, stdout=told, stderr=told
+            )
+        running.append((tests, report, log))
+    until = time.perf_counter() + max(10.0, setting.left() - _SPARE)
+    record: Record = {}
+    try:
+        for tests, report, log in running:
+            cut_off = not ended(tests, max(0.0, until - time.perf_counter()))
+            if not report.exists():
+                end = log.read_text(encoding="utf-8")[-300:]
+                raise RuntimeError(f"pytest ended with {tests.returncode}: {end}")
+            record = _added(record, read_report(report) | {"cut_off": cut_off})
+    finally:
+        for tests, _, _ in running:
+            tests.kill()
+    return record
+
+
+def _added(one: Record, other: Record) -> Record:
+    """Two reports as one."""
+    if not one:
+        return other
+    joined = {name: one[name] + other[name] for name in ("tests_passed", "tests_failed", "tests_skipped", "failures")}
+    joined["skipped_as"] = sorted({*one["skipped_as"], *other["skipped_as"]})
+    joined["recorded"] = one["recorded"] | other["recorded"]
+    joined["seconds_of_tests"] = one["seconds_of_tests"] | other["seconds_of_tests"]
+    return joined | {"cut_off": one["cut_off"] or other["cut_off"]}
 
 
 @contextmanager
@@ -108,6 +153,9 @@ def read_report(report: Path) -> Record:
         ],
         "skipped_as": reasons,
         "recorded": recorded,
+        "seconds_of_tests": {
+            case.get("name", ""): round(float(case.get("time", 0)), 1) for case in cases if case.find("skipped") is None
+        },
     }
 
 
