@@ -24,6 +24,7 @@ from hardset.pipeline.recipes.table import code_versions
 from hardset.pipeline.shards.make import make_shard
 from hardset.pipeline.shards.reading import BadRow
 from hardset.pipeline.shards.worker import Worker
+from hardset.pipeline.sources.base import unfixed
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import image_sha256, recipe_id
 from hardset.schemas.errors import JobError, RunError
@@ -137,7 +138,8 @@ def compare(
 ) -> Replayed:
     """Makes `shard` again, without its `excluded` rows, and holds its row against the stored `row`."""
     bad = [BadRow(row=position, error_class="", message="") for position in excluded]
-    made = make_shard(shard, None if shard.range is None else plan.ranges[shard.range], worker, bad)
+    rows = None if shard.range is None else unfixed(plan.ranges[shard.range])
+    made = make_shard(shard, rows, worker, bad)
     ids = list(made.columns["row_id"])
     if row["row_id"] not in ids:
         raise RunError(f"row {row['row_id']}: making its shard again gave no such row; the source has changed")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pyarrow.parquet as pq
 
 from hardset.pipeline.audit.replay import plan_of
-from hardset.pipeline.sources.base import SourceReader, narrowed
+from hardset.pipeline.sources.base import SourceReader, narrowed, unfixed
 from hardset.pipeline.sources.table import open_source
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import UserError
@@ -62,7 +62,7 @@ class _Reading:
     def digests(self, part: SourceRange) -> Digests:
         """Digests of the range's rows by key."""
         try:
-            rows, rejects = self.reader.read(part, self.plan.image, len(self.plan.classes))
+            rows, rejects = self.reader.read(unfixed(part), self.plan.image, len(self.plan.classes))
         except (UserError, OSError, EOFError, ValueError) as error:
             if len(part.members) > 1:
                 middle = (part.start + part.stop) // 2

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hardset.pipeline.reporting.examples import CleanPixels, Image
-from hardset.pipeline.sources.base import SourceReader, narrowed
+from hardset.pipeline.sources.base import SourceReader, narrowed, unfixed
 from hardset.pipeline.sources.table import open_source
 from hardset.schemas.digests import image_sha256
 from hardset.schemas.errors import UserError
@@ -34,7 +34,7 @@ def clean_pixels(plan_of: Callable[[str], Plan | None], source_of: Callable[[Pla
                 return None
             if plan.run_id not in readers:
                 readers[plan.run_id] = open_source(source_of(plan))
-            found, _ = readers[plan.run_id].read(place, plan.image, len(plan.classes))
+            found, _ = readers[plan.run_id].read(unfixed(place), plan.image, len(plan.classes))
         except (UserError, ValidationError, OSError, ImportError, ValueError):
             return None
         pixels: Image

@@ -48,7 +48,10 @@ class SourceReader(Protocol):
     def read(
         self, source_range: records.SourceRange, image: records.Image, classes: int
     ) -> tuple[CleanRows, list[Reject]]:
-        """The range's rows in `image`'s shape with labels in [0, classes), and the rows that are lost."""
+        """The range's rows in `image`'s shape with labels in [0, classes), and the rows that are lost.
+
+        Raises RunError where the range has a digest and its bytes are others now.
+        """
         ...
 
 
@@ -85,6 +88,11 @@ def narrowed(source_range: records.SourceRange, start: int, stop: int) -> record
     part = slice(start - source_range.start, stop - source_range.start)
     members, digests = source_range.members[part], source_range.member_digests[part]
     return source_range.model_copy(update={"start": start, "stop": stop, "members": members, "member_digests": digests})
+
+
+def unfixed(source_range: records.SourceRange) -> records.SourceRange:
+    """The range without digests, which is read whatever its bytes are now: for audits, which compare row by row."""
+    return source_range.model_copy(update={"digest": "", "member_digests": ()})
 
 
 def key_of(source_range: records.SourceRange, row: int) -> tuple[str, int]:

@@ -20,15 +20,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from hardset.pipeline.sources.files import Place, is_local
+from hardset.pipeline.sources.files import Place
+from hardset.pipeline.sources.fingerprints import Identity, identity_of, is_local, is_racy
 from hardset.pipeline.storage.folder import in_parallel
 from hardset.schemas.digests import canonical_json, sha256_hex
 
 FOLDER = "HARDSET_CACHE"
-RACY_SECONDS = 2.0
-"""Ticks of file systems are no longer: FAT's is 2 s, that of others a few milliseconds."""
 _VERSION = 1
-Identity = tuple[int, int, int, int, int]
 
 
 class DigestCache:
@@ -40,14 +38,14 @@ class DigestCache:
 
     def digests(self, paths: Mapping[str, str], read: Callable[[str], str]) -> dict[str, str]:
         """The digest of each file. `paths`: local path by name; `read` finds the digest of a path that is not known."""
-        now = {name: _identity(path) for name, path in paths.items()}
+        now = {name: identity_of(path) for name, path in paths.items()}
         found = {name: known[1] for name in paths if (known := self._known.get(name)) and known[0] == now[name]}
         rest = [name for name in paths if name not in found]
         began = time.time()
         for name, digest in zip(rest, in_parallel(lambda name: read(paths[name]), rest), strict=True):
             found[name] = digest
-            identity = _identity(paths[name])
-            if identity == now[name] and not _is_racy(identity, began):
+            identity = identity_of(paths[name])
+            if identity == now[name] and not is_racy(identity, began):
                 self._known[name] = (identity, digest)
                 self.changed = True
         return found
@@ -84,15 +82,6 @@ def _file(place: Place) -> Path | None:
         return None
     home = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hardset"
     return home / "digests" / f"{sha256_hex(place.path)[:32]}.json"
-
-
-def _identity(path: str) -> Identity:
-    found = os.stat(path)  # noqa: PTH116 - a million of them per plan; a Path costs as much again
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-
-
-def _is_racy(identity: Identity, read_at: float) -> bool:
-    return max(identity[3], identity[4]) / 1e9 > read_at - RACY_SECONDS
 
 
 def _load(file: Path) -> dict[str, tuple[Identity, str]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import fsspec
 
+from hardset.pipeline.sources.fingerprints import is_local
 from hardset.pipeline.storage.folder import public_name
 from hardset.pipeline.storage.retrying import PatientFiles
 from hardset.schemas.errors import JobError, UserError
@@ -162,11 +163,6 @@ def _wanted(name: str) -> bool:
     if base.startswith(".") or base in _LITTER:
         return False
     return not any(folder.startswith((".", "__")) for folder in folders)
-
-
-def is_local(fs: Any) -> bool:
-    """Whether a file system is local to this machine."""
-    return "file" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
 
 
 def _without_query(fs: Any, path: str) -> str:

@@ -66,7 +66,7 @@ class ParquetReader(RowFiles):
 
     def _footer(self, file: SourceFile) -> _Footer:
         if file.name not in self._footers:
-            with _Opened(self._place.fs, file.path, buffer=0) as opened:
+            with _Opened(self._place.fs, self.looked_at(file).path, buffer=0) as opened:
                 parquet = opened.parquet(file.name)
                 _check_columns(parquet.schema_arrow, self.spec, file.name)
                 _check_unfolded(parquet.metadata, self.spec, file.name)

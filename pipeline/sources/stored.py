@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from hardset.pipeline.batches import CleanRows, Reject, RowError
 from hardset.pipeline.sources import cleaning, ranges
+from hardset.pipeline.sources.as_planned import AsPlanned, changed, still_there
 from hardset.pipeline.sources.base import RawRow
 from hardset.pipeline.sources.digest_cache import digest_cache
 from hardset.pipeline.sources.files import Place, SourceFile, resolve, storage_faults
-from hardset.pipeline.sources.fingerprints import check_unchanged, content_digest, fingerprint, tag_digest
+from hardset.pipeline.sources.fingerprints import content_digest, fingerprint, identity_of, is_local, tag_digest
 from hardset.pipeline.sources.splits import selected, split_of_file
 from hardset.schemas.digests import digest
 from hardset.schemas.errors import JobError, RunError
@@ -69,6 +70,10 @@ class StoredReader(ABC):
     def _place(self) -> Place:
         return resolve(self.spec.path)
 
+    @cached_property
+    def _as_planned(self) -> AsPlanned:
+        return AsPlanned(self._place)
+
     @abstractmethod
     def fixed(self, parts: list[records.SourceRange]) -> list[records.SourceRange]:
         """Ranges with the digests of their bytes."""
@@ -115,18 +120,49 @@ class RowFiles(StoredReader):
     def read(
         self, source_range: records.SourceRange, image: records.Image, classes: int
     ) -> tuple[CleanRows, list[Reject]]:
-        """The range's rows, and those that are lost. Raises RunError where the file has changed since the plan."""
-        check_unchanged(self._place.fs, self._place.path_of(source_range.file), source_range.digest, source_range.file)
-        return super().read(source_range, image, classes)
+        """The range's rows, and those that are lost. Raises RunError where the file is not the one that was planned."""
+        if type(self).fixed is not RowFiles.fixed and source_range.digest:
+            return self._read_by_own_digest(source_range, image, classes)
+        with self._as_planned.file(source_range.file, source_range.digest):
+            return super().read(source_range, image, classes)
+
+    def _read_by_own_digest(
+        self, source_range: records.SourceRange, image: records.Image, classes: int
+    ) -> tuple[CleanRows, list[Reject]]:
+        """The same for a format with digests of its own."""
+        found = None
+        for _ in ("before", "after"):
+            with still_there(source_range.file):
+                if self.fixed([source_range])[0].digest != source_range.digest:
+                    raise changed(source_range.file)
+            found = found or super().read(source_range, image, classes)
+        assert found is not None
+        return found
 
     def fixed(self, parts: list[records.SourceRange]) -> list[records.SourceRange]:
-        """Ranges with the digests of their files."""
+        """Ranges with the digests of their files. Raises RunError where a file was replaced since it was looked at."""
         names = list(dict.fromkeys(part.file for part in parts))
         with digest_cache(self._place) as cache:
             found = cache.digests(
                 {name: self._place.path_of(name) for name in names}, lambda path: fingerprint(self._place.fs, path)
             )
+        for name in names:
+            if self._looks.get(name) not in (None, found[name], self._look(name)):
+                raise RunError(f"{name} was replaced while the run was planned; start the job again")
         return [part.model_copy(update={"digest": found[part.file]}) for part in parts]
+
+    @cached_property
+    def _looks(self) -> dict[str, Any]:
+        """State of each file before anything of it was read: its tag, or the identity of a local one."""
+        return {}
+
+    def _look(self, name: str) -> Any:
+        return identity_of(self._place.path_of(name)) if is_local(self._place.fs) else None
+
+    def looked_at(self, file: SourceFile) -> SourceFile:
+        """The file. Call it before anything of a file is read for a plan, which is then held to what was there."""
+        self._looks.setdefault(file.name, tag_digest(file.info) or self._look(file.name))
+        return file
 
     @cached_property
     def files(self) -> list[tuple[str, SourceFile]]:
@@ -138,7 +174,7 @@ class RowFiles(StoredReader):
 
     def _ranges(self, shard_rows: int) -> Iterator[records.SourceRange]:
         for split, file in self.files:
-            for start, stop in self.pieces(file, shard_rows):
+            for start, stop in self.pieces(self.looked_at(file), shard_rows):
                 yield records.SourceRange(split=split, file=file.name, start=start, stop=stop, digest="")
 
     def _rows(self, source_range: records.SourceRange) -> Iterator[RawRow]:
@@ -207,11 +243,14 @@ class MemberFiles(StoredReader):
 
     def _rows(self, source_range: records.SourceRange) -> Iterator[RawRow]:
         keys = [f"{source_range.file}/{member}" for member in source_range.members]
+        planned = source_range.member_digests or ("",) * len(keys)
         for start in range(0, len(keys), _FETCHED_AT_ONCE):
             some = keys[start : start + _FETCHED_AT_ONCE]
             # Not fs.cat: it takes brackets in file names for patterns.
             contents = self._place.fs.cat_ranges([self._place.path_of(key) for key in some], None, None)
-            for key, content in zip(some, contents, strict=True):
-                if isinstance(content, Exception):
-                    raise content
+            for key, content, short in zip(some, contents, planned[start:], strict=False):
+                with still_there(key):
+                    if isinstance(content, Exception):
+                        raise content
+                self._as_planned.content(key, content, short)
                 yield RawRow(key, 0, source_range.label, content)

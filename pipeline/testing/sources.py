@@ -20,12 +20,14 @@ from hardset.pipeline.testing.source_example import (
     CLASSES,
     SourceExample,
     pixels_of,
+    rewritten,
     sample_file,
     sample_rows,
     written,
 )
 from hardset.pipeline.testing.watching import opened_files
 from hardset.schemas.digests import image_sha256
+from hardset.schemas.errors import RunError
 from hardset.schemas.job.sources import HoldOut
 
 Check = Callable[[SourceExample, Path], None]
@@ -171,6 +173,22 @@ def growth_changes_nothing(example: SourceExample, folder: Path) -> None:
     demand(len(new.rows) == len(after), "rows of the new file do not come")
 
 
+def what_is_read_is_what_was_planned(example: SourceExample, folder: Path) -> None:
+    """A file that was replaced since the plan ends the read, whichever worker reads; none of its rows come."""
+    before = sample_rows(example)
+    written(example, folder, before)
+    planned = seen_through(example, folder)
+    rewritten(example, folder, [replace(row, pixels=255 - pixels_of(row)) for row in before])
+    fresh = seen_through(example, folder)
+    for reader in (planned.reader, fresh.reader):
+        for part in planned.ranges:
+            try:
+                reader.read(part, fresh.reader.probe(), example.classes)
+            except RunError:
+                continue
+            demand(False, f"{part.file} was replaced since the plan, and rows of the new file are given for planned")
+
+
 def broken_images_are_quarantined(example: SourceExample, folder: Path) -> None:
     """An image that cannot be read costs its own row, with the reason, and takes no neighbour along."""
     rows = sample_rows(example)
@@ -201,5 +219,6 @@ _WRITING: tuple[Check, ...] = (
     a_changed_image_changes_its_digest,
     a_changed_label_changes_its_digest,
     growth_changes_nothing,
+    what_is_read_is_what_was_planned,
     nothing_is_read_elsewhere,
 )

@@ -181,7 +181,7 @@ def test_a_night_reads_one_manifest_and_no_file_that_it_knows(files: Night, monk
     for number, name in enumerate("cdef"):
         files.put(name, 10 + number)
         files.run()
-    monkeypatch.setattr("hardset.pipeline.sources.digest_cache.RACY_SECONDS", -1.0)
+    monkeypatch.setattr("hardset.pipeline.sources.fingerprints.RACY_SECONDS", -1.0)
     look(files.job())  # now all digests are known
     reads: list[str] = []
     read = Folder.read

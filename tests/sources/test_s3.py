@@ -95,3 +95,32 @@ def test_what_is_not_there_is_said(store: s3fs.S3FileSystem) -> None:
     for url in ("s3://bucket/nowhere", "s3://no-such-bucket/x"):
         with pytest.raises(JobError, match=rf"^source.path: {url}: no such file or folder"):
             open_source(ParquetSource(path=url)).plan(5)
+
+
+def test_members_are_held_to_their_tags(store: s3fs.S3FileSystem) -> None:
+    store.pipe({f"bucket/held/a/{i}.png": png(i) for i in range(3)})
+    parts = store.fs if hasattr(store, "fs") else store
+    upload = parts.call_s3("create_multipart_upload", Bucket="bucket", Key="held/a/3.png")
+    tag = parts.call_s3(
+        "upload_part", Bucket="bucket", Key="held/a/3.png", PartNumber=1, UploadId=upload["UploadId"], Body=png(3)
+    )["ETag"]
+    parts.call_s3(
+        "complete_multipart_upload",
+        Bucket="bucket",
+        Key="held/a/3.png",
+        UploadId=upload["UploadId"],
+        MultipartUpload={"Parts": [{"ETag": tag, "PartNumber": 1}]},
+    )
+    assert store.info("bucket/held/a/3.png")["ETag"].strip('"').endswith("-1")  # no MD5 of the content
+    spec = ImageFolderSource(path="s3://bucket/held")
+    (part,) = open_source(spec).plan(5)
+    assert len(open_source(spec).read(part, SHAPE, 1)[0]) == 4
+    for name in ("1.png", "3.png"):
+        before = store.cat_file(f"bucket/held/a/{name}")
+        store.pipe_file(f"bucket/held/a/{name}", png(9))
+        with pytest.raises(RunError, match=rf"a/{name} has changed since the run was planned"):
+            open_source(spec).read(part, SHAPE, 1)
+        store.pipe_file(f"bucket/held/a/{name}", before)
+    store.rm_file("bucket/held/a/0.png")
+    with pytest.raises(RunError, match=r"a/0.png has vanished"):
+        open_source(spec).read(part, SHAPE, 1)
