@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
-from typing import Any
 
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Job
+from hardset.schemas.job.places import relative_places
 
 GENERATE = "generate job.yaml --address auto --json"
 """What the cluster runs, in a folder that holds the resolved job file. Asks for no resources, so stays on the head."""
@@ -25,19 +24,7 @@ def refuse_relative_paths(job: Job, *, name: str) -> None:
     """Raises JobError for a path that would mean a folder of the driver's scratch space on the cluster."""
     faults = [
         f"{name}: {path}: got {value!r}; on a cluster it wants a URL, or an absolute path that every node sees"
-        for path, value in _places(job.model_dump(mode="json"))
-        if "://" not in value and not Path(value).is_absolute()
+        for path, value in relative_places(job)
     ]
     if faults:
         raise JobError("\n".join(faults))
-
-
-def _places(node: Any, path: str = "") -> list[tuple[str, str]]:
-    """Key path and value of every file or folder that a job names."""
-    if isinstance(node, list):
-        return [place for i, item in enumerate(node) for place in _places(item, f"{path}{i}.")]
-    if not isinstance(node, dict):
-        return []
-    here = [(f"{path}{k}", v) for k, v in node.items() if k in ("path", "weights") and isinstance(v, str)]
-    inner = ((k, v) for k, v in node.items() if k != "arguments")  # what a factory takes is its own affair
-    return here + [place for k, v in inner for place in _places(v, f"{path}{k}.")]

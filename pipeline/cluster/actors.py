@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from dataclasses import dataclass, field
 
 import torch
@@ -14,7 +15,7 @@ from hardset.pipeline.extensions.imports import one_line
 from hardset.pipeline.shards.make import probe_shard, run_shard
 from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.errors import UserError
+from hardset.schemas.errors import JobError, UserError
 from hardset.schemas.job.job import Job
 from hardset.schemas.records.run import Plan, Receipt
 
@@ -46,12 +47,13 @@ class ShardActor:
         """Builds all that shards need, so that what cannot work is told before any shard is tried."""
         job, plan = self._setup.job, self._setup.plan
         try:
-            self._setup.driver.adopt()
+            self._setup.driver.adopt(job)
             torch.set_num_threads(job.run.cpus_per_actor)
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may not be deterministic
             device = torch.device("cuda" if job.run.gpus_per_actor > 0 else "cpu")
             self._worker = Worker(job, plan, device)
             self._ledger = Ledger(Folder(job.output.path), plan.run_id)
+            _check_shared(self._ledger)
             self._worker.prepare()
         except BaseException as error:
             return _told(error)
@@ -66,6 +68,15 @@ class ShardActor:
             return run_shard(order.shard, order.rows, self._worker, self._ledger, attempt=order.attempt, bad=order.bad)
         except BaseException as error:
             return _told(error)
+
+
+def _check_shared(ledger: Ledger) -> None:
+    """Raises JobError where the output here is not the one of the driver, which puts the plan there first."""
+    if not ledger.started():
+        raise JobError(
+            f"output.path: {ledger.folder.name} on {socket.gethostname()} is not the folder that the driver writes to; "
+            "on a cluster it wants a URL, or an absolute path that every node sees"
+        )
 
 
 def _told(error: BaseException) -> Raised:

@@ -39,7 +39,7 @@ class EvaluationActor:
     """Makes parts in a separate process and stores them."""
 
     def __init__(self, setup: EvaluationSetup) -> None:
-        setup.driver.adopt()
+        setup.driver.adopt(setup.job)
         torch.set_num_threads(setup.job.run.cpus_per_actor)
         device = torch.device("cuda" if setup.job.run.gpus_per_actor > 0 else "cpu")
         self._worker = EvaluationWorker(setup.job, setup.plan, device, PartStore(Folder(setup.job.output.path)))

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from hardset.schemas.base import Spec
+from hardset.schemas.errors import JobError
+from hardset.schemas.job.places import relative_places
 
 
 @dataclass(frozen=True)
@@ -26,12 +31,19 @@ class DriverContext:
             folder = ""
         return DriverContext(tuple(sys.path), folder)
 
-    def adopt(self) -> None:
+    def adopt(self, job: Spec | None = None) -> None:
         """Makes this process look in the same places: for modules last, so that none is taken for a library.
 
         Workers of a cluster that was there before start in another folder than the driver. A machine without the
-        driver's folder stays where it is.
+        driver's folder stays where it is, where the relative places of `job` would mean other files: raises JobError.
         """
+        sys.path.extend(place for place in self.import_path if place not in sys.path)
         if self.folder and Path(self.folder).is_dir():
             os.chdir(self.folder)
-        sys.path.extend(place for place in self.import_path if place not in sys.path)
+        elif job is not None and (relative := relative_places(job)):
+            key, value = relative[0]
+            raise JobError(
+                f"{key}: got {value!r}, which starts from {self.folder or 'a folder that is gone'}, and "
+                f"{socket.gethostname()} has no such folder; on a cluster it wants a URL, or an absolute path that "
+                "every node sees"
+            )

@@ -46,6 +46,10 @@ class Ledger:
         self.fence()
         self.folder.write(f"{self._home}/plan.json", sealed(plan))
 
+    def started(self) -> bool:
+        """Whether the run has put its plan down here."""
+        return self.folder.exists(f"{self._home}/plan.json")
+
     def plan(self) -> Plan | None:
         """The plan; None where the run never started."""
         return read_record(self.folder, f"{self._home}/plan.json", Plan)
