@@ -102,5 +102,11 @@ def last_json(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 def digests(out: Path) -> dict[str, str]:
     """SHA-256 of every data and quarantine file, by relative path."""
-    files = [*out.glob("data/**/*.parquet"), *out.glob("quarantine/**/*.parquet")]
+    files = [*out.glob("data/**/*.parquet"), *out.glob("_hardset/quarantine/*.jsonl")]
     return {str(file.relative_to(out)): hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(files)}
+
+
+def quarantined(out: Path) -> list[dict[str, Any]]:
+    """The records of all quarantine files, as a stranger reads them."""
+    lines = [line for file in sorted(out.glob("_hardset/quarantine/*.jsonl")) for line in file.open()]
+    return [json.loads(line) for line in lines]

@@ -27,9 +27,9 @@ def test_the_job_file_is_valid() -> None:
     assert [recipe.kind for recipe in job.recipes] == ["attack", "attack", "augment", "sample"]
 
 
-@pytest.mark.parametrize("snippet", blocks("python")[:-1], ids=["hardset", "datasets", "duckdb", "polars"])
+@pytest.mark.parametrize("snippet", blocks("python"), ids=["hardset", "files", "duckdb"])
 def test_the_snippets_run(snippet: str, small_dataset: Path, tmp_path: Path) -> None:
-    """The one of Ray is run where its rows are compared, in test_readers."""
+    """The table of readers is run where what they see is compared, in tests/nights/test_newest_rows.py."""
     code = snippet.replace("demo/out", str(small_dataset))
     environment = {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "RAY_USAGE_STATS_ENABLED": "0"}
     environment["PYTHONFAULTHANDLER"] = "1"  # a crash of a library tells where
@@ -44,7 +44,7 @@ def test_the_snippets_run(snippet: str, small_dataset: Path, tmp_path: Path) -> 
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.strip()
+    assert done.stdout.strip() or "print(" not in snippet
 
 
 def test_every_command_and_exit_code_is_there() -> None:

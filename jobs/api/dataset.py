@@ -48,6 +48,11 @@ class Dataset:
         """Names of all columns; `hardset schema --rows` says what they hold."""
         return tuple(arrow_schema(self.classes).names)
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Paths or URLs of the run's Parquet files, as any reader takes them."""
+        return tuple(f"{self.folder.place}/{file.path}" for file in self.manifest.data_files)
+
     def __len__(self) -> int:
         return self.manifest.totals.rows_out
 

@@ -65,7 +65,9 @@ def sentence(ended: Ended, path: str) -> str:
     for name, rate in ended.transfer.items():
         text += f", {rate.fooled / rate.of:.1%} fooled {name}"
     if totals.quarantined:
-        text += f"; {count(totals.quarantined, 'row')} in quarantine (reasons in {path.rstrip('/')}/quarantine)"
+        text += (
+            f"; {count(totals.quarantined, 'row')} in quarantine (reasons in {path.rstrip('/')}/_hardset/quarantine)"
+        )
     if ended.failures:
         first = ended.failures[0]
         text += f"; {count(len(ended.failures), 'shard')} FAILED, such as {first.index}: {first.error}"

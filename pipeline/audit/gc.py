@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from hardset.pipeline.dataset.records import places
 from hardset.pipeline.dataset.records.lease import current_holder, hold_lease
 from hardset.pipeline.dataset.records.ledger import RUNS, Ledger, manifests, removable_from, run_ids
 from hardset.pipeline.dataset.tables.listing import published_files
@@ -100,23 +101,18 @@ def look(folder: Folder, *, keep_runs: int | None = None) -> Sweep:
 
 def _unlisted(folder: Folder, finished: Sequence[Manifest], without: Collection[str] = ()) -> dict[str, int]:
     """Sizes of files that neither these manifests nor a table lists, nor a receipt of any run but those `without`."""
-    present = folder.sizes("data/") | folder.sizes("quarantine/")
+    present = places.present_files(folder)
     found = present.keys() - _paths(output for manifest in finished for output in manifest.outputs)
     holder = current_holder(folder)
     if holder is not None:
-        found = {path for path in found if _maker(path) != holder.run_id[:8]}
-    makers = {_maker(path) for path in found}  # the receipts of one run list files that it made itself
+        found = {path for path in found if places.maker(path) != holder.run_id[:8]}
+    makers = {places.maker(path) for path in found}  # the receipts of one run list files that it made itself
     for run in run_ids(folder):
         if run[:8] in makers and run not in without:
             found -= _paths(Ledger(folder, run).receipts().values())
     if found:
         found -= published_files(folder)
     return {path: present[path] for path in found}
-
-
-def _maker(path: str) -> str:
-    """First eight digits of the id of the run that made a file."""
-    return path.split("/")[1][:8]
 
 
 def _paths(committed: Iterable[Receipt | Output]) -> set[str]:
@@ -131,8 +127,8 @@ def collect(folder: Folder, *, keep_runs: int | None = None) -> Sweep:
             if not lease.held():
                 lease.check()
             folder.delete(orphan.path)
-        for place in ("data", "quarantine", RUNS):
-            folder.remove_empty(place)
+        for place in (*places.ALL, RUNS):
+            folder.remove_empty(place.rstrip("/"))
     return found
 
 

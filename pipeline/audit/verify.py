@@ -21,6 +21,7 @@ from hardset.pipeline.audit.source_checks import source_faults
 from hardset.pipeline.audit.trust import NO_TRUST, Trust
 from hardset.pipeline.audit.verdict_checks import RunWorkers, judge_again
 from hardset.pipeline.dataset.files.parquet import read_footer
+from hardset.pipeline.dataset.files.quarantine import quarantine_table
 from hardset.pipeline.judging.masking import signal_faults
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import content_sha256, sha256_hex
@@ -116,8 +117,10 @@ def _check_quarantine(folder: Folder, output: Output, findings: Findings) -> Non
     path, data = output.quarantine.path, _read(folder, output.quarantine, findings)
     if data is None:
         return
-    table = _table(path, data, findings)
-    if table is None:
+    try:
+        table = quarantine_table(path, data)
+    except _UNREADABLE as error:
+        findings.add(path, f"cannot be read: {told(error)}")
         return
     if not table.schema.equals(QUARANTINE_SCHEMA):
         findings.add(path, "has another schema than quarantine files")

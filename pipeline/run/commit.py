@@ -4,36 +4,56 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hardset.pipeline.dataset.provenance.card import write_card
+from hardset.pipeline.dataset.provenance.card import tells_of, write_card
 from hardset.pipeline.dataset.provenance.environment import versions
 from hardset.pipeline.dataset.provenance.lineage import Lineage
 from hardset.pipeline.dataset.provenance.statement import write_statement
-from hardset.pipeline.dataset.records.ledger import Ledger
+from hardset.pipeline.dataset.records.lease import hold_lease
+from hardset.pipeline.dataset.records.ledger import Ledger, latest_manifest
 from hardset.pipeline.dataset.records.seals import now
 from hardset.pipeline.judging.masking import run_warnings
 from hardset.pipeline.recipes.table import recipe_text, settled_job
+from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import digest, recipe_id
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.warnings import job_warnings
-from hardset.schemas.records.run import Counts, Failure, Manifest, Output, Plan
+from hardset.schemas.records.run import Counts, Failure, Manifest, Output, Plan, Summary
 from hardset.schemas.records.throughput import Throughput
 from hardset.schemas.rows.contract import schema_sha256
 
+_HOLDER = "card"
+"""Run id in the lease while a card is renewed."""
+
 
 def commit_run(ledger: Ledger, plan: Plan, manifest: Manifest, lineage: Lineage) -> Manifest:
-    """Writes card, statement and events of the run, then its manifest, which is returned as it was written.
+    """Writes statement and manifest of the run, then card and events; returns the manifest as it was written.
 
-    Each only while the ledger's fence lets it.
+    Each only while the ledger's fence lets it. Where it is cut off before the card, `renew_card` writes it later.
     """
     folder = ledger.folder
-    ledger.fence()
-    write_card(folder, manifest)  # first: a start that finds the manifest writes nothing any more
     ledger.fence()
     manifest = write_statement(folder, plan, manifest)
     ledger.write_manifest(manifest)
     ledger.fence()
+    write_card(folder, manifest)
+    ledger.fence()
     lineage.finish(manifest)
     return manifest
+
+
+def renew_card(folder: Folder, newest: Summary) -> None:
+    """Writes the card of the newest run of a dataset folder, `newest`, under the lease, if it is none of that run.
+
+    So it is where a run was cut off after its manifest, or ended with an earlier version. Raises RunError where
+    storage refuses, and of those HeldError where a run is at work, which will write its own.
+    """
+    if tells_of(folder, newest):
+        return
+    with hold_lease(folder, _HOLDER, above=newest.lease) as lease:
+        manifest = latest_manifest(folder)
+        if manifest is not None and not tells_of(folder, manifest):
+            lease.check()
+            write_card(folder, manifest)
 
 
 def make_manifest(

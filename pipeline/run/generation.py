@@ -18,11 +18,11 @@ from hardset.pipeline.dataset.records.seals import now
 from hardset.pipeline.planning.changes import change_warnings, check_changes
 from hardset.pipeline.recipes.table import variants
 from hardset.pipeline.run.budget import NO_BUDGET, Budget, Left, Limit, Reason
-from hardset.pipeline.run.commit import commit_run, make_manifest
+from hardset.pipeline.run.commit import commit_run, make_manifest, renew_card
 from hardset.pipeline.run.precheck import check_before
 from hardset.pipeline.run.run_state import RunState, look
 from hardset.pipeline.run.shard_results import Made, results
-from hardset.schemas.errors import HeldError
+from hardset.schemas.errors import HeldError, RunError
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.warnings import job_warnings
 from hardset.schemas.records.run import Counts, Manifest, Plan, Shard
@@ -80,6 +80,7 @@ def generate(
     limit = Limit(budget, stop or Stop())
     state, turn = look(job), Turn(wait, limit)
     if state.complete:
+        _renew_card(state, on_warning)
         return _nothing(state)
     check_changes(job.source, state.plan.changes)
     limit.admitted(state.missing, lambda shard: _rows_out(job, shard))
@@ -140,6 +141,16 @@ def _work_off(
     manifest = manifest.model_copy(update={"lease": lease.number})
     manifest = commit_run(ledger, plan, manifest, lineage)
     return RunOutcome(manifest.status, plan, made.counts, len(made.outputs), manifest, manifest.throughput)
+
+
+def _renew_card(state: RunState, on_warning: Callable[[str], None]) -> None:
+    assert state.newest is not None
+    try:
+        renew_card(state.folder, state.newest)
+    except HeldError:  # whoever holds the output writes a card of its own
+        pass
+    except RunError as error:
+        on_warning(f"{error}; the card tells of an earlier run")
 
 
 def _nothing(state: RunState) -> RunOutcome:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from hardset.pipeline.dataset.records.lease import newest_number
 from hardset.pipeline.dataset.records.ledger import Ledger, find_receipts, newest_first, summaries
+from hardset.pipeline.dataset.records.places import present_files
 from hardset.pipeline.planning.changes import Earlier
 from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.job.job import Job
-from hardset.schemas.records.run import Manifest, Output, Plan, Shard
+from hardset.schemas.records.run import Manifest, Output, Plan, Shard, Summary
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class RunState:
     """The newest manifest of a run of the same job."""
     lease: int
     """Highest lease number that the output told of before anything else was read."""
+    newest: Summary | None
+    """Summary of the newest run of any job."""
 
     @cached_property
     def missing(self) -> tuple[Shard, ...]:
@@ -54,12 +57,13 @@ def look(job: Job) -> RunState:
     ended = summaries(folder)
     lease = max((lease, *(summary.lease for summary in ended)))
     manifest = next(newest_first(folder, [summary for summary in ended if summary.job == job.name]), None)
-    present = {*folder.list("data/"), *folder.list("quarantine/")}
+    present = present_files(folder)
     listed = manifest.outputs if manifest is not None else ()
     there = {output.key: output for output in listed if _files_exist(output, present)}
     earlier = _earlier(folder, manifest, frozenset(there))
     plan = make_plan(job, earlier)
-    return RunState(plan, folder, _committed(folder, plan, there, present), manifest, lease)
+    newest = max(ended, key=lambda summary: summary.age, default=None)
+    return RunState(plan, folder, _committed(folder, plan, there, present), manifest, lease, newest)
 
 
 def _earlier(folder: Folder, manifest: Manifest | None, available: frozenset[str]) -> Earlier | None:
@@ -67,7 +71,7 @@ def _earlier(folder: Folder, manifest: Manifest | None, available: frozenset[str
     return None if manifest is None or plan is None else Earlier(manifest, plan, available)
 
 
-def _committed(folder: Folder, plan: Plan, there: Mapping[str, Output], present: set[str]) -> dict[str, Output]:
+def _committed(folder: Folder, plan: Plan, there: Mapping[str, Output], present: Container[str]) -> dict[str, Output]:
     shards = {shard.key: shard for shard in plan.shards}
     done = {key: output for key, output in there.items() if key in shards}
     missing = shards.keys() - done.keys()
@@ -78,5 +82,5 @@ def _committed(folder: Folder, plan: Plan, there: Mapping[str, Output], present:
     return done
 
 
-def _files_exist(output: Output, present: set[str]) -> bool:
+def _files_exist(output: Output, present: Container[str]) -> bool:
     return all(file is None or file.path in present for file in (output.data, output.quarantine))

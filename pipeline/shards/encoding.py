@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hardset.pipeline.batches import Reject
-from hardset.pipeline.dataset.files.parquet import check_file, encode_quarantine, encode_rows
+from hardset.pipeline.dataset.files.parquet import check_file, encode_rows
+from hardset.pipeline.dataset.files.quarantine import encode_quarantine
 from hardset.pipeline.shards.columns import Columns
 from hardset.pipeline.shards.facts import ShardFacts
 from hardset.pipeline.shards.judgement import MadeShard
@@ -17,7 +18,7 @@ from hardset.schemas.rows.contract import CONTRACT_VERSION
 
 @dataclass(frozen=True)
 class ShardFiles:
-    """Parquet files of a shard, each None where it would be empty."""
+    """Files of a shard, each None where it would be empty."""
 
     data: bytes | None
     quarantine: bytes | None

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from hardset.pipeline.dataset.files.scan import ScannedRows, UnreadableFileError, batches
+from hardset.pipeline.dataset.files.scan import ScannedRows, UnreadableFileError, batches, quarantine_records
 from hardset.pipeline.statistics.histogram import Histogram
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.records.run import Counts, Manifest, Output
@@ -24,8 +24,6 @@ COLUMNS = (
     *("variant", "clean_margin", "margin", "linf_levels", "l1", "l2", "eps", "steps"),
 )
 """Columns that statistics and examples are computed from; never the images."""
-
-_QUARANTINE = ("recipe_id", "stage", "error_class", "message", "source_key")
 
 
 @dataclass(frozen=True)
@@ -262,11 +260,10 @@ def _quarantine(folder: Folder, outputs: tuple[Output, ...], unreadable: list[st
         if file is None:
             continue
         try:
-            for batch in batches(folder, file, _QUARANTINE):
-                for row in batch.columns.to_pylist():
-                    key = (row["stage"] or "", row["error_class"] or "")
-                    first = found.get(key) or Reason(*key, 0, row["message"] or "", row["source_key"] or "")
-                    found[key] = replace(first, rows=first.rows + 1)
+            for row in quarantine_records(folder, file):
+                key = (row["stage"] or "", row["error_class"] or "")
+                first = found.get(key) or Reason(*key, 0, row["message"] or "", row["source_key"] or "")
+                found[key] = replace(first, rows=first.rows + 1)
         except UnreadableFileError as error:
             unreadable.append(str(error))
     return tuple(sorted(found.values(), key=lambda reason: (-reason.rows, reason.stage, reason.error_class)))

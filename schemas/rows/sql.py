@@ -46,9 +46,9 @@ def rows_view(
 ) -> str:
     """DuckDB SQL that creates the view `rows` over Parquet files and the macro `class_name(number)`.
 
-    `paths`: files or globs, relative to DuckDB's search path. The view adds a column of class names beside each class
-    column, and `attacked`, true for rows over which success is counted; each column has its meaning as a comment
-    (`duckdb_columns()`).
+    `paths`: files or globs, relative to DuckDB's search path; without any the view is empty. The view adds a column of
+    class names beside each class column, and `attacked`, true for rows over which success is counted; each column has
+    its meaning as a comment (`duckdb_columns()`).
     """
     columns = columns_of(version, user)
     names = ", ".join(map(_text, class_names))
@@ -57,14 +57,16 @@ def rows_view(
     chosen.append(f"  {ATTACKED_SQL} AS attacked")
     told = [f'COMMENT ON COLUMN rows."{column.name}" IS {_text(column.meaning)};' for column in columns]
     told.append("COMMENT ON COLUMN rows.attacked IS 'whether success is counted over the row';")
-    files = ", ".join(map(_text, paths))
+    files = f"read_parquet([{', '.join(map(_text, paths))}], union_by_name = true)"
+    if not paths:  # DuckDB reads no empty list of files
+        files = "(SELECT " + ", ".join(f'NULL AS "{column.name}"' for column in columns) + " WHERE false)"
     return "\n".join(
         [
             f"CREATE OR REPLACE MACRO class_name(number) AS ([{names}]::VARCHAR[])[number + 1];",
             "CREATE OR REPLACE VIEW rows AS",
             "SELECT",
             ",\n".join(chosen),
-            f"FROM read_parquet([{files}], union_by_name = true);",
+            f"FROM {files};",
             *told,
             "",
         ]

@@ -75,6 +75,7 @@ def stray(folder: Folder) -> list[str]:
         f"data/{RUN[:8]}/train-00009-{'0' * 12}.parquet",
         f"data/0badf00d/train-00000-{'0' * 12}.parquet",
         f"quarantine/0badf00d-00000-{'0' * 12}.parquet",
+        f"_hardset/quarantine/0badf00d-00000-{'0' * 12}.jsonl",
     ]
     for path in paths:
         folder.write(path, b"stray")
@@ -89,7 +90,7 @@ def test_orphans_are_found_by_both_and_removed_on_demand(place: str, request: py
     found = orphans(folder)
     assert [(one.path, one.bytes, one.why) for one in found] == [(path, 5, UNLISTED) for path in sorted(paths)]
     assert {(one.path, one.why) for one in found} <= set(record_faults(folder, manifest))
-    assert look(folder).bytes == 15
+    assert look(folder).bytes == 20
     assert set(folder.list()) == {*kept, *paths}
     assert collect(folder).orphans == tuple(found)
     assert [path for path in folder.list() if "lease" not in path] == kept
@@ -133,7 +134,7 @@ def test_a_run_at_work_is_left_alone(disk: Folder) -> None:
     stray(disk)
     with hold_lease(disk, RUN):
         # Its own files may be about to be listed; others are not its own.
-        assert [one.path.split("/")[0] for one in orphans(disk)] == ["data", "quarantine"]
+        assert [one.path.split("/")[0] for one in orphans(disk)] == ["_hardset", "data", "quarantine"]
         before = disk.list()
         for arguments in ([], ["--delete"]):
             done = hardset("gc", disk.url, *arguments)
@@ -168,7 +169,7 @@ def test_runs_that_are_given_up_lose_what_no_kept_run_needs(disk: Folder, three:
     assert {one.path for one in found.orphans} == files_of(first) - files_of(second, third)
     assert {one.why for one in found.orphans} == {OLD_RUN}
     assert collect(disk, keep_runs=2) == found
-    assert set(disk.list("data/")) | set(disk.list("quarantine/")) == files_of(second, third)
+    assert set(disk.list("data/")) | set(disk.list("_hardset/quarantine/")) == files_of(second, third)
     assert orphans(disk) == []
 
 
@@ -179,7 +180,7 @@ def test_runs_that_nobody_needs_go_with_their_records(disk: Folder, three: list[
     assert [one.run_id for one in manifests(disk)] == [THIRD]
     assert disk.folders("_hardset/runs") == [THIRD]
     assert disk.folders("data") == [THIRD[:8]]
-    assert set(disk.list("data/")) | set(disk.list("quarantine/")) == files_of(third)
+    assert set(disk.list("data/")) | set(disk.list("_hardset/quarantine/")) == files_of(third)
     records = [one.path for one in found.orphans if one.why == OLD_RECORD]
     for run in (RUN, SECOND):  # each manifest last, so that a sweep that was cut off is taken up again
         assert [path for path in records if run in path][-1].endswith("/manifest.json")
@@ -198,7 +199,7 @@ def test_a_sweep_that_is_cut_off_anywhere_leaves_a_sound_folder(
         for manifest in manifests(copy):  # a manifest that is left lists files that are left
             assert files_of(manifest) <= set(copy.list())
         collect(copy, keep_runs=1)
-        assert set(copy.list("data/")) | set(copy.list("quarantine/")) == files_of(three[2])
+        assert set(copy.list("data/")) | set(copy.list("_hardset/quarantine/")) == files_of(three[2])
         assert copy.folders("_hardset/runs") == [THIRD]
 
 
@@ -238,8 +239,8 @@ def test_the_verb_says_what_it_would_do_and_does_it(disk: Folder, three: list[Ma
     stray(disk)
     done = hardset("gc", disk.url, "--json")
     found = last_json(done)
-    assert (done.returncode, found["status"], found["files"], found["bytes"]) == (0, "found", 3, 15)
-    assert "Would remove 3 files, 15 B; --delete does it" in done.stdout
+    assert (done.returncode, found["status"], found["files"], found["bytes"]) == (0, "found", 4, 20)
+    assert "Would remove 4 files, 20 B; --delete does it" in done.stdout
     done = hardset("gc", disk.url, "--delete", "--json")
     assert last_json(done) == found | {"status": "deleted"}
     done = hardset("gc", disk.url, "--delete", "--keep-runs", 2, "--json")
@@ -270,7 +271,9 @@ def elsewhere(tmp_path: Path) -> Path:
     return place
 
 
-@pytest.mark.parametrize("linked", ["data/0badf00d", "data", "quarantine", "_hardset/runs/linked"])
+@pytest.mark.parametrize(
+    "linked", ["data/0badf00d", "data", "quarantine", "_hardset/quarantine", "_hardset/runs/linked"]
+)
 def test_nothing_is_removed_through_a_link(disk: Folder, elsewhere: Path, linked: str, tmp_path: Path) -> None:
     finished_run(disk, (shard_of(0),), lost=1)
     link = Path(disk.url) / linked
@@ -288,7 +291,12 @@ def test_nothing_is_removed_through_a_link(disk: Folder, elsewhere: Path, linked
 
 def test_a_file_that_hardset_did_not_name_is_told_and_left(disk: Folder) -> None:
     manifest = finished_run(disk, (shard_of(0),))
-    for path in ("data/notes.md", "data/other.parquet", "quarantine/x.parquet", f"data/{RUN[:8]}/mine.parquet"):
+    for path in (
+        "data/notes.md",
+        "_hardset/quarantine/x.jsonl",
+        "quarantine/x.parquet",
+        f"data/{RUN[:8]}/mine.parquet",
+    ):
         disk.write(path, b"mine")
     found = look(disk)
     assert (found.orphans, len(found.foreign)) == ((), 4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,11 @@ def test_one_poison_image_in_five_thousand(trial: TrialOf, nodes: Nodes, home: P
         assert dataset.end(scene.driver, code=3)["failures"] == []
     dataset.trouble.note("lethal image", poison_deaths(home) - deaths)
     dataset.trouble.note("corrupt image")
-    lost = _rows(dataset.look, "quarantine/")
+    lost = [
+        json.loads(line)
+        for path in dataset.look.list("_hardset/quarantine/")
+        for line in dataset.look.read(path).splitlines()
+    ]
     assert sorted(row["source_index"] for row in lost) == sorted((corrupt, lethal))
     expected = {row["row_id"]: row for row in before if row["source_index"] != lethal}
     assert {row["row_id"]: row for row in _rows(dataset.look, "data/")} == expected

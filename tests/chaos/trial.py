@@ -122,7 +122,7 @@ class Trial:
 
     def records(self) -> dict[str, bytes]:
         """All that the dataset consists of: everything but leases and the log of events."""
-        paths = [p for p in self.look.list() if not p.startswith("_hardset/lease/") and not p.endswith(".jsonl")]
+        paths = [p for p in self.look.list() if not p.startswith("_hardset/lease/") and "/openlineage" not in p]
         return dict(zip(paths, self.look.read_many(paths), strict=True))
 
     def digests(self) -> Digests:
@@ -151,7 +151,7 @@ TrialOf = Callable[..., Trial]
 
 def digests(folder: Folder) -> Digests:
     """SHA-256 of every data and quarantine file of a dataset."""
-    paths = [*folder.list("data/"), *folder.list("quarantine/")]
+    paths = [*folder.list("data/"), *folder.list("_hardset/quarantine/")]
     return {
         path: hashlib.sha256(content).hexdigest() for path, content in zip(paths, folder.read_many(paths), strict=True)
     }

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hardset.pipeline.run.generation import generate
-from tests.support import RECIPES, job_of, make_here
+from tests.support import RECIPES, job_of, make_here, quarantined
 
 POISON = """
 import ctypes, os, signal, sys, time
@@ -72,7 +72,7 @@ def test_rows_that_end_their_worker_go_to_quarantine_and_take_no_neighbour_along
     said: list[str] = []
     outcome = generate(job_of(weights, "", model=model, output=outputs["deadly"], **changes), on_warning=said.append)
     assert outcome.status == "complete"
-    lost = pq.ParquetDataset(sorted((tmp_path / "deadly" / "quarantine").glob("*.parquet"))).read().to_pylist()
+    lost = quarantined(tmp_path / "deadly")
     classes = ("WorkerStuck", "WorkerStuck") if stuck else ("WorkerDied", "WorkerDied")
     assert {row["source_key"]: (row["stage"], row["error_class"]) for row in lost} == {
         "digits#20": ("make", classes[0]),

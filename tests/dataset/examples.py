@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from hardset.pipeline.batches import Pixels
-from hardset.pipeline.dataset.files.parquet import encode_quarantine, encode_rows
+from hardset.pipeline.dataset.files.parquet import encode_rows
 from hardset.pipeline.dataset.files.png import encode_png
+from hardset.pipeline.dataset.files.quarantine import encode_quarantine
 from hardset.pipeline.dataset.records.ledger import Ledger, data_file, quarantine_file
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import content_sha256, image_sha256, row_id

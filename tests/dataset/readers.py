@@ -21,7 +21,11 @@ from hardset.schemas.rows.contract import COLUMNS, IMAGE
 
 Rows = dict[str, tuple[str, int]]
 """Digest of the decoded pixels, and label, by row_id."""
-FILES = "data/**/*.parquet"
+
+
+def files_of(out: Path) -> list[str]:
+    """The files of the newest run, as the dataset's own list has them."""
+    return [str(out / path) for path in (out / "files.txt").read_text().split()]
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Reading:
 
 def kinds(out: Path) -> dict[str, list[str]]:
     """Columns by kind: Arrow type, whether a class, whether some rows leave it empty. Empty columns are left out."""
-    table = pyarrow.dataset.dataset(out / "data", format="parquet").to_table()
+    table = pyarrow.dataset.dataset(files_of(out)).to_table()
     found: dict[str, list[str]] = {}
     for column in COLUMNS:
         gaps = table[column.name].null_count
@@ -96,7 +100,7 @@ def arrow_rows(table: pa.Table) -> Rows:
 
 
 def with_pyarrow(out: Path) -> Reading:
-    table = pyarrow.dataset.dataset(out / "data", format="parquet").to_table()
+    table = pyarrow.dataset.dataset(files_of(out)).to_table()
     return Reading(arrow_rows(table), {field.name: str(field.type) for field in table.schema})
 
 
@@ -149,9 +153,8 @@ def _collated(rows: Any, name: str) -> str:
 def with_duckdb(out: Path) -> Reading:
     import duckdb
 
-    files = f"'{out / FILES}'"
-    relation = duckdb.sql(f"SELECT * FROM {files}")
-    rows = rows_of(duckdb.sql(f"SELECT row_id, image.bytes, label FROM {files}").fetchall())
+    relation = duckdb.read_parquet(files_of(out))
+    rows = rows_of(relation.select("row_id, image.bytes, label").fetchall())
     types = [str(kind).replace('"', "") for kind in relation.types]
     return Reading(rows, dict(zip(relation.columns, types, strict=True)))
 
@@ -159,7 +162,7 @@ def with_duckdb(out: Path) -> Reading:
 def with_polars(out: Path) -> Reading:
     import polars
 
-    frame = polars.scan_parquet(out / FILES).collect()
+    frame = polars.scan_parquet(files_of(out)).collect()
     columns = (frame["row_id"], frame["image"].struct.field("bytes"), frame["label"])
     types = {name: re.sub(r"[{}']", "", str(kind)) for name, kind in frame.schema.items()}
     return Reading(rows_of(zip(*(column.to_list() for column in columns), strict=True)), types)
@@ -168,7 +171,7 @@ def with_polars(out: Path) -> Reading:
 def with_pandas(out: Path) -> Reading:
     import pandas as pd
 
-    frame = pd.read_parquet(out / "data")
+    frame = pd.read_parquet(files_of(out))
     columns = (frame["row_id"], (image["bytes"] for image in frame["image"]), frame["label"].tolist())
     types = {name: str(kind) for name, kind in frame.dtypes.items()}
     for name, kind in types.items():

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import re
 from typing import Any
 
+import datasets
+import duckdb
 import pytest
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from hardset.pipeline.dataset.provenance.card import patterns, write_card
+from hardset.pipeline.dataset.provenance.card import FILES, VIEW, tells_of, write_card
 from hardset.pipeline.dataset.provenance.croissant import croissant
 from hardset.pipeline.dataset.provenance.environment import versions
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.records.run import Counts, Failure, Manifest
+from hardset.schemas.records.run import Counts, Failure, Manifest, Summary
 from hardset.schemas.rows.contract import COLUMNS
 from tests.dataset.examples import CLASSES, RUN, commit_shard, finished_run, manifest_of, shard_of
 
@@ -38,36 +37,35 @@ def carded(folder: Folder, **changes: Any) -> Manifest:
 
 
 def test_the_head_lists_files_by_split_and_all_features(folder: Folder) -> None:
-    carded(folder, lost=1)
+    train, second, test = (file.path for file in carded(folder, lost=1).data_files)
     found = head(folder)
-    assert found["configs"] == [
-        {
-            "config_name": "default",
-            "default": True,
-            "data_files": [
-                {"split": "test", "path": ["data/0a1b2c3d/test-*.parquet"]},
-                {"split": "train", "path": ["data/0a1b2c3d/train-*.parquet"]},
-            ],
-        },
-        {
-            "config_name": "quarantine",
-            "data_files": [{"split": "quarantine", "path": ["quarantine/0a1b2c3d-*.parquet"]}],
-        },
-    ]
+    files = [{"split": "test", "path": [test]}, {"split": "train", "path": [train, second]}]
+    assert found["configs"] == [{"config_name": "default", "default": True, "data_files": files}]
     features = found["dataset_info"]["features"]
     assert [feature["name"] for feature in features] == [column.name for column in COLUMNS]
     assert features[1]["dtype"] == {"class_label": {"names": {str(i): name for i, name in enumerate(CLASSES)}}}
 
 
-def test_a_quarantine_without_files_is_not_mentioned(disk: Folder) -> None:
+def test_after_a_run_without_rows_nobody_reads_those_of_an_earlier_one(disk: Folder) -> None:
     carded(disk)
-    assert [config["config_name"] for config in head(disk)["configs"]] == ["default"]
-
-
-def test_a_run_without_rows_has_a_card_without_configs(disk: Folder) -> None:
-    ledger = Ledger(disk, RUN)
+    ledger = Ledger(disk, "9f9f9f9f" + RUN[8:])
     write_card(disk, manifest_of((shard_of(0),), [commit_shard(ledger, shard_of(0), data=None, counts=Counts())]))
-    assert "configs" not in head(disk)
+    assert disk.read(FILES) == b""
+    with duckdb.connect() as connection:
+        connection.execute(disk.read(VIEW).decode())
+        assert connection.execute("SELECT count(*) FROM rows").fetchall() == [(0,)]
+        assert connection.execute("SELECT row_id, label_name, attacked FROM rows").fetchall() == []
+    with pytest.raises(datasets.exceptions.DataFilesNotFoundError):
+        datasets.load_dataset(disk.url, cache_dir=f"{disk.url}-cache")
+
+
+def test_the_list_names_the_files_one_by_one_and_says_whose_they_are(folder: Folder) -> None:
+    manifest = carded(folder)
+    assert folder.read(FILES).decode().split() == [file.path for file in manifest.data_files]
+    assert tells_of(folder, manifest) and tells_of(folder, Summary.of(manifest))
+    assert not tells_of(folder, manifest.model_copy(update={"finished": "2026-01-02T01:00:00Z"}))
+    folder.delete(VIEW)
+    assert not tells_of(folder, manifest)
 
 
 def test_the_same_manifest_gives_the_same_bytes(disk: Folder) -> None:
@@ -119,7 +117,7 @@ def test_the_licence_is_what_the_job_says(disk: Folder) -> None:
 def test_croissant_tells_source_weights_and_run_in_prov(disk: Folder) -> None:
     manifest = carded(disk)
     job = manifest.job | {"model": {"weights": "s3://models/a.safetensors"}}
-    document = croissant(manifest.model_copy(update={"job": job}), [])
+    document = croissant(manifest.model_copy(update={"job": job}))
     assert document["prov:wasDerivedFrom"]["@id"] == "s3://b/d"
     assert document["prov:wasGeneratedBy"]["@id"] == f"urn:uuid:{RUN}"
     assert [used["@id"] for used in document["prov:wasGeneratedBy"]["prov:used"]] == ["s3://models/a.safetensors"]
@@ -146,31 +144,12 @@ def test_croissant_names_every_file_with_its_digest(disk: Folder) -> None:
     assert {(f["contentUrl"], f["sha256"]) for f in files} == {
         (output.data.path, output.data.sha256) for output in manifest.outputs if output.data
     }
-    assert file_set["includes"] == ["data/0a1b2c3d/test-*.parquet", "data/0a1b2c3d/train-*.parquet"]
+    assert file_set["includes"] == [file.path for file in manifest.data_files]
     classes, rows = document["recordSet"]
     assert [row["classes/name"] for row in classes["data"]] == list(CLASSES)
     assert [field["name"] for field in rows["field"]] == [column.name for column in COLUMNS]
     identifiers = re.findall(r'"@id": "([^"]+)"', json.dumps(document))
     assert set(re.findall(r'"(?:field|fileSet)": \{"@id": "([^"]+)"', json.dumps(document))) <= set(identifiers)
-
-
-names = st.builds(
-    "data/{}/{}-{:05d}-{:012x}.parquet".format,
-    st.sampled_from(["aaaaaaaa", "bbbbbbbb"]),
-    st.sampled_from(["train", "train-extra", "test"]),
-    st.integers(0, 120_000),
-    st.integers(0, 2**48 - 1),
-)
-
-
-@settings(max_examples=200, deadline=None)
-@given(present=st.lists(names, unique=True, max_size=12), data=st.data())
-def test_patterns_match_exactly_what_is_listed(present: list[str], data: st.DataObject) -> None:
-    listed = [path for path in present if data.draw(st.booleans())]
-    found = patterns(listed, present)
-    assert sorted({path for glob in found for path in fnmatch.filter(present, glob)}) == sorted(listed)
-    if listed == present and not any("extra" in path for path in present):
-        assert len(found) == len({path.rsplit("-", 2)[0] for path in present})
 
 
 def test_versions_name_no_place() -> None:

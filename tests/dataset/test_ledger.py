@@ -30,17 +30,17 @@ def test_a_commit_publishes_files_and_receipt(folder: Folder) -> None:
     assert (receipt.data.sha256, receipt.data.bytes, receipt.data.rows) == (sha256_hex(content), len(content), 2)
     assert check_file(content, classes=CLASSES, rows=2, content=receipt.content_sha256)
     lost = folder.read(receipt.quarantine.path)
-    assert receipt.quarantine.path == f"quarantine/0a1b2c3d-00007-{sha256_hex(lost)[:12]}.parquet"
+    assert receipt.quarantine.path == f"_hardset/quarantine/0a1b2c3d-00007-{sha256_hex(lost)[:12]}.jsonl"
     assert receipt.quarantine.rows == 1
     assert ledger.receipts() == {shard_of(7).key: receipt}
-    assert folder.list("_hardset") == [f"_hardset/runs/{RUN}/receipts/000007-000000000000.json"]
+    assert folder.list("_hardset/runs") == [f"_hardset/runs/{RUN}/receipts/000007-000000000000.json"]
 
 
 def test_a_shard_without_rows_has_a_receipt_and_no_file(folder: Folder) -> None:
     receipt = commit_shard(Ledger(folder, RUN), shard_of(0), lost=3)
     assert receipt.data is None
     assert folder.list("data") == []
-    assert len(folder.list("quarantine")) == 1
+    assert len(folder.list("_hardset/quarantine")) == 1
 
 
 def test_plan_and_manifest_come_back(folder: Folder) -> None:
@@ -155,7 +155,7 @@ def test_an_interrupted_commit_is_nothing_or_all(url: str, change: int, how: str
     receipt = commit_shard(Ledger(folder, RUN), shard_of(0), lost=1, attempt=2)
     assert receipt.attempt == (1 if committed else 2)
     clean = commit_shard(Ledger(Folder(url + "-clean"), RUN), shard_of(0), lost=1)
-    assert folder.list("data") + folder.list("quarantine") == [clean.data.path, clean.quarantine.path]  # type: ignore[union-attr]
+    assert folder.list("data") + folder.list("_hardset/quarantine") == [clean.data.path, clean.quarantine.path]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("how", ["refused", "killed before", "killed after"])
@@ -176,18 +176,22 @@ def test_an_interrupted_end_is_no_manifest_or_a_whole_one(disk: Folder, change: 
 def test_a_sweep_leaves_other_runs_alone(disk: Folder) -> None:
     twin = RUN[:-1] + "0"  # another run whose id starts with the same eight digits
     kept = [commit_shard(Ledger(disk, run), shard_of(i), lost=1).data for i, run in enumerate((RUN, OTHER_RUN, twin))]
-    orphans = ["data/0a1b2c3d/train-00004-ffffffffffff.parquet", "quarantine/0a1b2c3d-00004-ffffffffffff.parquet"]
+    orphans = [
+        "_hardset/quarantine/0a1b2c3d-00004-ffffffffffff.jsonl",
+        "data/0a1b2c3d/train-00004-ffffffffffff.parquet",
+        "quarantine/0a1b2c3d-00004-ffffffffffff.parquet",
+    ]
     for orphan in [*orphans, "data/9f9f9f9f/train-00004-ffffffffffff.parquet"]:
         disk.write(orphan, b"x")
     assert Ledger(disk, RUN).sweep() == orphans
     assert len(disk.list("data")) == len(kept) + 1
-    assert len(disk.list("quarantine")) == 3
+    assert len(disk.list("_hardset/quarantine")) == 3
 
 
 def test_a_sweep_keeps_what_any_manifest_lists(disk: Folder) -> None:
     shards = (shard_of(0), shard_of(1))
     manifest = finished_run(disk, shards, lost=1)
-    before = disk.list("data") + disk.list("quarantine")
+    before = disk.list("data") + disk.list("_hardset/quarantine")
     for receipt in disk.list(f"_hardset/runs/{RUN}/receipts"):
         disk.delete(receipt)
     assert Ledger(disk, RUN).sweep() == []
@@ -195,7 +199,7 @@ def test_a_sweep_keeps_what_any_manifest_lists(disk: Folder) -> None:
     later = manifest.model_copy(update={"run_id": OTHER_RUN})
     Ledger(disk, OTHER_RUN).write_manifest(later)
     assert Ledger(disk, RUN).sweep() == []
-    assert disk.list("data") + disk.list("quarantine") == before
+    assert disk.list("data") + disk.list("_hardset/quarantine") == before
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"run_id": "x"}'])

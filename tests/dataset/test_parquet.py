@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from benchmarks.writer import provenance
 
-from hardset.pipeline.dataset.files.parquet import check_file, encode_quarantine, encode_rows, read_footer, row_count
+from hardset.pipeline.dataset.files.parquet import check_file, encode_rows, read_footer
 from hardset.pipeline.dataset.files.png import decode_png
+from hardset.pipeline.dataset.files.quarantine import encode_quarantine
 from hardset.schemas.digests import content_sha256
 from hardset.schemas.errors import RunError
 from hardset.schemas.rows.contract import (
@@ -22,7 +23,6 @@ from hardset.schemas.rows.contract import (
     CONTRACT_VERSION,
     GENERATED,
     KINDS,
-    QUARANTINE_SCHEMA,
     arrow_schema,
 )
 from tests.dataset.examples import CLASSES, FOOTER, columns_of, pixels_of
@@ -212,22 +212,6 @@ def test_a_cut_file_is_noticed() -> None:
     for end in (0, 3, len(data) // 2, len(data) - 1):
         with pytest.raises(RunError, match="does not read back"):
             check_file(data[:end], classes=CLASSES)
-
-
-def test_quarantine_files() -> None:
-    records = [
-        {"source_key": "a", "source_index": 3, "stage": "read", "error_class": "RowError", "message": "not an image"},
-        {"source_key": "b", "variant": 1, "stage": "judge"},
-    ]
-    data = encode_quarantine(records)
-    assert data == encode_quarantine(records)
-    table = pq.read_table(io.BytesIO(data), page_checksum_verification=True)
-    assert table.schema.equals(QUARANTINE_SCHEMA)
-    assert [{k: v for k, v in row.items() if v is not None} for row in table.to_pylist()] == records
-    assert row_count(data) == 2
-    for wrong, message in (([], "no records"), ([{"reason": "x"}], "does not have: reason")):
-        with pytest.raises(RunError, match=message):
-            encode_quarantine(wrong)
 
 
 def test_generated_rows_need_no_source() -> None:

@@ -70,13 +70,6 @@ def test_datasets_opens_the_folder(out: Path, cache: str, streaming: bool) -> No
         assert set(listed[0]) == {column.name for column in COLUMNS}
 
 
-def test_datasets_opens_the_quarantine(out: Path, cache: str) -> None:
-    import datasets
-
-    rows = datasets.load_dataset(str(out), "quarantine", split="quarantine", cache_dir=cache)
-    assert sorted(rows["source_key"]) == ["bad0", "bad0", "bad1"]
-
-
 def test_datasets_opens_lone_files_without_the_card(out: Path, cache: str, tmp_path: Path) -> None:
     import datasets
 

@@ -52,7 +52,7 @@ def test_it_names_files_job_inputs_and_times(manifest: Manifest, disk: Folder) -
         "finishedOn": manifest.finished,
     }
     [lost] = details["byproducts"]
-    assert lost["name"].startswith("quarantine/")
+    assert lost["name"].startswith("_hardset/quarantine/")
 
 
 def test_a_run_without_files_has_none(disk: Folder) -> None:

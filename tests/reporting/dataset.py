@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardset.pipeline.batches import CleanRows
-from hardset.pipeline.dataset.files.parquet import encode_quarantine, encode_rows
+from hardset.pipeline.dataset.files.parquet import encode_rows
 from hardset.pipeline.dataset.files.png import encode_png
+from hardset.pipeline.dataset.files.quarantine import encode_quarantine
 from hardset.pipeline.dataset.records.ledger import Ledger, data_file, quarantine_file
 from hardset.pipeline.planning.plan import public_job
 from hardset.pipeline.recipes.table import recipe_text

@@ -9,10 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
-from tests.support import RECIPES, digests, hardset, job_of
+from tests.support import RECIPES, digests, hardset, job_of, quarantined
 
 WriteJob = Callable[..., Path]
 
@@ -90,7 +89,7 @@ def test_a_row_that_always_fails_goes_to_quarantine_and_its_neighbours_are_there
     assert outcome.manifest is not None
     assert outcome.manifest.totals.rows_out == 2 * 299 + 600
     assert outcome.manifest.totals.quarantined == 2
-    lost = pq.ParquetDataset(sorted((tmp_path / "out" / "quarantine").glob("*.parquet"))).read().to_pylist()
+    lost = quarantined(tmp_path / "out")
     assert {(row["source_key"], row["stage"], row["error_class"]) for row in lost} == {
         ("digits#250", "make", "RuntimeError")
     }

@@ -1,4 +1,4 @@
-"""Parquet files of rows and of quarantined inputs: encoded in memory, the same bytes every time, and read back.
+"""Parquet files of rows: encoded in memory, the same bytes every time, and read back.
 
 Settings and the readers that forced them: small row groups (viewers and random access), no statistics on image bytes
 (min and max of every page swell the footer, reading is 4x slower) and digests, dictionaries only where values repeat,
@@ -25,7 +25,6 @@ from hardset.schemas.rows.contract import (
     CONTRACT_VERSION,
     IMAGE,
     KINDS,
-    QUARANTINE_SCHEMA,
     Column,
     arrow_schema,
     columns_of,
@@ -120,19 +119,6 @@ def rows_table(
     _check_filled(table)
     _check_classes(table, len(classes))
     return table
-
-
-def encode_quarantine(records: Sequence[Mapping[str, Any]]) -> bytes:
-    """A quarantine file: one record per missing row, keyed by the columns of `QUARANTINE_SCHEMA`; the rest is null.
-
-    Raises RunError for no records or unknown keys.
-    """
-    if not records:
-        raise RunError("quarantine: no records to encode; there are no empty files")
-    unknown = sorted(set().union(*records) - set(QUARANTINE_SCHEMA.names))
-    if unknown:
-        raise RunError(f"quarantine records hold keys that the contract does not have: {', '.join(unknown)}")
-    return _encode(pa.Table.from_pylist([dict(r) for r in records], schema=QUARANTINE_SCHEMA), {})
 
 
 def check_file(

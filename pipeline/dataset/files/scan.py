@@ -10,10 +10,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hardset.pipeline.dataset.files.quarantine import quarantine_table
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import UserError
 from hardset.schemas.records.run import DataFile
-from hardset.schemas.rows.contract import COLUMNS, VERSIONS, Column
+from hardset.schemas.rows.contract import COLUMNS, QUARANTINE_SCHEMA, VERSIONS, Column
 
 BATCH_ROWS = 65_536
 
@@ -80,6 +81,18 @@ def rows_at(folder: Folder, file: DataFile, positions: Sequence[int]) -> dict[in
     except (UserError, pa.ArrowException, OSError, ValueError) as error:
         raise UnreadableFileError(f"{file.path}: {_line(error)}") from error
     return found
+
+
+def quarantine_records(folder: Folder, file: DataFile) -> list[dict[str, Any]]:
+    """The records of a quarantine file. Raises UnreadableFileError."""
+    try:
+        table = quarantine_table(file.path, folder.read(file.path))
+        records: list[dict[str, Any]] = table.select(QUARANTINE_SCHEMA.names).to_pylist()
+    except FileNotFoundError:
+        raise UnreadableFileError(f"{file.path}: is missing") from None
+    except (UserError, pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise UnreadableFileError(f"{file.path}: {_line(error)}") from error
+    return records
 
 
 class StoredFile(io.RawIOBase):

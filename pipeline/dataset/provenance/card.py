@@ -1,16 +1,14 @@
-"""The dataset card: README.md with the head that `datasets` and the Hugging Face Hub read, croissant.json, rows.sql.
+"""The dataset card, README.md with the head that `datasets` and the Hugging Face Hub read, and what is written with it.
 
-All are renderings of the manifest. The head repeats the features, because a file that another tool rewrites loses
-those in its footer, and lists the files of the newest run only.
+All are renderings of the newest manifest, written after it. The head repeats the features, because a file that another
+tool rewrites loses those in its footer.
 """
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import yaml
@@ -19,71 +17,64 @@ from hardset.pipeline.dataset.provenance.croissant import croissant
 from hardset.pipeline.dataset.provenance.inputs import networks_of
 from hardset.pipeline.models.loading import VICTIM
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.records.run import Counts, Manifest
+from hardset.schemas.records.run import Counts, Manifest, Summary
 from hardset.schemas.rows.contract import card_features
 from hardset.schemas.rows.sql import rows_view
 from hardset.schemas.text import markdown
 
-_VIEW = "In this folder: duckdb -init rows.sql; from elsewhere: SET file_search_path = 'path/to/this/folder'; first."
-_NUMBER = re.compile(r"-\d{5,}-[0-9a-f]{12}\.parquet$")
+FILES, VIEW = "files.txt", "rows.sql"
+"""List of the data files, one path a line, relative to the dataset folder; DuckDB's view of them."""
+_USAGE = "In this folder: duckdb -init rows.sql; from elsewhere: SET file_search_path = 'path/to/this/folder'; first."
 
 
 def write_card(folder: Folder, manifest: Manifest) -> None:
-    """Writes README.md, croissant.json and rows.sql as `manifest` describes the dataset; the same bytes every time."""
-    files = data_files(manifest, folder.list("data/"))
-    lost = patterns(
-        [output.quarantine.path for output in manifest.outputs if output.quarantine], folder.list("quarantine/")
-    )
-    every = [path for paths in files.values() for path in paths]
-    description = croissant(manifest, every)
-    folder.write("croissant.json", (json.dumps(description, indent=1, ensure_ascii=False) + "\n").encode())
-    if every:  # a view over no file breaks DuckDB
-        view = rows_view(every, manifest.classes, manifest.contract)
-        folder.write("rows.sql", f"-- The rows of run {manifest.run_id}. {_VIEW}\n{view}".encode())
-    folder.write("README.md", f"---\n{_head(manifest, files, lost)}---\n\n{_body(folder, manifest)}".encode())
+    """Writes README.md, croissant.json, files.txt and rows.sql, which tell of `manifest`; the same bytes every time.
+
+    All name the manifest's files one by one: a glob would take in what a run at work writes beside them.
+    """
+    every = [file.path for file in manifest.data_files]
+    folder.write("croissant.json", (json.dumps(croissant(manifest), indent=1, ensure_ascii=False) + "\n").encode())
+    folder.write("README.md", f"---\n{_head(manifest)}---\n\n{_body(folder, manifest)}".encode())
+    folder.write(FILES, "".join(f"{path}\n" for path in every).encode())
+    view = rows_view(every, manifest.classes, manifest.contract)
+    folder.write(VIEW, f"{_title(manifest)}\n{view}".encode())  # last: it says that the others are there
 
 
-def data_files(manifest: Manifest, present: Sequence[str]) -> dict[str, list[str]]:
-    """Patterns of the manifest's data files by split, whose names are made such as `datasets` takes."""
+def tells_of(folder: Folder, run: Manifest | Summary) -> bool:
+    """Whether the files of `write_card` are there as they were written of this run."""
+    try:
+        return folder.read(VIEW).startswith(_title(run).encode())
+    except FileNotFoundError:
+        return False
+
+
+def _title(run: Manifest | Summary) -> str:
+    return f"-- The rows of run {run.run_id}, finished {run.finished}. {_USAGE}"
+
+
+def data_files(manifest: Manifest) -> dict[str, list[str]]:
+    """The manifest's data files by split, whose names are made such as `datasets` takes."""
     listed: dict[str, list[str]] = defaultdict(list)
     for output in manifest.outputs:
         if output.data is not None:
             listed[re.sub(r"\W+", "_", output.split)].append(output.data.path)
-    return {split: patterns(paths, present) for split, paths in sorted(listed.items())}
+    return dict(sorted(listed.items()))
 
 
-def patterns(listed: Iterable[str], present: Sequence[str]) -> list[str]:
-    """Globs that match of the files `present` exactly those `listed`; single names where no glob does."""
-    groups: dict[str, list[str]] = defaultdict(list)
-    for path in listed:
-        groups[_NUMBER.sub("", path)].append(path)
-    found: list[str] = []
-    for stem, paths in sorted(groups.items()):
-        glob = f"{stem}-*.parquet"
-        exact = set(fnmatch.filter(present, glob)) == set(paths)
-        found += [glob] if exact else sorted(paths)
-    return found
-
-
-def _head(manifest: Manifest, files: dict[str, list[str]], lost: list[str]) -> str:
+def _head(manifest: Manifest) -> str:
+    # Without an entry, or without files in it, `datasets` would look for files by itself and find those of all runs.
+    entries = [{"split": split, "path": paths} for split, paths in data_files(manifest).items()]
     head: dict[str, Any] = {
         "pretty_name": manifest.job["name"],
         "license": _license(manifest) or "unknown",
         "task_categories": ["image-classification"],
         "tags": ["hardset", "adversarial-examples", "robustness"],
-    }
-    configs = []
-    if files:
-        entries = [{"split": split, "path": paths} for split, paths in files.items()]
-        configs.append({"config_name": "default", "default": True, "data_files": entries})
-        head["dataset_info"] = {
+        "dataset_info": {
             "config_name": "default",
             "features": card_features(manifest.classes, manifest.contract),
-        }
-    if lost:  # a config that matches no file breaks load_dataset
-        configs.append({"config_name": "quarantine", "data_files": [{"split": "quarantine", "path": lost}]})
-    if configs:
-        head["configs"] = configs
+        },
+        "configs": [{"config_name": "default", "default": True, "data_files": entries}],
+    }
     return yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1000)
 
 
@@ -222,7 +213,9 @@ SELECT op, eps, avg(success::int) AS success FROM rows WHERE attacked GROUP BY A
 ```
 
 Images are PNG files inside the `image.bytes` column. Every file carries its recipes, model digests and class names in
-its footer (key `hardset`). `hardset verify` checks all of it; `hardset replay` makes a single row again."""
+its footer (key `hardset`). `files.txt` lists the files of the newest run, which is what this card and `rows.sql` show;
+`data/**` holds those of all runs that are kept. `hardset verify` checks all of it; `hardset replay` makes a single row
+again."""
 
 _LIMITS = """* "Fooled" is a verdict in float32 on the stored 8-bit pixels, for the model above and no other. It is
   counted over attacked rows: those the model had right before, or for targeted attacks those with another target than

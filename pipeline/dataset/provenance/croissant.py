@@ -35,8 +35,8 @@ _TYPES |= {"int32": "cr:Int32", "int64": "cr:Int64"}
 _PROVENANCE = {"source_key": "prov:wasDerivedFrom", "run_id": "prov:wasGeneratedBy", "model_id": "prov:used"}
 
 
-def croissant(manifest: Manifest, patterns: Sequence[str]) -> dict[str, Any]:
-    """The JSON-LD document. `patterns`: globs or names of the data files, relative to the dataset folder.
+def croissant(manifest: Manifest) -> dict[str, Any]:
+    """The JSON-LD document.
 
     The licence is the job's, where it names one; creator and URL are left to the publisher.
     """
@@ -60,7 +60,10 @@ def croissant(manifest: Manifest, patterns: Sequence[str]) -> dict[str, Any]:
         "The share of fooled rows is no robust accuracy of another model. Labels of generated rows are the classes "
         "asked for. The licences of source and models carry over to the rows.",
         **_provenance(manifest),
-        "distribution": [*(_file_object(file, run_id) for file, run_id in files), _file_set(patterns)],
+        "distribution": [
+            *(_file_object(file, run_id) for file, run_id in files),
+            _file_set([file.path for file, _ in files]),
+        ],
         "recordSet": [_classes(manifest.classes), _rows(manifest.contract)],
     }
 
@@ -101,14 +104,14 @@ def _file_object(file: DataFile, run_id: str) -> dict[str, Any]:
     }
 
 
-def _file_set(patterns: Sequence[str]) -> dict[str, Any]:
+def _file_set(paths: Sequence[str]) -> dict[str, Any]:
     """Without `containedIn`: with it mlcroissant 1.1.1 validates and yields no rows."""
     return {
         "@type": "cr:FileSet",
         "@id": "data-files",
         "name": "data-files",
         "encodingFormat": "application/x-parquet",
-        "includes": list(patterns),
+        "includes": list(paths),
     }
 
 

@@ -15,6 +15,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 
 from hardset.pipeline.dataset.files.parquet import row_count
+from hardset.pipeline.dataset.files.quarantine import SUFFIX, quarantined
+from hardset.pipeline.dataset.records.places import DATA, QUARANTINE, files_of, is_own
 from hardset.pipeline.dataset.records.seals import parse_record, read_record, sealed
 from hardset.pipeline.storage.folder import Folder, in_parallel
 from hardset.schemas.digests import sha256_hex
@@ -24,10 +26,6 @@ from hardset.schemas.records.throughput import StageSeconds
 
 RUNS = "_hardset/runs"
 _KEY_DIGITS = 12
-OWN_FILE = re.compile(
-    r"data/[0-9a-f]{8}/[\w.]+-\d{5,}-[0-9a-f]{12}\.parquet|quarantine/[0-9a-f]{8}-\d{5,}-[0-9a-f]{12}\.parquet"
-)
-"""Paths of the data and quarantine files that runs write."""
 _RECEIPT = re.compile(rf"/receipts/\d+-([0-9a-f]{{{_KEY_DIGITS}}})\.json\Z")
 
 
@@ -64,8 +62,8 @@ class Ledger:
     ) -> Receipt:
         """Publishes a shard's files and then its receipt. Returns the receipt of the attempt that was first.
 
-        `data`, `quarantine`: Parquet files that the receipt describes (see `data_file`, `quarantine_file`), None where
-        they would be empty. `seconds`: asked once the files are published; its answer goes into the receipt.
+        `data`, `quarantine`: the files that the receipt describes (see `data_file`, `quarantine_file`), None where they
+        would be empty. `seconds`: asked once the files are published; its answer goes into the receipt.
         Raises RunError where storage refuses or the data file does not hold the rows counted; the shard is then not
         committed.
         """
@@ -121,7 +119,7 @@ class Ledger:
         They stem from attempts that were cut off, or lost to another with other bytes. For the holder of the lease.
         """
         run8 = self.run_id[:8]
-        found = {*self.folder.list(f"data/{run8}/"), *self.folder.list(f"quarantine/{run8}-")}
+        found = {path for start in files_of(self.run_id) for path in self.folder.list(start)}
         orphans = found - _paths(*self.receipts().values()) - _paths(*(manifest.outputs if manifest else ()))
         if orphans:
             twins = [run for run in run_ids(self.folder) if run[:8] == run8 and run != self.run_id]
@@ -150,24 +148,24 @@ class Ledger:
 def data_file(run_id: str, shard: Shard, content: bytes | None) -> DataFile | None:
     """Record of a shard's data file before it is published; None where there is none."""
     split = re.sub(r"[^\w.]+", "_", shard.split) or "train"
-    return _described(f"data/{run_id[:8]}/{split}-{shard.index:05d}", content)
+    stem = f"{DATA}{run_id[:8]}/{split}-{shard.index:05d}"
+    return None if content is None else _described(stem, ".parquet", content, row_count(content))
 
 
 def quarantine_file(run_id: str, shard: Shard, content: bytes | None) -> DataFile | None:
     """Record of a shard's quarantine file before it is published; None where there is none."""
-    return _described(f"quarantine/{run_id[:8]}-{shard.index:05d}", content)
+    stem = f"{QUARANTINE}{run_id[:8]}-{shard.index:05d}"
+    return None if content is None else _described(stem, SUFFIX, content, quarantined(content))
 
 
-def _described(stem: str, content: bytes | None) -> DataFile | None:
-    if content is None:
-        return None
+def _described(stem: str, suffix: str, content: bytes, rows: int) -> DataFile:
     digest = sha256_hex(content)
-    return DataFile(path=f"{stem}-{digest[:12]}.parquet", bytes=len(content), sha256=digest, rows=row_count(content))
+    return DataFile(path=f"{stem}-{digest[:12]}{suffix}", bytes=len(content), sha256=digest, rows=rows)
 
 
 def removable_from(folder: Folder, path: str) -> bool:
     """Whether a file may be removed at all: its name is one that hardset gives, and no link leads to it."""
-    return OWN_FILE.fullmatch(path) is not None and folder.inside(path)
+    return is_own(path) and folder.inside(path)
 
 
 def run_ids(folder: Folder) -> list[str]:

@@ -15,7 +15,7 @@ from hardset.schemas.records.run import DataFile, Manifest
 from hardset.schemas.rows.contract import described_schema
 
 CONFIGURATION = {"delta.deletedFileRetentionDuration": "interval 36500 days"}
-"""Age at which VACUUM removes what the table does not list: here card, quarantine and earlier runs."""
+"""Age at which VACUUM removes what the table does not list: here card and earlier runs."""
 
 
 def publish_delta(folder: Folder, manifest: Manifest) -> Publication:
