@@ -17,6 +17,7 @@ from benchmarks.gpu.setting import Line, Part, Record, Setting
 
 _ROUNDS = 3
 _FIRST = "hardset, to first success"
+_SAME_KERNELS = "bare loop, deterministic kernels"
 SHORT, LONG = 10, 40
 
 
@@ -54,6 +55,7 @@ def mode_line(network: Network, mode: Mode, setting: Setting) -> Record:
         contenders = [
             Contender("bare loop", lambda: searcher.bare(short), lambda: searcher.bare(1)),
             Contender("hardset", lambda: searcher.run(short, "never"), lambda: searcher.run(1, "never")),
+            Contender(_SAME_KERNELS, lambda: searcher.bare_alike(short), lambda: searcher.bare_alike(1)),
         ]
         times, results = take_turns(contenders, setting.size(_ROUNDS, 1), setting.settle)
         same = torch.equal(searcher.run(short, "never").images, results["hardset"].images)
@@ -63,7 +65,7 @@ def mode_line(network: Network, mode: Mode, setting: Setting) -> Record:
     outcome = results[_FIRST]
     gradients = batch * short
     flops = network.gradient_flops()
-    rates = {name: gradients / times[name].seconds for name in ("bare loop", "hardset")}
+    rates = {name: gradients / times[name].seconds for name in ("bare loop", "hardset", _SAME_KERNELS)}
     return {
         "network": network.name,
         "side": network.side,
@@ -74,6 +76,7 @@ def mode_line(network: Network, mode: Mode, setting: Setting) -> Record:
         "gradients_per_second": _rounded(rates["hardset"]),
         "bare_gradients_per_second": _rounded(rates["bare loop"]),
         "of_bare_loop": round(rates["hardset"] / rates["bare loop"], 3),
+        "of_bare_loop_with_the_same_kernels": round(rates["hardset"] / rates[_SAME_KERNELS], 3),
         "all_steps_rows_per_second": _rounded(rates["hardset"] / short),
         "first_success_rows_per_second": _rounded(batch / times[_FIRST].seconds),
         "same_bits_twice": "yes" if same else "no",

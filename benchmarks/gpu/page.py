@@ -84,6 +84,7 @@ def _fast(lines: Mapping[str, Record]) -> str:
             one["runs_in"],
             f"{one['gradients_per_second']:,.0f}",
             _met(one["of_bare_loop"], ASKED["of_bare_loop"], f"{one['of_bare_loop']:.2f}"),
+            f"{one['of_bare_loop_with_the_same_kernels']:.2f}",
             f"{one['tflops']:.1f}" + (f" ({one['tflops'] / known:.0%})" if known else ""),
             f"{one['first_success_rows_per_second']:,.1f}",
             f"{one['gradients_per_row']:.1f}",
@@ -92,7 +93,7 @@ def _fast(lines: Mapping[str, Record]) -> str:
         for one in modes.values()
     ]
     heads = (
-        *("network", "mode", "runs in", "row gradients/s", "of the bare loop"),
+        *("network", "mode", "runs in", "row gradients/s", "of the bare loop", "of one with the same kernels"),
         *("TFLOP/s (of the bf16 peak)", "rows/s to first success", "gradients per row", "same bits twice"),
     )
     parts = [_peak(peak), _table(heads, rows), _peers(lines, modes), _profile(lines), _batches(lines)]

@@ -17,6 +17,7 @@ from hardset.pipeline.attacks.composition import stages_of
 from hardset.pipeline.attacks.engine import Engine
 from hardset.pipeline.attacks.network import SearchNetwork, search_network
 from hardset.pipeline.attacks.search import SearchOutcome, SearchRows
+from hardset.pipeline.judging.judge import deterministic
 from hardset.schemas.job.recipes import Attack
 
 EPS, STEP = "8/255", "2/255"
@@ -70,3 +71,8 @@ class Searcher:
                 loss = F.cross_entropy(self.network.forward(point), labels, reduction="sum")
                 (gradient,) = torch.autograd.grad(loss, point)
         return gradient
+
+    def bare_alike(self, steps: int) -> Tensor:
+        """`bare` with the kernels that a search is held to, those that give the same bits twice."""
+        with deterministic(self.pixels.device):
+            return self.bare(steps)
