@@ -113,7 +113,8 @@ class _Run:
         self.warm = self._warm(searched)
         self.slots: Slots | None = None
         self.seats: list[Item | None] = [None] * engine.batch
-        self.resumed: list[tuple[Item, Slots]] = []
+        self.steps = np.zeros(engine.batch, np.int64)
+        self.resumed: list[tuple[Item, Slots, int]] = []
         self.batches = 0
         self.between_waits = _passes_between_waits(engine.device)
 
@@ -128,9 +129,11 @@ class _Run:
     def whole(self) -> SearchOutcome:
         while self.refill():
             assert self.slots is not None
-            for _ in range(self.between_waits):
+            ahead = self.passes_ahead()
+            for _ in range(ahead):
                 self.passes.one(self.slots)
-                self.batches += self.search.views
+            self.batches += ahead * self.search.views
+            self.steps += ahead
             self.collect(self.slots)
         queue = self.queue
         for row, leader in queue.inherited:
@@ -148,6 +151,13 @@ class _Run:
             effort=effort,
         )
 
+    def passes_ahead(self) -> int:
+        """Number of passes until the slots are looked at: until half are out of steps, or may have fallen long ago."""
+        taken = [slot for slot, item in enumerate(self.seats) if item]
+        left = np.sort(self.search.steps - self.steps[taken])
+        half = int(left[(len(left) - 1) // 2])
+        return min(half, self.between_waits) if self.stop else half
+
     # Refilling
 
     def refill(self) -> bool:
@@ -157,10 +167,11 @@ class _Run:
             free = [slot for slot, item in enumerate(self.seats) if item is None]
             resumed, self.resumed = self.resumed[: len(free)], self.resumed[len(free) :]
             items = list(self.queue.pop(len(free) - len(resumed)))
-            entering = [item for item, _ in resumed] + items
-            parts = [state for _, state in resumed] + ([self.fresh(items)] if items else [])
+            entering = [item for item, _, _ in resumed] + items
+            parts = [state for _, state, _ in resumed] + ([self.fresh(items)] if items else [])
             if entering:
                 self.seat(free[: len(entering)], entering, Slots.joined(parts))
+                self.steps[free[: len(entering)]] = [step for _, _, step in resumed] + [0] * len(items)
             idle = len(free) - len(entering)
             at_work = idle < len(self.seats)
             if at_work and not (self.queue.blocked and 4 * idle >= len(self.seats)):
@@ -237,14 +248,14 @@ class _Run:
 
     def collect(self, slots: Slots) -> None:
         """Empties the slots that are done. Waits for the device once, and once for each batch of verdicts."""
-        status, *figures = _figures(slots)
+        status, _, *figures = _figures(slots)
         gradients = figures[_GRADIENTS]
         fallen, unsettled = self.verdicts.sorted_by_status(status, self.seats)
         if fallen:
             self.book(*self.leave(slots, fallen), [figure[fallen] for figure in figures])
         if unsettled:
             self.verdicts.add(*self.leave(slots, unsettled))
-        for slot, item in enumerate(self.seats):
+        for slot, item in enumerate(self.seats if self.stop else ()):
             if item and self.queue.superseded(item):
                 self.queue.drop(int(gradients[slot]))
                 self.seats[slot] = None
@@ -261,9 +272,11 @@ class _Run:
     def settle(self, *, everything: bool) -> None:
         """Has waiting items judged; books those that are over, and lets wrongly suspected ones go on."""
         for items, state in self.verdicts.given(everything=everything):
-            status, *figures = _figures(state)
-            over, cleared = self.verdicts.cleared(items, state, status)
-            self.resumed += cleared
+            status, step, *figures = _figures(state)
+            over, cleared = self.verdicts.cleared(items, status)
+            for position in cleared:
+                alone = state.take(sent([position], self.engine.device))
+                self.resumed.append((items[position], alone, int(step[position])))
             if over:
                 ended = state.take(sent(over, self.engine.device))
                 self.book([items[position] for position in over], ended, [figure[over] for figure in figures])
@@ -294,10 +307,10 @@ def _passes_between_waits(device: torch.device) -> int:
 
 
 _FIGURES = ("best_rank", "best_loss", "gradients", "queries", "flat", "rose")
-"""Tensors of a slot that the work queue needs, beside its status."""
+"""Tensors of a slot that the work queue needs, beside its status and its steps."""
 _GRADIENTS = _FIGURES.index("gradients")
 
 
 def _figures(slots: Slots) -> NDArray[np.float64]:
-    """Status and `_FIGURES` of every slot, (7, S), in one transfer."""
-    return fetched(slots.status, *(getattr(slots, name) for name in _FIGURES))
+    """Status, steps taken and `_FIGURES` of every slot, (8, S), in one transfer."""
+    return fetched(slots.status, slots.step, *(getattr(slots, name) for name in _FIGURES))

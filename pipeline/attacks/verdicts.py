@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -13,7 +14,6 @@ from hardset.pipeline.attacks.objectives import reached
 from hardset.pipeline.attacks.passes import Answer, Passes, Scores
 from hardset.pipeline.attacks.slots import FALLEN, MOVED, REACHED, RUNNING, SPENT, SUSPECT, Slots
 from hardset.pipeline.attacks.work_queue import Item
-from hardset.pipeline.compute.transfers import sent
 
 
 class Verdicts:
@@ -41,10 +41,10 @@ class Verdicts:
     @staticmethod
     def sorted_by_status(status: NDArray[Any], seats: Sequence[Item | None]) -> tuple[list[int], list[int]]:
         """Slots that are over, and slots that need a verdict first."""
-        taken = [slot for slot, item in enumerate(seats) if item]
+        fallen, unsettled = np.flatnonzero(status == FALLEN), np.flatnonzero(np.isin(status, (SUSPECT, SPENT)))
         return (
-            [slot for slot in taken if status[slot] == FALLEN],
-            [slot for slot in taken if status[slot] in (SUSPECT, SPENT)],
+            [slot for slot in fallen.tolist() if seats[slot]],
+            [slot for slot in unsettled.tolist() if seats[slot]],
         )
 
     def given(self, *, everything: bool) -> Iterator[tuple[list[Item], Slots]]:
@@ -98,16 +98,10 @@ class Verdicts:
         return reached(logits, full.labels, full.targets, targeted=self._passes.search.targeted)
 
     @staticmethod
-    def cleared(
-        items: Sequence[Item], state: Slots, status: NDArray[Any]
-    ) -> tuple[list[int], list[tuple[Item, Slots]]]:
-        """Positions of items that are over, and those that go back to work with their state. `status`: that of the
-        state."""
+    def cleared(items: Sequence[Item], status: NDArray[Any]) -> tuple[list[int], list[int]]:
+        """Positions of items that are over, and of those that go back to work. `status`: that of their state."""
         running = (status == RUNNING).tolist()[: len(items)]
-        over = [position for position, back in enumerate(running) if not back]
-        back = [
-            (items[position], state.take(sent([position], state.labels.device)))
-            for position, at_work in enumerate(running)
-            if at_work
-        ]
-        return over, back
+        return (
+            [position for position, back in enumerate(running) if not back],
+            [position for position, back in enumerate(running) if back],
+        )
