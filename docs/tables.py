@@ -6,6 +6,7 @@ the code says.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -26,6 +27,22 @@ def _shown(path: str) -> str:
     return f"```python\n{text}```\n"
 
 
+def _nonfinite_table() -> str:
+    """Shares of rows fooled on models with slopes that are not finite, as benchmarks/nonfinite.py measured them."""
+    found = json.loads((PAGES / "benchmarks" / "nonfinite.json").read_text(encoding="utf-8"))
+    names = ("plain loop", "`bim`", "plain loop, random start", "`pgd`", "`apgd_ce`", "rows flagged")
+    head = f"| in front of the classifier | norm, eps | {' | '.join(names)} |"
+    lines = [
+        f"| {line['slope']} | {line['norm']}, {line['eps']:.3g} | "
+        + " | ".join(
+            f"{line[name]:.1%}" for name in ("plain_loop", "bim", "plain_loop_drawn", "pgd", "apgd_ce", "flagged")
+        )
+        + " |"
+        for line in found["lines"]
+    ]
+    return "\n".join([head, "|---|---|---|---|---|---|---|---|", *lines]) + "\n"
+
+
 WRITERS: Mapping[str, Callable[[], str]] = {
     "attacks": attack_table,
     "ensembles": ensemble_table,
@@ -34,6 +51,7 @@ WRITERS: Mapping[str, Callable[[], str]] = {
     "columns": column_table,
     "contract versions": version_table,
     "flags": flag_table,
+    "non-finite gradients": _nonfinite_table,
     "evaluation settings": job_tables,
     "evaluation warnings": warning_table,
     "corruptions": corruption_table,

@@ -37,7 +37,8 @@ def _branch(found: Mapping[str, Any]) -> Branch:
     if source:
         place = f"{source['key']} of {source['dataset']}, {source['split']}"
         branches.append((f"source {place}, SHA-256 of its pixels {source['sha256']}", []))
-    drawn = f", drew {found['params']}" if found["params"] else ""
+    told = "params" if found["kind"] == "adversarial" else "drew"
+    drawn = f", {told} {found['params']}" if found["params"] else ""
     branches.append((f"seed {found['seed']}, variant {found['variant']}{drawn}", []))
     for name in ("change", "verdict"):
         if found[name]:

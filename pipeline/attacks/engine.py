@@ -147,6 +147,7 @@ class _Run:
             gradients=gradients,
             queries=queue.queries(),
             flat=queue.flat(),
+            nonfinite=queue.nonfinite(),
             rose=queue.rose(),
             effort=effort,
         )
@@ -288,10 +289,10 @@ class _Run:
         """
         winners: dict[int, int] = {}
         for position, (item, (rank, loss, *counts, rose)) in enumerate(zip(items, np.stack(figures, 1), strict=True)):
-            gradients, queries, flat = map(int, counts)
+            gradients, queries, flat, nonfinite = map(int, counts)
             if self.queue.superseded(item):
                 self.queue.drop(gradients)
-            elif self.queue.offer(item, Found(int(rank), float(loss), gradients, queries, flat, bool(rose))):
+            elif self.queue.offer(item, Found(int(rank), float(loss), gradients, queries, flat, nonfinite, bool(rose))):
                 winners[item.row] = position
         if winners:
             rows = sent(list(winners), self.engine.device)
@@ -306,11 +307,11 @@ def _passes_between_waits(device: torch.device) -> int:
     return 1 if device.type == "cpu" else 4
 
 
-_FIGURES = ("best_rank", "best_loss", "gradients", "queries", "flat", "rose")
+_FIGURES = ("best_rank", "best_loss", "gradients", "queries", "flat", "nonfinite", "rose")
 """Tensors of a slot that the work queue needs, beside its status and its steps."""
 _GRADIENTS = _FIGURES.index("gradients")
 
 
 def _figures(slots: Slots) -> NDArray[np.float64]:
-    """Status, steps taken and `_FIGURES` of every slot, (8, S), in one transfer."""
+    """Status, steps taken and `_FIGURES` of every slot, (9, S), in one transfer."""
     return fetched(slots.status, slots.step, *(getattr(slots, name) for name in _FIGURES))

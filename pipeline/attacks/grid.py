@@ -147,6 +147,18 @@ def largest(change: Tensor) -> Tensor:
     return change.abs().flatten(1).amax(dim=1)
 
 
+def finite_part(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Float32 values (N, ...) with 0 for NaN and infinity, and how many of those each row has, int64 (N,).
+
+    What is finite keeps its bits. An infinite component says which way the loss rises, but in any norm other than Linf
+    it would leave nothing of a step to all others, and where slopes are infinite they say nothing of a finite step.
+    """
+    # Comparing floats takes a fifth of the time of torch.isfinite and a sum of booleans on a CPU (torch 2.13).
+    known = values.abs().le_(torch.finfo(values.dtype).max)
+    lost = values[0].numel() - row_sum(known).to(torch.int64)
+    return torch.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0), lost
+
+
 def overwrite(rows: Tensor, values: Tensor, where: Tensor) -> None:
     """Writes `values` (N, ...) into `rows` (N, ...), in place, for the rows where the bool (N,) is true."""
     if rows.device.type != "cpu":  # the question below would cost a synchronisation

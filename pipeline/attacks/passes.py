@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from hardset.pipeline.attacks.grid import largest, overwrite
+from hardset.pipeline.attacks.grid import finite_part, largest, overwrite
 from hardset.pipeline.attacks.objectives import Goal, reached
 from hardset.pipeline.attacks.schedules import Pass
 from hardset.pipeline.attacks.search import Search
@@ -30,7 +30,10 @@ class Answer:
     loss: Tensor
     """Losses, float32 (S,)."""
     gradient: Tensor
-    """Gradient of the losses, float32 (S, C, H, W); empty where none was asked for."""
+    """Gradient of the losses, float32 (S, C, H, W), finite; empty where none was asked for."""
+    nonfinite: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    """Number of components of the model's own gradients that were NaN or infinite, int64 (S,); empty where none was
+    asked for."""
     queries: int = 0
     """Number of forward passes behind it that no gradient was asked of."""
 
@@ -74,6 +77,7 @@ class Passes:
             seeds=slots.seeds,
             order=slots.order,
             mask=slots.mask,
+            nonfinite=answer.nonfinite,
         )
         images, memory = search.schedule.advance(seen, slots.memory, search.geometry, search.steps)
         moving = running & ~fallen
@@ -92,6 +96,7 @@ class Passes:
             # An iterate that is at its goal may saturate a loss; that hides nothing.
             astray = running & ~met & (largest(answer.gradient) == 0)
             slots.flat.add_(astray, alpha=search.views)
+            slots.nonfinite.add_(torch.where(running, answer.nonfinite, 0))
         if answer.queries:
             slots.queries.add_(running, alpha=answer.queries)
         slots.step.add_(moving)
@@ -135,7 +140,7 @@ class Passes:
         # The gradient is asked for elsewhere than at the iterate, so that its own loss costs a pass.
         here = self.scored(point, goal)
         ascended = self._ascended(point if probe is slots.images else probe, goal, slots)
-        return replace(here, gradient=ascended.gradient)
+        return replace(here, gradient=ascended.gradient, nonfinite=ascended.nonfinite)
 
     def scored(self, point: Tensor, goal: Goal) -> Answer:
         """The networks' answer about images, without a gradient."""
@@ -150,20 +155,23 @@ class Passes:
     def _ascended(self, point: Tensor, goal: Goal, slots: Slots) -> Answer:
         draws = Draws(slots.seeds, slots.order, slots.step)
 
-        def work(rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+        def work(rows: slice) -> tuple[Tensor, Tensor, Tensor, Tensor]:
             return self._climbed(point[rows], goal.part(rows), draws.part(rows))
 
-        logits, losses, gradient = self.divider.run("the gradient", len(point), work)
-        gradient = torch.nan_to_num_(gradient, nan=0.0)
+        logits, losses, gradient, nonfinite = self.divider.run("the gradient", len(point), work)
         if self.search.smoothing:
             gradient = smoothed(gradient, self.search.smoothing)
         if self.masked:
             gradient = gradient * slots.mask
-        return Answer(logits, losses, gradient)
+        return Answer(logits, losses, gradient, nonfinite=nonfinite)
 
-    def _climbed(self, point: Tensor, goal: Goal, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits, losses and the losses' gradient, each the mean over all that the networks are shown of an image."""
-        search, answers, losses, gradients = self.search, [], [], []
+    def _climbed(self, point: Tensor, goal: Goal, draws: Draws) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Logits, losses and the losses' gradient, each the mean over all that the networks are shown of an image.
+
+        Then the number of components of those gradients that were not finite. They are 0 in the mean, and were so
+        before they went back through the transforms, whose sums one of them would spoil.
+        """
+        search, answers, losses, gradients, lost = self.search, [], [], [], []
         for copy in range(search.views):
             image = point.detach().requires_grad_(True)
             with torch.enable_grad():
@@ -172,11 +180,15 @@ class Passes:
                     shown = transform.apply(shown, draws, copy)
                 scores = [network(shown) for network in self.networks]
                 loss = _mean([search.objective(logits, goal) for logits in scores])
-                (gradient,) = torch.autograd.grad(loss.sum(), image)
+                (gradient,) = torch.autograd.grad(loss.sum(), shown)
+                gradient, nonfinite = finite_part(gradient)
+                if search.transforms:
+                    (gradient,) = torch.autograd.grad(shown, image, gradient)
             answers.append(_mean([logits.detach() for logits in scores]))
             losses.append(loss.detach())
             gradients.append(gradient)
-        return _mean(answers), _mean(losses), _mean(gradients)
+            lost.append(nonfinite)
+        return _mean(answers), _mean(losses), _mean(gradients), torch.stack(lost).sum(dim=0)
 
     # Keeping
 

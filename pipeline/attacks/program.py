@@ -31,6 +31,7 @@ class ProgramOutcome:
     gradients: NDArray[np.int32]
     queries: NDArray[np.int32]
     flat: NDArray[np.int32]
+    nonfinite: NDArray[np.int64]
     rose: NDArray[np.bool_]
 
 
@@ -99,6 +100,7 @@ def _run_stages(
         for column, spent in ((ended.gradients, outcome.gradients), (ended.queries, outcome.queries)):
             column[here] += spent
         ended.flat[here] += outcome.flat
+        ended.nonfinite[here] += outcome.nonfinite
         ended.rose[here] |= outcome.rose
         if _stops(stage.search):
             done[todo[outcome.rank == REACHED]] = True
@@ -144,8 +146,15 @@ def _part(rows: SearchRows, index: NDArray[np.int64]) -> SearchRows:
 def _ended(outcome: SearchOutcome) -> ProgramOutcome:
     stage = np.zeros(len(outcome.rank), np.int64)
     return ProgramOutcome(
-        outcome.images, outcome.rank, stage, outcome.gradients, outcome.queries, outcome.flat, outcome.rose
-    )  # fmt: skip
+        images=outcome.images,
+        rank=outcome.rank,
+        stage=stage,
+        gradients=outcome.gradients,
+        queries=outcome.queries,
+        flat=outcome.flat,
+        nonfinite=outcome.nonfinite,
+        rose=outcome.rose,
+    )
 
 
 def _nothing(rows: SearchRows) -> ProgramOutcome:
@@ -158,5 +167,6 @@ def _nothing(rows: SearchRows) -> ProgramOutcome:
         gradients=none,
         queries=none.copy(),
         flat=none.copy(),
+        nonfinite=np.zeros(count, np.int64),
         rose=np.zeros(count, bool),
     )

@@ -24,6 +24,7 @@ from hardset.pipeline.batches import CleanRows, ColumnValues, MadeRows, Pixels, 
 from hardset.pipeline.compute import rng
 from hardset.pipeline.compute.devices import Divider
 from hardset.pipeline.compute.levels import unit_images
+from hardset.schemas.digests import canonical_json
 from hardset.schemas.job.recipes import Attack
 from hardset.schemas.norms import STORED_NORMS
 from hardset.schemas.rows.contract import ADVERSARIAL
@@ -186,6 +187,7 @@ class AttackRecipe:
             "queries": ended.queries,
             "found_by": names[ended.stage],
             "flags": np.array(self._flags(drawn, ended, pixels), object),
+            "params": _nonfinite_shares(ended, int(drawn.rows.pixels[0].numel())),
             "float_pred": logits.argmax(dim=1).cpu().numpy(),
             "float_margin": label_margin(logits, drawn.rows.labels).cpu().numpy(),
         }
@@ -201,6 +203,7 @@ class AttackRecipe:
         return flags_column(
             {
                 "zero_gradient": (ended.gradients > 0) & (2 * ended.flat >= ended.gradients),
+                "nonfinite_gradient": ended.nonfinite > 0,
                 "no_rise": asked & ~ended.rose,
                 "few_classes": searched & bool(few.any()),
                 "no_budget": drawn.budget == 0,
@@ -228,6 +231,18 @@ class _Drawn:
     own: NDArray[np.bool_]
     """Whether the row is skipped because the target is its own label."""
     clean_logits: Tensor | None
+
+
+def _nonfinite_shares(ended: ProgramOutcome, values: int) -> NDArray[np.object_]:
+    """JSON of the share of each row's gradient components that were NaN or infinite; None where none was.
+
+    `values`: components of one gradient.
+    """
+    shares: list[str | None] = [
+        canonical_json({"nonfinite_gradient": round(int(lost) / (int(gradients) * values), 6)}) if lost else None
+        for lost, gradients in zip(ended.nonfinite, ended.gradients, strict=True)
+    ]
+    return np.array(shares, object)
 
 
 def _joined(columns: list[Mapping[str, ColumnValues]]) -> Mapping[str, ColumnValues]:

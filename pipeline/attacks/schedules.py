@@ -7,7 +7,7 @@ per slot, which the engine refills together with the slot.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
@@ -66,6 +66,9 @@ class Pass:
     """Number of the search among those of its row, int64 (S,)."""
     mask: Tensor
     """Mask of the values that may change: 1, else 0; float32, broadcasts to (S, C, H, W)."""
+    nonfinite: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    """Number of components of the model's gradients that were NaN or infinite, and are 0 here, int64 (S,); empty unless
+    asked for."""
 
 
 class Schedule:

@@ -111,6 +111,8 @@ class SearchOutcome:
     """Forward passes without gradient that the search asked for, per row."""
     flat: NDArray[np.int32]
     """Gradients of each row that were 0 everywhere before the goal was met."""
+    nonfinite: NDArray[np.int64]
+    """Components of each row's gradients that were NaN or infinite, taken for 0."""
     rose: NDArray[np.bool_]
     """Whether any search of the row found a loss above that of its start."""
     effort: Effort

@@ -49,6 +49,8 @@ class Slots:
     """Number of forward passes without gradient spent on the search, int32."""
     flat: Tensor
     """Number of gradients that were 0 everywhere before the goal was met, int32."""
+    nonfinite: Tensor
+    """Number of gradient components that were NaN or infinite, over all gradients spent, int64."""
     status: Tensor
     """Status: RUNNING, FALLEN, SUSPECT or SPENT, int8."""
     since: Tensor
@@ -103,6 +105,7 @@ class Slots:
             gradients=zero.clone(),
             queries=zero.clone(),
             flat=zero.clone(),
+            nonfinite=zero.to(torch.int64),
             status=torch.full_like(zero, RUNNING, dtype=torch.int8),
             since=zero - 1,
             cleared=zero - 1,

@@ -31,6 +31,8 @@ class Found:
     queries: int
     flat: int
     """Gradients that were 0 everywhere before the goal was met."""
+    nonfinite: int
+    """Components of its gradients that were NaN or infinite."""
     rose: bool
     """Whether the loss was ever above that of the start."""
 
@@ -109,7 +111,10 @@ class WorkQueue:
     def offer(self, item: Item, found: Found) -> bool:
         """Books a finished item; returns whether it is the row's best so far."""
         row = item.row
-        self._items[row, item.order] = (True, found.gradients, found.queries, found.flat, found.rose)
+        self._items[row, item.order] = (
+            *(True, found.gradients, found.queries),
+            *(found.flat, found.nonfinite, found.rose),
+        )
         better = self._key(found.rank, found.loss, item.order) > self._key(*self._held(row))
         if better:
             self.rank[row], self.loss[row], self.order[row] = found.rank, found.loss, item.order
@@ -147,6 +152,11 @@ class WorkQueue:
         """Gradients of each row that were 0 everywhere before the goal was met."""
         return self._spent("flat")
 
+    def nonfinite(self) -> NDArray[np.int64]:
+        """Components of each row's gradients that were NaN or infinite."""
+        counted: NDArray[np.int64] = np.where(self._counting(), self._items["nonfinite"], 0).sum(axis=1)
+        return counted
+
     def rose(self) -> NDArray[np.bool_]:
         """Whether any search of the row found a loss above that of its start."""
         return self._spent("rose") > 0
@@ -169,4 +179,6 @@ class WorkQueue:
         return rank, (-float(order) if first_wins else loss), -order
 
 
-_ITEM = np.dtype([("done", "?"), ("gradients", "<i4"), ("queries", "<i4"), ("flat", "<i4"), ("rose", "?")])
+_ITEM = np.dtype(
+    [("done", "?"), ("gradients", "<i4"), ("queries", "<i4"), ("flat", "<i4"), ("nonfinite", "<i8"), ("rose", "?")]
+)

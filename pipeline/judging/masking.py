@@ -175,6 +175,13 @@ _SYMPTOMS = (
         "which needs no gradients",
     ),
     _Symptom(
+        "flag:nonfinite_gradient",
+        Fraction(0),
+        "the gradient held NaN or infinity for {rows}; such components count as 0, so the pixels they belong to move "
+        "little or not at all and resisting rows say less than they seem to; keep sqrt, log, division and powers below "
+        "1 away from 0 in the model, as (x + 1e-6) ** p does, or attack with square, which needs no gradients",
+    ),
+    _Symptom(
         f"{SEVERAL_STEPS}:no_rise",
         _NO_RISE_SHARE,
         "the loss never rose above its start for {rows}, so the steps lead nowhere and resisting rows say little; try "

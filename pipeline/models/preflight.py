@@ -30,13 +30,24 @@ def check_model(model: LoadedModel, pixels: Pixels, device: torch.device, *, sto
 
 
 def check_gradient(model: LoadedModel, pixels: Pixels, device: torch.device) -> tuple[str, ...]:
-    """Checks that gradients reach the image; returns a warning if they are zero or not finite on all rows.
+    """Checks that gradients reach the image; returns warnings: all are zero or not finite, or some are not finite.
 
     Raises JobError if there are none, RunError if memory runs out. `pixels` as for `check_model`.
     """
     found = [_gradient(part, model.at, pixels[:PROBE_ROWS], device) for part in model.parts or (model.module,)]
     useless = all(not bool((gradient.isfinite() & (gradient != 0)).any()) for gradient in found)
-    return (_useless(model.at),) if useless else ()
+    if useless:
+        return (_useless(model.at),)
+    lost = sum(int((~gradient.isfinite()).sum()) for gradient in found)
+    return (_nonfinite(model.at, lost / sum(gradient.numel() for gradient in found)),) if lost else ()
+
+
+def _nonfinite(at: str, share: float) -> str:
+    return (
+        f"{at}: the gradient of the first rows holds NaN or infinity ({share:.1%} of its components), as it does where "
+        "sqrt, log, a division or a power below 1 meets 0, such as black pixels; attacks take these components for 0, "
+        "so they may find less; keep them away from 0, as (x + 1e-6) ** p does, or add square, which needs no gradients"
+    )
 
 
 def _useless(at: str) -> str:

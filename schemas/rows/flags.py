@@ -24,6 +24,10 @@ FLAGS: dict[str, Flag] = {
         "half or more of the row's steps had a gradient of zeros only",
         "an objective that does not saturate: apgd_dlr, pma, or objective: margin; square needs no gradients",
     ),
+    "nonfinite_gradient": Flag(
+        "some components of the row's gradients were NaN or infinite, and counted as 0; `params` has their share",
+        "a model without roots, logarithms or divisions at 0, such as (x + 1e-6) ** 0.5; square needs no gradients",
+    ),
     "no_rise": Flag(
         "the loss never rose above its start",
         "another step size or objective, apgd_ce, which adapts its steps, or square, which needs no gradients",

@@ -125,6 +125,14 @@ def test_a_gradient_of_no_use_is_a_warning(factory: str) -> None:
     assert warning.startswith("model: the gradient of the first rows is zero everywhere, or not finite")
 
 
+def test_a_gradient_that_is_not_finite_in_one_place_is_a_warning_with_its_share() -> None:
+    pixels = rows().clip(1, 255)
+    assert check_gradient(loaded("rooted"), pixels, CPU) == ()
+    pixels[3, 2, 2] = 0
+    (warning,) = check_gradient(loaded("rooted"), pixels, CPU)
+    assert "holds NaN or infinity (0.3% of its components)" in warning
+
+
 @pytest.mark.parametrize("factory", [SMALL_CNN, "noisy", "log_probabilities", "half_precision"])
 @pytest.mark.parametrize("pixels", [rows(), rows(1)])
 def test_a_gradient_that_arrives_is_no_news(factory: str, pixels: Pixels) -> None:
