@@ -28,7 +28,7 @@ def verify(
 ) -> Verified:
     """Audits a run of the dataset at `path`, and names every fault: what `hardset verify --json` prints.
 
-    `sample`: adversarial rows that are judged again; None for all, 0 for none, which needs no model. They are judged by
+    `sample`: rows that are judged again; None for all, 0 for none, which needs no model. They are judged by
     the model of `job`, the one that made the dataset; what the dataset's own records name is loaded where it is
     hardset's own, or with `trust_code`, which runs that code. `against`: where the source lies, to hold every row
     against it. `run`: a finished run by its id or how it starts; None: the newest.

@@ -12,8 +12,8 @@ from hardset.jobs.terminal.options import AsJson, MadeBy, OutputFolder, RunId, T
 
 def verify(
     out: OutputFolder,
-    sample: Annotated[int, typer.Option(min=0, help="Adversarial rows to judge again; 0 needs no model.")] = 1000,
-    every: Annotated[bool, typer.Option("--all", help="Judge every adversarial row again.")] = False,
+    sample: Annotated[int, typer.Option(min=0, help="Rows to judge again; 0 needs no model.")] = 1000,
+    every: Annotated[bool, typer.Option("--all", help="Judge every row again.")] = False,
     against: Annotated[
         str | None,
         typer.Option(metavar="SOURCE", help="Decode every source row at SOURCE again and compare source_sha256."),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,48 +10,36 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from hardset.pipeline.audit.expected import KIND_OF, Expected
+from hardset.pipeline.audit.place_checks import place_faults
+from hardset.pipeline.audit.recipe_checks import recipe_faults
 from hardset.pipeline.dataset.files.png import decode_pngs
 from hardset.schemas.digests import image_sha256, row_id, row_seed
 from hardset.schemas.job.quantities import whole_levels, whole_squares
 from hardset.schemas.norms import STORED_NORMS, Norm, norm_of
-from hardset.schemas.records.run import Counts, Image, Output
-from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, CONTRACT_VERSION, GENERATED, Column, columns_of
+from hardset.schemas.records.run import Counts
+from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, GENERATED, Column, columns_of
 from hardset.schemas.rows.success import attacked_rows, succeeded
 
 Fault = tuple[int | None, str]
 """Position of the row, None for the file as a whole, and what is wrong with it."""
 
-KIND_OF = {"attack": ADVERSARIAL, "augment": AUGMENTED, "sample": GENERATED}
-"""Kind of the rows that each kind of recipe makes."""
 _SHARED = ("recipe_id", "op", "source_dataset", "model_id", "verify_id")
-"""Columns with one value for all rows of a shard, which the records of the run do not name."""
+"""Columns with one value for all rows of a shard."""
 _OPTIONAL = ("margin", "confidence", "verify_id")
 """Columns beside predictions that may be empty where a run had no model."""
 _AT_ONCE = 2**20
 """Number of bytes of pixels that are decoded together: few enough to stay in a processor's cache."""
+_ROUNDING = 1e-3
+"""Relative tolerance of figures that float32 logits and norms were rounded in."""
 _FLOAT32_SLACK = 1 + 1e-6
 """Tolerance of norms: they are stored as float32, budgets are exact."""
-
-
-@dataclass(frozen=True)
-class Expected:
-    """Expectations of the rows of one shard, from the records of its run."""
-
-    output: Output
-    image: Image
-    classes: int
-    seed: int
-    """Seed of the run."""
-    recipes: Mapping[str, Mapping[str, Any]]
-    """Resolved recipes by recipe_id."""
-    contract: str = CONTRACT_VERSION
-    """Version of the row contract."""
 
 
 def row_faults(table: pa.Table, expected: Expected) -> Iterator[Fault]:
     """Faults of rows that have the contract's schema. Later checks leave out rows in which an earlier one failed."""
     bad: set[int] = set()
-    for check in (_empty_values, _unlike_the_shard, _classes, _identities, _image_faults, _verdicts, _distances):
+    for check in _CHECKS:
         sound = np.setdiff1d(np.arange(table.num_rows), np.fromiter(bad, np.int64, len(bad)))
         rest = table.take(sound) if bad else table
         found = [(int(sound[i]), text) for i, text in check(rest, expected)] if rest.num_rows else []
@@ -84,7 +71,8 @@ def _must_fill(column: Column, kind: str | None) -> bool:
 
 def _unlike_the_shard(table: pa.Table, expected: Expected) -> Iterator[tuple[int, str]]:
     """Rows that differ in what the run's records fix, or in what all rows of a shard share."""
-    wanted = {name: _commonest(table[name]) for name in _SHARED}
+    known = expected.claims.shared if expected.claims else {}
+    wanted = {name: known[name] if name in known else _commonest(table[name]) for name in _SHARED}
     wanted |= {"run_id": expected.output.run_id, "width": expected.image.width, "height": expected.image.height}
     recipe = expected.recipes.get(wanted["recipe_id"])
     if recipe is None:
@@ -144,7 +132,7 @@ def _image_faults(table: pa.Table, expected: Expected) -> Iterator[tuple[int, st
 
 def _verdicts(table: pa.Table, expected: Expected) -> Iterator[tuple[int, str]]:
     """Rows whose predictions, margins and success contradict each other."""
-    for pred, margin in (("pred", "margin"), ("clean_pred", "clean_margin")):
+    for pred, margin in (("pred", "margin"), ("clean_pred", "clean_margin"), ("float_pred", "float_margin")):
         right = pc.equal(table[pred], table["label"])
         against = pc.if_else(right, pc.less(table[margin], 0), pc.greater(table[margin], 0))
         for i in _where(pc.fill_null(against, False)):
@@ -153,6 +141,7 @@ def _verdicts(table: pa.Table, expected: Expected) -> Iterator[tuple[int, str]]:
     chance = table["confidence"]
     for i in _where(pc.fill_null(pc.invert(pc.and_(pc.greater(chance, 0), pc.less_equal(chance, 1))), False)):
         yield i, f"confidence is {chance[i].as_py()}; wants more than 0 and at most 1"
+    yield from _confidences(table, expected.classes)
     if table["kind"][0].as_py() != ADVERSARIAL:
         return
     columns = {name: table[name].to_numpy() for name in ("clean_pred", "pred", "label", "success")}
@@ -160,6 +149,25 @@ def _verdicts(table: pa.Table, expected: Expected) -> Iterator[tuple[int, str]]:
     success = succeeded(columns["clean_pred"], columns["pred"], columns["label"], targets)
     for i in map(int, np.flatnonzero(success != columns["success"].astype(bool))):
         yield i, f"success is {bool(columns['success'][i])}; its own predictions say {bool(success[i])}"
+
+
+def _confidences(table: pa.Table, classes: int) -> Iterator[tuple[int, str]]:
+    """Rows whose confidence no logits with their margin have.
+
+    With d the logit of the largest class less that of the label, or of the label less the next one, softmax leaves the
+    largest class between 1 / (1 + e^-d + (K - 2) m), m being the most of each other class, and 1 / (1 + e^-d).
+    """
+    rows = np.flatnonzero(pc.and_(pc.is_valid(table["margin"]), pc.is_valid(table["confidence"])).to_numpy())
+    margin, chance = (table[name].to_numpy()[rows].astype(np.float64) for name in ("margin", "confidence"))
+    below = np.exp(-np.abs(margin))
+    others = np.where(margin >= 0, below, 1.0)  # of a wrong prediction nothing but the label's share is known
+    most, least = 1 / (1 + below), 1 / (1 + below + (classes - 2) * others)
+    within = (chance <= most * (1 + _ROUNDING)) & (chance >= least * (1 - _ROUNDING))
+    for i in np.flatnonzero(~within & (chance > 0) & (chance <= 1)).tolist():
+        yield (
+            int(rows[i]),
+            f"confidence is {chance[i]:.4f}; a margin of {margin[i]:.4f} allows {least[i]:.4f} to {most[i]:.4f}",
+        )
 
 
 def _distances(table: pa.Table, expected: Expected) -> Iterator[tuple[int, str]]:
@@ -175,6 +183,27 @@ def _distances(table: pa.Table, expected: Expected) -> Iterator[tuple[int, str]]
     over: NDArray[np.bool_] = ~(spent <= most) | ~(spent >= 0)
     for i in map(int, np.flatnonzero(over)):
         yield i, f"is outside its budget: {name} {spent[i]:g}, {norm} eps {eps[i]:.6g} allows {most[i]:g}"
+    yield from ((i, text) for i, text in _norms(table, expected) if not over[i])
+
+
+def _norms(table: pa.Table, expected: Expected) -> Iterator[tuple[int, str]]:
+    """Rows whose distances no change of pixels has together, or that moved and kept their clean row's digest."""
+    image = expected.image
+    values = image.height * image.width * image.channels
+    linf = table["linf_levels"].to_numpy() / 255
+    l2 = table["l2"].to_numpy().astype(np.float64)
+    names = ("linf_levels", "l2", "l1") if "l1" in table.column_names else ("linf_levels", "l2")
+    l1 = table[names[-1]].to_numpy().astype(np.float64)
+    pairs = [(linf, l2), (l2, linf * values**0.5)]
+    if "l1" in names:
+        pairs += [(l2, l1), (l1, l2 * values**0.5), (l2**2, linf * l1)]
+    apart = np.logical_or.reduce([~(small <= large * (1 + _ROUNDING) + 1e-9) for small, large in pairs])
+    for i in map(int, np.flatnonzero(apart)):
+        told = ", ".join(f"{name} {table[name][i].as_py():g}" for name in names)
+        yield i, f"its distances contradict each other: {told}"
+    same = pc.equal(table["image_sha256"], table["source_sha256"]).to_numpy()
+    for i in map(int, np.flatnonzero(same != (table["linf_levels"].to_numpy() == 0))):
+        yield i, f"has linf_levels {table['linf_levels'][i].as_py()}, and its digests say otherwise"
 
 
 _BUDGETS: Mapping[Norm, tuple[str, Callable[[float], float]]] = {
@@ -183,6 +212,13 @@ _BUDGETS: Mapping[Norm, tuple[str, Callable[[float], float]]] = {
     "l1": ("l1", lambda eps: whole_levels(eps) / 255 * _FLOAT32_SLACK),
 }
 """The column that a budget limits, and the most that it may hold."""
+
+
+_CHECKS = (
+    *(_empty_values, _unlike_the_shard, _classes, place_faults, _identities),
+    *(_image_faults, _verdicts, _distances, recipe_faults),
+)
+"""Each yields row positions and sentences."""
 
 
 def _counts(table: pa.Table, counts: Counts) -> Iterator[str]:
@@ -194,6 +230,11 @@ def _counts(table: pa.Table, counts: Counts) -> Iterator[str]:
     attacked = pc.sum(attacked_rows(table)).as_py()
     if not counts.dropped and attacked != counts.attacked:
         yield f"{attacked} of its rows count as attacked; the manifest says {counts.attacked}"
+    fooled = sum(rows for name, rows in counts.signals.items() if name.startswith("transfer_fooled:"))
+    if not counts.dropped and "transferred" in table.column_names:
+        told = pc.sum(pc.if_else(attacked_rows(table), table["transferred"], 0)).as_py() or 0
+        if told != fooled:
+            yield f"its attacked rows fool held-out models {told} times; the manifest says {fooled}"
 
 
 def _bytes_of(table: pa.Table) -> pa.ChunkedArray:

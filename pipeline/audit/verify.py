@@ -13,24 +13,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from hardset.pipeline.audit.findings import Findings, told
+from hardset.pipeline.audit.expected import Expected, claims_of
+from hardset.pipeline.audit.file_checks import check_shard
+from hardset.pipeline.audit.findings import Findings
 from hardset.pipeline.audit.record_checks import record_faults
 from hardset.pipeline.audit.replay import chosen_manifest
-from hardset.pipeline.audit.row_checks import Expected, Fault, row_faults
 from hardset.pipeline.audit.source_checks import source_faults
 from hardset.pipeline.audit.trust import NO_TRUST, Trust
 from hardset.pipeline.audit.verdict_checks import RunWorkers, judge_again
-from hardset.pipeline.dataset.files.parquet import read_footer
-from hardset.pipeline.dataset.files.quarantine import quarantine_table
-from hardset.pipeline.judging.masking import signal_faults
+from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.digests import content_sha256, sha256_hex
-from hardset.schemas.errors import UserError
-from hardset.schemas.records.run import DataFile, Manifest, Output
-from hardset.schemas.rows.contract import QUARANTINE_SCHEMA, arrow_schema
-
-_UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
-"""Errors that pyarrow raises for broken files."""
+from hardset.schemas.records.run import Output
 
 
 def verify(folder: Folder, *, sample: int | None = 1000, trust: Trust = NO_TRUST, run: str | None = None) -> Findings:
@@ -45,13 +38,24 @@ def verify(folder: Folder, *, sample: int | None = 1000, trust: Trust = NO_TRUST
         findings.add(where, what)
     seen, workers = _RowIds(folder), RunWorkers(folder, trust)
     budget = _Budget(sample, manifest.totals.rows_out)
+    plan = Ledger(folder, manifest.run_id).plan()
+    claims = {} if plan is None else claims_of(plan, manifest)
     for output in manifest.outputs:
-        _check_quarantine(folder, output, findings)
-        checked = _check_output(folder, manifest, output, findings)
+        expected = Expected(
+            output=output,
+            image=manifest.image,
+            classes=len(manifest.classes),
+            seed=manifest.job["seed"],
+            recipes=manifest.recipes,
+            contract=manifest.contract,
+            claims=claims.get(output.key),
+        )
+        checked = check_shard(folder, manifest, expected, findings)
         if checked is not None:
             table, sound = checked
             seen.add(table, output)
-            judge_again(workers, output, table.take(budget.chosen(table["row_id"].to_pylist(), sound)), findings)
+            if sample != 0:
+                judge_again(workers, output, table.take(budget.chosen(table["row_id"].to_pylist(), sound)), findings)
     for where, what in seen.twice():
         findings.add(where, what)
     sources = partial(trust.source_of, folder=folder)
@@ -107,88 +111,3 @@ class _Budget:
             return sound
         share = self.sample / max(1, self.rows)
         return np.asarray([i for i in sound.tolist() if int(ids[i][:8], 16) < share * 2**32], np.int64)
-
-
-def _check_quarantine(folder: Folder, output: Output, findings: Findings) -> None:
-    if output.quarantine is None:
-        if output.counts.quarantined:
-            findings.add(f"shard {output.index}", "has quarantined rows but no quarantine file")
-        return
-    path, data = output.quarantine.path, _read(folder, output.quarantine, findings)
-    if data is None:
-        return
-    try:
-        table = quarantine_table(path, data)
-    except _UNREADABLE as error:
-        findings.add(path, f"cannot be read: {told(error)}")
-        return
-    if not table.schema.equals(QUARANTINE_SCHEMA):
-        findings.add(path, "has another schema than quarantine files")
-    if table.num_rows != output.counts.quarantined:
-        findings.add(path, f"holds {table.num_rows} rows; the manifest says {output.counts.quarantined}")
-
-
-def _check_output(
-    folder: Folder, manifest: Manifest, output: Output, findings: Findings
-) -> tuple[pa.Table, NDArray[np.int64]] | None:
-    """The table of a data file and the positions of its rows without fault; None where there is no such table."""
-    if output.data is None:
-        if output.counts.rows_out:
-            findings.add(f"shard {output.index}", f"has no data file, but {output.counts.rows_out} rows are counted")
-        return None
-    path, data = output.data.path, _read(folder, output.data, findings)
-    if data is None:
-        return None
-    table = _table(path, data, findings)
-    if table is None:
-        return None
-    findings.files += 1
-    if not table.schema.equals(arrow_schema(manifest.classes, manifest.contract)):
-        findings.add(path, f"has another schema than row contract {manifest.contract}")
-        return None
-    findings.rows += table.num_rows
-    if table.num_rows != output.counts.rows_out:
-        findings.add(path, f"holds {table.num_rows} rows; the manifest says {output.counts.rows_out}")
-    bad = set()
-    for at, fault in _faults(data, table, manifest, output):
-        findings.add(path if at is None else f"{path} row {table['row_id'][at].as_py() or at}", fault)
-        bad.add(at)
-    return table, np.asarray([i for i in range(table.num_rows) if i not in bad], np.int64)
-
-
-def _faults(data: bytes, table: pa.Table, manifest: Manifest, output: Output) -> Iterator[Fault]:
-    footer = read_footer(data)
-    said = (("shard_key", output.key), ("run_id", output.run_id), ("contract", manifest.contract))
-    for name, wanted in said:
-        if footer.get(name, wanted) != wanted:
-            yield None, f"its footer says {name} {footer[name]}; the manifest has {wanted}"
-    pairs = zip(table["row_id"].to_pylist(), table["image_sha256"].to_pylist(), strict=True)
-    if content_sha256((row or "", image or "") for row, image in pairs) != output.content_sha256:
-        yield None, "its rows are not those the manifest was written for"
-    expected = Expected(
-        output, manifest.image, len(manifest.classes), manifest.job["seed"], manifest.recipes, manifest.contract
-    )
-    found = list(row_faults(table, expected))
-    yield from found
-    if not found and "flags" in table.column_names:  # contract 1.0 knew no signals
-        yield from signal_faults(table, output.counts)
-
-
-def _read(folder: Folder, file: DataFile, findings: Findings) -> bytes | None:
-    try:
-        data = folder.read(file.path)
-    except (OSError, UserError):
-        findings.add(file.path, "is missing")
-        return None
-    if sha256_hex(data) != file.sha256 or len(data) != file.bytes:
-        findings.add(file.path, "its SHA-256 is not the one in the manifest")
-    return data
-
-
-def _table(path: str, data: bytes, findings: Findings) -> pa.Table | None:
-    try:
-        # Not read_table, which takes milliseconds more for each file.
-        return pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True).read()
-    except _UNREADABLE as error:
-        findings.add(path, f"cannot be read: {told(error)}")
-        return None

@@ -47,7 +47,7 @@ class Judge:
     @property
     def verify_id(self) -> str:
         """Method of computing the verdict: the column `verify_id`."""
-        return "fp32-tf32off-b1-seeded" if self.stochastic else f"fp32-tf32off-b{self.batch}"
+        return verify_id(self.batch, stochastic=self.stochastic)
 
     def logits(self, pixels: Pixels, seed: int = 0) -> Floats:
         """Logits (N, classes) of uint8 rows (N, H, W, C); (0, 0) for no rows. `seed`: for stochastic models."""
@@ -77,6 +77,11 @@ class Judge:
 
         (logits,) = self.divider.run(self.name, len(images), work)
         return logits
+
+
+def verify_id(batch: int, *, stochastic: bool) -> str:
+    """How verdicts are computed in batches of so many rows, or row by row for models that answer at random."""
+    return "fp32-tf32off-b1-seeded" if stochastic else f"fp32-tf32off-b{batch}"
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -66,10 +67,9 @@ def load_model(spec: job.Model, *, channels: int, device: torch.device, at: str 
     if len(members) == 1:
         return members[0]
     sha256 = ensemble_sha256(spec.combine, [member.sha256 for member in members])
-    names = ", ".join(network.factory for network in networks.values())
     return LoadedModel(
         module=Ensemble(member.module for member in members).eval(),
-        model_id=f"mean_{spec.combine}({names})@{sha256[:12]}",
+        model_id=model_id(spec.model_dump(), sha256),
         sha256=sha256,
         classes=spec.classes,
         at=at,
@@ -92,7 +92,19 @@ def load_network(spec: job.Network, *, at: str, classes: int, channels: int, dev
     module = normalised(network, spec.normalize, channels, at=at).eval().requires_grad_(False)
     # channels_last suits tensor cores, and made judging ResNet-20 1.7 times as fast on one CPU core (torch 2.13).
     module = module.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return LoadedModel(module, f"{spec.factory}@{sha256[:12]}", sha256, classes, at)
+    return LoadedModel(module, model_id(spec.model_dump(), sha256), sha256, classes, at)
+
+
+def model_id(network: Mapping[str, Any], sha256: str) -> str:
+    """Value of the column `model_id`: factories of a model, as its section of a job has them, and its digest."""
+    factories = [network["factory"], *(member["factory"] for member in network.get("members", ()))]
+    name = factories[0] if len(factories) == 1 else f"mean_{network.get('combine')}({', '.join(factories)})"
+    return f"{name}@{sha256[:12]}"
+
+
+def generator_id(sha256: str) -> str:
+    """Value of the column `model_id` for rows of a generator."""
+    return f"generator:{sha256[:12]}"
 
 
 def _below(at: str, key: str) -> str:

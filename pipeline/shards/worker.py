@@ -14,7 +14,7 @@ import torch
 from hardset.pipeline.batches import Recipe
 from hardset.pipeline.compute.devices import Divider
 from hardset.pipeline.judging.judge import Judge
-from hardset.pipeline.models.loading import VICTIM, LoadedModel, load_model, load_network, transfer_role
+from hardset.pipeline.models.loading import VICTIM, LoadedModel, generator_id, load_model, load_network, transfer_role
 from hardset.pipeline.recipes.table import RecipeContext, build_recipe, recipe_text, settled_job, variants
 from hardset.pipeline.shards.device_stage import DeviceTools
 from hardset.pipeline.shards.facts import ShardFacts
@@ -227,5 +227,5 @@ class Worker:
             return self.model.model_id, self.model.sha256
         if kind == GENERATED:
             sha256 = self.plan.models[f"generator:{position}"]
-            return f"generator:{sha256[:12]}", sha256
+            return generator_id(sha256), sha256
         return None, None

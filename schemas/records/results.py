@@ -168,7 +168,7 @@ class Verified(Spec):
     files: int
     rows: int
     rejudged: int
-    """Number of adversarial rows judged again."""
+    """Number of rows judged again."""
     faults: tuple[str, ...]
     """Faults, one sentence each; empty if the status is verified."""
     notes: tuple[str, ...] = ()

@@ -288,7 +288,7 @@ CASES: list[tuple[str, Change, str, bool]] = [
     ("false success", _success, "its own predictions say", False),
     ("false confidence", _set("confidence", 0.123), "confidence is ", True),
     ("false clean margin", _further("clean_margin"), "clean_margin is ", True),
-    ("another source row", _set("source_index", 99), "its source row has label", True),
+    ("another source row", _set("source_index", 99), "source_index is 99; its source_key has", False),
     ("false success in all columns", _consistent_success, "when judged again, -9.5000 as stored", True),
     ("wrong image_sha256", _set("image_sha256", "0" * 64), "image_sha256 does not match the image", False),
     ("wrong source_sha256", _set("source_sha256", "0" * 64), "row_id does not follow from", False),
