@@ -21,12 +21,13 @@ def _date_text(value: Any) -> Any:
     """Date as text; YAML parses an unquoted date to a date object."""
     if isinstance(value, date) and not isinstance(value, datetime):
         return value.isoformat()
-    if not isinstance(value, str) or not _is_date(value):
+    if not isinstance(value, str) or not is_date(value):
         raise ValueError("wants a date as YYYY-MM-DD, such as 2026-11-25")
     return value
 
 
-def _is_date(text: str) -> bool:
+def is_date(text: str) -> bool:
+    """Whether a text is a calendar date, YYYY-MM-DD."""
     try:
         return date.fromisoformat(text).isoformat() == text  # week dates and 20261125 are read too
     except ValueError:
@@ -44,7 +45,7 @@ def logical_date(text: str, time_zone: str | None, at: datetime) -> str:
     """
     if text == "auto":
         return at.astimezone(_zone("UTC" if time_zone is None else time_zone)).date().isoformat()
-    if not _is_date(text):
+    if not is_date(text):
         raise JobError(f"--logical-date: got {text!r}; wants a date such as 2026-11-25, or auto")
     if time_zone is not None:
         raise JobError("--time-zone: a date that is given needs none; leave it out, or give --logical-date auto")

@@ -21,3 +21,7 @@ class HeldError(RunError):
     """Failure because another run holds the output or has taken it over."""
 
     exit_code = 5
+
+
+class GoneError(RunError):
+    """Failure because the output was removed while a run was at work on it."""

@@ -31,7 +31,8 @@ def verify(
     `sample`: rows that are judged again; None for all, 0 for none, which needs no model. They are judged by
     the model of `job`, the one that made the dataset; what the dataset's own records name is loaded where it is
     hardset's own, or with `trust_code`, which runs that code. `against`: where the source lies, to hold every row
-    against it. `run`: a finished run by its id or how it starts; None: the newest.
+    against it. `run`: a finished run by its id, how that starts, or the date that it stands for; None:
+    the newest.
 
     Raises JobError where there is no such run, RunError where its manifest cannot be believed.
 

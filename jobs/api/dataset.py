@@ -125,7 +125,8 @@ class Dataset:
 def open_dataset(path: Place, *, run: str | None = None) -> Dataset:
     """The rows of the newest finished run in the folder at `path`, or of another one.
 
-    `path`: a local path or any fsspec URL. `run`: a finished run by its id or how it starts.
+    `path`: a local path or any fsspec URL. `run`: a finished run by its id, how that starts, or the date
+    that it stands for.
 
     Raises JobError where there is no such run, RunError where its manifest cannot be believed.
 

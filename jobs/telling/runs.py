@@ -19,6 +19,10 @@ def tell(shown: Sequence[Night], there: int) -> None:
     for night in shown:
         table.add_row(*_cells(night), *([night.job] if len(names) > 1 else []))
     console.print(table)
+    for night in shown:
+        if night.superseded_by is not None:
+            by = night.superseded_by[:8]
+            say(f"Run {night.run_id[:8]}: run {by} superseded it; `hardset gc --delete` removes what it left")
     say(f"{count(there, 'run')}{f', the last {len(shown)} shown' if len(shown) < there else ''}.")
 
 

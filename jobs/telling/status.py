@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from rich.live import Live
 from rich.table import Table
 
 from hardset.jobs.terminal.console import console, count, say
-from hardset.pipeline.run.status import ABANDONED, AT_WORK, RunStatus, run_statuses
+from hardset.pipeline.run.status import ABANDONED, AT_WORK, SUPERSEDED, RunStatus, run_statuses
 from hardset.pipeline.shards.bottleneck import bound_sentence
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError
@@ -21,38 +21,37 @@ WATCH_S = 5.0
 def show_runs(out: str, *, watch: bool) -> dict[str, object]:
     """Shows the runs of a dataset folder, `watch`: until none is at work; the answer for machines."""
     folder = Folder(out)
-    runs, now = _look(folder)
+    runs = _look(folder)
     while watch and any(run.state == AT_WORK for run in runs):
-        runs, now = _watch(folder, runs, now)
+        runs = _watch(folder, runs)
     console.print(_table(runs))
-    _explain(runs, now)
-    return {"runs": [run.record(now) for run in runs]}
+    _explain(runs)
+    return {"runs": [run.record() for run in runs]}
 
 
-def _look(folder: Folder) -> tuple[list[RunStatus], datetime]:
-    now = datetime.now(UTC)
-    runs = run_statuses(folder, now)
+def _look(folder: Folder) -> list[RunStatus]:
+    runs = run_statuses(folder)
     if not runs:
         raise JobError(f"{folder.name}: no run here; `hardset generate JOB` makes one")
-    return runs, now
+    return runs
 
 
-def _watch(folder: Folder, runs: list[RunStatus], now: datetime) -> tuple[list[RunStatus], datetime]:
+def _watch(folder: Folder, runs: list[RunStatus]) -> list[RunStatus]:
     """Shows the runs anew until none is at work: in place on a terminal, as lines elsewhere."""
     if not console.is_terminal:
         for run in runs:
             if run.state == AT_WORK:
-                say(_sentence(run, now))
+                say(_sentence(run))
         time.sleep(WATCH_S)
         return _look(folder)
     with Live(console=console, transient=True, auto_refresh=False) as live:
         while any(run.state == AT_WORK for run in runs):
             table = _table(runs)
-            table.caption = "\n".join(_sentence(run, now) for run in runs if run.state == AT_WORK)
+            table.caption = "\n".join(_sentence(run) for run in runs if run.state == AT_WORK)
             live.update(table, refresh=True)
             time.sleep(WATCH_S)
-            runs, now = _look(folder)
-    return runs, now
+            runs = _look(folder)
+    return runs
 
 
 def _table(runs: Sequence[RunStatus]) -> Table:
@@ -66,34 +65,35 @@ def _table(runs: Sequence[RunStatus]) -> Table:
     return table
 
 
-def _explain(runs: Sequence[RunStatus], now: datetime) -> None:
+def _explain(runs: Sequence[RunStatus]) -> None:
     for run in runs:
-        if run.state in (AT_WORK, ABANDONED) or run.failed_shards:
-            say(_sentence(run, now))
+        if run.state in (AT_WORK, ABANDONED, SUPERSEDED) or run.failed_shards:
+            say(_sentence(run))
         if run.throughput is not None:
             say(f"Run {run.run_id[:8]}: {bound_sentence(run.throughput)}")
         for warning in run.warnings:
             say(f"Warning: run {run.run_id[:8]}: {warning}")
 
 
-def _sentence(run: RunStatus, now: datetime) -> str:
+def _sentence(run: RunStatus) -> str:
     """Who works, how fast, until when, and what went wrong so far."""
     parts = []
     if run.holder is not None:
-        heard = now.timestamp() - run.holder.renewed
-        who = f"process {run.holder.pid} on {run.holder.host}"
-        parts.append(
-            f"{who} since {_clock(datetime.fromisoformat(run.holder.since))}, last heard of {_span(heard)} ago"
-        )
+        holder, heard = run.holder.holder, _span(run.holder.heard)
+        since = _clock(datetime.fromisoformat(holder.since))
+        parts.append(f"process {holder.pid} on {holder.host} since {since}, last heard of {heard} ago")
     if run.state == ABANDONED:
-        parts.append("its driver is gone; start the same job again to go on")
+        date = f" with --logical-date {run.logical_date}" if run.logical_date else ""
+        parts.append(f"its driver is gone; start the same job again{date} to go on")
+    if run.superseded_by is not None:
+        parts.append(f"run {run.superseded_by[:8]} superseded it; `hardset gc --delete` removes what it left")
     if run.rows_per_s is not None:
         parts.append(f"{run.rows_per_s:,.1f} rows/s")
     if run.seconds_left is not None:
-        end = datetime.fromtimestamp(now.timestamp() + run.seconds_left, tz=now.tzinfo)
+        end = datetime.now(UTC) + timedelta(seconds=run.seconds_left)
         parts.append(f"about {_span(run.seconds_left)} left, until {_clock(end)}")
     if run.last is not None and run.state in (AT_WORK, ABANDONED):
-        parts.append(f"last shard {_span((now - run.last).total_seconds())} ago")
+        parts.append(f"last shard at {_clock(run.last)}")
     if run.retries:
         parts.append(count(run.retries, "attempt") + " repeated")
     if run.failed_shards:

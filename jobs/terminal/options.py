@@ -33,7 +33,11 @@ Submitted = Annotated[
 Insecure = Annotated[bool, typer.Option("--insecure", help="Use a job API that asks for no token.")]
 RunId = Annotated[
     str | None,
-    typer.Option("--run", metavar="RUN_ID", help="A finished run by its id or how it starts. Unset: the newest."),
+    typer.Option(
+        "--run",
+        metavar="RUN",
+        help="A finished run by its id, how that starts, or the date that it stands for. Unset: the newest.",
+    ),
 ]
 MadeBy = Annotated[
     Path | None,

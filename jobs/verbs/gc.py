@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hardset.jobs.terminal.console import give
+from hardset.jobs.terminal.console import complain, give
 from hardset.jobs.terminal.options import AsJson, OutputFolder
 from hardset.schemas.errors import JobError
 
@@ -29,15 +29,15 @@ def gc(
     """
     from hardset.jobs.telling.gc import tell
     from hardset.pipeline.audit.gc import collect, look, orphans
-    from hardset.pipeline.dataset.records.lease import refuse_held
     from hardset.pipeline.dataset.records.ledger import run_ids
+    from hardset.pipeline.dataset.records.turns import Turn, refuse_held
     from hardset.pipeline.storage.folder import Folder
 
-    folder = Folder(out)
-    refuse_held(folder)
+    folder, turn = Folder(out), Turn(tell=complain)
+    refuse_held(folder, turn=turn)
     if not run_ids(folder) and not orphans(folder):
         raise JobError(f"{folder.name}: no run here, and nothing that one left; name the folder of a dataset")
-    found = collect(folder, keep_runs=keep_runs) if delete else look(folder, keep_runs=keep_runs)
+    found = collect(folder, keep_runs=keep_runs, turn=turn) if delete else look(folder, keep_runs=keep_runs)
     tell(found, delete)
     status = "nothing to do" if not found.orphans else "deleted" if delete else "found"
     give(

@@ -26,6 +26,7 @@ from hardset.pipeline.shards.reading import BadRow
 from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.sources.base import unfixed
 from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.dates import is_date
 from hardset.schemas.digests import image_sha256, recipe_id
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.records.run import Manifest, Output, Plan, Shard
@@ -201,17 +202,22 @@ def newest_manifest(folder: Folder) -> Manifest:
 
 
 def chosen_manifest(folder: Folder, run: str | None) -> Manifest:
-    """The manifest of the finished run whose id starts with `run`; of the newest where `run` is None.
+    """The manifest of the finished run whose id starts with `run`; of the newest that stands for the date `run`, or of
+    all where `run` is None.
 
     Raises JobError where there is no such run, or more than one.
     """
     if run is None:
         return newest_manifest(folder)
-    found = [manifest for manifest in manifests(folder) if manifest.run_id.startswith(run)] if run else []
+    every = manifests(folder)
+    if is_date(run):
+        found = [manifest for manifest in every if manifest.logical_date == run][-1:]
+    else:
+        found = [manifest for manifest in every if manifest.run_id.startswith(run)] if run else []
     if len(found) != 1:
-        every = ", ".join(manifest.run_id[:8] for manifest in manifests(folder)) or "none"
-        what = f"{len(found)} finished runs start with it" if found else "no finished run has that id"
-        raise JobError(f"--run: {run!r}: {what} in {folder.name}; there are {every}")
+        names = (f"{one.run_id[:8]}{f' of {one.logical_date}' if one.logical_date else ''}" for one in every)
+        what = f"{len(found)} finished runs start with it" if found else "no finished run has that id or date"
+        raise JobError(f"--run: {run!r}: {what} in {folder.name}; there are {', '.join(names) or 'none'}")
     return found[0]
 
 

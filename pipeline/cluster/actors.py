@@ -27,6 +27,8 @@ class ActorSetup:
     job: Job
     plan: Plan
     """Plan of the run without shards and ranges."""
+    lease: int = 0
+    """Number of the lease that the driver holds."""
     driver: DriverContext = field(default_factory=DriverContext.here)
     """Where the driver finds modules and files."""
 
@@ -52,7 +54,7 @@ class ShardActor:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may not be deterministic
             device = torch.device("cuda" if job.run.gpus_per_actor > 0 else "cpu")
             self._worker = Worker(job, plan, device)
-            self._ledger = Ledger(Folder(job.output.path), plan.run_id)
+            self._ledger = Ledger(Folder(job.output.path), plan.run_id, lease=self._setup.lease)
             _check_shared(self._ledger)
             self._worker.prepare()
         except BaseException as error:

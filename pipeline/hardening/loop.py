@@ -26,7 +26,7 @@ from hardset.pipeline.training.inner import inner_attack
 from hardset.pipeline.training.methods import check_method, method_code, method_of
 from hardset.pipeline.training.split_rows import Splits, read_splits
 from hardset.schemas.digests import digest, run_id
-from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.errors import JobError
 from hardset.schemas.job.hardening import Harden
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.training import Train
@@ -88,7 +88,7 @@ def harden(
             if stop.is_set():
                 return HardeningOutcome("stopped", home, len(rounds) - already, None)
             if not lease.held():
-                raise RunError(f"{home.folder.name}: another process took this loop over; this one has stopped")
+                lease.check()
             found = run_round(loop, start, rounds)
             if found is None:
                 return HardeningOutcome("stopped", home, len(rounds) - already, None)

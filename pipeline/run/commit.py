@@ -10,11 +10,13 @@ from hardset.pipeline.dataset.provenance.lineage import Lineage
 from hardset.pipeline.dataset.provenance.statement import write_statement
 from hardset.pipeline.dataset.records.lease import hold_lease
 from hardset.pipeline.dataset.records.ledger import Ledger, latest_manifest
+from hardset.pipeline.dataset.records.places import present_files
 from hardset.pipeline.dataset.records.seals import now
 from hardset.pipeline.judging.masking import run_warnings
 from hardset.pipeline.recipes.table import recipe_text, settled_job
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import digest, recipe_id
+from hardset.schemas.errors import GoneError
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.warnings import job_warnings
 from hardset.schemas.records.run import Counts, Failure, Manifest, Output, Plan, Summary
@@ -28,14 +30,17 @@ _HOLDER = "card"
 def commit_run(ledger: Ledger, plan: Plan, manifest: Manifest, lineage: Lineage) -> Manifest:
     """Writes statement and manifest of the run, then card and events; returns the manifest as it was written.
 
-    Each only while the ledger's fence lets it. Where it is cut off before the card, `renew_card` writes it later.
+    Each only while the ledger's fence lets it. Where it is cut off before the card, `renew_card` writes it later. The
+    card is that of the newest run, which may stand for a later date. Raises GoneError where files that the manifest
+    lists were removed.
     """
     folder = ledger.folder
     ledger.fence()
+    _check_there(folder, manifest)
     manifest = write_statement(folder, plan, manifest)
     ledger.write_manifest(manifest)
     ledger.fence()
-    write_card(folder, manifest)
+    write_card(folder, latest_manifest(folder) or manifest)
     ledger.fence()
     lineage.finish(manifest)
     return manifest
@@ -54,6 +59,16 @@ def renew_card(folder: Folder, newest: Summary) -> None:
         if manifest is not None and not tells_of(folder, manifest):
             lease.check()
             write_card(folder, manifest)
+
+
+def _check_there(folder: Folder, manifest: Manifest) -> None:
+    listed = {file.path for part in manifest.outputs for file in (part.data, part.quarantine) if file is not None}
+    gone = sorted(listed - present_files(folder).keys())
+    if gone:
+        raise GoneError(
+            f"{folder.name}: the output is gone: {len(gone)} of the {len(listed)} files of this run, such as "
+            f"{gone[0]}, were removed while it was at work; start the same command again to make them anew"
+        )
 
 
 def make_manifest(

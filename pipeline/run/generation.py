@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,9 +12,10 @@ from hardset.pipeline.cluster.connection import ClusterPlace
 from hardset.pipeline.cluster.deadlines import Stop
 from hardset.pipeline.dataset.provenance.emission import emitting
 from hardset.pipeline.dataset.provenance.lineage import Lineage
-from hardset.pipeline.dataset.records.lease import Lease, Turn, hold_lease, refuse_held
-from hardset.pipeline.dataset.records.ledger import Ledger
+from hardset.pipeline.dataset.records.lease import Lease, hold_lease
+from hardset.pipeline.dataset.records.ledger import Ledger, latest_manifest
 from hardset.pipeline.dataset.records.seals import now
+from hardset.pipeline.dataset.records.turns import Turn, refuse_held
 from hardset.pipeline.planning.changes import change_warnings, check_changes
 from hardset.pipeline.recipes.table import variants
 from hardset.pipeline.run.budget import NO_BUDGET, Budget, Left, Limit, Reason
@@ -22,7 +23,7 @@ from hardset.pipeline.run.commit import commit_run, make_manifest, renew_card
 from hardset.pipeline.run.precheck import check_before
 from hardset.pipeline.run.run_state import RunState, look
 from hardset.pipeline.run.shard_results import Made, results
-from hardset.schemas.errors import HeldError, RunError
+from hardset.schemas.errors import GoneError, HeldError, RunError, UserError
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.warnings import job_warnings
 from hardset.schemas.records.run import Counts, Manifest, Plan, Shard
@@ -78,7 +79,7 @@ def generate(
     holds the output or takes it over.
     """
     limit = Limit(budget, stop or Stop())
-    state, turn = look(job), Turn(wait, limit)
+    state, turn = look(job), Turn(wait, limit, on_warning)
     if state.complete:
         _renew_card(state, on_warning)
         return _nothing(state)
@@ -86,7 +87,7 @@ def generate(
     limit.admitted(state.missing, lambda shard: _rows_out(job, shard))
     state.folder.check_writable()
     try:
-        turn.take(state.folder, lambda: refuse_held(state.folder))  # before the model is tried, which takes seconds
+        refuse_held(state.folder, turn=turn)  # before the model is tried, which takes seconds
         for warning in (*change_warnings(job.source, state.plan.changes), *job_warnings(job)):
             on_warning(warning)
         for warning in check_before(job, state.plan) if state.missing else ():
@@ -119,7 +120,8 @@ def _work_off(
     lease: Lease,
     lineage: Lineage,
 ) -> RunOutcome:
-    plan, made, started, began = state.plan, Made(), now(), time.monotonic()
+    plan = state.plan.model_copy(update={"lease": lease.number})
+    made, started, began = Made(), now(), time.monotonic()
     admitted = limit.admitted(state.missing, lambda shard: _rows_out(job, shard))
     ledger = Ledger(state.folder, plan.run_id, fence=lease.check)
     ledger.write_plan(plan)
@@ -127,8 +129,18 @@ def _work_off(
     def tell() -> None:
         on_progress(RunProgress(len(state.done) + len(made.outputs), len(plan.shards), made.counts, len(made.failures)))
 
-    work = results(job, plan, admitted, done=len(state.done), place=place, stop=limit, tell=on_warning, on_start=tell)
-    with closing(work) as ended:
+    work = results(
+        job,
+        plan,
+        admitted,
+        done=len(state.done),
+        lease=lease.number,
+        place=place,
+        stop=limit,
+        tell=on_warning,
+        on_start=tell,
+    )
+    with _blaming(lease), closing(work) as ended:
         for result in ended:
             if not lease.held():
                 lease.check()
@@ -140,6 +152,12 @@ def _work_off(
     manifest = make_manifest(job, plan, {**state.done, **made.outputs}, made.failures, started, made.meter.throughput())
     manifest = manifest.model_copy(update={"lease": lease.number})
     manifest = commit_run(ledger, plan, manifest, lineage)
+    newest = latest_manifest(state.folder)
+    if newest is not None and newest.run_id != manifest.run_id:
+        on_warning(
+            f"this run stands for {manifest.logical_date}: run {newest.run_id[:8]} of {newest.logical_date} stays the "
+            f"newest in {state.folder.name}, which readers get; --run {manifest.logical_date} gives this one"
+        )
     return RunOutcome(manifest.status, plan, made.counts, len(made.outputs), manifest, manifest.throughput)
 
 
@@ -151,6 +169,17 @@ def _renew_card(state: RunState, on_warning: Callable[[str], None]) -> None:
         pass
     except RunError as error:
         on_warning(f"{error}; the card tells of an earlier run")
+
+
+@contextmanager
+def _blaming(lease: Lease) -> Iterator[None]:
+    """Tells the loss of the output where that is why the work failed."""
+    try:
+        yield
+    except UserError as error:
+        if not isinstance(error, HeldError | GoneError):
+            lease.blame(error)
+        raise
 
 
 def _nothing(state: RunState) -> RunOutcome:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hardset.pipeline.dataset.records.lease import current_holder
-from hardset.pipeline.dataset.records.ledger import Ledger, run_ids, summaries
-from hardset.pipeline.run.status import ABANDONED, AT_WORK
+from hardset.pipeline.dataset.records.ledger import Ledger, oldest_first, run_ids, shards_of_others, summaries
+from hardset.pipeline.dataset.records.turns import current_holder
+from hardset.pipeline.dataset.records.unfinished import Unfinished, standing
+from hardset.pipeline.run.status import ABANDONED, AT_WORK, SUPERSEDED
 from hardset.pipeline.storage.folder import Folder, in_parallel
 from hardset.schemas.records.run import Changes, Counts, Summary
 
@@ -20,7 +21,7 @@ class Night:
     job: str
     logical_date: str | None
     state: str
-    """complete, incomplete, running, or `not finished, nobody at work`."""
+    """complete, incomplete, running, superseded, or `not finished, nobody at work`."""
     started: str | None
     """UTC, ISO 8601: of the start that finished the run; of one that has not finished, its first shard's."""
     finished: str | None
@@ -29,7 +30,7 @@ class Night:
     made: int
     """Number of shards that it made."""
     taken_over: int | None
-    """Number of shards that earlier runs had made; None before the end."""
+    """Number of shards that other runs had made; None for a run that was superseded."""
     kept: int | None
     """Number of shards among `taken_over` whose source files changed or vanished since; None before the end."""
     failed: int
@@ -38,6 +39,8 @@ class Night:
     """Row counts of the shards that the run lists; before the end, of those that it made."""
     changes: Changes | None
     """Changes of the source; None for the first run, and where the reading of the source had changed."""
+    superseded_by: str | None = None
+    """Id of the later run because of which no start goes on with this one."""
 
     def record(self) -> dict[str, Any]:
         """This run as plain JSON values."""
@@ -46,6 +49,7 @@ class Night:
             "job": self.job,
             "logical_date": self.logical_date,
             "state": self.state,
+            "superseded_by": self.superseded_by,
             "started": self.started,
             "finished": self.finished,
             "shards": self.shards,
@@ -69,10 +73,11 @@ def nights(folder: Folder) -> list[Night]:
     ended = {summary.run_id: summary for summary in summaries(folder)}
     runs = run_ids(folder)
     there = in_parallel(lambda run: run in ended and Ledger(folder, run).is_finished(), runs)
-    finished = sorted((ended[run] for run, done in zip(runs, there, strict=True) if done), key=lambda one: one.age)
-    holder = current_holder(folder) if runs else None
-    working = holder.run_id if holder is not None else None
-    unfinished = [_unfinished(folder, run, working) for run, done in zip(runs, there, strict=True) if not done]
+    finished = oldest_first(ended[run] for run, done in zip(runs, there, strict=True) if done)
+    present = current_holder(folder) if runs else None
+    working = present.holder.run_id if present is not None else None
+    left = standing(folder, (run for run, done in zip(runs, there, strict=True) if not done), finished)
+    unfinished = [_unfinished(folder, one, working) for one in left]
     return [
         *(_finished(summary, working) for summary in finished),
         *sorted(unfinished, key=lambda one: (one.state == AT_WORK, one.started or "", one.run_id)),
@@ -97,21 +102,23 @@ def _finished(summary: Summary, working: str | None) -> Night:
     )
 
 
-def _unfinished(folder: Folder, run_id: str, working: str | None) -> Night:
-    ledger = Ledger(folder, run_id)
-    plan, receipts = ledger.plan(), ledger.receipts().values()
+def _unfinished(folder: Folder, run: Unfinished, working: str | None) -> Night:
+    plan, receipts = run.plan, Ledger(folder, run.run_id).receipts()
+    at_work = run.run_id == working
+    by = None if at_work else run.superseded_by
     return Night(
-        run_id=run_id,
+        run_id=run.run_id,
         job=plan.job["name"] if plan else "?",
         logical_date=plan.logical_date if plan else None,
-        state=AT_WORK if run_id == working else ABANDONED,
-        started=min((receipt.started for receipt in receipts), default=None),
+        state=AT_WORK if at_work else SUPERSEDED if by else ABANDONED,
+        started=min((receipt.started for receipt in receipts.values()), default=None),
         finished=None,
         shards=len(plan.shards) if plan else 0,
         made=len(receipts),
-        taken_over=None,
+        taken_over=None if by or plan is None else shards_of_others(folder, plan),
         kept=None,
         failed=0,
-        counts=sum((receipt.counts for receipt in receipts), Counts()),
+        counts=sum((receipt.counts for receipt in receipts.values()), Counts()),
         changes=plan.changes if plan else None,
+        superseded_by=by,
     )

@@ -6,8 +6,8 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from hardset.pipeline.dataset.records.lease import newest_number
-from hardset.pipeline.dataset.records.ledger import Ledger, find_receipts, newest_first, summaries
+from hardset.pipeline.dataset.records.holders import newest_number
+from hardset.pipeline.dataset.records.ledger import Ledger, find_receipts, newest_first, oldest_first, summaries
 from hardset.pipeline.dataset.records.places import present_files
 from hardset.pipeline.planning.changes import Earlier
 from hardset.pipeline.planning.plan import make_plan
@@ -25,7 +25,7 @@ class RunState:
     done: Mapping[str, Output]
     """Shards of the plan that are committed, by key, whichever run made them."""
     earlier: Manifest | None
-    """The newest manifest of a run of the same job."""
+    """The newest manifest of a run of the same job, of those that stand for no later date."""
     lease: int
     """Highest lease number that the output told of before anything else was read."""
     newest: Summary | None
@@ -56,14 +56,20 @@ def look(job: Job) -> RunState:
     lease = newest_number(folder)
     ended = summaries(folder)
     lease = max((lease, *(summary.lease for summary in ended)))
-    manifest = next(newest_first(folder, [summary for summary in ended if summary.job == job.name]), None)
+    manifest = next(newest_first(folder, [summary for summary in ended if _precedes(summary, job)]), None)
     present = present_files(folder)
     listed = manifest.outputs if manifest is not None else ()
     there = {output.key: output for output in listed if _files_exist(output, present)}
     earlier = _earlier(folder, manifest, frozenset(there))
     plan = make_plan(job, earlier)
-    newest = max(ended, key=lambda summary: summary.age, default=None)
+    newest = next(reversed(oldest_first(ended)), None)
     return RunState(plan, folder, _committed(folder, plan, there, present), manifest, lease, newest)
+
+
+def _precedes(summary: Summary, job: Job) -> bool:
+    """Whether a run is one that a start of `job` goes on from: a late start for an old date knows no later one."""
+    later = bool(summary.logical_date and job.logical_date and summary.logical_date > job.logical_date)
+    return summary.job == job.name and not later
 
 
 def _earlier(folder: Folder, manifest: Manifest | None, available: frozenset[str]) -> Earlier | None:

@@ -47,6 +47,7 @@ def results(
     shards: Sequence[Shard],
     *,
     done: int,
+    lease: int,
     place: ClusterPlace,
     stop: Stop,
     tell: Callable[[str], None],
@@ -54,14 +55,15 @@ def results(
 ) -> Generator[Receipt | Failure]:
     """Makes `shards` on the cluster of `place`, or on one inside this machine, and yields each as it ends.
 
-    `done`: shards of the plan that are there already. `tell` is given warnings; `on_start` is called once the cluster
-    has answered. Raises as `connected` and `Dispatcher.run` do.
+    `done`: shards of the plan that are there already. `lease`: number of the lease that they are made under.
+    `tell` is given warnings; `on_start` is called once the cluster has answered. Raises as `connected` and
+    `Dispatcher.run` do.
     """
     if not shards:
         return
     with connected(job.run, place):
         head = plan.model_copy(update={"shards": (), "ranges": ()})
-        backend = RayBackend(ActorSetup(job, head))
+        backend = RayBackend(ActorSetup(job, head, lease))
         dispatcher = Dispatcher(job.run, plan.ranges, stop, backend, tell=tell)
         on_start()
         yield from observed(dispatcher.run(shards), plan, len(shards), dispatcher.tally, done=done)

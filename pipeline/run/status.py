@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from hardset.pipeline.dataset.records.lease import Holder, current_holder
-from hardset.pipeline.dataset.records.ledger import Ledger, manifests, run_ids
+from hardset.pipeline.dataset.records.ledger import Ledger, find_receipts, manifests, run_ids
+from hardset.pipeline.dataset.records.turns import Present, current_holder
+from hardset.pipeline.dataset.records.unfinished import Unfinished, standing
 from hardset.pipeline.judging.masking import run_warnings
 from hardset.pipeline.shards.bottleneck import Meter, throughput_record
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.records.run import Counts, Manifest, Output, Plan, Receipt
+from hardset.schemas.records.run import Counts, Manifest, Output, Plan, Receipt, Summary
 from hardset.schemas.records.throughput import Throughput
 
 WINDOW_S = 600.0
 """Seconds that rates are taken over: enough for slow shards, few enough to follow a cluster that grows."""
 AT_WORK = "running"
 ABANDONED = "not finished, nobody at work"
+SUPERSEDED = "superseded"
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,10 @@ class RunStatus:
     run_id: str
     job: str
     state: str
-    """complete, incomplete, running, or `not finished, nobody at work`."""
+    """complete, incomplete, running, superseded, or `not finished, nobody at work`."""
     shards: int
     shards_done: int
+    """Number of shards that are there, whichever run made them; of a superseded run, of those that it made."""
     counts: Counts
     failed_shards: int
     """Number of shards given up; known once the run has ended."""
@@ -39,21 +42,26 @@ class RunStatus:
     warnings: tuple[str, ...]
     last: datetime | None
     """Moment when the last shard was committed, or the run ended."""
-    holder: Holder | None
+    holder: Present | None
     """Host and process that work on it; None where nobody does."""
     rows_per_s: float | None
     """Rows stored per second lately; None while nobody works or nothing was committed yet."""
     seconds_left: float | None
     """Seconds until the last shard, at the present rate."""
+    superseded_by: str | None = None
+    """Id of the later run because of which no start goes on with this one."""
+    logical_date: str | None = None
     throughput: Throughput | None = None
     """Busy shares of the actors' stages: of the run so far, or as the manifest tells it."""
 
-    def record(self, now: datetime) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         """This status as plain JSON values."""
         return {
             "run_id": self.run_id,
             "job": self.job,
+            "logical_date": self.logical_date,
             "state": self.state,
+            "superseded_by": self.superseded_by,
             "shards": self.shards,
             "shards_done": self.shards_done,
             "rows": self.counts.rows_out,
@@ -63,7 +71,7 @@ class RunStatus:
             "failed_shards": self.failed_shards,
             "retries": self.retries,
             "last": self.last.isoformat(timespec="seconds") if self.last else None,
-            "holder": _who(self.holder, now) if self.holder else None,
+            "holder": _who(self.holder) if self.holder else None,
             "rows_per_s": round(self.rows_per_s, 3) if self.rows_per_s is not None else None,
             "seconds_left": round(self.seconds_left) if self.seconds_left is not None else None,
             "warnings": list(self.warnings),
@@ -71,21 +79,24 @@ class RunStatus:
         }
 
 
-def run_statuses(folder: Folder, now: datetime) -> list[RunStatus]:
-    """Every run that ever started in a dataset folder. Reads plans, receipts and manifests; writes nothing."""
+def run_statuses(folder: Folder) -> list[RunStatus]:
+    """Every run that ever started in a dataset folder. Reads plans, receipts and manifests; writes nothing.
+
+    Takes up to half a minute where a process of another machine holds the lease, or seems to.
+    """
     runs = run_ids(folder)
-    holder = current_holder(folder) if runs else None
-    return [run_status(folder, run, holder, now) for run in runs]
-
-
-def run_status(folder: Folder, run_id: str, holder: Holder | None, now: datetime) -> RunStatus:
-    """One run. `holder`: who holds the folder's lease at the moment `now`."""
-    ledger = Ledger(folder, run_id)
-    plan, manifest = ledger.plan(), ledger.manifest()
-    own = holder if holder is not None and holder.run_id == run_id else None
-    if manifest is not None and own is None:
-        return _ended(run_id, plan, manifest)
-    return _unfinished(folder, run_id, plan, ledger.receipts(), own, now)
+    present = current_holder(folder) if runs else None
+    ended = {manifest.run_id: manifest for manifest in manifests(folder)}
+    left = (run for run in runs if run not in ended)
+    unfinished = {one.run_id: one for one in standing(folder, left, [Summary.of(one) for one in ended.values()])}
+    found = []
+    for run in runs:
+        own = present if present is not None and present.holder.run_id == run else None
+        if run in ended and own is None:
+            found.append(_ended(run, Ledger(folder, run).plan(), ended[run]))
+        elif run in ended or run in unfinished:
+            found.append(_unfinished(folder, run, unfinished.get(run), own))
+    return found
 
 
 def _ended(run_id: str, plan: Plan | None, manifest: Manifest) -> RunStatus:
@@ -103,25 +114,23 @@ def _ended(run_id: str, plan: Plan | None, manifest: Manifest) -> RunStatus:
         holder=None,
         rows_per_s=None,
         seconds_left=None,
+        logical_date=manifest.logical_date,
         throughput=manifest.throughput,
     )
 
 
-def _unfinished(
-    folder: Folder,
-    run_id: str,
-    plan: Plan | None,
-    receipts: Mapping[str, Receipt],
-    holder: Holder | None,
-    now: datetime,
-) -> RunStatus:
-    done = _committed(folder, plan, receipts)
-    rows_per_s, rows_in_per_s = _pace(receipts, holder, now) if holder else (None, None)
-    left = sum(shard.rows for shard in plan.shards if shard.key not in done) if plan else None
+def _unfinished(folder: Folder, run_id: str, left: Unfinished | None, holder: Present | None) -> RunStatus:
+    """A run without a manifest, or one that somebody is at work on again."""
+    ledger = Ledger(folder, run_id)
+    plan, receipts = ledger.plan(), ledger.receipts()
+    by = left.superseded_by if left is not None and holder is None else None
+    done = _own_outputs(plan, receipts) if by else _committed(folder, plan, receipts)
+    rows_per_s, rows_in_per_s = _pace(receipts, holder.number) if holder else (None, None)
+    open_rows = sum(shard.rows for shard in plan.shards if shard.key not in done) if plan else None
     return RunStatus(
         run_id=run_id,
         job=plan.job["name"] if plan else "?",
-        state=AT_WORK if holder else ABANDONED,
+        state=AT_WORK if holder else SUPERSEDED if by else ABANDONED,
         shards=len(plan.shards) if plan else 0,
         shards_done=len(done),
         counts=sum((output.counts for output in done.values()), Counts()),
@@ -131,9 +140,17 @@ def _unfinished(
         last=max((datetime.fromisoformat(receipt.finished) for receipt in receipts.values()), default=None),
         holder=holder,
         rows_per_s=rows_per_s,
-        seconds_left=left / rows_in_per_s if left is not None and rows_in_per_s else None,
+        seconds_left=open_rows / rows_in_per_s if open_rows is not None and rows_in_per_s else None,
+        superseded_by=by,
+        logical_date=plan.logical_date if plan else None,
         throughput=Meter(receipts.values()).throughput(),
     )
+
+
+def _own_outputs(plan: Plan | None, receipts: Mapping[str, Receipt]) -> dict[str, Output]:
+    """Shards of the plan that this run made, by key."""
+    shards = {shard.key: shard for shard in plan.shards} if plan else {}
+    return {key: receipt.output(shards[key]) for key, receipt in receipts.items() if key in shards}
 
 
 def _committed(folder: Folder, plan: Plan | None, receipts: Mapping[str, Receipt]) -> dict[str, Output]:
@@ -145,21 +162,43 @@ def _committed(folder: Folder, plan: Plan | None, receipts: Mapping[str, Receipt
         for key, output in earlier.items()
         if key in shards
     }
-    return found | {key: receipt.output(shards[key]) for key, receipt in receipts.items() if key in shards}
+    found |= _own_outputs(plan, receipts)
+    missing = shards.keys() - found.keys()
+    others = find_receipts(folder, missing) if missing else ()
+    return found | {receipt.key: receipt.output(shards[receipt.key]) for receipt in others}
 
 
-def _pace(receipts: Mapping[str, Receipt], holder: Holder, now: datetime) -> tuple[float | None, float | None]:
-    """Rows per second that came out, and that went in, of what this holder committed lately."""
-    seconds = min((now - datetime.fromisoformat(holder.since)).total_seconds(), WINDOW_S)
-    since = now - timedelta(seconds=max(seconds, 0))
-    lately = [part.counts for part in receipts.values() if datetime.fromisoformat(part.finished) >= since]
-    if not lately or seconds <= 0:
-        return None, None
-    made = sum(lately, Counts())
-    return made.rows_out / seconds, made.rows_in / seconds
+def _pace(receipts: Mapping[str, Receipt], lease: int) -> tuple[float | None, float | None]:
+    """Rows per second that came out, and that went in, of what was committed lately under a lease.
+
+    Each host's rows are divided by that host's own seconds, because clocks of hosts differ.
+    """
+    hosts: dict[str, list[Receipt]] = {}
+    for receipt in receipts.values():
+        if receipt.lease == lease:
+            hosts.setdefault(receipt.host, []).append(receipt)
+    paces = [pace for made in hosts.values() if (pace := _pace_of_host(made)) is not None]
+    return (sum(out for out, _ in paces), sum(into for _, into in paces)) if paces else (None, None)
 
 
-def _who(holder: Holder, now: datetime) -> dict[str, Any]:
+def _pace_of_host(made: Sequence[Receipt]) -> tuple[float, float] | None:
+    times = [(datetime.fromisoformat(receipt.started), datetime.fromisoformat(receipt.finished)) for receipt in made]
+    end = max(finished for _, finished in times)
+    begin = max(end - timedelta(seconds=WINDOW_S), min(started for started, _ in times))
+    seconds = (end - begin).total_seconds()
+    if seconds <= 0:
+        return None
+    lately = [receipt.counts for receipt, (_, finished) in zip(made, times, strict=True) if finished >= begin]
+    counts = sum(lately, Counts())
+    return counts.rows_out / seconds, counts.rows_in / seconds
+
+
+def _who(present: Present) -> dict[str, Any]:
     """A holder as others may see it: its token stays out."""
-    heard = max(0.0, now.timestamp() - holder.renewed)
-    return {"host": holder.host, "pid": holder.pid, "since": holder.since, "heard_of_s_ago": round(heard, 1)}
+    holder = present.holder
+    return {
+        "host": holder.host,
+        "pid": holder.pid,
+        "since": holder.since,
+        "heard_of_s_ago": round(present.heard, 1),
+    }

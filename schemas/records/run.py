@@ -108,6 +108,8 @@ class Plan(Spec):
     shards: tuple[Shard, ...]
     changes: Changes | None = None
     """Changes of the source since the newest earlier run; None if there is no earlier run."""
+    lease: int = 0
+    """Number of the lease of the last start that wrote the plan; 0 if the version of hardset did not record it."""
 
     def is_kept(self, shard: Shard) -> bool:
         """Whether the source of a shard changed or vanished after it was made, and the job keeps it listed."""
@@ -181,6 +183,9 @@ class Receipt(Record):
     device_batch: int | None = None
     """Rows of the smallest part of a batch that had to be divided, because it did not fit the device's memory. None:
     all batches were run whole, with `run.batch` rows."""
+    lease: int = 0
+    """Number of the lease under which the shard was made, which tells the start that made it; 0 if the version of
+    hardset did not record it."""
 
     def output(self, shard: Shard) -> Output:
         """Entry of a manifest for the committed `shard`."""
@@ -320,6 +325,6 @@ class Summary(Spec):
         )
 
     @property
-    def age(self) -> tuple[int, str, str]:
-        """Sort key of runs, newest last."""
+    def written(self) -> tuple[int, str, str]:
+        """Sort key of runs by when they were written, the last one last."""
         return self.lease, self.finished, self.run_id

@@ -16,8 +16,9 @@ import hardset.pipeline.audit.gc
 import hardset.pipeline.audit.gc as collection
 from hardset.pipeline.audit.gc import OLD_RECORD, OLD_RUN, UNFINISHED, UNLISTED, collect, look, orphans
 from hardset.pipeline.audit.record_checks import record_faults
-from hardset.pipeline.dataset.records.lease import current_holder, hold_lease
+from hardset.pipeline.dataset.records.lease import hold_lease
 from hardset.pipeline.dataset.records.ledger import Ledger, manifests
+from hardset.pipeline.dataset.records.turns import current_holder
 from hardset.pipeline.dataset.tables.delta import publish_delta
 from hardset.pipeline.dataset.tables.iceberg import parse_target, publish_iceberg
 from hardset.pipeline.dataset.tables.listing import published_files

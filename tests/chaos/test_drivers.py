@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from hardset.pipeline.dataset.records.lease import current_holder
+from hardset.pipeline.dataset.records.turns import current_holder
 from tests.chaos.monkeys import Scene
 from tests.chaos.nodes import Nodes
 from tests.chaos.processes import eventually

@@ -13,9 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from hardset.pipeline.dataset.records.lease import Holder, Lease, Turn, acquire, current_holder, hold_lease
+from hardset.pipeline.dataset.records.holders import Holder, read_sign
+from hardset.pipeline.dataset.records.lease import Lease, acquire, hold_lease
+from hardset.pipeline.dataset.records.turns import Turn, current_holder
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.errors import HeldError, RunError
+from hardset.schemas.errors import GoneError, HeldError, RunError
 
 
 def put(folder: Folder, number: int, **changes: object) -> Holder:
@@ -45,8 +47,9 @@ def eventually(condition: Callable[[], bool]) -> None:
 def test_a_second_holder_is_told_who_holds(folder: Folder) -> None:
     with hold_lease(folder, "run-1") as lease:
         assert lease.held()
-        who = current_holder(folder)
-        assert who is not None
+        present = current_holder(folder)
+        assert present is not None
+        who = present.holder
         assert (who.run_id, who.pid) == ("run-1", os.getpid())
         with (
             pytest.raises(
@@ -69,37 +72,53 @@ def test_it_is_given_back_after_an_error(disk: Folder) -> None:
 
 def test_the_heartbeat_renews(disk: Folder) -> None:
     with hold_lease(disk, "run-1", seconds=0.6) as lease:
-        eventually(lambda: (who := current_holder(disk)) is not None and who.renewed > lease.holder.renewed + 0.6)
+        eventually(lambda: (who := read_sign(disk).holder) is not None and who.beat > lease.holder.beat + 0.6)
+        assert (who := current_holder(disk)) is not None and who.heard < 0.6
     assert "lease" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_one_of_many_takes_over(folder: Folder) -> None:
-    put(folder, 5, renewed=time.time() - 31)
+    put(folder, 5)
+    silent = read_sign(folder)
     start = threading.Barrier(12)
 
     def attempt(number: int) -> Lease | None:
         start.wait()
         try:
-            return acquire(folder, f"run-{number}")
+            return acquire(folder, f"run-{number}", free=silent)
         except RunError:
             return None
 
     with ThreadPoolExecutor(12) as pool:
         leases = [lease for lease in pool.map(attempt, range(12)) if lease]
     assert len(leases) == 1
-    holder = current_holder(folder)
-    assert holder is not None
-    assert holder.token == leases[0].holder.token
+    present = current_holder(folder)
+    assert present is not None
+    assert present.holder.token == leases[0].holder.token
     leases[0].renew()
     assert leases[0].held()
 
 
-def test_another_machines_lease_lasts_until_it_is_silent(disk: Folder) -> None:
-    put(disk, 1, renewed=time.time() - 20)
-    with pytest.raises(RunError, match=r"run far holds .*far-host, last heard of 20 s ago"):
+@pytest.mark.parametrize("clock", [-7200, -31, 0, 7200])
+def test_of_another_machines_lease_one_look_tells_nothing(disk: Folder, clock: float) -> None:
+    """Whatever its clock says: only who has watched it takes it."""
+    put(disk, 1, renewed=time.time() + clock)
+    with pytest.raises(HeldError, match=r"run far holds .*process \d+ on far-host\)"):
         acquire(disk, "run-1")
-    put(disk, 1, renewed=time.time() - 31)
-    assert acquire(disk, "run-1").number == 2
+    seen = read_sign(disk)
+    put(disk, 1, renewed=time.time() + clock + 1)
+    with pytest.raises(HeldError):
+        acquire(disk, "run-1", free=seen)
+    assert acquire(disk, "run-1", free=read_sign(disk)).number == 2
+
+
+@pytest.mark.parametrize("clock", [-7200, 7200])
+def test_a_living_process_of_this_machine_is_asked_and_not_its_clock(disk: Folder, clock: float) -> None:
+    """A driver whose clock is hours ahead of a healthy one's, or behind, robs it of nothing."""
+    here = acquire(disk, "run-1").holder
+    disk.write("_hardset/lease/00000001.json", here.model_copy(update={"renewed": time.time() + clock}).content())
+    with pytest.raises(HeldError, match="run run-1 holds this output"), hold_lease(disk, "run-2"):
+        raise AssertionError("two runs hold one output")
 
 
 def test_a_released_lease_is_free_at_once(disk: Folder) -> None:
@@ -114,16 +133,51 @@ def test_a_number_that_another_process_bears_now_holds_nothing(disk: Folder) -> 
 
 
 def test_without_proc_only_time_tells(disk: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hardset.pipeline.dataset.records.lease._machine", lambda: "")
+    monkeypatch.setattr("hardset.pipeline.dataset.records.holders._machine", lambda: "")
     put(disk, 1, machine="", pid=2**22 + 1)
     with pytest.raises(RunError, match="holds this output"):
         acquire(disk, "run-1")
 
 
-def test_a_broken_lease_is_taken_over(disk: Folder) -> None:
-    disk.write("_hardset/lease/00000003.json", b"{")
-    disk.write("_hardset/lease/notes.txt", b"")
-    assert acquire(disk, "run-1").number == 4
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b'{"run_id": "later", "colour": "blue"}'])
+def test_a_broken_lease_is_named_watched_and_taken_over(disk: Folder, content: bytes) -> None:
+    disk.write("_hardset/lease/00000003.json", content)
+    for stranger in ("notes.txt", "9.json", "00000009.json.bak", f"{'9' * 30}.json", "\u0660" * 7 + "\u0669.json"):
+        disk.write(f"_hardset/lease/{stranger}", b"")
+    with pytest.raises(HeldError, match=r"_hardset/lease/00000003\.json: is no lease"):
+        acquire(disk, "run-1")
+    told: list[str] = []
+    with hold_lease(disk, "run-1", turn=Turn(tell=told.append), seconds=0.3) as lease:
+        assert lease.number == 4
+    (sentence,) = told
+    assert "_hardset/lease/00000003.json holds no lease that this version of hardset can read" in sentence
+
+
+def test_a_broken_lease_that_somebody_renews_is_held(disk: Folder) -> None:
+    """A later version of hardset may write other fields."""
+    disk.write("_hardset/lease/00000003.json", b"1")
+    threading.Timer(0.2, lambda: disk.write("_hardset/lease/00000003.json", b"2")).start()
+    with pytest.raises(HeldError, match=r"00000003\.json: is no lease"), hold_lease(disk, "run-1", seconds=20):
+        raise AssertionError("two runs hold one output")
+
+
+def test_garbage_in_place_of_ones_own_lease_is_put_right(disk: Folder) -> None:
+    lease = acquire(disk, "run-1")
+    disk.write("_hardset/lease/00000001.json", b"garbage")
+    lease.check()
+    assert read_sign(disk).holder is not None
+
+
+def test_a_removed_output_is_told_from_a_lost_one(disk: Folder) -> None:
+    with hold_lease(disk, "run-1") as lease:
+        for path in disk.list():
+            disk.delete(path)
+        for _ in range(2):
+            with pytest.raises(GoneError, match="the output is gone"):
+                lease.check()
+        assert not lease.held()
+    assert disk.list() == []
+    assert GoneError.exit_code == 1
 
 
 def test_a_taken_over_lease_is_noticed_and_left_alone(disk: Folder) -> None:
@@ -132,7 +186,7 @@ def test_a_taken_over_lease_is_noticed_and_left_alone(disk: Folder) -> None:
         eventually(lambda: not lease.held())
         with pytest.raises(RunError):
             acquire(disk, "run-3")
-    assert current_holder(disk) == taker
+    assert read_sign(disk).holder == taker
 
 
 def test_a_lease_that_cannot_be_renewed_is_not_held(disk: Folder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ def test_nights_are_listed_with_what_each_made_and_found(files: Night, monkeypat
     assert [run["state"] for run in told] == ["complete", "complete", "complete", ABANDONED]
     assert [run["shards"] for run in told] == [4, 6, 6, 8]
     assert [run["shards_made"] for run in told] == [4, 4, 0, 1]
-    assert [run["shards_taken_over"] for run in told] == [0, 2, 6, None]
+    assert [run["shards_taken_over"] for run in told] == [0, 2, 6, 6]
     assert [run["rows"] for run in told] == [12, 18, 18, 3]
     assert [run["changes"] and run["changes"]["counts"]["new"] for run in told] == [None, 1, 0, 1]
     assert "+1 new, 1 changed" in done.stdout

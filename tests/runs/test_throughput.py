@@ -121,7 +121,7 @@ def test_a_run_of_ray_actors_tells_it_in_manifest_status_and_report(small_datase
 def test_while_it_runs_it_is_told_from_receipts(small_dataset: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(small_dataset, tmp_path / "copy")
     next(copy.glob("_hardset/runs/*/manifest.json")).unlink()
-    (run,) = run_statuses(Folder(str(copy)), datetime.now(UTC))
+    (run,) = run_statuses(Folder(str(copy)))
     assert run.throughput == manifest_of(small_dataset).throughput
 
 

@@ -21,7 +21,7 @@ from hardset.pipeline.dataset.records.ledger import RUNS
 from hardset.pipeline.dataset.records.seals import now
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import canonical_json
-from hardset.schemas.errors import HeldError, RunError, UserError
+from hardset.schemas.errors import GoneError, HeldError, RunError, UserError
 from hardset.schemas.records.run import Manifest, Plan
 
 SCHEMA = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
@@ -31,7 +31,8 @@ Event = dict[str, Any]
 class Lineage:
     """Records the events of a run while it is entered: START first, and at the end whatever it came to.
 
-    A run that neither finished nor raised was stopped: ABORT. One that another took over says no more. `send` is given
+    A run that neither finished nor raised was stopped: ABORT. One that another took over says no more, and one whose
+    output is gone writes no more. `send` is given
     every event; it must not raise.
     """
 
@@ -63,6 +64,9 @@ class Lineage:
         if kind is not None:
             message = str(error) if isinstance(error, UserError) else kind.__name__  # others may quote credentials
             found["run"]["facets"]["errorMessage"] = _error(message)
+        if isinstance(error, GoneError):
+            self._send(found)
+            return
         with suppress(RunError):  # what broke the run is told already
             self._end(found)
 

@@ -9,7 +9,6 @@ Each record is sealed (`pipeline.dataset.records.seals`), so that one changed si
 
 from __future__ import annotations
 
-import bisect
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
@@ -32,11 +31,17 @@ _RECEIPT = re.compile(rf"/receipts/\d+-([0-9a-f]{{{_KEY_DIGITS}}})\.json\Z")
 class Ledger:
     """The records of one run, in `_hardset/runs/<run id>/` of a dataset folder."""
 
-    def __init__(self, folder: Folder, run_id: str, fence: Callable[[], None] = lambda: None) -> None:
-        """`fence`: asked before a record is put over another or a file is removed; raises where this is not allowed."""
+    def __init__(
+        self, folder: Folder, run_id: str, fence: Callable[[], None] = lambda: None, *, lease: int = 0
+    ) -> None:
+        """`fence`: asked before a record is put over another or a file is removed; raises where this is not allowed.
+
+        `lease`: number of the lease that shards are made under.
+        """
         self.folder = folder
         self.run_id = run_id
         self.fence = fence
+        self.lease = lease
         self._home = f"{RUNS}/{run_id}"
 
     def write_plan(self, plan: Plan) -> None:
@@ -74,7 +79,7 @@ class Ledger:
         for file, content in ((receipt.data, data), (receipt.quarantine, quarantine)):
             if file is not None and content is not None:
                 self.folder.write(file.path, content)
-        return self._settle(receipt.model_copy(update={"seconds": seconds()}))
+        return self._settle(receipt.model_copy(update={"seconds": seconds(), "lease": self.lease}))
 
     def receipts(self) -> dict[str, Receipt]:
         """All receipts by shard key, from one listing. Raises RunError for one that is broken."""
@@ -133,7 +138,7 @@ class Ledger:
         return removable
 
     def _settle(self, receipt: Receipt) -> Receipt:
-        path = f"{self._home}/receipts/{receipt.index:06d}-{receipt.key[:_KEY_DIGITS]}.json"
+        path = receipt_path(receipt)
         if self.folder.create(path, sealed(receipt)):
             return receipt
         winner = read_record(self.folder, path, Receipt)
@@ -143,6 +148,11 @@ class Ledger:
         for orphan in _paths(receipt) - _paths(winner):
             self.folder.delete(orphan)
         return winner
+
+
+def receipt_path(receipt: Receipt) -> str:
+    """Path of a receipt in its folder."""
+    return f"{RUNS}/{receipt.run_id}/receipts/{receipt.index:06d}-{receipt.key[:_KEY_DIGITS]}.json"
 
 
 def data_file(run_id: str, shard: Shard, content: bytes | None) -> DataFile | None:
@@ -184,22 +194,33 @@ def latest_manifest(folder: Folder) -> Manifest | None:
 
 
 def newest_first(folder: Folder, of: Iterable[Summary] | None = None) -> Iterator[Manifest]:
-    """Manifests, each read when it is asked for. `of`: those of these summaries; None: all there are.
-
-    Newer is what was written under a later lease, then what finished later.
-    """
-    # A summary is written before its manifest, so its age is at least the manifest's.
-    waiting = sorted(summaries(folder) if of is None else of, key=lambda summary: summary.age)
+    """Manifests, each read when it is asked for. `of`: those of these summaries; None: all there are."""
+    # A summary is written before its manifest, so it is at least as new as that.
+    waiting = oldest_first(summaries(folder) if of is None else of)
     while waiting:
         summary = waiting.pop()
         manifest = Ledger(folder, summary.run_id).manifest()
         if manifest is None:
             continue
         found = Summary.of(manifest)
-        if found.age < summary.age:
-            bisect.insort(waiting, found, key=lambda summary: summary.age)
+        if found.written < summary.written:
+            waiting = oldest_first([*waiting, found])
         else:
             yield manifest
+
+
+def oldest_first(runs: Iterable[Summary]) -> list[Summary]:
+    """Runs by age, the newest last.
+
+    A run that stands for a date is newer than those of earlier dates, however late it was made. Otherwise, newer is
+    what was written under a later lease, then what finished later; a run without a date stands for the newest one
+    before it.
+    """
+    ages, day = [], ""
+    for summary in sorted(runs, key=lambda one: one.written):
+        ages.append((summary.logical_date or day, summary.written, summary))
+        day = max(day, ages[-1][0])
+    return [summary for *_, summary in sorted(ages, key=lambda age: age[:2])]
 
 
 def summaries(folder: Folder) -> list[Summary]:
@@ -216,6 +237,15 @@ def summaries(folder: Folder) -> list[Summary]:
         return None if manifest is None else Summary.of(manifest)
 
     return [summary for summary in in_parallel(read, run_ids(folder)) if summary is not None]
+
+
+def shards_of_others(folder: Folder, plan: Plan) -> int:
+    """Number of shards of a plan that other runs have made and that it has not, from the names of receipts."""
+    made: dict[bool, set[str]] = {True: set(), False: set()}
+    for path in folder.list(f"{RUNS}/"):
+        if (name := _RECEIPT.search(path)) is not None:
+            made[path.startswith(f"{RUNS}/{plan.run_id}/")].add(name[1])
+    return len({shard.key[:_KEY_DIGITS] for shard in plan.shards} & made[False] - made[True])
 
 
 def find_receipts(folder: Folder, keys: Collection[str]) -> Iterator[Receipt]:
