@@ -8,6 +8,7 @@ from typing import Any
 from hardset.pipeline.attacks.regions import check_region
 from hardset.pipeline.augment.table import settled
 from hardset.pipeline.models.loading import model_digests, network_sha256, transfer_role
+from hardset.pipeline.planning.apart import check_apart, check_links
 from hardset.pipeline.planning.changes import Earlier, comparable, compare, merged
 from hardset.pipeline.planning.keys import common, determinants, range_key, sample_key
 from hardset.pipeline.recipes.generator_files import generator_digest
@@ -35,6 +36,7 @@ def make_plan(job: Job, earlier: Earlier | None = None) -> Plan:
     where the job keeps them. Raises JobError where the source, the weights or the class count cannot be used.
     """
     job = settled_job(job)
+    check_apart(job)
     source = open_source(job.source)
     image, classes = source.probe(), _classes(job, source)
     _check_regions(job, image)
@@ -45,6 +47,7 @@ def make_plan(job: Job, earlier: Earlier | None = None) -> Plan:
     commons = [common(job, position, models, {**fixed, "recipe": text}) for position, text in enumerate(texts)]
     kept = earlier.available if earlier is not None else frozenset()
     now, same = source.plan(job.output.shard_rows), comparable(job, earlier)
+    check_links(job, now)
     ranges = tuple(now if same is None else _with_kept(job, source, same, now, commons))
     shards = tuple(_shards(job, ranges, commons, len(classes), kept))
     return Plan(

@@ -1,4 +1,4 @@
-"""Places that a worker sees: relative ones start where the driver's do, and its output is the driver's, or it refuses."""
+"""Places that a worker sees: relative ones start where the driver's do, and the output is the driver's."""
 
 from __future__ import annotations
 

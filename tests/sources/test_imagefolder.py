@@ -8,7 +8,7 @@ import pytest
 
 from hardset.pipeline.sources.table import open_source
 from hardset.schemas.digests import image_sha256
-from hardset.schemas.errors import JobError
+from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.sources import ImageFolderSource
 from hardset.schemas.records.run import Image, SourceRange
 from tests.sources.making import encoded, pixels, png, write
@@ -147,7 +147,7 @@ def test_a_file_that_cannot_be_reached_is_a_fault_and_not_a_reject(tmp_path: Pat
     dangling.unlink()
     (part,) = _plan(tmp_path)
     (tmp_path / "a" / "1.png").unlink()
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(RunError, match=r"a/1\.png has vanished since the run was planned"):
         open_source(ImageFolderSource(path=str(tmp_path))).read(part, SHAPE, 1)
 
 

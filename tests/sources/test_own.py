@@ -50,7 +50,7 @@ def job_of(folder: Path, out: Path | None = None, **source: Any) -> Job:
             "source": {"format": LINES, "path": str(folder), "height": 8, "width": 8, **source},
             "model": {"factory": "hardset.pipeline.models.zoo:small_cnn", "classes": 10},
             "recipes": [{"kind": "augment", "ops": [{"name": "hflip"}]}],
-            "output": {"path": str(out or folder / "out"), "shard_rows": 5},
+            "output": {"path": str(out or f"{folder}-out"), "shard_rows": 5},
         }
     )
 
