@@ -11,7 +11,7 @@ from hardset.jobs.api.inputs import Document, Overrides, load_job
 from hardset.pipeline.cluster.deadlines import Stop
 from hardset.pipeline.judging.transfer import transfer_rates
 from hardset.pipeline.run.budget import Budget
-from hardset.pipeline.run.generation import RunOutcome, RunProgress
+from hardset.pipeline.run.generation import Accept, RunOutcome, RunProgress
 from hardset.pipeline.run.generation import generate as run_job
 from hardset.pipeline.shards.bottleneck import throughput_record
 from hardset.schemas.job.job import Job
@@ -30,6 +30,7 @@ def generate(
     max_minutes: float | None = None,
     wait: bool = False,
     metrics_port: int | None = None,
+    accept_classes: bool = False,
 ) -> Ended:
     """Makes the dataset of a job, or whatever is missing of it: what `hardset generate` does, and prints with --json.
 
@@ -38,6 +39,7 @@ def generate(
     each warning once, which otherwise goes to the logger `hardset`. `stop`: ends the run early once it is set, from
     another thread. `max_rows`, `max_minutes`: a budget, after which the status is `stopped`. `wait`: for the end of
     another run that holds the output. `metrics_port`: where a Ray that is started here tells Prometheus its metrics.
+    `accept_classes`: go on where the classes are not those of the newest run, and make all rows anew.
 
     Raises JobError for what is wrong with the job, RunError for what storage or workers cannot do, and of those
     HeldError where another run holds the output.
@@ -60,6 +62,7 @@ def generate(
         budget=Budget(max_rows, max_minutes),
         wait=wait,
         metrics_port=metrics_port,
+        accept=Accept(classes=accept_classes),
         on_progress=progress,
         on_warning=warner(on_warning),
     )

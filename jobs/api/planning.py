@@ -38,7 +38,7 @@ def plan(job: Document | Job, *, overrides: Overrides = ()) -> Planned:
         recipes=tuple(_recipe(declared, state, position) for position in range(len(declared.recipes))),
         logical_date=found.logical_date,
         changes=found.changes,
-        warnings=(*change_warnings(declared.source, found.changes), *job_warnings(declared)),
+        warnings=(*change_warnings(declared.source, found.changes), *found.warnings, *job_warnings(declared)),
         classes=len(found.classes),
         image=found.image,
     )

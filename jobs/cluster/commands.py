@@ -13,11 +13,18 @@ GENERATE = "generate job.yaml --address auto --json"
 COMMANDS = {True: "python -P -m hardset", False: "hardset"}
 """By whether the code of hardset goes along. -P: the working folder does not come first on the import path."""
 
-
 def entrypoint(*, ship: bool = True, **options: object) -> str:
-    """The command line that runs on the cluster. `options` of `hardset generate` by name; None leaves one out."""
-    given = {name.replace("_", "-"): str(value) for name, value in options.items() if value is not None}
-    return " ".join([COMMANDS[ship], GENERATE, *(f"--{name} {shlex.quote(value)}" for name, value in given.items())])
+    """The command line that runs on the cluster.
+
+    `options` of `hardset generate` by name; None or False leaves one out, True is a flag.
+    """
+    given = {name: value for name, value in options.items() if value is not None and value is not False}
+    return " ".join([COMMANDS[ship], GENERATE, *(_option(name, value) for name, value in given.items())])
+
+
+def _option(name: str, value: object) -> str:
+    flag = f"--{name.replace('_', '-')}"
+    return flag if value is True else f"{flag} {shlex.quote(str(value))}"
 
 
 def refuse_relative_paths(job: Job, *, name: str) -> None:

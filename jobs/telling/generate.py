@@ -21,6 +21,7 @@ def make(
     max_minutes: float | None = None,
     wait: bool = False,
     metrics_port: int | None = None,
+    accept_classes: bool = False,
 ) -> Ended:
     """Runs the job with progress on the terminal until it ends or a signal stops it, and says how it ended."""
     told: set[str] = set()
@@ -39,6 +40,7 @@ def make(
                 max_minutes=max_minutes,
                 wait=wait,
                 metrics_port=metrics_port,
+                accept_classes=accept_classes,
                 progress=show,
                 on_warning=warn,
             )

@@ -51,4 +51,11 @@ TrustCode = Annotated[
     bool,
     typer.Option("--trust-code", help="Load the code and open the files that the records of OUT name. Runs that code."),
 ]
+AcceptClasses = Annotated[
+    bool,
+    typer.Option(
+        "--accept-classes",
+        help="Go on where the classes are not those of the newest run; all rows are made anew, with the new labels.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Leaves one JSON object as the last line of stdout.")]

@@ -9,7 +9,7 @@ import typer
 from hardset.jobs.terminal.console import Exit, give
 from hardset.jobs.terminal.dates import LogicalDate, TimeZone, dated
 from hardset.jobs.terminal.limits import IfHeld, MaxMinutes, MaxRows, WhenHeld
-from hardset.jobs.terminal.options import AsJson, JobFile, Overrides, RayAddress
+from hardset.jobs.terminal.options import AcceptClasses, AsJson, JobFile, Overrides, RayAddress
 from hardset.jobs.terminal.stopping import GRACE_SECONDS, GraceSeconds
 from hardset.jobs.terminal.voice import LogFormat, Logs, speaking
 from hardset.schemas.errors import HeldError, JobError
@@ -35,6 +35,7 @@ def generate(
     max_rows: MaxRows = None,
     max_minutes: MaxMinutes = None,
     if_held: WhenHeld = IfHeld.FAIL,
+    accept_classes: AcceptClasses = False,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
@@ -59,6 +60,7 @@ def generate(
             max_minutes=max_minutes,
             wait=if_held is IfHeld.WAIT,
             metrics_port=metrics_port,
+            accept_classes=accept_classes,
         )
     except HeldError as error:
         if if_held is not IfHeld.SKIP:

@@ -10,7 +10,7 @@ import typer
 from hardset.jobs.terminal.console import Exit, give
 from hardset.jobs.terminal.dates import LogicalDate, TimeZone, dated
 from hardset.jobs.terminal.limits import IfHeld, MaxMinutes, MaxRows, WhenHeld
-from hardset.jobs.terminal.options import AsJson, Insecure, JobApi, JobFile, Overrides
+from hardset.jobs.terminal.options import AcceptClasses, AsJson, Insecure, JobApi, JobFile, Overrides
 from hardset.jobs.terminal.stopping import GRACE_SECONDS, GraceSeconds
 from hardset.jobs.terminal.voice import LogFormat, Logs
 from hardset.schemas.errors import JobError
@@ -46,6 +46,7 @@ def submit(
     max_rows: MaxRows = None,
     max_minutes: MaxMinutes = None,
     if_held: WhenHeld = IfHeld.FAIL,
+    accept_classes: AcceptClasses = False,
     data: Data = None,
     dry_run: DryRun = False,
     overrides: Overrides = None,
@@ -77,7 +78,7 @@ def submit(
         give(show_contents(loaded, parcel), as_json=as_json)
         return
     client, seconds = connect(address, insecure=insecure), f"{grace_seconds:g}"
-    limits = {"max_rows": max_rows, "max_minutes": max_minutes, "if_held": if_held}
+    limits = {"max_rows": max_rows, "max_minutes": max_minutes, "if_held": if_held, "accept_classes": accept_classes}
     line = entrypoint(ship=ship, grace_seconds=seconds, log_format=log_format, **limits)
     record = send(client, loaded, line, parcel, grace_seconds=grace_seconds, wait=wait, as_json=as_json)
     give(record, as_json=as_json)

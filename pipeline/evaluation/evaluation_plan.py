@@ -11,7 +11,7 @@ from hardset.pipeline.attacks.regions import check_region
 from hardset.pipeline.evaluation.measure import evaluated
 from hardset.pipeline.evaluation.training_data import dataset_digest
 from hardset.pipeline.models.loading import VICTIM, model_digests
-from hardset.pipeline.sources.base import SourceReader
+from hardset.pipeline.sources.base import SourceReader, has_text_labels
 from hardset.pipeline.sources.table import open_source, reading
 from hardset.schemas.digests import digest, run_id
 from hardset.schemas.errors import JobError
@@ -81,7 +81,8 @@ def make_plan(job: EvaluationJob) -> EvaluationPlan:
         "version": CODE_VERSION,
         "seed": job.seed,
         "source": source.name,
-        "reading": reading(job.source, {"path", "splits", "limit"}),
+        "reading": reading(job.source, {"path", "splits", "limit", "classes", "numeric"}),
+        **({"names": classes} if _are_numbered_by_names(job, source) else {}),
         "image": image.model_dump(),
         "classes": job.classes,
         "batch": job.run.batch,
@@ -91,6 +92,11 @@ def make_plan(job: EvaluationJob) -> EvaluationPlan:
     named = [[model.name, model.hardened_from, model.last_of] for model in job.models]
     identity = digest([job.name, named, job.labels, [part.key for part in parts]])
     return EvaluationPlan(run_id(identity), classes, image, models, ranges, parts)
+
+
+def _are_numbered_by_names(job: EvaluationJob, source: SourceReader) -> bool:
+    """Whether the class names fix the labels of rows; elsewhere they are left out of keys, as they always were."""
+    return getattr(job.source, "classes", None) is not None or has_text_labels(source)
 
 
 def _classes(job: EvaluationJob, source: SourceReader) -> tuple[str, ...]:

@@ -121,7 +121,7 @@ def clean_rows(job: EvaluationJob, plan: EvaluationPlan) -> Iterator[CleanRows]:
 
 
 def _read(job: EvaluationJob, plan: EvaluationPlan, number: int) -> tuple[CleanRows, int]:
-    rows, rejects = open_source(job.source).read(plan.ranges[number], plan.image, job.classes)
+    rows, rejects = open_source(job.source, plan.classes).read(plan.ranges[number], plan.image, job.classes)
     return rows, len(rejects)
 
 

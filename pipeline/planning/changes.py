@@ -148,7 +148,7 @@ def _by_file(ranges: Iterable[SourceRange]) -> dict[str, list[SourceRange]]:
 def check_changes(spec: ImageSource, changes: Changes | None) -> None:
     """Raises JobError where files changed or vanished and the job says to fail then."""
     for kind, text in _told(changes):
-        if _policy(spec, kind) == "fail":
+        if policy(spec, kind) == "fail":
             raise JobError(
                 f"source.{kind}: {text}, and the job says fail; mend the source, or say what to do with "
                 f"--set source.{kind}={'remake' if kind == 'changed' else 'drop'} or keep"
@@ -179,10 +179,11 @@ def _becomes(spec: ImageSource, kind: Literal["changed", "vanished"]) -> str:
         "drop": "their rows are listed no more",
         "keep": "their earlier rows stay listed",
         "fail": "generate refuses to go on",
-    }[_policy(spec, kind)]
+    }[policy(spec, kind)]
 
 
-def _policy(spec: ImageSource, kind: Literal["changed", "vanished"]) -> str:
+def policy(spec: ImageSource, kind: Literal["changed", "vanished"]) -> str:
+    """What the job does with files of this fate."""
     found = settled(spec)
     if isinstance(found, StoredSource):
         return found.changed if kind == "changed" else found.vanished

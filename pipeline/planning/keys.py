@@ -36,8 +36,12 @@ def determinants(job: Job, source: str, image: Image, classes: tuple[str, ...], 
 
 
 def not_reading(source: ImageSource) -> set[str]:
-    """Settings of a source that do not affect the bytes of a range; an unset hold-out is left out, as older keys do."""
-    return {"path", "splits", "limit", *POLICIES} | ({"hold_out"} if source.hold_out is None else set())
+    """Settings of a source that do not affect the bytes of a range; class names are in keys anyway.
+
+    An unset hold-out is left out, as older keys do.
+    """
+    unnamed = {"path", "splits", "limit", "classes", "numeric", *POLICIES}
+    return unnamed | ({"hold_out"} if source.hold_out is None else set())
 
 
 def common(job: Job, position: int, models: Mapping[str, str], fixed: Mapping[str, Any]) -> str:

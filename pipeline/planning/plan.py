@@ -10,10 +10,11 @@ from hardset.pipeline.augment.table import settled
 from hardset.pipeline.models.loading import model_digests, network_sha256, transfer_role
 from hardset.pipeline.planning.apart import check_apart, check_links
 from hardset.pipeline.planning.changes import Earlier, comparable, compare, merged
+from hardset.pipeline.planning.class_map import class_warnings, planned_classes
 from hardset.pipeline.planning.keys import common, determinants, range_key, sample_key
 from hardset.pipeline.recipes.generator_files import generator_digest
 from hardset.pipeline.recipes.table import recipe_text, settled_job
-from hardset.pipeline.sources.base import SourceReader
+from hardset.pipeline.sources.base import SourceReader, warnings_of
 from hardset.pipeline.sources.splits import TRAINING_SPLIT
 from hardset.pipeline.sources.table import open_source, reading_id
 from hardset.pipeline.storage.folder import public_name
@@ -38,7 +39,10 @@ def make_plan(job: Job, earlier: Earlier | None = None) -> Plan:
     job = settled_job(job)
     check_apart(job)
     source = open_source(job.source)
-    image, classes = source.probe(), _classes(job, source)
+    image, classes = source.probe(), planned_classes(job, source, earlier)
+    told = (*warnings_of(source), *class_warnings(job, source, classes, earlier))
+    if classes != source.class_names():
+        source = open_source(job.source, classes)
     _check_regions(job, image)
     _check_operations(job, image)
     models = _models(job, len(classes), image)
@@ -63,6 +67,7 @@ def make_plan(job: Job, earlier: Earlier | None = None) -> Plan:
         ranges=ranges,
         shards=shards,
         changes=None if same is None else compare(same, now),
+        warnings=told,
     )
 
 
@@ -91,21 +96,6 @@ def _models(job: Job, classes: int, image: Image) -> dict[str, str]:
                 recipe.generator.weights, key=key, classes=classes, image=image
             )
     return digests
-
-
-def _classes(job: Job, source: SourceReader) -> tuple[str, ...]:
-    names = source.class_names()
-    if job.model is None:
-        if names is None:
-            raise JobError(f"source: {source.name} does not name its classes; add a model section, whose classes count")
-        return names
-    if names is None:
-        return tuple(str(number) for number in range(job.model.classes))
-    if len(names) != job.model.classes:
-        raise JobError(
-            f"model.classes: got {job.model.classes}, but {source.name} has {len(names)} classes; they must be the same"
-        )
-    return names
 
 
 def _check_regions(job: Job, image: Image) -> None:

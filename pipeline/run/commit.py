@@ -111,6 +111,6 @@ def make_manifest(
         finished=now(),
         environment=versions(),
         changes=plan.changes,
-        warnings=(*job_warnings(job), *run_warnings(plan.job["recipes"], outputs)),
+        warnings=(*plan.warnings, *job_warnings(job), *run_warnings(plan.job["recipes"], outputs)),
         throughput=throughput,
     )

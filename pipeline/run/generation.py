@@ -17,6 +17,7 @@ from hardset.pipeline.dataset.records.ledger import Ledger, latest_manifest
 from hardset.pipeline.dataset.records.seals import now
 from hardset.pipeline.dataset.records.turns import Turn, refuse_held
 from hardset.pipeline.planning.changes import change_warnings, check_changes
+from hardset.pipeline.planning.class_map import check_classes
 from hardset.pipeline.recipes.table import variants
 from hardset.pipeline.run.budget import NO_BUDGET, Budget, Left, Limit, Reason
 from hardset.pipeline.run.commit import commit_run, make_manifest, renew_card
@@ -60,6 +61,14 @@ class RunOutcome:
     """Work for the next start; None where it was not stopped."""
 
 
+@dataclass(frozen=True)
+class Accept:
+    """What may differ from the newest run of the job; otherwise a run stops before it makes anything."""
+
+    classes: bool = False
+    """Class names, so that labels change their meaning."""
+
+
 def generate(
     job: Job,
     *,
@@ -68,15 +77,16 @@ def generate(
     budget: Budget = NO_BUDGET,
     wait: bool = False,
     metrics_port: int | None = None,
+    accept: Accept = Accept(),
     on_progress: Callable[[RunProgress], None] = lambda _: None,
     on_warning: Callable[[str], None] = lambda _: None,
 ) -> RunOutcome:
     """Makes all shards of `job` that its output lacks, as far as `budget` goes, and commits the run.
 
     `wait`: where another run holds the output, wait for its end. `metrics_port`: where a Ray that is started here tells
-    Prometheus its metrics. `on_warning` is told, before anything runs, what will hardly work. Raises JobError for what
-    is wrong with the job, RunError for what storage or workers cannot do, and of those HeldError where another run
-    holds the output or takes it over.
+    Prometheus its metrics. `accept`: what may differ from the run before. `on_warning` is told, before anything runs,
+    what will hardly work. Raises JobError for what is wrong with the job, RunError for what storage or workers cannot
+    do, and of those HeldError where another run holds the output or takes it over.
     """
     limit = Limit(budget, stop or Stop())
     state, turn = look(job), Turn(wait, limit, on_warning)
@@ -84,11 +94,16 @@ def generate(
         _renew_card(state, on_warning)
         return _nothing(state)
     check_changes(job.source, state.plan.changes)
+    check_classes(job, state.plan, state.earlier, accept=accept.classes)
     limit.admitted(state.missing, lambda shard: _rows_out(job, shard))
     state.folder.check_writable()
     try:
         refuse_held(state.folder, turn=turn)  # before the model is tried, which takes seconds
-        for warning in (*change_warnings(job.source, state.plan.changes), *job_warnings(job)):
+        for warning in (
+            *change_warnings(job.source, state.plan.changes),
+            *state.plan.warnings,
+            *job_warnings(job),
+        ):
             on_warning(warning)
         for warning in check_before(job, state.plan) if state.missing else ():
             on_warning(warning)

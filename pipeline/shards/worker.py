@@ -75,7 +75,7 @@ class Worker:
                 "source: its code here is not that of the machine that planned the run; install the same on all, and "
                 "start again"
             )
-        return open_source(self.job.source)
+        return open_source(self.job.source, self.plan.classes)
 
     @cached_property
     def model(self) -> LoadedModel | None:

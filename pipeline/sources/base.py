@@ -55,6 +55,18 @@ class SourceReader(Protocol):
         ...
 
 
+def warnings_of(reader: SourceReader) -> tuple[str, ...]:
+    """What a reader takes for granted, one sentence each; none where it has no method `warnings`, as own ones may."""
+    tell: Callable[[], tuple[str, ...]] | None = getattr(reader, "warnings", None)
+    return () if tell is None else tell()
+
+
+def has_text_labels(reader: SourceReader) -> bool:
+    """Whether a reader's labels are names, which the class names number; False where it has no such method."""
+    ask: Callable[[], bool] | None = getattr(reader, "text_labels", None)
+    return False if ask is None else ask()
+
+
 @dataclass(frozen=True)
 class Source:
     """A source that job files may name: its settings, and what reads it."""
@@ -72,7 +84,8 @@ class RawRow:
     """Stable under growth of the source: `<relative file>#<row>`, or the relative path of a file that is one row."""
     index: int
     """Position inside the source file; 0 where each file is one row."""
-    label: int | None
+    label: int | RowError | None
+    """Class number, or why there is none."""
     image: bytes | NDArray[np.uint8] | RowError
     row_id: str | None = None
     """Row id of a row made by hardset; None for other rows."""

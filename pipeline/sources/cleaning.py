@@ -11,6 +11,7 @@ import numpy as np
 from hardset.pipeline.batches import CleanRows, Reject, RowError
 from hardset.pipeline.sources.base import RawRow
 from hardset.pipeline.sources.images import Pixels, check_pixels, decode, fit, flatten
+from hardset.pipeline.sources.labels import LabelError
 from hardset.schemas.digests import image_sha256
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.sources import ImageSource
@@ -18,10 +19,6 @@ from hardset.schemas.records import run as records
 
 _PROBE_READABLE = 16
 _PROBE_ROWS = 256
-
-
-class LabelError(RowError):
-    """The label is missing or names no class of the model."""
 
 
 class NoImageError(RowError):
@@ -36,7 +33,7 @@ def clean_rows(
     rejects = []
     for raw in raws:
         try:
-            label = _label(raw.label, classes)
+            label = _label(raw.label, classes, getattr(spec, "label_offset", 0))
             kept.append((raw, label, fit(_pixels(raw, spec), image, resize=_resize(spec), max_pixels=spec.max_pixels)))
         except RowError as error:
             rejects.append(Reject.of(error, index=raw.index, key=raw.key, stage="read"))
@@ -101,11 +98,14 @@ def _pixels(raw: RawRow, spec: ImageSource) -> Pixels:
     return flatten(raw.image)
 
 
-def _label(label: int | None, classes: int) -> int:
+def _label(label: int | RowError | None, classes: int, offset: int) -> int:
+    """The class number, checked. `offset`: label of class 0, for the sentence."""
+    if isinstance(label, RowError):
+        raise label
     if label is None:
         raise LabelError("label is null")
     if not 0 <= label < classes:
-        raise LabelError(f"label {label} is not in 0 to {classes - 1}")
+        raise LabelError(f"label {label + offset} is not in {offset} to {classes - 1 + offset}")
     return label
 
 

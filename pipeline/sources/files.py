@@ -60,6 +60,13 @@ class Place:
             found = [f for f in found if f.name.lower().endswith(suffix)]
         return sorted(found, key=lambda f: f.name)
 
+    def folders(self, below: str = "") -> list[str]:
+        """Names of the folders right below one of the place's, empty ones too where the store keeps such; sorted."""
+        with storage_faults(self.name):
+            found = self.fs.ls(self.path_of(below) if below else self.root, detail=True)
+            names = [str(entry["name"]).rstrip("/").rpartition("/")[2] for entry in found if _is_folder(self.fs, entry)]
+        return sorted(name for name in names if _wanted(f"{name}/x"))
+
     def _listed(self) -> Iterator[tuple[str, dict[str, Any]]]:
         if self.kind == "file":
             yield self.path, {}
@@ -83,13 +90,13 @@ class Place:
         return SourceFile(name, path, info)
 
 
-def resolve(url: str) -> Place:
-    """Place behind `url`. Raises JobError: no driver, nothing there, not allowed, unreachable."""
+def resolve(url: str, *, at: str = "source.path") -> Place:
+    """Place behind `url`. Raises JobError, begun with `at`: no driver, nothing there, not allowed, unreachable."""
     if not url.strip():
-        raise JobError("source.path: is empty; wants a file, folder or glob")
+        raise JobError(f"{at}: is empty; wants a file, folder or glob")
     name = public_name(url)
-    fs, path = _opened(url, name)
-    with storage_faults(name):
+    fs, path = _opened(url, name, at)
+    with storage_faults(name, at=at):
         try:
             kind = "folder" if path.endswith("/") or fs.info(path)["type"] == "directory" else "file"
         except FileNotFoundError:
@@ -106,21 +113,20 @@ def resolve(url: str) -> Place:
 
 
 @contextmanager
-def storage_faults(name: str) -> Iterator[None]:
-    """Turns any fault of storage inside the block into a JobError that names `name`, without credentials."""
+def storage_faults(name: str, *, at: str = "source.path") -> Iterator[None]:
+    """Turns any fault of storage inside the block into a JobError that names `at` and `name`, without credentials."""
     try:
         yield
     except UserError:
         raise
     except FileNotFoundError as error:
         where = f" ({error.filename})" if error.filename and "://" not in str(error.filename) else ""
-        raise JobError(f"source.path: {name}: no such file or folder{where}; check the path") from error
+        raise JobError(f"{at}: {name}: no such file or folder{where}; check the path") from error
     except PermissionError as error:
-        raise JobError(f"source.path: {name}: reading is not allowed ({redacted(error)}); check credentials") from error
+        raise JobError(f"{at}: {name}: reading is not allowed ({redacted(error)}); check credentials") from error
     except Exception as error:  # every driver raises exceptions of its own
         raise JobError(
-            f"source.path: {name} cannot be reached: {type(error).__name__}: {redacted(error)}; check address "
-            "and credentials"
+            f"{at}: {name} cannot be reached: {type(error).__name__}: {redacted(error)}; check address and credentials"
         ) from error
 
 
@@ -129,16 +135,16 @@ def redacted(error: Exception) -> str:
     return " ".join(_URL.sub(lambda match: public_name(match[0]), str(error)).split())[:200]
 
 
-def _opened(url: str, name: str) -> tuple[Any, str]:
+def _opened(url: str, name: str, at: str) -> tuple[Any, str]:
     protocol = url.partition("://")[0].split("::")[0] if "://" in url else "file"
     try:
         fs, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
     except ImportError:
         extra = _EXTRAS.get(protocol)
         mend = f"pip install hardset[{extra}]" if extra else f"install the fsspec driver for {protocol}://"
-        raise JobError(f"source.path: {name}: the driver for {protocol}:// is not installed; {mend}") from None
+        raise JobError(f"{at}: {name}: the driver for {protocol}:// is not installed; {mend}") from None
     except Exception as error:
-        raise JobError(f"source.path: {name} cannot be opened: {redacted(error)}") from error
+        raise JobError(f"{at}: {name} cannot be opened: {redacted(error)}") from error
     return (fs if is_local(fs) else PatientFiles(fs)), path
 
 
@@ -156,6 +162,10 @@ def _walk(folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _raise(error: OSError) -> None:
     raise error
+
+
+def _is_folder(fs: Any, entry: dict[str, Any]) -> bool:
+    return bool(entry["type"] == "directory" or (entry.get("islink") and fs.isdir(entry["name"])))
 
 
 def _wanted(name: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hardset.pipeline.batches import CleanRows, Reject
-from hardset.pipeline.sources.base import SourceReader
+from hardset.pipeline.sources.base import SourceReader, has_text_labels, warnings_of
 from hardset.schemas.digests import sha256_hex
 from hardset.schemas.job.sources import HoldOut
 from hardset.schemas.records import run as records
@@ -30,6 +30,14 @@ class HeldOutReader:
     def class_names(self) -> tuple[str, ...] | None:
         """Class names of the whole source."""
         return self.whole.class_names()
+
+    def text_labels(self) -> bool:
+        """Whether labels of the whole source are names."""
+        return has_text_labels(self.whole)
+
+    def warnings(self) -> tuple[str, ...]:
+        """What the reader of the whole source takes for granted."""
+        return warnings_of(self.whole)
 
     def probe(self) -> records.Image:
         """Shape of the rows of the whole source."""

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from hardset.pipeline.sources import classes
 from hardset.pipeline.sources.files import Place, SourceFile, resolve
+from hardset.pipeline.sources.labels import comparable
 from hardset.pipeline.sources.splits import TRAINING_SPLIT, split_of_folder
 from hardset.pipeline.sources.stored import MemberFiles, Members
 from hardset.schemas.errors import JobError
@@ -34,20 +36,30 @@ class ImageFolderReader(MemberFiles):
     """Reads `<class>/<file>` or `<split>/<class>/<file>`.
 
     Every file in a class folder is a row, save hidden ones; what is no image becomes a reject. Classes are numbered in
-    the sorted order of their names over all splits.
+    the order that the job lists them in, or the sorted order of their names over all splits; an empty folder counts.
     """
 
     spec: ImageFolderSource
 
-    def class_names(self) -> tuple[str, ...]:
+    def own_names(self) -> tuple[str, ...]:
         """Names of the class folders. Raises JobError: no class folders, or files outside of them."""
-        return tuple(sorted({folder.class_name for folder in self._folders}))
+        names = {folder.class_name for folder in self._folders} | set(self._empty)
+        return classes.ordered(names, numeric=self.spec.numeric)
 
     def members(self) -> Iterator[Members]:
         """The class folders of all splits. Raises JobError: no class folders, or files outside of them."""
-        labels = {name: label for label, name in enumerate(self.class_names())}
         for split, folder, files in self._folders:
-            yield Members(split, folder, labels[folder.rpartition("/")[2]], files)
+            yield Members(split, folder, self._numbering.number(folder.rpartition("/")[2]), files)
+
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences about class folders without files, and about names that are numbers."""
+        if not self._empty:
+            return super().warnings()
+        folders, numbers = ", ".join(self._empty), ", ".join(str(self._numbering.number(name)) for name in self._empty)
+        empty = f"source.path: no file in the class folder {folders}; it keeps its class number {numbers}"
+        if len(self._empty) > 1:
+            empty = f"source.path: no files in the class folders {folders}; they keep their class numbers {numbers}"
+        return (empty, *super().warnings())
 
     @cached_property
     def _place(self) -> Place:
@@ -55,6 +67,14 @@ class ImageFolderReader(MemberFiles):
         if place.kind != "folder":
             raise JobError(f"source.path: {place.name} is no folder; {_WANTED}")
         return place
+
+    @cached_property
+    def _empty(self) -> list[str]:
+        """Names of class folders that hold no file in any split."""
+        full = {comparable(folder.class_name) for folder in self._folders}
+        tops = {folder.folder.partition("/")[0] for folder in self._folders if "/" in folder.folder}
+        found = [name for top in sorted(tops) or [""] for name in self._place.folders(top)]
+        return sorted({comparable(name): name for name in found if comparable(name) not in full}.values())
 
     @cached_property
     def _folders(self) -> list[_ClassFolder]:

@@ -17,16 +17,18 @@ from numpy.typing import NDArray
 from hardset.pipeline.sources import ranges
 from hardset.pipeline.sources.files import SourceFile
 from hardset.pipeline.sources.images import UnreadableImageError
+from hardset.pipeline.sources.labels import plain
 from hardset.pipeline.sources.stored import RowFiles, StoredRow
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.sources import NpzSource
 
+_LABEL_KINDS = "biufUS"  # bool, signed, unsigned, float, text, bytes, as numpy calls them
 _CORRUPT = (zipfile.BadZipFile, zlib.error, EOFError)
 
 
 @dataclass(frozen=True)
 class NpzReader(RowFiles):
-    """Reads images (uint8, N x H x W or N x H x W x C, C up to 4) and integer labels (N) from .npz files."""
+    """Reads images (uint8, N x H x W or N x H x W x C, C up to 4) and labels (N) from .npz files."""
 
     suffix = ".npz"
     spec: NpzSource
@@ -47,12 +49,38 @@ class NpzReader(RowFiles):
                 f"source.images: {self.spec.images} in {name} has shape {images}; wants N x H x W or N x H x W x C, "
                 "C in 1 to 4"
             )
-        if label_type.kind not in "iu" or labels != images[:1]:
-            raise JobError(
-                f"source.labels: {self.spec.labels} in {name} is {label_type} of shape {labels}; wants {images[0]} "
-                "integers, one per image"
-            )
+        self._check_labels(labels, label_type, images[0], name)
         return int(images[0])
+
+    def _check_labels(self, shape: tuple[int, ...], kind: np.dtype[Any], rows: int, name: str) -> None:
+        found = f"source.labels: {self.spec.labels} in {name} is {kind} of shape {shape}"
+        if len(shape) == 2 and shape[0] == rows and shape[1] > 1:
+            raise JobError(
+                f"{found}, several values a row, and hardset makes rows of one class; of one-hot labels store "
+                f"{self.spec.labels}.argmax(1)"
+            )
+        if kind.kind not in _LABEL_KINDS or shape not in ((rows,), (rows, 1)):
+            raise JobError(f"{found}; wants {rows} whole numbers or names, one per image")
+
+    def text_labels(self) -> bool:
+        """Whether labels are names. Raises JobError where they are in one file and not in another."""
+        kinds = {}
+        for file in self.every_file:
+            with self.open(file.name) as handle, _archive(handle, file.name) as archive:
+                kind = self._header(archive, file.name, "labels", self.spec.labels)[1]
+            kinds[kind.kind in "US"] = file.name
+        if len(kinds) > 1:
+            raise JobError(
+                f"source.labels: {self.spec.labels} is text in {kinds[True]} and numbers in {kinds[False]}; "
+                "write labels alike in all files, or make two jobs"
+            )
+        return True in kinds
+
+    def labels(self, file: SourceFile) -> Iterator[Any]:
+        """Labels of a file, without its images."""
+        with self.open(file.name) as handle, _archive(handle, file.name) as archive:
+            rows = self._checked_rows(archive, file.name)
+            yield from map(plain, _rows_of(archive, self.spec.labels, 0, rows))
 
     def _header(
         self, archive: zipfile.ZipFile, name: str, key: str, array: str
@@ -70,7 +98,7 @@ class NpzReader(RowFiles):
     def rows(self, name: str, start: int, stop: int) -> Iterator[StoredRow]:
         """Rows of the arrays; a fault for each row from where the file is corrupt."""
         with self.open(name) as handle, _archive(handle, name) as archive:
-            labels = iter([int(label) for label in _rows_of(archive, self.spec.labels, start, stop)])
+            labels = iter([plain(label) for label in _rows_of(archive, self.spec.labels, start, stop)])
             try:
                 for image in _rows_of(archive, self.spec.images, start, stop):
                     yield StoredRow(next(labels), image)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hardset.pipeline.batches import RowError
-from hardset.pipeline.sources import ranges
+from hardset.pipeline.sources import classes, ranges
 from hardset.pipeline.sources.cleaning import NoImageError
 from hardset.pipeline.sources.files import SourceFile, storage_faults
 from hardset.pipeline.sources.images import ImageTooLargeError, UnreadableImageError
+from hardset.pipeline.sources.labels import Numbering
+from hardset.pipeline.sources.parquet_columns import check_columns, class_names, folder_values, renamed
 from hardset.pipeline.sources.splits import split_of_file
 from hardset.pipeline.sources.stored import RowFiles, StoredRow
 from hardset.pipeline.storage.folder import in_parallel
@@ -29,7 +31,6 @@ _UNFOLDED_BYTES = 512 * MIB
 """Most bytes that the rows decoded together may unfold to, where a dictionary holds their values."""
 _FOOTER_KEY, _ROW_ID, _SOURCE_SPLIT = b"hardset", "row_id", "source_split"  # in files that hardset made
 _JUDGING = frozenset({"validation", "test"})  # what stems from these may not be trained on
-_BINARY = (pa.types.is_binary, pa.types.is_large_binary)
 
 
 @dataclass(frozen=True)
@@ -38,27 +39,62 @@ class _Footer:
     """Number of rows in each row group."""
     names: tuple[str, ...] | None
     """Class names of the label column; None if the schema's metadata has none."""
+    text: bool
+    """Whether labels are names."""
+    in_folder: bool
+    """Whether the label is in the name of a folder."""
     parents: frozenset[str]
     """Splits that the parents of rows that hardset made belong to; empty for other files."""
 
 
 @dataclass(frozen=True)
 class ParquetReader(RowFiles):
-    """Reads a `struct<bytes, path>` (or binary) image column and an integer label column."""
+    """Reads a `struct<bytes, path>` (or binary) image column, and a label column or hive folders `label=3/`."""
 
     suffix = ".parquet"
     spec: ParquetSource
 
-    def class_names(self) -> tuple[str, ...] | None:
+    def own_names(self) -> tuple[str, ...] | None:
         """Class names out of the files' schema metadata. Raises JobError where two files disagree."""
-        with storage_faults(self.name):
-            footers = in_parallel(lambda pair: self._footer(pair[1]), self.files)
-        named = [(file.name, footer.names) for (_, file), footer in zip(self.files, footers, strict=True)]
+        named = [(file.name, footer.names) for file, footer in self._selected_footers()]
         known = [(file, names) for file, names in named if names is not None]
         for file, names in known:
             if names != known[0][1]:
                 raise JobError(f"source.path: {known[0][0]} and {file} name different classes; make two jobs")
+        nameless = next((file for file, names in named if names is None), None)
+        if known and nameless and self._are_renumbered(known[0][1]):
+            raise JobError(
+                f"source.classes: {known[0][0]} names its classes and {nameless} does not, so the order of "
+                "source.classes cannot be carried over to its numbers; list the classes in the order of the files"
+            )
         return known[0][1] if known else None
+
+    def text_labels(self) -> bool:
+        """Whether labels are names. Raises JobError where they are in one file and not in another."""
+        kinds = {footer.text: file.name for file, footer in self._selected_footers()}
+        if len(kinds) > 1:
+            raise JobError(
+                f"source.label: {self.spec.label} is text in {kinds[True]} and numbers in {kinds[False]}; "
+                "write labels alike in all files, or make two jobs"
+            )
+        return True in kinds
+
+    def labels(self, file: SourceFile) -> Iterator[Any]:
+        """Labels of a file, of which no other column is read."""
+        if self._footer(file).in_folder:
+            return repeat(folder_values(file.name)[self.spec.label], sum(self._footer(file).groups))
+        with _Opened(self._place.fs, file.path, buffer=_BUFFER) as opened:
+            column = opened.parquet(file.name).read(columns=[self.spec.label], use_threads=False)[self.spec.label]
+        return iter(column.to_pylist())
+
+    def _selected_footers(self) -> list[tuple[SourceFile, _Footer]]:
+        with storage_faults(self.name):
+            footers = in_parallel(lambda pair: self._footer(pair[1]), self.files)
+        return [(file, footer) for (_, file), footer in zip(self.files, footers, strict=True)]
+
+    def _are_renumbered(self, names: tuple[str, ...]) -> bool:
+        """Whether the job lists classes in another order than files whose labels are positions in `names`."""
+        return classes.declared(self.spec) not in (None, names)
 
     @cached_property
     def _footers(self) -> dict[str, _Footer]:
@@ -68,11 +104,11 @@ class ParquetReader(RowFiles):
         if file.name not in self._footers:
             with _Opened(self._place.fs, self.looked_at(file).path, buffer=0) as opened:
                 parquet = opened.parquet(file.name)
-                _check_columns(parquet.schema_arrow, self.spec, file.name)
+                in_folder, text = check_columns(parquet.schema_arrow, self.spec, file.name)
                 _check_unfolded(parquet.metadata, self.spec, file.name)
                 groups = tuple(parquet.metadata.row_group(g).num_rows for g in range(parquet.num_row_groups))
-                names = _class_names(parquet.schema_arrow, self.spec.label)
-                self._footers[file.name] = _Footer(groups, names, _parent_splits(parquet))
+                names = class_names(parquet.schema_arrow, self.spec.label)
+                self._footers[file.name] = _Footer(groups, names, text, in_folder, _parent_splits(parquet))
         return self._footers[file.name]
 
     def pieces(self, file: SourceFile, shard_rows: int) -> Iterator[tuple[int, int]]:
@@ -89,20 +125,39 @@ class ParquetReader(RowFiles):
         """Rows of the image and label columns, only the row groups that they lie in."""
         with _Opened(self._place.fs, self._place.path_of(name), buffer=_BUFFER) as opened:
             parquet = opened.parquet(name)
+            labels_of = self._labelling(parquet.schema_arrow, name)
             begin = 0
             for group in range(parquet.num_row_groups):
                 end = begin + parquet.metadata.row_group(group).num_rows
                 first, last = max(begin, start), min(end, stop)
                 if first < last:
-                    yield from self._group_rows(opened, parquet, group, first - begin, last - begin)
+                    yield from self._group_rows(opened, parquet, group, first - begin, last - begin, labels_of)
                 begin = end
 
+    def _labelling(self, schema: pa.Schema, name: str) -> Callable[[pa.RecordBatch], Sequence[Any]]:
+        """Labels of a batch of rows: those of a file's column or folder, by name where the job reorders them."""
+        label = self.spec.label
+        if label not in schema.names:
+            value = folder_values(name)[label]
+            return lambda batch: [value] * len(batch)
+        names = class_names(schema, label)
+        if names is None or not self._are_renumbered(names):
+            return lambda batch: list(batch[label].to_pylist())
+        own = Numbering({}, self.spec.label_offset)
+        return lambda batch: [renamed(value, own, names) for value in batch[label].to_pylist()]
+
     def _group_rows(
-        self, opened: _Opened, parquet: pq.ParquetFile, group: int, start: int, stop: int
+        self,
+        opened: _Opened,
+        parquet: pq.ParquetFile,
+        group: int,
+        start: int,
+        stop: int,
+        labels_of: Callable[[pa.RecordBatch], Sequence[Any]],
     ) -> Iterator[StoredRow]:
         """Rows `start` to `stop` of a row group. Stops decoding where the slice ends."""
         row = 0
-        columns = [self.spec.image, self.spec.label]
+        columns = [self.spec.image, *([self.spec.label] if self.spec.label in parquet.schema_arrow.names else [])]
         if made_here := _FOOTER_KEY in (parquet.metadata.metadata or {}):
             columns.append(_ROW_ID)
         try:
@@ -112,7 +167,7 @@ class ParquetReader(RowFiles):
                 first, last = max(start, row), min(stop, row + len(batch))
                 if first < last:
                     part = batch.slice(first - row, last - first)
-                    labels, images = part[self.spec.label].to_pylist(), part[self.spec.image].to_pylist()
+                    labels, images = labels_of(part), part[self.spec.image].to_pylist()
                     ids = part[_ROW_ID].to_pylist() if made_here else [None] * len(part)
                     for label, image, row_id in zip(labels, images, ids, strict=True):
                         yield StoredRow(label, _image_bytes(image, most), row_id)
@@ -175,27 +230,6 @@ class _Opened:
         self._handle.close()
 
 
-def _check_columns(schema: pa.Schema, spec: ParquetSource, name: str) -> None:
-    for key, column in (("image", spec.image), ("label", spec.label)):
-        if column not in schema.names:
-            raise JobError(f"source.{key}: no column {column!r} in {name}; it has: {', '.join(schema.names)}")
-    image, label = schema.field(spec.image).type, schema.field(spec.label).type
-    if pa.types.is_struct(image):
-        inner = image.field("bytes").type if image.get_field_index("bytes") >= 0 else None
-    else:
-        inner = image
-    if inner is None or not any(is_binary(inner) for is_binary in _BINARY):
-        raise JobError(
-            f"source.image: column {spec.image!r} in {name} is {image}; wants struct<bytes: binary, path: string>, "
-            f"or binary; the columns are: {', '.join(schema.names)}"
-        )
-    if not pa.types.is_integer(label):
-        raise JobError(
-            f"source.label: column {spec.label!r} in {name} is {label}; wants integers; "
-            f"the columns are: {', '.join(schema.names)}"
-        )
-
-
 def _chunks(group: pq.RowGroupMetaData, column: str) -> Iterator[pq.ColumnChunkMetaData]:
     """Column chunks of a column and of its fields."""
     for number in range(group.num_columns):
@@ -236,15 +270,6 @@ def _parent_splits(parquet: pq.ParquetFile) -> frozenset[str]:
             if column.path_in_schema == _SOURCE_SPLIT and column.statistics and column.statistics.has_min_max:
                 found |= {column.statistics.min, column.statistics.max}
     return frozenset(found)
-
-
-def _class_names(schema: pa.Schema, label: str) -> tuple[str, ...] | None:
-    """Names at info.features.<label>.names of the `huggingface` metadata; None where they are not."""
-    try:
-        names = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][label]["names"]
-    except (KeyError, TypeError, ValueError):
-        return None
-    return tuple(map(str, names)) if isinstance(names, list) and names else None
 
 
 def _image_bytes(image: Any, most: float) -> bytes | RowError:

@@ -14,16 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardset.pipeline.batches import CleanRows, Reject, RowError
+<<<<<<< HEAD
 from hardset.pipeline.sources import cleaning, ranges
 from hardset.pipeline.sources.as_planned import AsPlanned, changed, still_there
 from hardset.pipeline.sources.base import RawRow
 from hardset.pipeline.sources.digest_cache import digest_cache
 from hardset.pipeline.sources.files import Place, SourceFile, resolve, storage_faults
 from hardset.pipeline.sources.fingerprints import content_digest, fingerprint, identity_of, is_local, tag_digest
+=======
+from hardset.pipeline.sources import classes, cleaning, ranges
+from hardset.pipeline.sources.base import RawRow
+from hardset.pipeline.sources.digest_cache import digest_cache
+from hardset.pipeline.sources.files import Place, SourceFile, resolve, storage_faults
+from hardset.pipeline.sources.fingerprints import check_unchanged, content_digest, fingerprint, tag_digest
+from hardset.pipeline.sources.labels import Numbering
+>>>>>>> 54a837e (Number classes by name, and stop where a night would move them)
 from hardset.pipeline.sources.splits import selected, split_of_file
 from hardset.schemas.digests import digest
 from hardset.schemas.errors import JobError, RunError
-from hardset.schemas.job.sources import StoredSource
+from hardset.schemas.job.sources import FROM_SOURCE, StoredSource
 from hardset.schemas.records import run as records
 
 _PROBED_AT_ONCE = 16
@@ -42,8 +51,57 @@ class StoredReader(ABC):
         return self._place.name
 
     def class_names(self) -> tuple[str, ...] | None:
-        """Class names in label order; None unless the format overrides it."""
+        """Class names in label order: the job's, the source's own, or those found in its labels.
+
+        None where labels are numbers without names. Raises JobError.
+        """
+        return self._names
+
+    def own_names(self) -> tuple[str, ...] | None:
+        """Class names that the files hold beside the labels; None unless the format overrides it. Raises JobError."""
         return None
+
+    def text_labels(self) -> bool:
+        """Whether labels are names; False unless the format overrides it. Raises JobError where files disagree."""
+        return False
+
+    @abstractmethod
+    def label_values(self) -> Iterable[Any]:
+        """Labels of the whole source as stored, in any order, each once or more often."""
+
+    def warnings(self) -> tuple[str, ...]:
+        """What the reader takes for granted of its classes, one sentence each."""
+        names, asked = self.class_names(), self.spec.classes
+        if names is None or asked not in (None, FROM_SOURCE):
+            return ()
+        numbers = classes.number_warning(names) if self.own_names() is None or isinstance(self, MemberFiles) else None
+        found = None if self.own_names() is not None or asked else classes.found_warning(names)
+        return tuple(text for text in (found, numbers) if text)
+
+    @cached_property
+    def _names(self) -> tuple[str, ...] | None:
+        spec = self.spec
+        declared = classes.declared(spec)
+        if declared is not None:
+            return declared
+        own = self.own_names()
+        if own is not None or not (spec.classes == FROM_SOURCE or self.text_labels()):
+            return own
+        with storage_faults(self.name):
+            labels = self.label_values()
+            return classes.in_labels(labels, numeric=spec.numeric, offset=spec.label_offset, name=self.name)
+
+    def _check_classes(self) -> None:
+        """Raises JobError where the source itself names a class that the job does not list."""
+        declared = classes.declared(self.spec)
+        own = None if declared is None else self.own_names()
+        if declared is not None and own is not None:
+            classes.check_listed(own, declared, self.name)
+
+    @cached_property
+    def _numbering(self) -> Numbering:
+        """The numbering of labels; its names are looked for in the whole source where no others are known."""
+        return Numbering.of(self.class_names(), self.spec.label_offset)
 
     def probe(self) -> records.Image:
         """Shape of the rows, from the job or the first readable ones. Raises JobError."""
@@ -53,6 +111,7 @@ class StoredReader(ABC):
 
     def plan(self, shard_rows: int) -> list[records.SourceRange]:
         """Ranges of at most `shard_rows` rows with their digests. Raises JobError where files cannot be used."""
+        self._check_classes()
         with storage_faults(self.name):
             return ranges.planned(self._ranges(shard_rows), self.fixed, self.spec.limit, self.name)
 
@@ -90,7 +149,8 @@ class StoredReader(ABC):
 class StoredRow(NamedTuple):
     """A row of a file, as stored."""
 
-    label: int | None
+    label: Any
+    """Number or name of its class, in any type that `labels.plain` knows; None where it has none."""
     image: bytes | NDArray[np.uint8] | RowError
     """Encoded image bytes, or pixels (uint8, H x W or H x W x C), or why there are none."""
     row_id: str | None = None
@@ -167,10 +227,24 @@ class RowFiles(StoredReader):
     @cached_property
     def files(self) -> list[tuple[str, SourceFile]]:
         """The selected files, each with its split. Raises JobError where there are none."""
+        return selected(self.every_file, lambda file: split_of_file(file.name), self.spec.splits)
+
+    @cached_property
+    def every_file(self) -> list[SourceFile]:
+        """The files of all splits. Raises JobError where there are none."""
         files = self._place.files(self.suffix)
         if not files:
             raise JobError(f"source.path: {self.name} holds no {self.suffix} files")
-        return selected(files, lambda file: split_of_file(file.name), self.spec.splits)
+        return files
+
+    def labels(self, file: SourceFile) -> Iterable[Any]:
+        """Labels of all rows of a file, as stored, in order; a format that can reads them without the images."""
+        pieces = self.pieces(file, _FETCHED_AT_ONCE)
+        return (row.label for start, stop in pieces for row in self.rows(file.name, start, stop))
+
+    def label_values(self) -> Iterable[Any]:
+        """Labels of all rows of all splits."""
+        return (label for file in self.every_file for label in self.labels(file))
 
     def _ranges(self, shard_rows: int) -> Iterator[records.SourceRange]:
         for split, file in self.files:
@@ -180,13 +254,21 @@ class RowFiles(StoredReader):
     def _rows(self, source_range: records.SourceRange) -> Iterator[RawRow]:
         name, row = source_range.file, source_range.start
         for found in self.rows(name, source_range.start, source_range.stop):
-            yield RawRow(f"{name}#{row}", row, found.label, found.image, found.row_id)
+            yield RawRow(f"{name}#{row}", row, self._label(found), found.image, found.row_id)
             row += 1
         if row != source_range.stop:
             raise RunError(
                 f"{name}: {row - source_range.start} rows came where {source_range.rows} were planned; the file has "
                 "changed, or its reader leaves rows out; start the job again"
             )
+
+    def _label(self, row: StoredRow) -> int | RowError:
+        if type(row.label) is int and (isinstance(row.image, RowError) or not self.spec.label_offset):
+            return row.label
+        try:
+            return self._numbering.number(row.label)
+        except RowError as error:
+            return error
 
 
 class Members(NamedTuple):
@@ -208,6 +290,10 @@ class MemberFiles(StoredReader):
     @abstractmethod
     def members(self) -> Iterable[Members]:
         """All folders with files of all splits, in the order of their names. Raises JobError."""
+
+    def label_values(self) -> Iterable[Any]:
+        """Labels of all folders."""
+        return (folder.label for folder in self.members())
 
     def fixed(self, parts: list[records.SourceRange]) -> list[records.SourceRange]:
         """Ranges with the digests of their files."""

@@ -6,7 +6,7 @@ in the tables of both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from types import MappingProxyType
 from typing import Any
 
@@ -24,6 +24,7 @@ from hardset.schemas.job.sources import (
     ImageSource,
     NpzSource,
     ParquetSource,
+    StoredSource,
     UserSource,
 )
 
@@ -40,7 +41,7 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
 _FIRST_VERSION = 1
 """Code version that keys do not name, so that shards keep theirs."""
 
-_NOT_READING = frozenset({"path", "splits", "limit", "changed", "vanished"})
+_NOT_READING = frozenset({"path", "splits", "limit", "changed", "vanished", "classes", "numeric"})
 """Settings that decide which rows there are, and not how one is read."""
 
 
@@ -56,9 +57,14 @@ def settled(spec: ImageSource) -> ImageSource:
     return declarations.settled(source(spec.format).settings, spec.model_dump(mode="json"), at="source")
 
 
-def open_source(spec: ImageSource) -> SourceReader:
-    """The reader of a job's `source` section. Touches no storage yet. Raises JobError where there is no such source."""
+def open_source(spec: ImageSource, classes: Sequence[str] | None = None) -> SourceReader:
+    """The reader of a job's `source` section. Touches no storage yet. Raises JobError where there is no such source.
+
+    `classes`: names that a plan has settled on, so that no reader looks for them again.
+    """
     own = settled(spec)
+    if classes is not None and isinstance(own, StoredSource):
+        own = own.model_copy(update={"classes": tuple(classes)})
     reader = source(own.format).reader(own)
     return reader if own.hold_out is None else HeldOutReader(reader, own.hold_out)
 
@@ -71,7 +77,14 @@ def reading(spec: ImageSource, without: Set[str]) -> dict[str, Any]:
     own = settled(spec)
     code = declarations.code_version(spec.format, type(own)) if isinstance(spec, UserSource) else own.code
     text = {name: value for name, value in own.model_dump(mode="json").items() if name not in without}
+    text = {
+        name: value for name, value in text.items() if name not in own.later or getattr(own, name) != _unset(own, name)
+    }
     return text if code == _FIRST_VERSION else {**text, "code": code}
+
+
+def _unset(spec: ImageSource, name: str) -> Any:
+    return type(spec).model_fields[name].default
 
 
 def reading_id(spec: ImageSource) -> str:

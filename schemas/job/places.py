@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from hardset.schemas.base import Spec
+from hardset.schemas.job.sources import FROM_SOURCE
 
-_KEYS = ("path", "weights")
+_KEYS = ("path", "weights", "classes")
+"""Keys whose text is a place; `source.classes` may be from_source instead."""
 
 
 def relative_places(job: Spec) -> list[tuple[str, str]]:
@@ -22,6 +24,6 @@ def _places(node: Any, path: str = "") -> list[tuple[str, str]]:
         return [place for i, item in enumerate(node) for place in _places(item, f"{path}{i}.")]
     if not isinstance(node, dict):
         return []
-    here = [(f"{path}{k}", v) for k, v in node.items() if k in _KEYS and isinstance(v, str)]
+    here = [(f"{path}{k}", v) for k, v in node.items() if k in _KEYS and isinstance(v, str) and v != FROM_SOURCE]
     inner = ((k, v) for k, v in node.items() if k != "arguments")  # what a factory takes is its own affair
     return here + [place for k, v in inner for place in _places(v, f"{path}{k}.")]

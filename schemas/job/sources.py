@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from hardset.schemas.base import Spec
 from hardset.schemas.extensions import Extension, ImportPath, open_union
 
 PositiveInt = Annotated[int, Field(ge=1)]
+FROM_SOURCE = "from_source"
+"""Value of `source.classes` for classes that are found in the labels."""
+
+
+def _named(value: Any) -> Any:
+    """A list of class names in which YAML has read numbers for names such as 3."""
+    if not isinstance(value, list | tuple):
+        return value
+    return tuple(str(name) if type(name) is int else name for name in value)
+
+
+ClassNames = Annotated[Annotated[tuple[str, ...], Field(min_length=1)] | str | None, BeforeValidator(_named)]
 
 
 class HoldOut(Spec):
@@ -28,6 +40,8 @@ class ImageSource(Spec):
 
     code: ClassVar[int] = 1
     """Code version, raised when the reader begins to give other rows; part of the shard key where it is not 1."""
+    later: ClassVar[frozenset[str]] = frozenset({"classes", "label_offset", "numeric"})
+    """Settings that keys of shards leave out while they are unset, because there are keys from before them."""
 
     format: str
     """Format of the source."""
@@ -62,6 +76,13 @@ class StoredSource(ImageSource):
 
     path: str
     """Place of the files; any fsspec URL."""
+    classes: ClassNames = None
+    """Class names in label order: a list, a file of them (one name a line, or JSON or YAML with id2label, label2id or
+    names), or from_source, which sorts the names found in the labels. Unset: the source's own names, if it has any."""
+    label_offset: Annotated[int, Field(ge=0)] = 0
+    """Number of the first class where labels are numbers; 1 for labels that start at 1."""
+    numeric: bool = False
+    """Sort class names that are numbers by value (0, 1, 2, ..., 10), not as text (0, 1, 10, 2)."""
     changed: Literal["remake", "keep", "fail"] = "remake"
     """Files of which the bytes changed. remake: their rows are made anew; keep: the earlier rows stay listed, though
     their source is gone; fail: generate refuses to go on."""
@@ -71,7 +92,7 @@ class StoredSource(ImageSource):
 
 
 class ParquetSource(StoredSource):
-    """Parquet files in the Hugging Face image layout: `struct{bytes, path}` and an integer label."""
+    """Parquet files in the Hugging Face image layout: `struct{bytes, path}` and a label."""
 
     format: Literal["parquet"] = "parquet"
     path: str
@@ -79,11 +100,11 @@ class ParquetSource(StoredSource):
     image: str = "image"
     """Name of the image column."""
     label: str = "label"
-    """Name of the label column."""
+    """Name of the label column: whole numbers, or text; or of the hive folders that hold the label, as label=3/."""
 
 
 class ImageFolderSource(StoredSource):
-    """One folder per class; classes are numbered in the sorted order of their names."""
+    """One folder per class; classes are numbered in the sorted order of their names, unless `classes` lists them."""
 
     format: Literal["imagefolder"] = "imagefolder"
     path: str
@@ -91,7 +112,7 @@ class ImageFolderSource(StoredSource):
 
 
 class NpzSource(StoredSource):
-    """Arrays in .npz files: uint8 images, N x H x W or N x H x W x C, and integer labels."""
+    """Arrays in .npz files: uint8 images, N x H x W or N x H x W x C, and N labels, whole numbers or text."""
 
     format: Literal["npz"] = "npz"
     path: str

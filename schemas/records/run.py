@@ -110,6 +110,8 @@ class Plan(Spec):
     """Changes of the source since the newest earlier run; None if there is no earlier run."""
     lease: int = 0
     """Number of the lease of the last start that wrote the plan; 0 if the version of hardset did not record it."""
+    warnings: tuple[str, ...] = ()
+    """What reading the source takes for granted, one sentence each, such as classes found in the labels."""
 
     def is_kept(self, shard: Shard) -> bool:
         """Whether the source of a shard changed or vanished after it was made, and the job keeps it listed."""

@@ -47,8 +47,11 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"images": PLANAR, "labels": LABELS[:5]},
         r"source.images: .*C in 1 to 4",
     ),
-    "too few labels": ({"images": GREY, "labels": LABELS[:9]}, r"source.labels: .*\(9,\); wants 10 integers"),
-    "float labels": ({"images": GREY, "labels": LABELS / 2}, r"source.labels: labels in x.npz is float64"),
+    "too few labels": ({"images": GREY, "labels": LABELS[:9]}, r"source.labels: .*\(9,\); wants 10 whole numbers"),
+    "dates": (
+        {"images": GREY, "labels": LABELS.astype("M8[D]")},
+        r"source.labels: labels in x.npz is datetime64\[D\] of shape \(10,\); wants 10 whole numbers or names",
+    ),
     "objects": ({"images": GREY, "labels": np.array([{}] * 10, object)}, r"source.labels: .*unpickled"),
 }
 

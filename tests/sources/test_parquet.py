@@ -176,7 +176,10 @@ WRONG = {
         {"image": "id"},
         r"source.image: column 'id' in x.parquet is int64; wants struct.*columns are",
     ),
-    "label is an image": ({"label": "image"}, r"source.label: column 'image' in x.parquet is struct.*wants integers"),
+    "label is an image": (
+        {"label": "image"},
+        r"source.label: column 'image' in x.parquet is struct.*wants whole numbers or names",
+    ),
 }
 
 

@@ -80,7 +80,7 @@ def test_image_folders_are_planned_and_read(store: s3fs.S3FileSystem) -> None:
     store.pipe_file("bucket/set/empty/", b"")
     spec = ImageFolderSource(path="s3://bucket/set")
     reader = open_source(spec)
-    assert (reader.class_names(), reader.probe()) == (("a", "b"), SHAPE)
+    assert (reader.class_names(), reader.probe()) == (("a", "b", "empty"), SHAPE)
     plan = reader.plan(3)
     reads = [open_source(spec).read(r, SHAPE, 2) for r in plan]
     assert sorted(d for rows, _ in reads for d in rows.sha256) == sorted(image_sha256(pixels(i)) for i in range(10))

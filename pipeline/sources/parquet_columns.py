@@ -1,0 +1,101 @@
+"""Columns of a Parquet file that a source needs: the image, and the label in a column or in the name of a folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+
+from hardset.pipeline.batches import RowError
+from hardset.pipeline.sources.labels import LabelError, Numbering
+from hardset.schemas.errors import JobError
+from hardset.schemas.job.sources import ParquetSource
+
+_BINARY = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+_NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal)
+_TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, *_BINARY)
+_LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list, pa.types.is_list_view)
+_NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
+_WHOLE = re.compile(r"-?\d{1,18}")
+
+
+def check_columns(schema: pa.Schema, spec: ParquetSource, name: str) -> tuple[bool, bool]:
+    """Whether the label is in the name of a folder, and whether it is text.
+
+    Raises JobError where the image or the label is missing, or of a type that cannot be one.
+    """
+    columns = ", ".join(schema.names)
+    if spec.image not in schema.names:
+        raise JobError(f"source.image: no column {spec.image!r} in {name}; it has: {columns}")
+    _check_image(schema.field(spec.image).type, spec, name, columns)
+    if spec.label in schema.names:
+        return False, _is_text(schema.field(spec.label).type, spec, name, columns)
+    if spec.label not in folder_values(name):
+        raise JobError(f"source.label: no column {spec.label!r} in {name}; it has: {columns}")
+    return True, isinstance(folder_values(name)[spec.label], str)
+
+
+def folder_values(name: str) -> dict[str, int | str | None]:
+    """Values in the names of a file's folders, as in `label=3/split=train/part-0.parquet`: whole numbers or text."""
+    pairs = (folder.partition("=") for folder in name.split("/")[:-1])
+    return {unquote(key): _folder_value(unquote(value)) for key, equals, value in pairs if key and equals}
+
+
+def class_names(schema: pa.Schema, label: str) -> tuple[str, ...] | None:
+    """Names at info.features.<label>.names of the `huggingface` metadata; None where they are not."""
+    try:
+        names = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][label]["names"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return tuple(map(str, names)) if isinstance(names, list) and names else None
+
+
+def renamed(label: Any, numbering: Numbering, names: Sequence[str]) -> str | RowError:
+    """The name of a label among the file's own names, or why it has none."""
+    try:
+        number = numbering.number(label)
+    except RowError as error:
+        return error
+    inside = 0 <= number < len(names)
+    return names[number] if inside else LabelError(f"label {label} is not in 0 to {len(names) - 1}")
+
+
+def _folder_value(text: str) -> int | str | None:
+    if text == _NULL_FOLDER:
+        return None
+    return int(text) if _WHOLE.fullmatch(text) else text
+
+
+def _check_image(image: pa.DataType, spec: ParquetSource, name: str, columns: str) -> None:
+    if pa.types.is_struct(image):
+        inner = image.field("bytes").type if image.get_field_index("bytes") >= 0 else None
+    else:
+        inner = image
+    if inner is None or not any(is_binary(inner) for is_binary in _BINARY):
+        raise JobError(
+            f"source.image: column {spec.image!r} in {name} is {image}; wants struct<bytes: binary, path: string>, "
+            f"or binary; the columns are: {columns}"
+        )
+
+
+def _is_text(label: pa.DataType, spec: ParquetSource, name: str, columns: str) -> bool:
+    kind = label.value_type if pa.types.is_dictionary(label) else label
+    if pa.types.is_fixed_size_list(kind) and kind.list_size == 1:
+        kind = kind.value_type
+    if any(is_text(kind) for is_text in _TEXTS):
+        return True
+    if any(is_number(kind) for is_number in _NUMBERS):
+        return False
+    found = f"source.label: column {spec.label!r} in {name}"
+    if any(is_list(kind) for is_list in _LISTS):
+        raise JobError(
+            f"{found} holds several labels a row ({label}), and hardset makes rows of one class; name a column of one "
+            f"label; the columns are: {columns}"
+        )
+    if pa.types.is_null(kind):
+        raise JobError(f"{found} holds nulls alone; name a column of labels; the columns are: {columns}")
+    raise JobError(f"{found} is {label}; wants whole numbers or names; the columns are: {columns}")
