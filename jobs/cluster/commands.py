@@ -13,6 +13,7 @@ GENERATE = "generate job.yaml --address auto --json"
 COMMANDS = {True: "python -P -m hardset", False: "hardset"}
 """By whether the code of hardset goes along. -P: the working folder does not come first on the import path."""
 
+
 def entrypoint(*, ship: bool = True, **options: object) -> str:
     """The command line that runs on the cluster.
 

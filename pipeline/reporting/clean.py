@@ -33,13 +33,8 @@ def clean_pixels(plan_of: Callable[[str], Plan | None], source_of: Callable[[Pla
             if plan is None or place is None:
                 return None
             if plan.run_id not in readers:
-<<<<<<< HEAD
-                readers[plan.run_id] = open_source(source_of(plan))
-            found, _ = readers[plan.run_id].read(unfixed(place), plan.image, len(plan.classes))
-=======
                 readers[plan.run_id] = open_source(source_of(plan), plan.classes)
-            found, _ = readers[plan.run_id].read(place, plan.image, len(plan.classes))
->>>>>>> 54a837e (Number classes by name, and stop where a night would move them)
+            found, _ = readers[plan.run_id].read(unfixed(place), plan.image, len(plan.classes))
         except (UserError, ValidationError, OSError, ImportError, ValueError):
             return None
         pixels: Image

@@ -40,6 +40,7 @@ class ImageFolderReader(MemberFiles):
     """
 
     spec: ImageFolderSource
+    named_by_folders = True
 
     def own_names(self) -> tuple[str, ...]:
         """Names of the class folders. Raises JobError: no class folders, or files outside of them."""
@@ -49,13 +50,13 @@ class ImageFolderReader(MemberFiles):
     def members(self) -> Iterator[Members]:
         """The class folders of all splits. Raises JobError: no class folders, or files outside of them."""
         for split, folder, files in self._folders:
-            yield Members(split, folder, self._numbering.number(folder.rpartition("/")[2]), files)
+            yield Members(split, folder, self.numbering.number(folder.rpartition("/")[2]), files)
 
     def warnings(self) -> tuple[str, ...]:
         """Sentences about class folders without files, and about names that are numbers."""
         if not self._empty:
             return super().warnings()
-        folders, numbers = ", ".join(self._empty), ", ".join(str(self._numbering.number(name)) for name in self._empty)
+        folders, numbers = ", ".join(self._empty), ", ".join(str(self.numbering.number(name)) for name in self._empty)
         empty = f"source.path: no file in the class folder {folders}; it keeps its class number {numbers}"
         if len(self._empty) > 1:
             empty = f"source.path: no files in the class folders {folders}; they keep their class numbers {numbers}"

@@ -5,7 +5,7 @@ A new format derives from `RowFiles` where each file holds many rows, and from `
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
@@ -14,25 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardset.pipeline.batches import CleanRows, Reject, RowError
-<<<<<<< HEAD
 from hardset.pipeline.sources import cleaning, ranges
 from hardset.pipeline.sources.as_planned import AsPlanned, changed, still_there
 from hardset.pipeline.sources.base import RawRow
 from hardset.pipeline.sources.digest_cache import digest_cache
 from hardset.pipeline.sources.files import Place, SourceFile, resolve, storage_faults
 from hardset.pipeline.sources.fingerprints import content_digest, fingerprint, identity_of, is_local, tag_digest
-=======
-from hardset.pipeline.sources import classes, cleaning, ranges
-from hardset.pipeline.sources.base import RawRow
-from hardset.pipeline.sources.digest_cache import digest_cache
-from hardset.pipeline.sources.files import Place, SourceFile, resolve, storage_faults
-from hardset.pipeline.sources.fingerprints import check_unchanged, content_digest, fingerprint, tag_digest
-from hardset.pipeline.sources.labels import Numbering
->>>>>>> 54a837e (Number classes by name, and stop where a night would move them)
+from hardset.pipeline.sources.naming import ClassNaming
 from hardset.pipeline.sources.splits import selected, split_of_file
 from hardset.schemas.digests import digest
 from hardset.schemas.errors import JobError, RunError
-from hardset.schemas.job.sources import FROM_SOURCE, StoredSource
+from hardset.schemas.job.sources import StoredSource
 from hardset.schemas.records import run as records
 
 _PROBED_AT_ONCE = 16
@@ -40,7 +32,7 @@ _FETCHED_AT_ONCE = 64
 _SHORT = 16  # hex digits of a member's own digest, which only tells whether it changed
 
 
-class StoredReader(ABC):
+class StoredReader(ClassNaming):
     """A source whose rows lie in files of a folder or object store."""
 
     spec: StoredSource
@@ -50,59 +42,6 @@ class StoredReader(ABC):
         """The path, without credentials and query."""
         return self._place.name
 
-    def class_names(self) -> tuple[str, ...] | None:
-        """Class names in label order: the job's, the source's own, or those found in its labels.
-
-        None where labels are numbers without names. Raises JobError.
-        """
-        return self._names
-
-    def own_names(self) -> tuple[str, ...] | None:
-        """Class names that the files hold beside the labels; None unless the format overrides it. Raises JobError."""
-        return None
-
-    def text_labels(self) -> bool:
-        """Whether labels are names; False unless the format overrides it. Raises JobError where files disagree."""
-        return False
-
-    @abstractmethod
-    def label_values(self) -> Iterable[Any]:
-        """Labels of the whole source as stored, in any order, each once or more often."""
-
-    def warnings(self) -> tuple[str, ...]:
-        """What the reader takes for granted of its classes, one sentence each."""
-        names, asked = self.class_names(), self.spec.classes
-        if names is None or asked not in (None, FROM_SOURCE):
-            return ()
-        numbers = classes.number_warning(names) if self.own_names() is None or isinstance(self, MemberFiles) else None
-        found = None if self.own_names() is not None or asked else classes.found_warning(names)
-        return tuple(text for text in (found, numbers) if text)
-
-    @cached_property
-    def _names(self) -> tuple[str, ...] | None:
-        spec = self.spec
-        declared = classes.declared(spec)
-        if declared is not None:
-            return declared
-        own = self.own_names()
-        if own is not None or not (spec.classes == FROM_SOURCE or self.text_labels()):
-            return own
-        with storage_faults(self.name):
-            labels = self.label_values()
-            return classes.in_labels(labels, numeric=spec.numeric, offset=spec.label_offset, name=self.name)
-
-    def _check_classes(self) -> None:
-        """Raises JobError where the source itself names a class that the job does not list."""
-        declared = classes.declared(self.spec)
-        own = None if declared is None else self.own_names()
-        if declared is not None and own is not None:
-            classes.check_listed(own, declared, self.name)
-
-    @cached_property
-    def _numbering(self) -> Numbering:
-        """The numbering of labels; its names are looked for in the whole source where no others are known."""
-        return Numbering.of(self.class_names(), self.spec.label_offset)
-
     def probe(self) -> records.Image:
         """Shape of the rows, from the job or the first readable ones. Raises JobError."""
         with storage_faults(self.name):
@@ -111,7 +50,7 @@ class StoredReader(ABC):
 
     def plan(self, shard_rows: int) -> list[records.SourceRange]:
         """Ranges of at most `shard_rows` rows with their digests. Raises JobError where files cannot be used."""
-        self._check_classes()
+        self.check_listed()
         with storage_faults(self.name):
             return ranges.planned(self._ranges(shard_rows), self.fixed, self.spec.limit, self.name)
 
@@ -244,7 +183,7 @@ class RowFiles(StoredReader):
 
     def label_values(self) -> Iterable[Any]:
         """Labels of all rows of all splits."""
-        return (label for file in self.every_file for label in self.labels(file))
+        return (label for file in self.every_file for label in self.labels(self.looked_at(file)))
 
     def _ranges(self, shard_rows: int) -> Iterator[records.SourceRange]:
         for split, file in self.files:
@@ -266,7 +205,7 @@ class RowFiles(StoredReader):
         if type(row.label) is int and (isinstance(row.image, RowError) or not self.spec.label_offset):
             return row.label
         try:
-            return self._numbering.number(row.label)
+            return self.numbering.number(row.label)
         except RowError as error:
             return error
 
