@@ -84,7 +84,7 @@ def _fast(lines: Mapping[str, Record]) -> str:
             one["runs_in"],
             f"{one['gradients_per_second']:,.0f}",
             _met(one["of_bare_loop"], ASKED["of_bare_loop"], f"{one['of_bare_loop']:.2f}"),
-            f"{one['of_bare_loop_with_the_same_kernels']:.2f}",
+            _figure(one.get("of_bare_loop_with_the_same_kernels")),
             f"{one['tflops']:.1f}" + (f" ({one['tflops'] / known:.0%})" if known else ""),
             f"{one['first_success_rows_per_second']:,.1f}",
             f"{one['gradients_per_row']:.1f}",
@@ -233,6 +233,11 @@ def _not_measured(lines: Mapping[str, Record]) -> str:
 
 def _met(value: float, wanted: float, shown: str) -> str:
     return f"{shown} (asked: {wanted:g})" if value >= wanted else f"**{shown}** (asked: {wanted:g})"
+
+
+def _figure(value: float | None) -> str:
+    """Two decimals; empty in a line of figures from before it was measured."""
+    return "" if value is None else f"{value:.2f}"
 
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
