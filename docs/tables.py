@@ -14,6 +14,7 @@ from pathlib import Path
 
 from hardset.pipeline.evaluation.reference import corruption_table, job_tables, warning_table
 from hardset.schemas.job.attack_documentation import attack_table, ensemble_table, setting_table
+from hardset.schemas.job.operations.documentation import operation_table
 from hardset.schemas.job.training_methods import method_table
 from hardset.schemas.rows.documentation import column_table, flag_table, version_table
 
@@ -48,6 +49,7 @@ WRITERS: Mapping[str, Callable[[], str]] = {
     "ensembles": ensemble_table,
     "attack settings": setting_table,
     "training methods": method_table,
+    "augmentations": operation_table,
     "columns": column_table,
     "contract versions": version_table,
     "flags": flag_table,

@@ -19,6 +19,7 @@ import typer
 from hardset.jobs.terminal.console import Exit
 from hardset.jobs.terminal.voice import format_of, speaking
 from hardset.jobs.verbs.attacks import attacks
+from hardset.jobs.verbs.augmentations import augmentations
 from hardset.jobs.verbs.demo import demo
 from hardset.jobs.verbs.diff import diff
 from hardset.jobs.verbs.evaluate import evaluate
@@ -97,6 +98,7 @@ VERBS = (
     Verb(diff, Group.READ, "hardset diff demo/out other/out"),
     Verb(publish, Group.READ, "hardset publish demo/out --delta"),
     Verb(attacks, Group.READ, "hardset attacks apgd_ce", loads=True),
+    Verb(augmentations, Group.READ, "hardset augmentations rotate", loads=True),
     Verb(schema, Group.READ, "hardset schema --rows"),
     Verb(evaluate, Group.HARDEN, "hardset evaluate evaluation.yaml --fail-under robust=0.45", loads=True),
     Verb(harden, Group.HARDEN, "hardset harden job.yaml --fail-under clean=0.9", loads=True),

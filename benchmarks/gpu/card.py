@@ -30,7 +30,19 @@ BF16_TFLOPS = (
     ("L40", 181.0),
     ("L4", 121.0),
 )
-_SHOWN = ("torch", "numpy", "kornia", "pydantic", "pyarrow", "pillow", "ray", "triton", "torchattacks", "foolbox")
+_SHOWN = (
+    "torch",
+    "numpy",
+    "opencv-python-headless",
+    "kornia",
+    "pydantic",
+    "pyarrow",
+    "pillow",
+    "ray",
+    "triton",
+    "torchattacks",
+    "foolbox",
+)
 
 
 def describe(setting: Setting) -> Record:

@@ -1,22 +1,77 @@
-"""Operations that add noise."""
+"""Operations that add noise, from a generator keyed by the row."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from functools import lru_cache
+from typing import Any
 
-from hardset.pipeline.augment.operation import Operation, Parameters
-from hardset.pipeline.augment.streams import Stream
-from hardset.schemas.job.operations.noise import GaussianNoise
+import numpy as np
+from numpy.typing import NDArray
+
+from hardset.pipeline.augment.operation import Drawn, LevelOperation
+from hardset.pipeline.augment.streams import RowStream, normal_table
+from hardset.pipeline.augment.tables import numbers
+from hardset.pipeline.batches import Pixels
+from hardset.schemas.job.operations.noise import GaussianNoise, ImpulseNoise, ShotNoise, SpeckleNoise
+
+_HALF = 1 << 15
+_KEPT_TABLES = 64
 
 
-def _draw_std(spec: GaussianNoise, stream: Stream) -> Parameters:
-    return {"std": torch.full(stream.seeds.shape, float(spec.std), dtype=torch.float64, device=stream.seeds.device)}
+@lru_cache(_KEPT_TABLES)
+def _noise_levels(std: float) -> NDArray[np.int16]:
+    """Noise in whole levels for each number of 16 bits. As values are whole, rounding it is rounding their sum."""
+    return np.rint(normal_table() * np.float32(255 * std)).astype(np.int16)
 
 
-def _add_noise(images: Tensor, parameters: Parameters, stream: Stream) -> Tensor:
-    """Adds normal noise, drawn anew from the row's seed each time."""
-    return images + parameters["std"].to(images.dtype)[:, None, None, None] * stream.normal(0, tuple(images.shape[1:]))
+def with_gaussian_noise(image: Pixels, std: float, stream: RowStream) -> Pixels:
+    """Image plus independent normal noise; `std` on the [0, 1] pixel scale."""
+    words = stream.words(image.size)
+    if image.size < 2 * _HALF:  # a table of all numbers would take longer than their values
+        noise = np.rint(normal_table().take(words) * np.float32(255 * std)).astype(np.int16)
+    else:
+        noise = _noise_levels(std).take(words)
+    noise = noise.reshape(image.shape)
+    noise += image
+    return rounded(noise)
 
 
-NOISE = (Operation(GaussianNoise, _draw_std, _add_noise),)
+def rounded(values: NDArray[Any]) -> Pixels:
+    """Numbers as levels: rounded half to even, and clipped."""
+    whole = values if values.dtype.kind == "i" else np.rint(values)
+    pixels: Pixels = np.clip(whole, 0, 255).astype(np.uint8)
+    return pixels
+
+
+def with_shot_noise(image: Pixels, photons: float, stream: RowStream) -> Pixels:
+    """Image of Poisson counts; `photons` is the mean count of 255."""
+    counts = stream.generator().poisson((np.arange(256) * (photons / 255))[image])
+    return rounded(counts * (255 / photons))
+
+
+def with_impulse_noise(image: Pixels, amount: float, stream: RowStream) -> Pixels:
+    """Image a share of whose values is 0 or 255."""
+    words = stream.words(image.size).reshape(image.shape)
+    struck, white = round(amount * 2 * _HALF), round(amount * _HALF)
+    return np.where(words < struck, np.where(words < white, np.uint8(255), np.uint8(0)), image)
+
+
+def with_speckle_noise(image: Pixels, std: float, stream: RowStream) -> Pixels:
+    """Image times 1 plus independent normal noise; `std` relative to the value."""
+    return rounded(image * (1 + np.float32(std) * stream.normal(image.shape)))
+
+
+def _change(function: Any, name: str) -> Any:
+    def change(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
+        changed: Pixels = function(image, drawn[name], stream)
+        return changed
+
+    return change
+
+
+NOISE = (
+    LevelOperation(GaussianNoise, numbers("std"), _change(with_gaussian_noise, "std")),
+    LevelOperation(ShotNoise, numbers("photons"), _change(with_shot_noise, "photons")),
+    LevelOperation(ImpulseNoise, numbers("amount"), _change(with_impulse_noise, "amount")),
+    LevelOperation(SpeckleNoise, numbers("std"), _change(with_speckle_noise, "std")),
+)

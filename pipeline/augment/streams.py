@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hardset.pipeline.compute import rng
+from hardset.schemas.job.operations.amounts import NumberInterval, WholeInterval
+from hardset.schemas.job.quantities import Range
 
 _PER_OPERATION = 64  # streams that each position owns: 0 decides whether to apply, 32 and up are for noise
 _NOISE = 32
+_BITS = 16
 
 
 @dataclass(frozen=True)
@@ -19,26 +28,102 @@ class Stream:
 
     seeds: Tensor
     position: int
+    branch: int = 0
+    """Place inside a policy at that position, from 1; 0 is the operation of the list itself."""
 
     def chance(self) -> Tensor:
         """Uniform in [0, 1), float64 (N,): decides whether the operation applies."""
-        return rng.uniform(self.seeds, self._draw(0), dtype=torch.float64)
+        return rng.uniform(self.seeds, self._draw(0), dtype=torch.float64, restart=self.branch)
 
     def uniform(self, parameter: int) -> Tensor:
         """Uniform in [0, 1), float64 (N,), of 32 random bits. `parameter`: 0 to 30."""
-        return rng.uniform(self.seeds, self._draw(1 + parameter), dtype=torch.float64)
+        return rng.uniform(self.seeds, self._draw(1 + parameter), dtype=torch.float64, restart=self.branch)
+
+    def uniforms(self, parameter: int, count: int) -> Tensor:
+        """Uniform in [0, 1), float64 (N, count), of 32 random bits. `parameter`: 0 to 30."""
+        return rng.uniform(self.seeds, self._draw(1 + parameter), (count,), dtype=torch.float64, restart=self.branch)
 
     def integers(self, parameter: int, high: int) -> Tensor:
         """Integers in [0, high), int64 (N,). `parameter`: 0 to 30."""
-        return rng.integers(self.seeds, self._draw(1 + parameter), high)
+        return rng.integers(self.seeds, self._draw(1 + parameter), high, restart=self.branch)
 
     def normal(self, noise: int, shape: tuple[int, ...]) -> Tensor:
         """Standard normal, float32 (N, *shape). `noise`: 0 to 31."""
-        return rng.normal(self.seeds, self._draw(_NOISE + noise), shape)
+        return rng.normal(self.seeds, self._draw(_NOISE + noise), shape, restart=self.branch)
+
+    def number(self, parameter: int, amount: Any) -> Tensor:
+        """Numbers that an amount of the settings stands for, float64 (N,): the same, of a range, or of a list."""
+        if isinstance(amount, NumberInterval | Range):
+            low, high = float(amount.min), float(amount.max)
+            return low + (high - low) * self.uniform(parameter)
+        if isinstance(amount, tuple):
+            values = torch.tensor([float(one) for one in amount], dtype=torch.float64, device=self.seeds.device)
+            return values[self.integers(parameter, len(amount))]
+        return torch.full(self.seeds.shape, float(amount), dtype=torch.float64, device=self.seeds.device)
+
+    def whole(self, parameter: int, amount: Any) -> Tensor:
+        """Whole numbers that an amount of the settings stands for, int64 (N,)."""
+        if isinstance(amount, WholeInterval):
+            return amount.min + self.integers(parameter, amount.max - amount.min + 1)
+        if isinstance(amount, tuple):
+            return torch.tensor(amount, device=self.seeds.device)[self.integers(parameter, len(amount))]
+        return torch.full(self.seeds.shape, amount, dtype=torch.int64, device=self.seeds.device)
+
+    def orders(self, parameter: int, of: int) -> Tensor:
+        """Random orders of 0 to of - 1, int64 (N, of)."""
+        return self.uniforms(parameter, of).argsort(dim=1, stable=True)
 
     def where(self, rows: Tensor) -> Stream:
         """The streams of some of the rows."""
-        return Stream(self.seeds[rows], self.position)
+        return Stream(self.seeds[rows], self.position, self.branch)
+
+    def inside(self, place: int) -> Stream:
+        """The streams of the operation at a place, from 0, inside this one, which is a policy."""
+        return Stream(self.seeds, self.position, place + 1)
 
     def _draw(self, number: int) -> int:
         return rng.Draw.AUGMENT + _PER_OPERATION * self.position + number
+
+
+@dataclass(frozen=True)
+class RowStream:
+    """Noise for one row, from NumPy's Philox generator, whose key is row seed, position, place and use."""
+
+    seed: int
+    position: int
+    branch: int = 0
+
+    def generator(self, use: int = 0) -> np.random.Generator:
+        """A generator of its own for each use, from 0 to 63."""
+        place = (self.branch << 32) | (_PER_OPERATION * self.position + use)
+        return np.random.Generator(np.random.Philox(key=np.array([self.seed, place], np.uint64)))
+
+    def words(self, count: int, use: int = 0) -> NDArray[np.uint16]:
+        """Even random numbers of 16 bits, uint16 (count,)."""
+        place = (self.branch << 32) | (_PER_OPERATION * self.position + use)
+        generator = np.random.Philox(key=np.array([self.seed, place], np.uint64))
+        words: NDArray[np.uint16] = generator.random_raw(-(-count // 4)).astype("<u8", copy=False).view("<u2")[:count]
+        return words
+
+    def normal(self, shape: Sequence[int], use: int = 0) -> NDArray[np.float32]:
+        """Standard normal values, float32: quantiles of 16-bit numbers, within 4.2 standard deviations."""
+        values: NDArray[np.float32] = normal_table().take(self.words(math.prod(shape), use)).reshape(shape)
+        return values
+
+    def uniform(self, shape: Sequence[int], use: int = 0) -> NDArray[np.float32]:
+        """Even values in (0, 1), float32, of 16 bits."""
+        values = self.words(math.prod(shape), use).astype(np.float32)
+        return ((values + np.float32(0.5)) / np.float32(1 << _BITS)).reshape(shape)
+
+    def inside(self, place: int) -> RowStream:
+        """The stream of the operation at a place, from 0, inside this one, which is a policy."""
+        return RowStream(self.seed, self.position, place + 1)
+
+
+@cache
+def normal_table() -> NDArray[np.float32]:
+    """Standard normal quantiles at the middles of 65,536 intervals of equal probability, float32."""
+    middles = (torch.arange(1 << _BITS, dtype=torch.float64) + 0.5) / (1 << _BITS)
+    table = np.array(torch.special.ndtri(middles).tolist(), np.float32)
+    table.flags.writeable = False
+    return table

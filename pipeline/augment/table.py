@@ -10,21 +10,41 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from hardset.pipeline.augment.colour import COLOUR
+from hardset.pipeline.augment.compression import COMPRESSION
+from hardset.pipeline.augment.corruptions import CORRUPTION
 from hardset.pipeline.augment.geometry import GEOMETRY
+from hardset.pipeline.augment.kernels import KERNELS
 from hardset.pipeline.augment.noise import NOISE
-from hardset.pipeline.augment.operation import Operation
+from hardset.pipeline.augment.operation import AnyOperation, LevelOperation, Operation
+from hardset.pipeline.augment.regions import REGIONS
+from hardset.pipeline.augment.tables import TABLES
+from hardset.pipeline.augment.warps import WARPS
+from hardset.pipeline.augment.weather import WEATHER
 from hardset.pipeline.extensions import declarations
 from hardset.schemas.job.operations.base import OperationSettings, UserOperation
 
-OPERATIONS: Mapping[str, Operation] = MappingProxyType(
-    {str(one.settings.model_fields["name"].default): one for one in (*GEOMETRY, *NOISE)}
+_BUILT_IN: tuple[LevelOperation, ...] = (
+    *GEOMETRY,
+    *WARPS,
+    *TABLES,
+    *COLOUR,
+    *KERNELS,
+    *NOISE,
+    *COMPRESSION,
+    *REGIONS,
+    *WEATHER,
+    CORRUPTION,
+)
+OPERATIONS: Mapping[str, LevelOperation] = MappingProxyType(
+    {str(one.settings.model_fields["name"].default): one for one in _BUILT_IN}
 )
 """Built-in operations by the `name` of their settings."""
 FIRST_VERSION = 1
 """Code version that recipe texts do not name, so that recipes keep their ids."""
 
 
-def operation(name: str, *, at: str = "ops") -> Operation:
+def operation(name: str, *, at: str = "ops") -> AnyOperation:
     """The operation of that name or import path. Raises JobError, which begins with `at`."""
     return OPERATIONS.get(name) or declarations.find(name, Operation, at=at)
 
@@ -60,4 +80,7 @@ def operation_text(spec: OperationSettings | UserOperation) -> dict[str, Any]:
     """
     found = settled(spec)
     text, code = found.model_dump(mode="json"), code_version(found.name)
+    for name in found.added:
+        if text[name] == type(found).model_fields[name].default:
+            del text[name]
     return text if code == FIRST_VERSION else {**text, "code": code}

@@ -16,6 +16,7 @@ from hardset.pipeline.sources.table import open_source, reading
 from hardset.schemas.digests import digest, run_id
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.evaluation import EvaluationJob
+from hardset.schemas.job.operations.corruptions import CORRUPTIONS, Corruption
 from hardset.schemas.records.run import Image, SourceRange
 
 CODE_VERSION = 1
@@ -116,7 +117,8 @@ def _parts(
         for model, sha256 in zip(job.models, models, strict=True)
     ]
     rows = [item.model_dump() for item in ranges]
-    conditions = [job.corruptions, job.severities, job.shifts]
+    versions = [CORRUPTIONS[name].code for name in job.corruptions]
+    conditions = [job.corruptions, versions, job.severities, job.strengths, Corruption.code, job.shifts]
     search = [job.run.precision, job.run.compile]
     attacks = [attack_text(evaluated(attack, job.classes)) for attack in job.attacks]
     made: dict[tuple[int, int, int], str] = {}

@@ -107,7 +107,7 @@ class EvaluationWorker:
         tables = [_verdicts(CLEAN, 0, self._judged(part.model, rows.pixels, rows.labels))]
         for name in self.job.corruptions:
             for severity in self.job.severities:
-                pixels = corrupted(rows.pixels, seeds, name, severity)
+                pixels = corrupted(rows.pixels, seeds, name, severity, self.job.strengths)
                 tables.append(_verdicts(name, severity, self._judged(part.model, pixels, rows.labels)))
         for most in self.job.shifts:
             tables.append(_verdicts(SHIFT, most, self._worst_shift(part.model, rows, most)))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from pydantic import BaseModel
 
-from hardset.pipeline.evaluation.conditions import CORRUPTION_TABLE
 from hardset.pipeline.evaluation.doubt_table import DOUBTS
 from hardset.schemas.job.evaluation import EvaluatedModel, EvaluationJob, Threat
+from hardset.schemas.job.operations.corruptions import CORRUPTIONS
 from hardset.schemas.reading.slots import describe, slot_of
 
 
@@ -46,8 +47,14 @@ def warning_table() -> str:
 
 
 def corruption_table() -> str:
-    """Markdown table with one line per corruption and its strengths."""
-    lines = ["| corruption | severity 1 | 2 | 3 | 4 | 5 |", "|---|---|---|---|---|---|"]
-    for name, corruption in CORRUPTION_TABLE.items():
-        lines.append(f"| `{name}` | " + " | ".join(f"{strength:g}" for strength in corruption.strengths) + " |")
+    """Markdown table with one line per corruption and set of strengths."""
+    lines = ["| corruption | strength | set | severity 1 | 2 | 3 | 4 | 5 |", "|---|---|---|---|---|---|---|---|"]
+    for name, corruption in CORRUPTIONS.items():
+        for number, (key, five) in enumerate((("cifar", corruption.cifar), ("imagenet", corruption.imagenet))):
+            head = f"| {'' if number else f'`{name}`'} | {'' if number else corruption.strength} | {key} | "
+            lines.append(head + " | ".join(map(_number, five)) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _number(strength: Any) -> str:
+    return ", ".join(f"{one:g}" for one in (strength if isinstance(strength, tuple) else (strength,)))

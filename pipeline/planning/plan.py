@@ -111,6 +111,7 @@ def _check_regions(job: Job, image: Image) -> None:
 
 def _check_operations(job: Job, image: Image) -> None:
     """Refuses operations that cannot be found, do not take their settings, or do not suit images of this shape."""
+    strengths: dict[str, str] = {}
     for position, recipe in enumerate(job.recipes):
         for number, spec in enumerate(recipe.ops if isinstance(recipe, Augment) else ()):
             at = f"recipes.{position}.ops.{number}"
@@ -119,6 +120,14 @@ def _check_operations(job: Job, image: Image) -> None:
                 operation.check_image(image.height, image.width, image.channels)
             except ValueError as error:
                 raise JobError(f"{at}.{error}") from None
+            for name in operation.strengths_used(image.height, image.width):
+                strengths.setdefault(name, at)
+    if len(strengths) > 1:
+        (one, first), (other, second) = strengths.items()
+        raise JobError(
+            f"{second}: has the strengths {other}, and {first} has {one}; severities of the two are not comparable, so "
+            "that one dataset has one of them"
+        )
 
 
 def _with_kept(

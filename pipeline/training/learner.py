@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from hardset.pipeline.attacks.passes import Scores
-from hardset.pipeline.augment.parameters import apply, draw
+from hardset.pipeline.augment.applying import apply
+from hardset.pipeline.augment.parameters import draw
 from hardset.pipeline.augment.table import settled
 from hardset.pipeline.compute import rng
 from hardset.pipeline.compute.levels import unit_images

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -13,12 +13,13 @@ from hardset.schemas.base import Spec
 from hardset.schemas.job.attack_recipe import Attack, Budgets
 from hardset.schemas.job.attacks import ATTACKS
 from hardset.schemas.job.job import HeldOut, Member, Model, Name, Run, check_classes
+from hardset.schemas.job.operations.corruptions import CorruptionName
 from hardset.schemas.job.quantities import Amount, Range, Rational
 from hardset.schemas.job.sources import Source
 from hardset.schemas.norms import Norm
 from hardset.schemas.reading.loading import load_job_file, parse_document
 
-CorruptionName = Literal[
+CORRUPTIONS: tuple[CorruptionName, ...] = (
     "gaussian_noise",
     "shot_noise",
     "impulse_noise",
@@ -28,8 +29,8 @@ CorruptionName = Literal[
     "contrast",
     "pixelate",
     "jpeg",
-]
-CORRUPTIONS: tuple[CorruptionName, ...] = get_args(CorruptionName)
+)
+"""Default corruptions: a noise, blur, tone and loss of detail each, quick ones that suit grey images, too."""
 SUITE = ("fgsm", "pgd", "fast", "square")
 """Default attacks: one step, many steps, an ensemble, and one without gradients, so that every warning has its
 input."""
@@ -141,9 +142,13 @@ class EvaluationJob(Spec):
     """Attacks, each run on every model under the threat of its norm. Empty: fgsm, pgd, fast and square, where they
     support the threat's norm."""
     corruptions: tuple[CorruptionName, ...] = CORRUPTIONS
-    """Non-adversarial changes, with the strengths of CIFAR-10-C (Hendrycks & Dietterich 2019, arXiv:1903.12261)."""
+    """Non-adversarial changes, of ImageNet-C (Hendrycks & Dietterich 2019, arXiv:1903.12261) and of ImageNet-C-bar
+    (Mintun et al. 2021, arXiv:2102.11273)."""
     severities: tuple[Annotated[int, Field(ge=1, le=5)], ...] = (1, 3, 5)
     """Severities of the corruptions, 1 to 5."""
+    strengths: Literal["auto", "cifar", "imagenet"] = "auto"
+    """Set of strengths of the corruptions. cifar: chosen for 32 x 32 pixels; imagenet: for 224 x 224; auto: cifar where
+    no side of the rows is longer than 64 pixels."""
     shifts: tuple[Annotated[int, Field(ge=1, le=4)], ...] = (1, 2)
     """Maximum shifts in pixels, in both directions, filled with black; the worst of all such shifts counts."""
     output: Output

@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hardset.pipeline.augment import recipe as augment_recipe
+from hardset.pipeline.augment import applying
+from hardset.pipeline.augment.operation import Operation, nothing
 from hardset.pipeline.augment.recipe import AugmentRecipe, replay_params
 from hardset.pipeline.batches import CleanRows, MadeRows
+from hardset.schemas.job.operations.base import OperationSettings
 from hardset.schemas.job.recipes import Augment
 
 CPU = torch.device("cpu")
@@ -119,7 +121,7 @@ def test_a_share_of_none_or_all_is_kept_to_the_row(share: float) -> None:
 
 
 def test_values_are_clamped_and_rounded_half_to_even() -> None:
-    pixels = augment_recipe.to_pixels(torch.tensor([0.5, 1.5, 2.5, 254.5]).reshape(1, 1, 2, 2) / 255)
+    pixels = applying.to_pixels(torch.tensor([0.5, 1.5, 2.5, 254.5]).reshape(1, 1, 2, 2) / 255)
     assert pixels.ravel().tolist() == [0, 2, 2, 254]
     rows = clean_rows(50)
     out = made([{"name": "gaussian_noise", "std": 1}], rows, seeds_of(50))
@@ -140,11 +142,16 @@ def test_no_rows_in_gives_no_rows_out() -> None:
     assert out.pixels.shape == (0, 8, 8, 1) and len(out) == 0 and list(out.columns["params"]) == []
 
 
-def test_large_images_are_worked_on_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_images_are_worked_on_a_few_at_a_time_by_operations_on_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    real = augment_recipe.to_images
-    monkeypatch.setattr(
-        augment_recipe, "to_images", lambda pixels, device: sizes.append(pixels.size) or real(pixels, device)
-    )
-    made([{"name": "gaussian_noise", "std": 0.1}], clean_rows(20, (224, 224, 3)), seeds_of(20))
+    real = applying.to_images
+    monkeypatch.setattr(applying, "to_images", lambda pixels, device: sizes.append(pixels.size) or real(pixels, device))
+    made([{"name": f"{__name__}:DARKER"}], clean_rows(20, (224, 224, 3)), seeds_of(20))
     assert sum(sizes) == 20 * 224 * 224 * 3 and max(sizes) <= 1 << 20
+
+
+class Darker(OperationSettings):
+    """Halves all values."""
+
+
+DARKER = Operation(Darker, nothing, lambda images, parameters, stream: images / 2)

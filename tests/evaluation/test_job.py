@@ -82,7 +82,7 @@ def test_unset_budgets_lie_around_the_threats_and_reach_where_accuracy_must_vani
             "models.0.hardened_from: got 'b'; wants the name of another model: c",
         ),
         ({"severities": [0]}, "severities.0: got 0; wants a whole number from 1 to 5"),
-        ({"corruptions": ["fog"]}, "corruptions.0: got 'fog'"),
+        ({"corruptions": ["smog"]}, "corruptions.0: got 'smog'"),
         ({"recipes": []}, "recipes: unknown key"),
     ],
 )

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from hardset.jobs.app import VERBS, Group, app
 from tests.support import hardset
 
-HEAVY = ("torch", "ray", "kornia", "pyarrow", "numpy", "fsspec")
+HEAVY = ("torch", "ray", "cv2", "pyarrow", "numpy", "fsspec")
 """What help and version can do without."""
 LOADED = f"""
 import contextlib, io, json, sys
@@ -83,7 +83,7 @@ def test_the_folder_is_on_the_import_path_of_verbs_that_load_what_it_holds(
     assert done.returncode == 0, done.stderr
     assert sys.path == before
     assert {verb.name for verb in VERBS if verb.loads} == {
-        *("attacks", "plan", "generate", "train-gan", "evaluate", "harden", "verify", "replay")
+        *("attacks", "augmentations", "plan", "generate", "train-gan", "evaluate", "harden", "verify", "replay")
     }
 
 

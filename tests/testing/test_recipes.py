@@ -22,6 +22,7 @@ from hardset.pipeline.testing import recipes
 from hardset.pipeline.testing.recipe_example import RecipeExample
 from hardset.schemas.job.attacks import ATTACKS
 from hardset.testing import NonconformityError, check_recipe, recipe_checks
+from tests.augment.images import document
 from tests.augment.test_recipe import ALL
 
 EPS = {"linf": "24/255", "l2": "1", "l1": "6"}
@@ -39,7 +40,7 @@ BUILT_IN = [
     attack("pgd", eps=["4/255", "9/255"], restarts=2, stop="success"),
     attack("pgd", eps={"min": "2/255", "max": "9/255"}, target="random", region={"height": 3, "width": 4}),
     attack("di_fgsm", scales=2, translation=3, eot=2, misclassified="skip"),
-    *(RecipeExample({"kind": "augment", "ops": [operation], "variants": 2}) for operation in ALL),
+    *(RecipeExample({"kind": "augment", "ops": [document(name)], "variants": 2}, rows=6) for name in OPERATIONS),
     RecipeExample({"kind": "augment", "ops": ALL, "variants": 3}, shape=(9, 7, 1)),
 ]
 

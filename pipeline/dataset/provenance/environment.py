@@ -5,7 +5,18 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-LIBRARIES = ("hardset", "torch", "numpy", "pyarrow", "pillow", "kornia", "safetensors", "ray", "fsspec", "pydantic")
+LIBRARIES = (
+    "hardset",
+    "torch",
+    "numpy",
+    "pyarrow",
+    "pillow",
+    "opencv-python-headless",
+    "safetensors",
+    "ray",
+    "fsspec",
+    "pydantic",
+)
 """Distributions that touch the rows or move them."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -10,6 +10,13 @@ from hardset.schemas.base import Spec
 from hardset.schemas.extensions import Extension, ImportPath
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+Level = Annotated[int, Field(ge=0, le=255)]
+"""Value of a pixel on the 8-bit grid."""
+Fill = Level | Literal["edge", "reflect", "mean"]
+"""Pixels for what comes in from outside: a level for all channels, the nearest pixel of the image, the image mirrored
+about its outermost pixels, or the mean of each channel."""
+Interpolation = Literal["nearest", "bilinear", "bicubic"]
+COLOURS = 3
 GROUP = "hardset.augmentations"
 """Group of the entry points that name operations."""
 
@@ -21,6 +28,10 @@ class OperationSettings(Spec):
     """Code version, raised when draw or apply begins to make other bytes; part of the shard key where it is not 1."""
     reference: ClassVar[str] = ""
     """Paper or specification, as a line with its URL; empty where there is none."""
+    added: ClassVar[tuple[str, ...]] = ()
+    """Settings that later versions added: recipe texts leave them out at their defaults, so that recipes keep ids."""
+    flattens: ClassVar[bool] = False
+    """Whether images can come out all of one value although they went in with several."""
 
     name: str
     """Name of the operation."""
@@ -29,6 +40,40 @@ class OperationSettings(Spec):
 
     def check_image(self, height: int, width: int, channels: int) -> None:
         """Raises ValueError, which begins with the setting's name, where images of that shape cannot be used."""
+
+    def strengths_used(self, height: int, width: int) -> tuple[str, ...]:
+        """Sets of strengths of corruptions that images of that size would meet: cifar, imagenet."""
+        return ()
+
+
+class Warp(OperationSettings):
+    """An operation that reads each pixel from another place of the image."""
+
+    interpolation: Interpolation = "bilinear"
+    """Values between pixels: of the nearest pixel, or weighed from 2 x 2 or 4 x 4 pixels."""
+    fill: Fill = 0
+    """Pixels that come in from outside: a level from 0 to 255, `edge`, `reflect`, or the channel's `mean`."""
+
+
+class ColourSettings(OperationSettings):
+    """An operation on red, green and blue."""
+
+    def check_image(self, height: int, width: int, channels: int) -> None:
+        """Refuses images without colours."""
+        if channels != COLOURS:
+            raise ValueError(
+                f"name: {self.name} changes colours, and rows have {channels} channel{'s' * (channels > 1)}; "
+                "remove it, or take images with 3 channels"
+            )
+
+
+def check_kernel(setting: str, size: float, height: int, width: int) -> None:
+    """Raises ValueError where a kernel of `size` pixels is larger than the images."""
+    if size > min(height, width):
+        raise ValueError(
+            f"{setting}: makes a kernel of {size:g} pixels, and rows are {height} x {width}; wants at most "
+            f"{min(height, width)}"
+        )
 
 
 class UserOperation(Extension):

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from hardset.schemas.extensions import open_union
 from hardset.schemas.job.operations.base import OperationSettings, UserOperation
-from hardset.schemas.job.operations.geometry import Crop, HorizontalFlip, Rotate, VerticalFlip
-from hardset.schemas.job.operations.noise import GaussianNoise
+from hardset.schemas.job.operations.leaves import LEAVES
 
-DECLARED: tuple[type[OperationSettings], ...] = (HorizontalFlip, VerticalFlip, Rotate, Crop, GaussianNoise)
+DECLARED: tuple[type[OperationSettings], ...] = (*LEAVES,)
 """Settings of the built-in operations; each is bound to its code in `pipeline.augment.table`."""
 
 if TYPE_CHECKING:

@@ -1,0 +1,87 @@
+"""Amounts of operations: a number for all rows, or numbers of which each row draws its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field, GetCoreSchemaHandler, model_validator
+from pydantic_core import CoreSchema, core_schema
+
+from hardset.schemas.base import Spec
+
+
+class NumberInterval(Spec):
+    """Range of numbers; each row draws its own uniformly, from the row's key."""
+
+    min: float = Field(examples=[0.5])
+    """Smallest number."""
+    max: float = Field(examples=[1.5])
+    """Largest number."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> NumberInterval:
+        if self.min > self.max:
+            raise ValueError(f"min: got {self.min:g}; wants at most max, which is {self.max:g}")
+        return self
+
+
+class WholeInterval(Spec):
+    """Range of whole numbers, both ends included; each row draws its own uniformly, from the row's key."""
+
+    min: int = Field(examples=[1])
+    """Smallest number."""
+    max: int = Field(examples=[5])
+    """Largest number."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> WholeInterval:
+        if self.min > self.max:
+            raise ValueError(f"min: got {self.min}; wants at most max, which is {self.max}")
+        return self
+
+
+Numbers = float | NumberInterval | tuple[float, ...]
+"""A number for all rows, a range, or a list of numbers that rows draw from with equal chance."""
+WholeNumbers = int | WholeInterval | tuple[int, ...]
+"""A whole number for all rows, a range, or a list of whole numbers that rows draw from with equal chance."""
+
+
+def ends(amount: Any) -> tuple[float, float]:
+    """Smallest and largest number that an amount can give."""
+    if isinstance(amount, NumberInterval | WholeInterval):
+        return amount.min, amount.max
+    return (min(amount), max(amount)) if isinstance(amount, tuple) else (amount, amount)
+
+
+@dataclass(frozen=True)
+class Within:
+    """Bounds of an amount, each of them allowed unless `above` says that the lower one is not."""
+
+    least: float
+    most: float
+    above: bool = False
+    """Whether the number has to be more than `least`."""
+
+    def checked(self, amount: Any) -> Any:
+        """The amount as it is. Raises ValueError: empty, or a number outside the bounds."""
+        if amount == ():
+            raise ValueError("wants at least one number")
+        low, high = ends(amount)
+        if low < self.least or high > self.most or (self.above and low == self.least):
+            lower = f"above {self.least:g}" if self.above else f"from {self.least:g}"
+            raise ValueError(f"wants numbers {lower} to {self.most:g}")
+        return amount
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.checked, handler(source))
+
+
+def shown(amount: Any) -> str:
+    """An amount in a sentence or a table."""
+    if isinstance(amount, NumberInterval | WholeInterval):
+        return f"{{min: {amount.min:g}, max: {amount.max:g}}}"
+    if isinstance(amount, Sequence) and not isinstance(amount, str):
+        return f"[{', '.join(map(shown, amount))}]"
+    return f"{amount:g}" if isinstance(amount, float) else str(amount)

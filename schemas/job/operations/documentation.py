@@ -1,0 +1,86 @@
+"""The augmentation operations and their settings as tables: for `hardset augmentations` and for the docs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from hardset.schemas.extensions import KnownName
+from hardset.schemas.job.operations.amounts import shown
+from hardset.schemas.job.operations.base import GROUP, OperationSettings
+from hardset.schemas.job.operations.table import DECLARED
+from hardset.schemas.reading.slots import describe, slot_of
+
+BY_NAME = {str(one.model_fields["name"].default): one for one in DECLARED}
+"""Settings of the built-in operations by name, in the order of the documentation."""
+OPERATION_NAMES = KnownName(tuple(BY_NAME), GROUP)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of one operation."""
+
+    name: str
+    default: Any
+    """Value where none is given, as JSON holds it; None where there is none."""
+    required: bool
+    meaning: str
+    takes: str
+    """Values that may be written, in words."""
+    shown: str
+    """The default as a job file writes it, or `required`, or `unset`."""
+
+
+def summary_of(operation: type[OperationSettings]) -> str:
+    """What an operation does: the first paragraph of its docstring."""
+    return " ".join((operation.__doc__ or "").partition("\n\n")[0].split())
+
+
+def family_of(operation: type[OperationSettings]) -> str:
+    """Family of a built-in operation: the file that declares it."""
+    return operation.__module__.rpartition(".")[2]
+
+
+def settings_of(operation: type[OperationSettings]) -> tuple[Setting, ...]:
+    """The settings of an operation: its own in the order of declaration, then `p`."""
+    fields = operation.model_fields
+    order = [*(name for name in fields if name not in ("name", "p")), "p"]
+    return tuple(_setting(operation, name) for name in order)
+
+
+def _setting(operation: type[OperationSettings], name: str) -> Setting:
+    field = operation.model_fields[name]
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
+    written = "required" if field.is_required() else "unset" if default is None else shown(default)
+    plain = default.model_dump() if isinstance(default, BaseModel) else default
+    takes = re.sub(r" \(pattern .*?\)", "", describe(slot_of(operation).field(name)))
+    meaning = " ".join((field.description or "").split())
+    return Setting(name, plain, field.is_required(), meaning, takes, written)
+
+
+def facts_of(name: str, operation: type[OperationSettings]) -> dict[str, Any]:
+    """An operation and its settings for machines."""
+    return {
+        "name": name,
+        "family": family_of(operation),
+        "summary": summary_of(operation),
+        "reference": operation.reference,
+        "code": operation.code,
+        "flattens": operation.flattens,
+        "settings": {
+            s.name: {"default": s.default, "required": s.required, "meaning": s.meaning, "takes": s.takes}
+            for s in settings_of(operation)
+        },
+    }
+
+
+def operation_table() -> str:
+    """Markdown: one line per operation with its settings and their defaults."""
+    lines = ["| operation | what it does | settings and defaults |", "|---|---|---|"]
+    for name, operation in BY_NAME.items():
+        given = "; ".join(f"`{s.name}` {s.shown}" for s in settings_of(operation) if s.name != "p" or s.shown != "1")
+        lines.append(f"| `{name}` | {summary_of(operation)} | {given} |")
+    return "\n".join(lines) + "\n"
