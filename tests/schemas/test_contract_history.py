@@ -144,9 +144,7 @@ def test_figures_and_differences_are_worked_out(old: Old, manifest: Manifest) ->
 
 
 REPLAYED = [
-    (OLD[0], "kind = 'augmented'"),
     (OLD[0], "kind = 'generated'"),
-    (OLD[1], "kind = 'augmented'"),
     (OLD[1], "kind = 'generated'"),
     (OLD[1], "found_by = 'pgd' AND variant = 1"),
     (OLD[1], "target_label IS NOT NULL"),
@@ -161,13 +159,16 @@ def test_rows_of_code_that_has_not_changed_are_made_again(kept: Old, where: str)
     assert done.equal
 
 
-def test_rows_of_other_code_are_refused_by_name() -> None:
-    (first, *_) = OLD
-    manifest = latest_manifest(first.folder)
+OTHER_CODE = [(OLD[0], "kind = 'adversarial'", "pgd"), *((kept, "kind = 'augmented'", "rotate") for kept in OLD[:2])]
+
+
+@pytest.mark.parametrize(("kept", "where", "code"), OTHER_CODE)
+def test_rows_of_other_code_are_refused_by_name(kept: Old, where: str, code: str) -> None:
+    manifest = latest_manifest(kept.folder)
     assert manifest is not None
-    done = hardset("replay", "--trust-code", first.folder.url, _row_of(first, manifest, "kind = 'adversarial'"))
+    done = hardset("replay", "--trust-code", kept.folder.url, _row_of(kept, manifest, where))
     assert done.returncode == 1
-    assert "version 1 of the pgd code made it (hardset 0.1.0)" in done.stderr
+    assert f"version 1 of the {code} code made it (hardset 0.1.0)" in done.stderr
 
 
 @pytest.mark.parametrize("publish", [publish_iceberg, publish_delta])
