@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,8 @@ class CleanRows:
     """Digest of each row's pixels; empty for samples."""
     row_ids: tuple[str | None, ...] = ()
     """Row ids of rows that an earlier run made; empty where there are none."""
+    user: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    """Values of the user's own columns by name, one for each row."""
     held_out: int = 0
     """Rows of the range that the source's hold-out leaves to the other part."""
 
@@ -68,6 +70,7 @@ class CleanRows:
             indices=self.indices[places],
             sha256=tuple(self.sha256[at] for at in places) if self.sha256 else (),
             row_ids=tuple(self.row_ids[at] for at in places) if self.row_ids else (),
+            user={name: tuple(values[at] for at in places) for name, values in self.user.items()},
             held_out=self.held_out,
         )
 
@@ -87,8 +90,13 @@ def joined(parts: Sequence[CleanRows]) -> CleanRows:
         indices=np.concatenate([part.indices for part in parts]),
         sha256=tuple(digest for part in parts for digest in part.sha256),
         row_ids=tuple(row for part in parts for row in part.row_ids or (None,) * len(part)) if named else (),
+        user={name: tuple(v for p in parts if len(p) for v in p.user[name]) for name in _user_names(parts)},
         held_out=sum(part.held_out for part in parts),
     )
+
+
+def _user_names(parts: Sequence[CleanRows]) -> tuple[str, ...]:
+    return next((tuple(part.user) for part in parts if len(part)), ())
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.records.run import Manifest
 from hardset.schemas.rows.contract import arrow_schema, huggingface_features
+from hardset.schemas.rows.user_columns import recorded_columns
 
 if TYPE_CHECKING:
     import datasets
@@ -45,8 +46,8 @@ class Dataset:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of all columns; `hardset schema --rows` says what they hold."""
-        return tuple(arrow_schema(self.classes).names)
+        """Names of all columns, the user's own last; `hardset schema --rows` says what the others hold."""
+        return tuple(self._schema.names)
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -62,7 +63,7 @@ class Dataset:
         Raises JobError for a column that there is not, RunError where a file cannot be read.
         """
         names = self._known(columns)
-        schema = pa.schema([arrow_schema(self.classes).field(name) for name in names])
+        schema = pa.schema([self._schema.field(name) for name in names])
         parts = []
         try:
             for file in self.manifest.data_files:
@@ -87,7 +88,7 @@ class Dataset:
         """A `datasets.Dataset` whose images and class labels are features. Needs `pip install datasets`."""
         library = _library("datasets", "datasets")
         names = self._known(columns)
-        features = huggingface_features(self.classes)
+        features = huggingface_features(self.classes, user=recorded_columns(self.manifest.user_columns))
         chosen = library.Features.from_dict({name: features[name] for name in names})
         return library.Dataset(self.to_arrow(names), info=library.DatasetInfo(features=chosen))
 
@@ -110,6 +111,10 @@ class Dataset:
         ['op', 'rate']
         """
         return ask(self.folder, self.manifest, query)
+
+    @property
+    def _schema(self) -> pa.Schema:
+        return arrow_schema(self.classes, user=recorded_columns(self.manifest.user_columns))
 
     def _known(self, columns: Sequence[str] | None) -> list[str]:
         if columns is None:

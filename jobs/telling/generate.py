@@ -22,6 +22,7 @@ def make(
     wait: bool = False,
     metrics_port: int | None = None,
     accept_classes: bool = False,
+    accept_columns: bool = False,
 ) -> Ended:
     """Runs the job with progress on the terminal until it ends or a signal stops it, and says how it ended."""
     told: set[str] = set()
@@ -41,6 +42,7 @@ def make(
                 wait=wait,
                 metrics_port=metrics_port,
                 accept_classes=accept_classes,
+                accept_columns=accept_columns,
                 progress=show,
                 on_warning=warn,
             )

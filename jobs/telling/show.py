@@ -12,7 +12,7 @@ from hardset.jobs.api.reports import clean_rows_of, why_no_clean_rows, write_fil
 from hardset.jobs.terminal.console import console, count, say
 from hardset.pipeline.audit.replay import chosen_manifest
 from hardset.pipeline.audit.trust import NO_TRUST, Trust
-from hardset.pipeline.browse.query import NAMES, FoundRows, examples, find
+from hardset.pipeline.browse.query import FoundRows, examples, find, names
 from hardset.pipeline.reporting.example_grid import rows_png
 from hardset.pipeline.reporting.wording import class_name, eps_of_row, number, public_text
 from hardset.pipeline.storage.folder import Folder, public_name
@@ -43,9 +43,9 @@ def show_rows(
     """Shows rows of a run, and with `png` draws them; the answer for machines. Arguments as of `hardset show`."""
     if png is not None and limit > PICTURED:
         raise JobError(f"--limit: is {limit:,}; a picture (--png) holds {PICTURED} rows at most")
-    chosen = _chosen(columns)
     folder = Folder(out)
     manifest = chosen_manifest(folder, run)
+    chosen = _chosen(columns, names(manifest))
     fetched = list(dict.fromkeys(("row_id", "norm", *chosen)))
     found = find(folder, manifest, where=where, limit=limit, columns=fetched)
     if found.rows:
@@ -59,16 +59,16 @@ def show_rows(
     return told | {"picture": None if png is None or not rows else public_name(png)}
 
 
-def _chosen(columns: str | None) -> tuple[str, ...]:
+def _chosen(columns: str | None, known: Sequence[str]) -> tuple[str, ...]:
     if columns is None:
         return USEFUL
     if columns.strip() == "all":
-        return NAMES
-    names = tuple(dict.fromkeys(name.strip() for name in columns.split(",")))
-    unknown = [name for name in names if name not in NAMES]
+        return tuple(known)
+    asked = tuple(dict.fromkeys(name.strip() for name in columns.split(",")))
+    unknown = [name for name in asked if name not in known]
     if unknown:
-        raise JobError(f"--columns: no column {', '.join(map(repr, unknown))}; there are {', '.join(NAMES)}")
-    return names
+        raise JobError(f"--columns: no column {', '.join(map(repr, unknown))}; there are {', '.join(known)}")
+    return asked
 
 
 def _filled(found: FoundRows, columns: Sequence[str]) -> list[str]:

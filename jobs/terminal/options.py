@@ -58,4 +58,11 @@ AcceptClasses = Annotated[
         help="Go on where the classes are not those of the newest run; all rows are made anew, with the new labels.",
     ),
 ]
+AcceptColumns = Annotated[
+    bool,
+    typer.Option(
+        "--accept-columns",
+        help="Go on where a column of source.keep has another type than in the newest run; all rows are made anew.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Leaves one JSON object as the last line of stdout.")]

@@ -9,7 +9,7 @@ import typer
 from hardset.jobs.terminal.console import Exit, give
 from hardset.jobs.terminal.dates import LogicalDate, TimeZone, dated
 from hardset.jobs.terminal.limits import IfHeld, MaxMinutes, MaxRows, WhenHeld
-from hardset.jobs.terminal.options import AcceptClasses, AsJson, JobFile, Overrides, RayAddress
+from hardset.jobs.terminal.options import AcceptClasses, AcceptColumns, AsJson, JobFile, Overrides, RayAddress
 from hardset.jobs.terminal.stopping import GRACE_SECONDS, GraceSeconds
 from hardset.jobs.terminal.voice import LogFormat, Logs, speaking
 from hardset.schemas.errors import HeldError, JobError
@@ -36,6 +36,7 @@ def generate(
     max_minutes: MaxMinutes = None,
     if_held: WhenHeld = IfHeld.FAIL,
     accept_classes: AcceptClasses = False,
+    accept_columns: AcceptColumns = False,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
@@ -61,6 +62,7 @@ def generate(
             wait=if_held is IfHeld.WAIT,
             metrics_port=metrics_port,
             accept_classes=accept_classes,
+            accept_columns=accept_columns,
         )
     except HeldError as error:
         if if_held is not IfHeld.SKIP:

@@ -10,7 +10,7 @@ import typer
 from hardset.jobs.terminal.console import Exit, give
 from hardset.jobs.terminal.dates import LogicalDate, TimeZone, dated
 from hardset.jobs.terminal.limits import IfHeld, MaxMinutes, MaxRows, WhenHeld
-from hardset.jobs.terminal.options import AcceptClasses, AsJson, Insecure, JobApi, JobFile, Overrides
+from hardset.jobs.terminal.options import AcceptClasses, AcceptColumns, AsJson, Insecure, JobApi, JobFile, Overrides
 from hardset.jobs.terminal.stopping import GRACE_SECONDS, GraceSeconds
 from hardset.jobs.terminal.voice import LogFormat, Logs
 from hardset.schemas.errors import JobError
@@ -47,6 +47,7 @@ def submit(
     max_minutes: MaxMinutes = None,
     if_held: WhenHeld = IfHeld.FAIL,
     accept_classes: AcceptClasses = False,
+    accept_columns: AcceptColumns = False,
     data: Data = None,
     dry_run: DryRun = False,
     overrides: Overrides = None,
@@ -78,7 +79,8 @@ def submit(
         give(show_contents(loaded, parcel), as_json=as_json)
         return
     client, seconds = connect(address, insecure=insecure), f"{grace_seconds:g}"
-    limits = {"max_rows": max_rows, "max_minutes": max_minutes, "if_held": if_held, "accept_classes": accept_classes}
+    limits = {"max_rows": max_rows, "max_minutes": max_minutes, "if_held": if_held}
+    limits |= {"accept_classes": accept_classes, "accept_columns": accept_columns}
     line = entrypoint(ship=ship, grace_seconds=seconds, log_format=log_format, **limits)
     record = send(client, loaded, line, parcel, grace_seconds=grace_seconds, wait=wait, as_json=as_json)
     give(record, as_json=as_json)

@@ -70,7 +70,9 @@ def _key_faults(plan: Plan, manifest: Manifest, texts: list[Mapping[str, Any]]) 
     if not is_ours or isinstance(job.source, UserSource):
         return
     # The name of a source is its path, as the records have it, or that of a bundled one.
-    fixed = determinants(job, getattr(job.source, "path", job.source.format), plan.image, plan.classes, plan.contract)
+    fixed = determinants(
+        job, getattr(job.source, "path", job.source.format), plan.image, plan.classes, plan.contract, plan.user_columns
+    )
     try:
         commons = [common(job, at, plan.models, {**fixed, "recipe": text}) for at, text in enumerate(texts)]
     except KeyError as error:

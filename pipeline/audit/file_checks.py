@@ -24,6 +24,7 @@ from hardset.schemas.digests import content_sha256, sha256_hex
 from hardset.schemas.errors import RunError, UserError
 from hardset.schemas.records.run import DataFile, Manifest
 from hardset.schemas.rows.contract import QUARANTINE_SCHEMA, arrow_schema, huggingface_features
+from hardset.schemas.rows.user_columns import recorded_columns
 
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
 """Errors that pyarrow raises for broken files."""
@@ -82,7 +83,8 @@ def _rows(
     if data is None or table is None:
         return None
     findings.files += 1
-    if not table.schema.equals(arrow_schema(manifest.classes, manifest.contract)):
+    user = recorded_columns(manifest.user_columns)
+    if not table.schema.equals(arrow_schema(manifest.classes, manifest.contract, user)):
         findings.add(path, f"has another schema than row contract {manifest.contract}")
         return None
     findings.rows += table.num_rows
@@ -131,7 +133,7 @@ def _footer_faults(data: bytes, table: pa.Table, manifest: Manifest, expected: E
         if footer.get(name, wanted) != wanted:
             shown = f" {footer[name]}; the manifest has {wanted}" if isinstance(wanted, str | int) else ""
             yield f"its footer says {name}{shown}" if shown else f"its footer has other {name} than the manifest"
-    features = huggingface_features(manifest.classes, manifest.contract)
+    features = huggingface_features(manifest.classes, manifest.contract, recorded_columns(manifest.user_columns))
     if _features(table) != features:
         yield "its footer has other features, such as class names, than the manifest"
 

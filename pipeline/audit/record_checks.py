@@ -13,6 +13,7 @@ from hardset.schemas.digests import digest, plan_digest, recipe_id, run_id
 from hardset.schemas.errors import RunError
 from hardset.schemas.records.run import Counts, Manifest, Output, Plan, Receipt, Shard
 from hardset.schemas.rows.contract import schema_sha256
+from hardset.schemas.rows.user_columns import recorded_columns
 
 _Fault = tuple[str, str]
 
@@ -39,7 +40,8 @@ def _manifest_faults(folder: Folder, manifest: Manifest) -> Iterator[_Fault]:
         yield path, "its totals are not the sums over its shards"
     if digest([output.content_sha256 for output in manifest.outputs]) != manifest.content_sha256:
         yield path, "its content_sha256 is not that of its shards"
-    if schema_sha256(manifest.classes, manifest.contract) != manifest.schema_sha256:
+    user = recorded_columns(manifest.user_columns)
+    if schema_sha256(manifest.classes, manifest.contract, user) != manifest.schema_sha256:
         yield path, f"its schema_sha256 is not that of row contract {manifest.contract} with its classes"
     for name, text in manifest.recipes.items():
         if recipe_id(text) != name:
@@ -54,7 +56,7 @@ def _plan_faults(folder: Folder, manifest: Manifest) -> Iterator[_Fault]:
     if plan is None:
         yield path, "is missing"
         return
-    names = ("contract", "run_id", "logical_date", "classes", "image", "models")
+    names = ("contract", "run_id", "logical_date", "classes", "image", "models", "user_columns")
     for name in (name for name in names if getattr(plan, name) != getattr(manifest, name)):
         yield path, f"has another {name} than the manifest"
     for number, what in agreement_faults(plan, manifest):

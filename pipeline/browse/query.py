@@ -22,11 +22,10 @@ from hardset.pipeline.reporting.examples import Candidate, CleanPixels, Example,
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.records.run import Manifest
-from hardset.schemas.rows.contract import COLUMNS, IMAGE, arrow_schema
+from hardset.schemas.rows.contract import CONTRACT_VERSION, IMAGE, arrow_schema, columns_of
+from hardset.schemas.rows.user_columns import recorded_columns
 
 _PLACE = re.compile(r"\n+LINE \d+:")
-NAMES = tuple(column.name for column in COLUMNS if column.type != IMAGE)
-"""Columns that can be queried: all but the image."""
 _SETTINGS = {"threads": 1, "python_enable_replacements": False, "temp_directory": ""}
 """DuckDB settings; one thread keeps the rows in the dataset's order."""
 _CONDITION = {f"{kind}Exception" for kind in ("Parser", "Binder", "Catalog", "Permission", "Conversion", "OutOfRange")}
@@ -48,6 +47,12 @@ class FoundRows:
     """The first matching rows, in the dataset's order."""
     matching: int
     """Number of all matching rows."""
+
+
+def names(manifest: Manifest) -> tuple[str, ...]:
+    """Columns of a run that can be queried: all but the image."""
+    columns = columns_of(CONTRACT_VERSION, recorded_columns(manifest.user_columns))
+    return tuple(column.name for column in columns if column.type != IMAGE)
 
 
 def find(folder: Folder, manifest: Manifest, *, where: str | None, limit: int, columns: Sequence[str]) -> FoundRows:
@@ -141,8 +146,8 @@ def examples(folder: Folder, manifest: Manifest, row_ids: Sequence[str], clean: 
 
 
 def _schema(manifest: Manifest) -> pa.Schema:
-    schema = arrow_schema(manifest.classes).remove_metadata()
-    return pa.schema([schema.field(name) for name in NAMES])
+    schema = arrow_schema(manifest.classes, user=recorded_columns(manifest.user_columns)).remove_metadata()
+    return pa.schema([schema.field(name) for name in names(manifest)])
 
 
 def _dataset(stored: Sequence[StoredFile], manifest: Manifest) -> ds.Dataset:
@@ -157,7 +162,7 @@ def check_readable(folder: Folder, manifest: Manifest) -> None:
     """Raises RunError, naming the file, if the columns of a run cannot be read."""
     try:
         for file in manifest.data_files:
-            for _ in batches(folder, file, NAMES):
+            for _ in batches(folder, file, names(manifest)):
                 pass
     except UnreadableFileError as error:
         raise _unreadable(folder, error) from error

@@ -20,9 +20,12 @@ _FIXES_ROWS = {"split", "file", "start", "stop", "digest", "members", "label"}
 """Fields of a range that affect the bytes of its shards."""
 
 
-def determinants(job: Job, source: str, image: Image, classes: tuple[str, ...], contract: str) -> dict[str, Any]:
-    """Settings that fix the bytes of every shard alike."""
+def determinants(
+    job: Job, source: str, image: Image, classes: tuple[str, ...], contract: str, user: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Settings that fix the bytes of every shard alike. `user`: names and types of the user's own columns."""
     return {
+        **({"user": [[name, kind] for name, kind in user.items()]} if user else {}),
         "contract": contract,
         "seed": job.seed,
         "source": source,

@@ -9,6 +9,7 @@ from hardset.pipeline.attacks.regions import check_region
 from hardset.pipeline.augment.table import settled
 from hardset.pipeline.models.loading import model_digests, network_sha256, transfer_role
 from hardset.pipeline.planning.apart import check_apart, check_links
+from hardset.pipeline.planning.carried_columns import planned_columns
 from hardset.pipeline.planning.changes import Earlier, comparable, compare, merged
 from hardset.pipeline.planning.class_map import class_warnings, planned_classes
 from hardset.pipeline.planning.keys import common, determinants, range_key, sample_key
@@ -43,10 +44,11 @@ def make_plan(job: Job, earlier: Earlier | None = None) -> Plan:
     told = (*warnings_of(source), *class_warnings(job, source, classes, earlier))
     if classes != source.class_names():
         source = open_source(job.source, classes)
+    user = planned_columns(job, source, earlier)
     _check_regions(job, image)
     _check_operations(job, image)
     models = _models(job, len(classes), image)
-    fixed = determinants(job, source.name, image, classes, CONTRACT_VERSION)
+    fixed = determinants(job, source.name, image, classes, CONTRACT_VERSION, user)
     texts = [recipe_text(recipe, position, models) for position, recipe in enumerate(job.recipes)]
     commons = [common(job, position, models, {**fixed, "recipe": text}) for position, text in enumerate(texts)]
     kept = earlier.available if earlier is not None else frozenset()
@@ -67,6 +69,7 @@ def make_plan(job: Job, earlier: Earlier | None = None) -> Plan:
         ranges=ranges,
         shards=shards,
         changes=None if same is None else compare(same, now),
+        user_columns=user,
         warnings=told,
     )
 

@@ -22,6 +22,7 @@ from hardset.schemas.job.warnings import job_warnings
 from hardset.schemas.records.run import Counts, Failure, Manifest, Output, Plan, Summary
 from hardset.schemas.records.throughput import Throughput
 from hardset.schemas.rows.contract import schema_sha256
+from hardset.schemas.rows.user_columns import recorded_columns
 
 _HOLDER = "card"
 """Run id in the lease while a card is renewed."""
@@ -102,7 +103,8 @@ def make_manifest(
         image=plan.image,
         models=plan.models,
         recipes={recipe_id(text): text for text in texts},
-        schema_sha256=schema_sha256(plan.classes, plan.contract),
+        user_columns=plan.user_columns,
+        schema_sha256=schema_sha256(plan.classes, plan.contract, recorded_columns(plan.user_columns)),
         outputs=outputs,
         failures=tuple(sorted(failures, key=lambda failure: failure.index)),
         totals=sum((output.counts for output in outputs), Counts()),

@@ -16,6 +16,7 @@ from hardset.pipeline.dataset.records.lease import Lease, hold_lease
 from hardset.pipeline.dataset.records.ledger import Ledger, latest_manifest
 from hardset.pipeline.dataset.records.seals import now
 from hardset.pipeline.dataset.records.turns import Turn, refuse_held
+from hardset.pipeline.planning.carried_columns import check_columns
 from hardset.pipeline.planning.changes import change_warnings, check_changes
 from hardset.pipeline.planning.class_map import check_classes
 from hardset.pipeline.recipes.table import variants
@@ -67,6 +68,8 @@ class Accept:
 
     classes: bool = False
     """Class names, so that labels change their meaning."""
+    columns: bool = False
+    """Types of the user's own columns."""
 
 
 def generate(
@@ -95,6 +98,7 @@ def generate(
         return _nothing(state)
     check_changes(job.source, state.plan.changes)
     check_classes(job, state.plan, state.earlier, accept=accept.classes)
+    check_columns(state.plan, state.earlier, accept=accept.columns)
     limit.admitted(state.missing, lambda shard: _rows_out(job, shard))
     state.folder.check_writable()
     try:

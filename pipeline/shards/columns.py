@@ -17,7 +17,7 @@ from hardset.pipeline.shards.facts import ShardFacts
 from hardset.pipeline.shards.reading import ReadRows
 from hardset.schemas.digests import image_sha256, row_id
 from hardset.schemas.norms import norm_of
-from hardset.schemas.rows.contract import ADVERSARIAL, COLUMNS, GENERATED
+from hardset.schemas.rows.contract import ADVERSARIAL, CONTRACT_VERSION, GENERATED, Column, columns_of
 from hardset.schemas.rows.flags import with_flag
 from hardset.schemas.rows.success import succeeded
 
@@ -46,6 +46,7 @@ def provenance_columns(facts: ShardFacts, rows: ReadRows, made: MadeRows, stored
     return {
         **_model_columns(facts, count),
         **made.columns,
+        **{name: [values[parent] for parent in made.parents] for name, values in clean.user.items()},
         "label": clean.labels[made.parents],
         "row_id": [
             row_id(recipe=facts.recipe_id, source_sha256=source, source_key=key, variant=int(variant))
@@ -123,13 +124,14 @@ def _attack_columns(clean: CleanRows, made: MadeRows, found: Verdict, before: Ve
     }
 
 
-def select(columns: Columns, keep: NDArray[np.bool_]) -> Columns:
-    """Columns of the rows where `keep` (N,) is true, in the order of the contract."""
+def select(columns: Columns, keep: NDArray[np.bool_], user: Sequence[Column] = ()) -> Columns:
+    """Columns of the rows where `keep` (N,) is true, in the order of the contract, then those of the `user`."""
+    every = columns_of(CONTRACT_VERSION, user)
     if keep.all():
-        return {column.name: columns.get(column.name) for column in COLUMNS}
+        return {column.name: columns.get(column.name) for column in every}
     where = np.flatnonzero(keep)
     chosen: Columns = {}
-    for column in COLUMNS:
+    for column in every:
         values: Sequence[Any] | NDArray[np.generic] | None = columns.get(column.name)
         if values is None:
             chosen[column.name] = None

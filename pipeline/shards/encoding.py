@@ -44,8 +44,8 @@ def _data(facts: ShardFacts, columns: Columns) -> bytes:
         "models": facts.models,
         "verify_id": facts.verify_id,
     }
-    data = encode_rows(columns, classes=facts.classes, footer=footer)
-    check_file(data, rows=len(columns["row_id"]), classes=facts.classes)
+    data = encode_rows(columns, classes=facts.classes, footer=footer, user=facts.user)
+    check_file(data, rows=len(columns["row_id"]), classes=facts.classes, user=facts.user)
     return data
 
 

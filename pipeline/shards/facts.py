@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hardset.schemas.records.run import Image, Shard, SourceRange
+from hardset.schemas.rows.contract import Column
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,8 @@ class ShardFacts:
     """Rows of the source to read; None for samples."""
     source_name: str
     """Value of the column `source_dataset`."""
+    user: tuple[Column, ...]
+    """Columns of the user's own that every row carries."""
     image: Image
     """Shape of every row that is read."""
     classes: tuple[str, ...]

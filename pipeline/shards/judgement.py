@@ -52,7 +52,7 @@ def judged_shard(facts: ShardFacts, rows: ReadRows, answered: AnsweredRows) -> M
     keep = judged.finite & columns["success"] if _successes_alone(facts, made) else judged.finite
     rejects = (*rows.rejects, *made.rejects, *_unjudged(rows.clean, made, judged.finite))
     counts = _counts(facts, columns, judged, keep, rejects, rows.clean.held_out)
-    return MadeShard(facts, select(columns, keep), rejects, counts, answered.device_batch)
+    return MadeShard(facts, select(columns, keep, facts.user), rejects, counts, answered.device_batch)
 
 
 def _decoded(images: Sequence[bytes], judged: Pixels) -> Pixels:

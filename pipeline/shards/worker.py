@@ -28,6 +28,7 @@ from hardset.schemas.job.job import Job, Network
 from hardset.schemas.job.recipes import Recipe as DeclaredRecipe
 from hardset.schemas.records.run import Plan, Shard, SourceRange
 from hardset.schemas.rows.contract import ADVERSARIAL, GENERATED
+from hardset.schemas.rows.user_columns import recorded_columns
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -203,6 +204,7 @@ class Worker:
             shard=shard,
             source_range=source_range,
             source_name=source_name,
+            user=recorded_columns(self.plan.user_columns),
             image=self.plan.image,
             classes=self.plan.classes,
             run_id=self.plan.run_id,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from hardset.pipeline.batches import CleanRows, Reject, RowError
@@ -61,6 +62,15 @@ def warnings_of(reader: SourceReader) -> tuple[str, ...]:
     return () if tell is None else tell()
 
 
+def user_types_of(reader: SourceReader) -> dict[str, pa.DataType]:
+    """Types of the columns that rows carry, by their new names; none where a reader has no method `user_types`.
+
+    Raises JobError where the source lacks a column that is to be carried.
+    """
+    ask: Callable[[], dict[str, pa.DataType]] | None = getattr(reader, "user_types", None)
+    return {} if ask is None else ask()
+
+
 def has_text_labels(reader: SourceReader) -> bool:
     """Whether a reader's labels are names, which the class names number; False where it has no such method."""
     ask: Callable[[], bool] | None = getattr(reader, "text_labels", None)
@@ -89,6 +99,8 @@ class RawRow:
     image: bytes | NDArray[np.uint8] | RowError
     row_id: str | None = None
     """Row id of a row made by hardset; None for other rows."""
+    user: Mapping[str, Any] = field(default_factory=dict)
+    """Values of the columns that the row carries, by their new names."""
 
 
 def narrowed(source_range: records.SourceRange, start: int, stop: int) -> records.SourceRange:

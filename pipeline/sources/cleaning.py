@@ -44,6 +44,7 @@ def clean_rows(
         keys=tuple(raw.key for raw, _, _ in kept),
         indices=np.array([raw.index for raw, _, _ in kept], np.int64),
         sha256=tuple(image_sha256(pixels) for _, _, pixels in kept),
+        user={name: tuple(raw.user[name] for raw, _, _ in kept) for name in (kept[0][0].user if kept else ())},
         row_ids=tuple(raw.row_id for raw, _, _ in kept) if any(raw.row_id for raw, _, _ in kept) else (),
     )
     return rows, rejects

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
 
 from hardset.pipeline.batches import CleanRows, Reject
-from hardset.pipeline.sources.base import SourceReader, has_text_labels, warnings_of
+from hardset.pipeline.sources.base import SourceReader, has_text_labels, user_types_of, warnings_of
 from hardset.schemas.digests import sha256_hex
 from hardset.schemas.job.sources import HoldOut
 from hardset.schemas.records import run as records
@@ -30,6 +31,10 @@ class HeldOutReader:
     def class_names(self) -> tuple[str, ...] | None:
         """Class names of the whole source."""
         return self.whole.class_names()
+
+    def user_types(self) -> dict[str, pa.DataType]:
+        """Types of the columns that rows of the whole source carry."""
+        return user_types_of(self.whole)
 
     def text_labels(self) -> bool:
         """Whether labels of the whole source are names."""

@@ -6,11 +6,12 @@ import io
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
@@ -76,6 +77,13 @@ class NpzReader(RowFiles):
             )
         return True in kinds
 
+    def column_types(self) -> Iterator[tuple[str, dict[str, pa.DataType]]]:
+        """Types of the other arrays that have as many rows as there are images; of several values a row, lists."""
+        for file in self.every_file:
+            with self.open(file.name) as handle, _archive(handle, file.name) as archive:
+                rows = self._checked_rows(archive, file.name)
+                yield file.name, dict(_column_types(archive, rows, {self.spec.images}))
+
     def labels(self, file: SourceFile) -> Iterator[Any]:
         """Labels of a file, without its images."""
         with self.open(file.name) as handle, _archive(handle, file.name) as archive:
@@ -99,12 +107,31 @@ class NpzReader(RowFiles):
         """Rows of the arrays; a fault for each row from where the file is corrupt."""
         with self.open(name) as handle, _archive(handle, name) as archive:
             labels = iter([plain(label) for label in _rows_of(archive, self.spec.labels, start, stop)])
+            there = [name for name in self.spec.keep if f"{name}.npy" in archive.namelist()]
+            users = zip(*(list(map(_alone, _rows_of(archive, name, start, stop))) for name in there), strict=True)
             try:
                 for image in _rows_of(archive, self.spec.images, start, stop):
-                    yield StoredRow(next(labels), image)
+                    yield StoredRow(next(labels), image, None, dict(zip(there, next(users, ()), strict=False)))
             except _CORRUPT as error:
                 fault = UnreadableImageError(f"{self.spec.images} is corrupt from here on: {error}")
                 yield from (StoredRow(label, fault) for label in labels)
+
+
+def _column_types(archive: zipfile.ZipFile, rows: int, without: Container[str]) -> Iterator[tuple[str, pa.DataType]]:
+    """Name and type of the arrays of so many rows; those that hold Python objects are none."""
+    for name in (member.removesuffix(".npy") for member in archive.namelist() if member.endswith(".npy")):
+        try:
+            with archive.open(f"{name}.npy") as stream:
+                shape, _, dtype = _array_header(stream)
+            kind = pa.string() if dtype.kind in "US" else pa.from_numpy_dtype(dtype.newbyteorder("="))
+        except (ValueError, pa.ArrowNotImplementedError, *_CORRUPT):
+            continue
+        if shape[:1] == (rows,) and name not in without:
+            yield name, kind if math.prod(shape[1:]) == 1 else pa.list_(kind)
+
+
+def _alone(values: NDArray[Any]) -> NDArray[Any]:
+    return values.reshape(()) if values.size == 1 else values
 
 
 def _archive(handle: Any, name: str) -> zipfile.ZipFile:

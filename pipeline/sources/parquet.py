@@ -17,7 +17,14 @@ from hardset.pipeline.sources.cleaning import NoImageError
 from hardset.pipeline.sources.files import SourceFile, storage_faults
 from hardset.pipeline.sources.images import ImageTooLargeError, UnreadableImageError
 from hardset.pipeline.sources.labels import Numbering
-from hardset.pipeline.sources.parquet_columns import check_columns, class_names, folder_values, renamed
+from hardset.pipeline.sources.parquet_columns import (
+    check_columns,
+    class_names,
+    folder_values,
+    other_columns,
+    renamed,
+    user_rows,
+)
 from hardset.pipeline.sources.splits import split_of_file
 from hardset.pipeline.sources.stored import RowFiles, StoredRow
 from hardset.pipeline.storage.folder import in_parallel
@@ -43,6 +50,8 @@ class _Footer:
     """Whether labels are names."""
     in_folder: bool
     """Whether the label is in the name of a folder."""
+    columns: dict[str, pa.DataType]
+    """Stored types of the other columns, and of those in the names of folders."""
     parents: frozenset[str]
     """Splits that the parents of rows that hardset made belong to; empty for other files."""
 
@@ -79,6 +88,10 @@ class ParquetReader(RowFiles):
             )
         return True in kinds
 
+    def column_types(self) -> Iterator[tuple[str, dict[str, pa.DataType]]]:
+        """Stored types of the columns of each file, and of its folders."""
+        return ((file.name, footer.columns) for file, footer in self._selected_footers())
+
     def labels(self, file: SourceFile) -> Iterator[Any]:
         """Labels of a file, of which no other column is read."""
         if self._footer(file).in_folder:
@@ -104,11 +117,14 @@ class ParquetReader(RowFiles):
         if file.name not in self._footers:
             with _Opened(self._place.fs, self.looked_at(file).path, buffer=0) as opened:
                 parquet = opened.parquet(file.name)
-                in_folder, text = check_columns(parquet.schema_arrow, self.spec, file.name)
+                schema = parquet.schema_arrow
+                in_folder, text = check_columns(schema, self.spec, file.name)
                 _check_unfolded(parquet.metadata, self.spec, file.name)
                 groups = tuple(parquet.metadata.row_group(g).num_rows for g in range(parquet.num_row_groups))
                 names = class_names(parquet.schema_arrow, self.spec.label)
-                self._footers[file.name] = _Footer(groups, names, text, in_folder, _parent_splits(parquet))
+                self._footers[file.name] = _Footer(
+                    groups, names, text, in_folder, other_columns(schema, self.spec, file.name), _parent_splits(parquet)
+                )
         return self._footers[file.name]
 
     def pieces(self, file: SourceFile, shard_rows: int) -> Iterator[tuple[int, int]]:
@@ -131,7 +147,7 @@ class ParquetReader(RowFiles):
                 end = begin + parquet.metadata.row_group(group).num_rows
                 first, last = max(begin, start), min(end, stop)
                 if first < last:
-                    yield from self._group_rows(opened, parquet, group, first - begin, last - begin, labels_of)
+                    yield from self._group_rows(opened, parquet, name, group, first - begin, last - begin, labels_of)
                 begin = end
 
     def _labelling(self, schema: pa.Schema, name: str) -> Callable[[pa.RecordBatch], Sequence[Any]]:
@@ -150,6 +166,7 @@ class ParquetReader(RowFiles):
         self,
         opened: _Opened,
         parquet: pq.ParquetFile,
+        name: str,
         group: int,
         start: int,
         stop: int,
@@ -157,7 +174,11 @@ class ParquetReader(RowFiles):
     ) -> Iterator[StoredRow]:
         """Rows `start` to `stop` of a row group. Stops decoding where the slice ends."""
         row = 0
-        columns = [self.spec.image, *([self.spec.label] if self.spec.label in parquet.schema_arrow.names else [])]
+        names, folders = parquet.schema_arrow.names, folder_values(name)
+        columns = [self.spec.image, *([self.spec.label] if self.spec.label in names else [])]
+        kept = [column for column in self.spec.keep if column in names]
+        columns += [column for column in kept if column not in columns]
+        constant = {column: folders[column] for column in self.spec.keep if column in folders and column not in names}
         if made_here := _FOOTER_KEY in (parquet.metadata.metadata or {}):
             columns.append(_ROW_ID)
         try:
@@ -169,8 +190,9 @@ class ParquetReader(RowFiles):
                     part = batch.slice(first - row, last - first)
                     labels, images = labels_of(part), part[self.spec.image].to_pylist()
                     ids = part[_ROW_ID].to_pylist() if made_here else [None] * len(part)
-                    for label, image, row_id in zip(labels, images, ids, strict=True):
-                        yield StoredRow(label, _image_bytes(image, most), row_id)
+                    users = user_rows(part, kept, constant)
+                    for label, image, row_id, user in zip(labels, images, ids, users, strict=True):
+                        yield StoredRow(label, _image_bytes(image, most), row_id, user)
                 row += len(batch)
                 if row >= stop:
                     return
@@ -244,7 +266,9 @@ def _check_unfolded(metadata: pq.FileMetaData, spec: ParquetSource, name: str) -
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
         size = sum(
-            chunk.total_uncompressed_size for column in (spec.image, spec.label) for chunk in _chunks(group, column)
+            chunk.total_uncompressed_size
+            for column in {spec.image, spec.label, *spec.keep}
+            for chunk in _chunks(group, column)
         )
         if size > most * GIB:
             raise JobError(

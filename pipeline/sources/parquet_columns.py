@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -52,6 +52,29 @@ def class_names(schema: pa.Schema, label: str) -> tuple[str, ...] | None:
     except (KeyError, TypeError, ValueError):
         return None
     return tuple(map(str, names)) if isinstance(names, list) and names else None
+
+
+def other_columns(schema: pa.Schema, spec: ParquetSource, name: str) -> dict[str, pa.DataType]:
+    """Stored types of the columns beside the image, and of those in the names of the file's folders."""
+    types = {int: pa.int64(), str: pa.string(), type(None): pa.null()}
+    folders = {key: types[type(value)] for key, value in folder_values(name).items()}
+    found = folders | {field.name: field.type for field in schema}
+    return {column: kind for column, kind in found.items() if column != spec.image}
+
+
+def user_rows(part: pa.RecordBatch, names: Sequence[str], constant: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The user's values of each row: columns of a batch, and what all its rows have from the names of folders."""
+    if not names:
+        return [dict(constant)] * len(part)
+    columns = [_microseconds(part[name]).to_pylist() for name in names]
+    return [{**constant, **dict(zip(names, row, strict=True))} for row in zip(*columns, strict=True)]
+
+
+def _microseconds(column: pa.Array) -> pa.Array:
+    """Timestamps in units that Python knows; what is finer than microseconds is cut off."""
+    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+        return column.cast(pa.timestamp("us", column.type.tz), safe=False)
+    return column
 
 
 def renamed(label: Any, numbering: Numbering, names: Sequence[str]) -> str | RowError:

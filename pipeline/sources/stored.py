@@ -6,11 +6,13 @@ A new format derives from `RowFiles` where each file holds many rows, and from `
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from hardset.pipeline.batches import CleanRows, Reject, RowError
@@ -22,6 +24,7 @@ from hardset.pipeline.sources.files import Place, SourceFile, resolve, storage_f
 from hardset.pipeline.sources.fingerprints import content_digest, fingerprint, identity_of, is_local, tag_digest
 from hardset.pipeline.sources.naming import ClassNaming
 from hardset.pipeline.sources.splits import selected, split_of_file
+from hardset.pipeline.sources.user_values import carried, carried_types
 from hardset.schemas.digests import digest
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.sources import StoredSource
@@ -64,6 +67,20 @@ class StoredReader(ClassNaming):
         """A file of the source by its relative name, as a binary handle that can seek."""
         return self._place.fs.open(self._place.path_of(name), "rb")
 
+    def column_types(self) -> Iterable[tuple[str, Mapping[str, pa.DataType]]]:
+        """For each file its name, and the stored types of the columns beside image and label that rows can carry.
+
+        None unless the format overrides it.
+        """
+        return ()
+
+    def user_types(self) -> dict[str, pa.DataType]:
+        """Types of the columns that rows carry, by their new names.
+
+        Raises JobError where the source lacks a column, or its files disagree about a type.
+        """
+        return carried_types(self.spec.keep, self.column_types(), self.name) if self.spec.keep else {}
+
     @cached_property
     def _place(self) -> Place:
         return resolve(self.spec.path)
@@ -94,6 +111,8 @@ class StoredRow(NamedTuple):
     """Encoded image bytes, or pixels (uint8, H x W or H x W x C), or why there are none."""
     row_id: str | None = None
     """Id of a row that hardset made."""
+    user: Mapping[str, Any] = MappingProxyType({})
+    """Values as stored of the columns that `source.keep` names, by these names."""
 
 
 class RowFiles(StoredReader):
@@ -193,13 +212,21 @@ class RowFiles(StoredReader):
     def _rows(self, source_range: records.SourceRange) -> Iterator[RawRow]:
         name, row = source_range.file, source_range.start
         for found in self.rows(name, source_range.start, source_range.stop):
-            yield RawRow(f"{name}#{row}", row, self._label(found), found.image, found.row_id)
+            yield self._raw(f"{name}#{row}", row, found)
             row += 1
         if row != source_range.stop:
             raise RunError(
                 f"{name}: {row - source_range.start} rows came where {source_range.rows} were planned; the file has "
                 "changed, or its reader leaves rows out; start the job again"
             )
+
+    def _raw(self, key: str, index: int, found: StoredRow) -> RawRow:
+        image = found.image
+        try:
+            user = {new: carried(found.user.get(old)) for old, new in self.spec.keep.items()}
+        except RowError as error:
+            user, image = dict.fromkeys(self.spec.keep.values()), error
+        return RawRow(key, index, self._label(found), image, found.row_id, user)
 
     def _label(self, row: StoredRow) -> int | RowError:
         if type(row.label) is int and (isinstance(row.image, RowError) or not self.spec.label_offset):

@@ -84,7 +84,7 @@ def reading(spec: ImageSource, without: Set[str]) -> dict[str, Any]:
 
 
 def _unset(spec: ImageSource, name: str) -> Any:
-    return type(spec).model_fields[name].default
+    return type(spec).model_fields[name].get_default(call_default_factory=True)
 
 
 def reading_id(spec: ImageSource) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from hardset.schemas.base import Spec
 from hardset.schemas.extensions import Extension, ImportPath, open_union
@@ -20,6 +20,27 @@ def _named(value: Any) -> Any:
         return value
     return tuple(str(name) if type(name) is int else name for name in value)
 
+
+def _renamed(value: Any) -> Any:
+    """A list of columns as a mapping of their names to themselves; an entry of it may rename one."""
+    if not isinstance(value, list | tuple):
+        return value
+    pairs: dict[Any, Any] = {}
+    for entry in value:
+        named = entry if isinstance(entry, dict) else {entry: entry}
+        if twice := pairs.keys() & named.keys():
+            raise ValueError(f"names {min(twice)!r} twice")
+        pairs.update(named)
+    return pairs
+
+
+_KEPT: dict[str, Any] = {
+    "anyOf": [
+        {"type": "object", "additionalProperties": {"type": "string"}},
+        {"type": "array", "items": {"type": "string"}},
+    ]
+}
+Kept = Annotated[dict[str, str], BeforeValidator(_renamed), WithJsonSchema(_KEPT)]
 
 ClassNames = Annotated[Annotated[tuple[str, ...], Field(min_length=1)] | str | None, BeforeValidator(_named)]
 
@@ -40,7 +61,7 @@ class ImageSource(Spec):
 
     code: ClassVar[int] = 1
     """Code version, raised when the reader begins to give other rows; part of the shard key where it is not 1."""
-    later: ClassVar[frozenset[str]] = frozenset({"classes", "label_offset", "numeric"})
+    later: ClassVar[frozenset[str]] = frozenset({"classes", "keep", "label_offset", "numeric"})
     """Settings that keys of shards leave out while they are unset, because there are keys from before them."""
 
     format: str
@@ -83,6 +104,9 @@ class StoredSource(ImageSource):
     """Number of the first class where labels are numbers; 1 for labels that start at 1."""
     numeric: bool = False
     """Sort class names that are numbers by value (0, 1, 2, ..., 10), not as text (0, 1, 10, 2)."""
+    keep: Kept = Field(default_factory=dict, examples=[["id", "caption"], {"id": "sample_id"}])
+    """Columns that every made row carries beside its own: a list such as [id, caption], or a mapping of a column to
+    the name that it gets, such as {id: sample_id}."""
     changed: Literal["remake", "keep", "fail"] = "remake"
     """Files of which the bytes changed. remake: their rows are made anew; keep: the earlier rows stay listed, though
     their source is gone; fail: generate refuses to go on."""

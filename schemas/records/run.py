@@ -110,6 +110,8 @@ class Plan(Spec):
     """Changes of the source since the newest earlier run; None if there is no earlier run."""
     lease: int = 0
     """Number of the lease of the last start that wrote the plan; 0 if the version of hardset did not record it."""
+    user_columns: dict[str, str] = Field(default_factory=dict)
+    """Columns of the user's own behind those of the contract, in their order: name and type, such as `int64`."""
     warnings: tuple[str, ...] = ()
     """What reading the source takes for granted, one sentence each, such as classes found in the labels."""
 
@@ -251,6 +253,8 @@ class Manifest(Spec):
     models: dict[str, str]
     recipes: dict[str, dict[str, Any]]
     """Resolved recipes by recipe_id."""
+    user_columns: dict[str, str] = Field(default_factory=dict)
+    """Columns of the user's own, from the plan."""
     schema_sha256: str
     """Digest of the Arrow schema of the data files."""
     outputs: tuple[Output, ...]

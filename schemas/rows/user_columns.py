@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from hardset.schemas.errors import JobError
+from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.rows.contract import COLUMNS, Column
 
 USER_TYPES: tuple[pa.DataType, ...] = (
@@ -21,6 +21,7 @@ USER_TYPES: tuple[pa.DataType, ...] = (
     pa.timestamp("us"),
 )
 """Types that every reader of the contract supports; a nested value is stored as a JSON string."""
+_BY_NAME = {str(kind): kind for kind in USER_TYPES}
 _NAME = re.compile(r"\w[\w-]*")  # Delta refuses spaces and brackets; a dot would mean a field of a struct
 
 
@@ -43,6 +44,17 @@ def user_columns(types: Mapping[str, pa.DataType]) -> tuple[Column, ...]:
             raise JobError(f"source.keep: the column {name!r} holds {kind} values; wants one of {wanted}")
         taken[name.lower()] = f"{name} is kept already"
     return tuple(Column(name, kind, "", "the user's own, as the source has it") for name, kind in types.items())
+
+
+def recorded_columns(types: Mapping[str, str]) -> tuple[Column, ...]:
+    """User columns as a plan or a manifest records them: names and the types' own names, such as `timestamp[us]`.
+
+    Raises RunError for a type that is unknown here.
+    """
+    unknown = sorted(set(types.values()) - set(_BY_NAME))
+    if unknown:
+        raise RunError(f"user columns hold {unknown[0]} values, which a later version of hardset wrote")
+    return user_columns({name: _BY_NAME[kind] for name, kind in types.items()})
 
 
 def _contract_names() -> list[str]:

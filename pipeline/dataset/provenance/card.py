@@ -20,6 +20,7 @@ from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.records.run import Counts, Manifest, Summary
 from hardset.schemas.rows.contract import card_features
 from hardset.schemas.rows.sql import rows_view
+from hardset.schemas.rows.user_columns import recorded_columns
 from hardset.schemas.text import markdown
 
 FILES, VIEW = "files.txt", "rows.sql"
@@ -36,7 +37,7 @@ def write_card(folder: Folder, manifest: Manifest) -> None:
     folder.write("croissant.json", (json.dumps(croissant(manifest), indent=1, ensure_ascii=False) + "\n").encode())
     folder.write("README.md", f"---\n{_head(manifest)}---\n\n{_body(folder, manifest)}".encode())
     folder.write(FILES, "".join(f"{path}\n" for path in every).encode())
-    view = rows_view(every, manifest.classes, manifest.contract)
+    view = rows_view(every, manifest.classes, manifest.contract, recorded_columns(manifest.user_columns))
     folder.write(VIEW, f"{_title(manifest)}\n{view}".encode())  # last: it says that the others are there
 
 
@@ -71,7 +72,7 @@ def _head(manifest: Manifest) -> str:
         "tags": ["hardset", "adversarial-examples", "robustness"],
         "dataset_info": {
             "config_name": "default",
-            "features": card_features(manifest.classes, manifest.contract),
+            "features": card_features(manifest.classes, manifest.contract, recorded_columns(manifest.user_columns)),
         },
         "configs": [{"config_name": "default", "default": True, "data_files": entries}],
     }

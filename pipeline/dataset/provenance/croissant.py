@@ -8,6 +8,7 @@ from typing import Any
 from hardset.pipeline.dataset.provenance.inputs import source_uri, uri_of, weights_of
 from hardset.schemas.records.run import DataFile, Manifest
 from hardset.schemas.rows.contract import IMAGE, Column, columns_of
+from hardset.schemas.rows.user_columns import recorded_columns
 
 _TERMS = (
     "arrayShape citeAs column containedIn equivalentProperty extract field fileProperty fileObject fileSet format "
@@ -31,7 +32,7 @@ _CONTEXT: dict[str, Any] = {
     **{term: f"cr:{term}" for term in _TERMS.split()},
 }
 _TYPES = {"string": "sc:Text", "bool": "sc:Boolean", "float": "cr:Float32", "double": "cr:Float64"}
-_TYPES |= {"int32": "cr:Int32", "int64": "cr:Int64"}
+_TYPES |= {"int32": "cr:Int32", "int64": "cr:Int64", "date32[day]": "sc:Date", "timestamp[us]": "sc:DateTime"}
 _PROVENANCE = {"source_key": "prov:wasDerivedFrom", "run_id": "prov:wasGeneratedBy", "model_id": "prov:used"}
 
 
@@ -64,7 +65,7 @@ def croissant(manifest: Manifest) -> dict[str, Any]:
             *(_file_object(file, run_id) for file, run_id in files),
             _file_set([file.path for file, _ in files]),
         ],
-        "recordSet": [_classes(manifest.classes), _rows(manifest.contract)],
+        "recordSet": [_classes(manifest.classes), _rows(manifest.contract, recorded_columns(manifest.user_columns))],
     }
 
 
@@ -130,13 +131,13 @@ def _classes(names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _rows(contract: str) -> dict[str, Any]:
+def _rows(contract: str, user: Sequence[Column]) -> dict[str, Any]:
     return {
         "@type": "cr:RecordSet",
         "@id": "rows",
         "name": "rows",
         "key": {"@id": "rows/row_id"},
-        "field": [_field(column) for column in columns_of(contract)],
+        "field": [_field(column) for column in columns_of(contract, user)],
     }
 
 

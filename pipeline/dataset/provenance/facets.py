@@ -17,6 +17,7 @@ from hardset.pipeline.storage.folder import public_name
 from hardset.schemas.digests import digest
 from hardset.schemas.records.run import Manifest, Plan
 from hardset.schemas.rows.contract import columns_of
+from hardset.schemas.rows.user_columns import recorded_columns
 
 PARENT, ROOT = "OPENLINEAGE_PARENT_ID", "OPENLINEAGE_ROOT_PARENT_ID"
 NAMESPACE = "OPENLINEAGE_NAMESPACE"
@@ -126,7 +127,7 @@ def output_dataset(plan: Plan, place: str, manifest: Manifest | None = None) -> 
     dataset = named(place)
     fields = [
         {"name": column.name, "ordinal_position": position, "description": column.meaning, **_type(column.type)}
-        for position, column in enumerate(columns_of(plan.contract), 1)
+        for position, column in enumerate(columns_of(plan.contract, recorded_columns(plan.user_columns)), 1)
     ]
     facets = {
         "schema": facet("schema", fields=fields),

@@ -13,6 +13,7 @@ from hardset.pipeline.dataset.tables.publication import Publication, changes, lo
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.records.run import DataFile, Manifest
 from hardset.schemas.rows.contract import described_schema
+from hardset.schemas.rows.user_columns import recorded_columns
 
 CONFIGURATION = {"delta.deletedFileRetentionDuration": "interval 36500 days"}
 """Age at which VACUUM removes what the table does not list: here card and earlier runs."""
@@ -89,7 +90,7 @@ def _transaction_id(manifest: Manifest) -> str:
 
 
 def _schema(manifest: Manifest) -> Any:
-    described = described_schema(manifest.contract, "comment")
+    described = described_schema(manifest.contract, "comment", recorded_columns(manifest.user_columns))
     return load("deltalake", extra="delta").Schema.from_arrow(described)
 
 

@@ -15,6 +15,7 @@ from hardset.schemas.digests import canonical_json, sha256_hex
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.records.run import Manifest
 from hardset.schemas.rows.contract import described_schema
+from hardset.schemas.rows.user_columns import recorded_columns
 
 HOME = "_hardset/iceberg"
 """Place in the dataset folder of metadata, and of the catalogue where none is named."""
@@ -101,7 +102,7 @@ def _open(catalogue: Any, folder: Folder, manifest: Manifest, target: Target, *,
     """The table, made where there is none, with all columns of the run."""
     identifier = tuple(target.table.split("."))
     home = f"{_url(folder)}/{HOME}/{'/'.join(identifier)}"
-    schema = described_schema(manifest.contract, "doc")
+    schema = described_schema(manifest.contract, "doc", recorded_columns(manifest.user_columns))
     try:
         known = catalogue.table_exists(identifier)
         table = catalogue.load_table(identifier) if known else None

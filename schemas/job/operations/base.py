@@ -26,6 +26,8 @@ class OperationSettings(Spec):
 
     code: ClassVar[int] = 1
     """Code version, raised when draw or apply begins to make other bytes; part of the shard key where it is not 1."""
+    moves: ClassVar[bool] = True
+    """Whether pixels of the row's objects move or are replaced, so that boxes and masks no longer fit."""
     reference: ClassVar[str] = ""
     """Paper or specification, as a line with its URL; empty where there is none."""
     added: ClassVar[tuple[str, ...]] = ()
@@ -57,6 +59,8 @@ class Warp(OperationSettings):
 
 class ColourSettings(OperationSettings):
     """An operation on red, green and blue."""
+
+    moves: ClassVar[bool] = False
 
     def check_image(self, height: int, width: int, channels: int) -> None:
         """Refuses images without colours."""

@@ -12,6 +12,7 @@ class Jpeg(OperationSettings):
     """Compresses as JPEG with Pillow's encoder, and decodes again."""
 
     flattens: ClassVar[bool] = True
+    moves: ClassVar[bool] = False
 
     name: Literal["jpeg"] = "jpeg"
     quality: Annotated[WholeNumbers, Within(1, 100)] = WholeInterval(min=40, max=95)
@@ -22,6 +23,7 @@ class Webp(OperationSettings):
     """Compresses as lossy WebP with Pillow's encoder, and decodes again."""
 
     flattens: ClassVar[bool] = True
+    moves: ClassVar[bool] = False
 
     name: Literal["webp"] = "webp"
     quality: Annotated[WholeNumbers, Within(0, 100)] = WholeInterval(min=40, max=95)
@@ -32,6 +34,7 @@ class Pixelate(OperationSettings):
     """Shrinks the image by averaging boxes, and enlarges the result without smoothing."""
 
     flattens: ClassVar[bool] = True
+    moves: ClassVar[bool] = False
 
     name: Literal["pixelate"] = "pixelate"
     share: Annotated[Numbers, Within(0, 1, above=True)] = NumberInterval(min=0.5, max=0.95)

@@ -18,6 +18,8 @@ IMAGENET_C = (
 class GaussianBlur(OperationSettings):
     """Blurs with a Gaussian that reaches four standard deviations; beyond the rim lies its nearest pixel."""
 
+    moves: ClassVar[bool] = False
+
     name: Literal["gaussian_blur"] = "gaussian_blur"
     sigma: Annotated[Numbers, Within(0.05, 50)] = NumberInterval(min=0.1, max=2)
     """Standard deviation in pixels."""
@@ -25,6 +27,8 @@ class GaussianBlur(OperationSettings):
 
 class MedianBlur(OperationSettings):
     """Gives each value the median of its square neighbourhood; beyond the rim lies its nearest pixel."""
+
+    moves: ClassVar[bool] = False
 
     name: Literal["median_blur"] = "median_blur"
     flattens: ClassVar[bool] = True
@@ -46,6 +50,8 @@ class MedianBlur(OperationSettings):
 class MotionBlur(OperationSettings):
     """Blurs along a line through the pixel, evenly."""
 
+    moves: ClassVar[bool] = False
+
     name: Literal["motion_blur"] = "motion_blur"
     length: Annotated[Numbers, Within(1, 200)] = NumberInterval(min=3, max=7)
     """Length of the line in pixels."""
@@ -61,6 +67,7 @@ class DefocusBlur(OperationSettings):
     """Blurs with a disk, as a lens out of focus does."""
 
     reference: ClassVar[str] = IMAGENET_C
+    moves: ClassVar[bool] = False
 
     name: Literal["defocus_blur"] = "defocus_blur"
     radius: Annotated[Numbers, Within(0.1, 50)] = NumberInterval(min=1, max=3)
@@ -77,6 +84,7 @@ class ZoomBlur(OperationSettings):
     """Averages the image with enlargements of its centre."""
 
     reference: ClassVar[str] = IMAGENET_C
+    moves: ClassVar[bool] = False
 
     name: Literal["zoom_blur"] = "zoom_blur"
     factor: Annotated[Numbers, Within(1, 3)] = NumberInterval(min=1.05, max=1.15)
@@ -89,6 +97,7 @@ class GlassBlur(OperationSettings):
     """Blurs, swaps each pixel with a drawn neighbour, one after the other, and blurs again."""
 
     reference: ClassVar[str] = IMAGENET_C
+    moves: ClassVar[bool] = False
 
     name: Literal["glass_blur"] = "glass_blur"
     sigma: Annotated[Numbers, Within(0.05, 20)] = 0.7
@@ -105,6 +114,8 @@ class GlassBlur(OperationSettings):
 
 class Sharpen(OperationSettings):
     """Sharpens, or smooths, as Pillow's ImageEnhance.Sharpness does."""
+
+    moves: ClassVar[bool] = False
 
     name: Literal["sharpen"] = "sharpen"
     factor: Annotated[Numbers, Within(0, 20)] = NumberInterval(min=1, max=3)

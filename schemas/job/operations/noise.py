@@ -16,6 +16,7 @@ class GaussianNoise(OperationSettings):
     """Adds independent normal noise to every value."""
 
     code: ClassVar[int] = 2
+    moves: ClassVar[bool] = False
 
     name: Literal["gaussian_noise"] = "gaussian_noise"
     std: Rational | Range | Annotated[tuple[Rational, ...], Field(min_length=1)]
@@ -34,6 +35,7 @@ class ShotNoise(OperationSettings):
     """Counts photons: a value is a Poisson count, divided by the number of photons that white has on average."""
 
     reference: ClassVar[str] = IMAGENET_C
+    moves: ClassVar[bool] = False
 
     name: Literal["shot_noise"] = "shot_noise"
     photons: Annotated[Numbers, Within(1, 100_000)] = NumberInterval(min=60, max=500)
@@ -44,6 +46,7 @@ class ImpulseNoise(OperationSettings):
     """Gives drawn values 0 or 255, each as likely."""
 
     reference: ClassVar[str] = IMAGENET_C
+    moves: ClassVar[bool] = False
 
     name: Literal["impulse_noise"] = "impulse_noise"
     amount: Annotated[Numbers, Within(0, 1)] = NumberInterval(min=0.01, max=0.07)
@@ -54,6 +57,7 @@ class SpeckleNoise(OperationSettings):
     """Multiplies every value by 1 plus independent normal noise."""
 
     reference: ClassVar[str] = IMAGENET_C
+    moves: ClassVar[bool] = False
 
     name: Literal["speckle_noise"] = "speckle_noise"
     std: Annotated[Numbers, Within(0, 2)] = NumberInterval(min=0.06, max=0.2)

@@ -13,6 +13,7 @@ class Erase(OperationSettings):
 
     reference: ClassVar[str] = "Zhong et al.: Random Erasing Data Augmentation. https://arxiv.org/abs/1708.04896"
     flattens: ClassVar[bool] = True
+    moves: ClassVar[bool] = False
 
     name: Literal["erase"] = "erase"
     area: Annotated[Numbers, Within(0, 1)] = NumberInterval(min=0.02, max=0.33)
@@ -28,6 +29,7 @@ class GridMask(OperationSettings):
 
     reference: ClassVar[str] = "Chen et al.: GridMask Data Augmentation. https://arxiv.org/abs/2001.04086"
     flattens: ClassVar[bool] = True
+    moves: ClassVar[bool] = False
 
     name: Literal["grid_mask"] = "grid_mask"
     period: Annotated[WholeNumbers, Within(2, 1000)] = WholeInterval(min=6, max=12)
@@ -49,6 +51,7 @@ class PixelDropout(OperationSettings):
     """Covers drawn pixels, all channels of a pixel alike."""
 
     flattens: ClassVar[bool] = True
+    moves: ClassVar[bool] = False
 
     name: Literal["pixel_dropout"] = "pixel_dropout"
     share: Annotated[Numbers, Within(0, 1)] = NumberInterval(min=0.01, max=0.1)

@@ -14,6 +14,7 @@ class Brightness(OperationSettings):
     """Multiplies all values by a factor, and adds the same amount to all."""
 
     flattens: ClassVar[bool] = True
+    moves: ClassVar[bool] = False
 
     name: Literal["brightness"] = "brightness"
     amount: Annotated[Numbers, Within(-1, 1)] = NumberInterval(min=-0.2, max=0.2)
@@ -26,6 +27,7 @@ class Contrast(OperationSettings):
     """Scales the distance of all values from the image's mean luminance, as Pillow's ImageEnhance.Contrast does."""
 
     flattens: ClassVar[bool] = True
+    moves: ClassVar[bool] = False
 
     name: Literal["contrast"] = "contrast"
     factor: Annotated[Numbers, Within(0, 10)] = NumberInterval(min=0.7, max=1.3)
@@ -36,6 +38,7 @@ class Gamma(OperationSettings):
     """Raises values on the [0, 1] scale to a power."""
 
     flattens: ClassVar[bool] = True
+    moves: ClassVar[bool] = False
 
     name: Literal["gamma"] = "gamma"
     gamma: Annotated[Numbers, Within(0.05, 20)] = NumberInterval(min=0.7, max=1.4)
@@ -44,6 +47,8 @@ class Gamma(OperationSettings):
 
 class Invert(OperationSettings):
     """Turns every value v into 255 - v."""
+
+    moves: ClassVar[bool] = False
 
     name: Literal["invert"] = "invert"
     p: Probability = 0.5
@@ -54,6 +59,7 @@ class Solarize(OperationSettings):
     """Inverts the values from a threshold upwards."""
 
     flattens: ClassVar[bool] = True
+    moves: ClassVar[bool] = False
 
     name: Literal["solarize"] = "solarize"
     threshold: Annotated[WholeNumbers, Within(0, 256)] = 128
@@ -64,6 +70,7 @@ class Posterize(OperationSettings):
     """Keeps the highest bits of every value."""
 
     flattens: ClassVar[bool] = True
+    moves: ClassVar[bool] = False
 
     name: Literal["posterize"] = "posterize"
     bits: Annotated[WholeNumbers, Within(1, 8)] = 4
@@ -73,11 +80,15 @@ class Posterize(OperationSettings):
 class AutoContrast(OperationSettings):
     """Stretches the values of each channel to the whole range."""
 
+    moves: ClassVar[bool] = False
+
     name: Literal["autocontrast"] = "autocontrast"
 
 
 class Equalize(OperationSettings):
     """Evens out the histogram of each channel, as Pillow's ImageOps.equalize does."""
+
+    moves: ClassVar[bool] = False
 
     name: Literal["equalize"] = "equalize"
 
@@ -86,6 +97,7 @@ class Clahe(OperationSettings):
     """Evens out the histogram of luminance tile by tile, with a limit to what it amplifies (CLAHE)."""
 
     reference: ClassVar[str] = "Zuiderveld: Contrast Limited Adaptive Histogram Equalization, Graphics Gems IV, 1994"
+    moves: ClassVar[bool] = False
 
     name: Literal["clahe"] = "clahe"
     limit: Annotated[Numbers, Within(1, 40)] = NumberInterval(min=1, max=4)
@@ -103,6 +115,8 @@ class Clahe(OperationSettings):
 
 class ToneCurve(OperationSettings):
     """Bends the tone curve: a cubic Bezier curve from black to white whose two inner points are drawn for each row."""
+
+    moves: ClassVar[bool] = False
 
     name: Literal["tone_curve"] = "tone_curve"
     strength: Annotated[Numbers, Within(0, 0.5)] = 0.2

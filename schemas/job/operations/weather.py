@@ -14,6 +14,7 @@ class Fog(OperationSettings):
 
     reference: ClassVar[str] = IMAGENET_C
     flattens: ClassVar[bool] = True
+    moves: ClassVar[bool] = False
 
     name: Literal["fog"] = "fog"
     amount: Annotated[Numbers, Within(0, 10)] = NumberInterval(min=0.2, max=1)
@@ -27,6 +28,7 @@ class Frost(OperationSettings):
 
     reference: ClassVar[str] = IMAGENET_C
     flattens: ClassVar[bool] = True
+    moves: ClassVar[bool] = False
 
     name: Literal["frost"] = "frost"
     image: Annotated[Numbers, Within(0, 1)] = NumberInterval(min=0.75, max=1)
@@ -40,6 +42,7 @@ class Snow(OperationSettings):
 
     reference: ClassVar[str] = IMAGENET_C
     flattens: ClassVar[bool] = True
+    moves: ClassVar[bool] = False
 
     name: Literal["snow"] = "snow"
     amount: Annotated[Numbers, Within(0, 1)] = NumberInterval(min=0.1, max=0.4)
@@ -52,6 +55,7 @@ class Rain(OperationSettings):
     """Draws streaks of rain, all in one direction, and darkens the image a little."""
 
     flattens: ClassVar[bool] = True
+    moves: ClassVar[bool] = False
 
     name: Literal["rain"] = "rain"
     drops: Annotated[Numbers, Within(0, 0.5)] = NumberInterval(min=0.002, max=0.01)
@@ -67,6 +71,7 @@ class Spatter(OperationSettings):
 
     reference: ClassVar[str] = IMAGENET_C
     flattens: ClassVar[bool] = True
+    moves: ClassVar[bool] = False
 
     name: Literal["spatter"] = "spatter"
     cover: Annotated[Numbers, Within(0, 1)] = NumberInterval(min=0.05, max=0.2)
