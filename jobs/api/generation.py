@@ -40,8 +40,8 @@ def generate(
     each warning once, which otherwise goes to the logger `hardset`. `stop`: ends the run early once it is set, from
     another thread. `max_rows`, `max_minutes`: a budget, after which the status is `stopped`. `wait`: for the end of
     another run that holds the output. `metrics_port`: where a Ray that is started here tells Prometheus its metrics.
-    `accept_classes`, `accept_columns`: go on where the classes, or the types of the user's columns, are not those of the
-    newest run, and make all rows anew.
+    `accept_classes`, `accept_columns`: go on where the classes, or the types of the user's columns, are not those of
+    the newest run, and make all rows anew.
 
     Raises JobError for what is wrong with the job, RunError for what storage or workers cannot do, and of those
     HeldError where another run holds the output.

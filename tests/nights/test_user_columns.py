@@ -1,4 +1,4 @@
-"""Columns of the user's own through whole nights: in the rows, in every description of them, and from night to night."""
+"""Columns of the user's own through whole nights: in rows, in every description of them, and night after night."""
 
 from __future__ import annotations
 
@@ -123,8 +123,8 @@ def test_readers_give_them_typed(source: Source, monkeypatch: pytest.MonkeyPatch
 
 
 def test_tables_have_them_typed(source: Source) -> None:
-    import deltalake  # noqa: PLC0415 - an extra
-    from pyiceberg.table import StaticTable  # noqa: PLC0415
+    import deltalake
+    from pyiceberg.table import StaticTable
 
     source.run()
     folder, manifest = Folder(str(source.out)), source.manifest()
@@ -144,7 +144,7 @@ def test_tables_have_them_typed(source: Source) -> None:
 
 
 def test_croissant_describes_them(source: Source) -> None:
-    import mlcroissant  # noqa: PLC0415
+    import mlcroissant
 
     source.run()
     described = mlcroissant.Dataset(str(source.out / "croissant.json"))
