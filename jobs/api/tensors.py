@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hardset.pipeline.augment.applying import to_pixels
+from hardset.pipeline.augment.conversion import to_pixels
 from hardset.pipeline.batches import CleanRows, Pixels
 from hardset.pipeline.compute.levels import unit_images
 from hardset.schemas.digests import image_sha256, row_seed

@@ -11,12 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hardset.pipeline.augment.conversion import to_images, to_pixels
+from hardset.pipeline.augment.inner import shown
 from hardset.pipeline.augment.operation import Drawn, LevelOperation, Operation
-from hardset.pipeline.augment.parameters import Step, shown
+from hardset.pipeline.augment.parameters import Step
 from hardset.pipeline.augment.streams import RowStream, Stream
 from hardset.pipeline.augment.table import operation
 from hardset.pipeline.batches import Pixels
-from hardset.pipeline.compute.levels import unit_images
 from hardset.schemas.errors import JobError
 
 _VALUES = {"cpu": 1 << 20}  # pixel values in flight as tensors; noise of a user's own may hold 150 bytes for each
@@ -58,22 +59,6 @@ def apply(images: Tensor, steps: Sequence[Step], seeds: Tensor) -> Tensor:
             _by_rows(levels, [step], seeds.tolist(), position, after)
             images = to_images(after, images.device)
     return images.clamp(0, 1)
-
-
-def changed(pixels: Pixels, entries: Sequence[Drawn], stream: RowStream, first: int = 0) -> Pixels:
-    """One image after the drawn operations of a policy, in order; each draws its noise at its place, from `first`."""
-    for number, entry in enumerate(entries):
-        found = operation(str(entry["name"]))
-        drawn = {name: value for name, value in entry.items() if name != "name"}
-        inner = stream.inside(first + number)
-        if isinstance(found, LevelOperation):
-            pixels = found.change(pixels, drawn, inner).reshape(pixels.shape)
-        else:
-            columns = {name: torch.as_tensor([value]) for name, value in drawn.items()}
-            images = to_images(pixels[None], torch.device("cpu"))
-            whole = Stream(torch.tensor([inner.seed]), inner.position, inner.branch)
-            pixels = to_pixels(found.apply(images, columns, whole).clamp(0, 1))[0]
-    return pixels
 
 
 def threads_as_torch() -> None:
@@ -124,14 +109,3 @@ def _by_tensors(images: Tensor, found: Operation | LevelOperation, step: Step, r
 
 def _some(step: Step, part: slice) -> Step:
     return Step(step.name, step.applied[part], {name: values[part] for name, values in step.parameters.items()})
-
-
-def to_images(pixels: Pixels, device: torch.device) -> Tensor:
-    """uint8 N x H x W x C to float32 N x C x H x W in [0, 1]."""
-    return unit_images(torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(0, 3, 1, 2))
-
-
-def to_pixels(images: Tensor) -> Pixels:
-    """Float N x C x H x W in [0, 1] to uint8 N x H x W x C, rounded half to even."""
-    pixels: Pixels = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
-    return pixels

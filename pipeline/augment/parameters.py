@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hardset.pipeline.augment.operation import Columns, Drawn, LevelOperation
+from hardset.pipeline.augment.inner import draw_columns, listed
+from hardset.pipeline.augment.operation import Columns, Drawn
 from hardset.pipeline.augment.streams import Stream
 from hardset.pipeline.augment.table import operation
-from hardset.schemas.errors import JobError
 from hardset.schemas.job.operations.base import OperationSettings
 
 
@@ -40,33 +40,13 @@ class Step:
         return {name: torch.as_tensor(values)[rows] for name, values in self.parameters.items()}
 
 
-def listed(values: Tensor | Sequence[Any]) -> list[Any]:
-    """Drawn values as JSON holds them."""
-    return values.tolist() if isinstance(values, Tensor) else list(values)
-
-
 def draw(specs: Sequence[OperationSettings], seeds: Tensor) -> tuple[Step, ...]:
     """Steps for rows with `seeds`, int64 (N,), in the order of `specs`, which are settled. Raises JobError."""
-    return tuple(drawn_step(spec, Stream(seeds, position)) for position, spec in enumerate(specs))
-
-
-def drawn_step(spec: OperationSettings, stream: Stream) -> Step:
-    """One operation with what is drawn from `stream`. Raises JobError where it draws what it may not."""
-    found = operation(spec.name)
-    drawn = found.draw(spec, stream)
-    for name, values in drawn.items():
-        fits = isinstance(values, Tensor) and values.shape == stream.seeds.shape
-        if not fits and not (isinstance(found, LevelOperation) and len(values) == len(stream.seeds)):
-            raise JobError(
-                f"ops.{stream.position}: {spec.name} draws {shown(values)} for {name}; wants one value per row"
-            )
-    always = torch.ones(stream.seeds.shape, dtype=torch.bool, device=stream.seeds.device)
-    return Step(spec.name, always if spec.p == 1 else stream.chance() < spec.p, drawn)
-
-
-def shown(value: object) -> str:
-    """What came where something else was wanted."""
-    return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+    steps = []
+    for position, spec in enumerate(specs):
+        applied, drawn = draw_columns(operation(spec.name), spec, Stream(seeds, position))
+        steps.append(Step(spec.name, applied, drawn))
+    return tuple(steps)
 
 
 def to_json(steps: Sequence[Step], rows: int) -> list[str]:

@@ -6,7 +6,8 @@ and list it in the tables of both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -14,15 +15,19 @@ from hardset.pipeline.augment.colour import COLOUR
 from hardset.pipeline.augment.compression import COMPRESSION
 from hardset.pipeline.augment.corruptions import CORRUPTION
 from hardset.pipeline.augment.geometry import GEOMETRY
+from hardset.pipeline.augment.inner import apply_entries, draw_entries
 from hardset.pipeline.augment.kernels import KERNELS
 from hardset.pipeline.augment.noise import NOISE
 from hardset.pipeline.augment.operation import AnyOperation, LevelOperation, Operation
+from hardset.pipeline.augment.policies import policies
 from hardset.pipeline.augment.regions import REGIONS
 from hardset.pipeline.augment.tables import TABLES
 from hardset.pipeline.augment.warps import WARPS
 from hardset.pipeline.augment.weather import WEATHER
 from hardset.pipeline.extensions import declarations
 from hardset.schemas.job.operations.base import OperationSettings, UserOperation
+from hardset.schemas.job.operations.corruptions import CORRUPTIONS, Corruption
+from hardset.schemas.job.operations.policies import Choosing, Published
 
 _BUILT_IN: tuple[LevelOperation, ...] = (
     *GEOMETRY,
@@ -36,12 +41,6 @@ _BUILT_IN: tuple[LevelOperation, ...] = (
     *WEATHER,
     CORRUPTION,
 )
-OPERATIONS: Mapping[str, LevelOperation] = MappingProxyType(
-    {str(one.settings.model_fields["name"].default): one for one in _BUILT_IN}
-)
-"""Built-in operations by the `name` of their settings."""
-FIRST_VERSION = 1
-"""Code version that recipe texts do not name, so that recipes keep their ids."""
 
 
 def operation(name: str, *, at: str = "ops") -> AnyOperation:
@@ -49,11 +48,25 @@ def operation(name: str, *, at: str = "ops") -> AnyOperation:
     return OPERATIONS.get(name) or declarations.find(name, Operation, at=at)
 
 
+OPERATIONS: Mapping[str, LevelOperation] = MappingProxyType(
+    {
+        str(one.settings.model_fields["name"].default): one
+        for one in (*_BUILT_IN, *policies(partial(draw_entries, operation), partial(apply_entries, operation)))
+    }
+)
+"""Built-in operations by the `name` of their settings."""
+FIRST_VERSION = 1
+"""Code version that recipe texts do not name, so that recipes keep their ids."""
+
+
 def settled(spec: OperationSettings | UserOperation, *, at: str = "ops") -> OperationSettings:
     """The settings as the operation itself declares them; `name` is the import path of a user's own.
 
     Raises JobError, one line per fault, each beginning with `at`: no such code, or settings that it does not take.
     """
+    if isinstance(spec, Choosing):
+        ops = tuple(settled(one, at=f"{at}.ops.{number}") for number, one in enumerate(spec.ops))
+        return spec if ops == spec.ops else spec.model_copy(update={"ops": ops})
     if isinstance(spec, OperationSettings):
         return spec
     kind = operation(spec.name, at=f"{at}.name").settings
@@ -62,6 +75,9 @@ def settled(spec: OperationSettings | UserOperation, *, at: str = "ops") -> Oper
 
 def written_out(spec: OperationSettings | UserOperation, *, at: str = "ops") -> OperationSettings | UserOperation:
     """The operation with every setting given, as records hold it. Raises as `settled` does."""
+    if isinstance(spec, Choosing):
+        ops = tuple(written_out(one, at=f"{at}.ops.{number}") for number, one in enumerate(spec.ops))
+        return spec if ops == spec.ops else spec.model_copy(update={"ops": ops})
     if isinstance(spec, OperationSettings):
         return spec
     return UserOperation.model_validate(settled(spec, at=at).model_dump(mode="json"))
@@ -74,13 +90,44 @@ def code_version(name: str, *, at: str = "ops") -> int | dict[str, str]:
 
 
 def operation_text(spec: OperationSettings | UserOperation) -> dict[str, Any]:
-    """Part of a recipe text that an operation makes: its settings, and its code version if that is not the first.
+    """Part of a recipe text that an operation makes: its settings, and code versions where they are not the first.
 
-    Raises JobError where a user's own cannot be found.
+    Those of the operations that it draws from stand in `ops`, or by name in `uses`. Raises JobError where a user's own
+    cannot be found.
     """
     found = settled(spec)
     text, code = found.model_dump(mode="json"), code_version(found.name)
     for name in found.added:
         if text[name] == type(found).model_fields[name].default:
             del text[name]
-    return text if code == FIRST_VERSION else {**text, "code": code}
+    if isinstance(found, Choosing):
+        text["ops"] = [operation_text(one) for one in found.ops]
+    used = {name: version for name, version in _used(found).items() if version != FIRST_VERSION}
+    return text | ({"uses": used} if used else {}) | ({"code": code} if code != FIRST_VERSION else {})
+
+
+def _used(found: OperationSettings) -> dict[str, Any]:
+    """Code versions of what an operation draws from without its being in the job."""
+    if isinstance(found, Corruption):
+        return {name: CORRUPTIONS[name].code for name in found.names}
+    return {name: code_version(name) for name in found.uses} if isinstance(found, Published) else {}
+
+
+def code_versions(text: Mapping[str, Any]) -> Iterator[tuple[str, object, object]]:
+    """The code behind a recorded operation and those that it draws from: name, version as recorded, version now.
+
+    Raises JobError where code of the user's is missing.
+    """
+    yield text["name"], text.get("code", FIRST_VERSION), code_version(text["name"])
+    for inner in text.get("ops", ()):
+        yield from code_versions(inner)
+    if text["name"] in OPERATIONS:
+        now = _used(OPERATIONS[text["name"]].settings.model_validate(_settings(text)))
+        for name, version in now.items():
+            yield name, text.get("uses", {}).get(name, FIRST_VERSION), version
+
+
+def _settings(text: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings in a recorded operation, without code versions."""
+    inner = {"ops": [_settings(one) for one in text["ops"]]} if "ops" in text else {}
+    return {name: value for name, value in text.items() if name not in ("code", "uses")} | inner

@@ -63,7 +63,8 @@ def _affine(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
     cos, sin = math.cos(angle), math.sin(angle)
     # From a place of the result back to one of the image; the y axis points down.
     back = [[(cos - lean * sin) / factor, (-sin - lean * cos) / factor], [sin / factor, cos / factor]]
-    shift = drawn.get("x", 0.0) * width, drawn.get("y", 0.0) * height
+    sides = (1, 1) if drawn.get("unit") == "pixels" else (width, height)
+    shift = drawn.get("x", 0.0) * sides[0], drawn.get("y", 0.0) * sides[1]
     return warped(image, back, shift, drawn)
 
 

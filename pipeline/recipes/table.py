@@ -11,7 +11,8 @@ import torch
 from hardset.pipeline.attacks.declared import attack_code, attack_text, objective_code, resolved
 from hardset.pipeline.attacks.recipe import AttackRecipe
 from hardset.pipeline.augment.recipe import AugmentRecipe
-from hardset.pipeline.augment.table import FIRST_VERSION, code_version, operation_text, written_out
+from hardset.pipeline.augment.table import code_versions as operation_versions
+from hardset.pipeline.augment.table import operation_text, written_out
 from hardset.pipeline.batches import Recipe
 from hardset.pipeline.compute.devices import Divider
 from hardset.pipeline.gans.recipe import SampleRecipe
@@ -107,7 +108,7 @@ def code_versions(text: Mapping[str, Any]) -> Iterator[tuple[str, object, object
         for key, now in objective_code(text.get("objective")).items():
             yield text["objective"], text.get(key), now
     for operation in text.get("ops", ()):
-        yield operation["name"], operation.get("code", FIRST_VERSION), code_version(operation["name"])
+        yield from operation_versions(operation)
 
 
 def settled_job(job: Job) -> Job:

@@ -19,6 +19,9 @@ NEEDED: dict[str, dict[str, Any]] = {
     "crop": {"padding": 1},
     "gaussian_noise": {"std": 0.05},
     "corruption": {"corruption": "fog"},
+    "one_of": {"ops": [{"name": "hflip", "p": 1}, {"name": "gaussian_noise", "std": 0.1}]},
+    "some_of": {"ops": [{"name": "hflip"}, {"name": "rotate", "degrees": 30}, {"name": "impulse_noise"}]},
+    "shuffle": {"ops": [{"name": "invert"}, {"name": "gaussian_noise", "std": 0.1}]},
 }
 """Settings that operations cannot do without."""
 SHAPES = [(1, 1, 1), (2, 3, 3), (7, 5, 1), (31, 45, 3), (64, 64, 3)]

@@ -97,6 +97,17 @@ def test_its_rows_do_not_depend_on_their_batch_and_come_again_from_params_alone(
     assert np.array_equal(again, whole.pixels[4])
 
 
+def test_policies_draw_it_and_its_settings_are_written_out(tmp_path: Path) -> None:
+    policy = {"name": "one_of", "ops": [{"name": VIGNETTE, "strength": 0.9}, {"name": "hflip", "p": 1}]}
+    folder, manifest = Folder(str(tmp_path)), make_here(job_of(tmp_path, policy))
+    (recipe,) = manifest.recipes.values()
+    assert recipe["ops"][0]["ops"][0] == {"name": VIGNETTE, "p": 1.0, "strength": 0.9}
+    stored = stored_rows(folder, manifest)
+    assert 0 < sum(VIGNETTE in row["params"] for row in stored) < len(stored)
+    drawn = next(row for row in stored if VIGNETTE in row["params"])
+    assert replay(folder, drawn["row_id"], trust=Trust(records=True)).equal
+
+
 def test_an_entry_point_stands_for_its_import_path(tmp_path: Path, monkeypatch) -> None:
     found = tmp_path / "acme-1.0.dist-info"
     found.mkdir()
