@@ -27,7 +27,7 @@ def test_the_job_file_is_valid() -> None:
     assert [recipe.kind for recipe in job.recipes] == ["attack", "attack", "augment", "sample"]
 
 
-@pytest.mark.parametrize("snippet", blocks("python"), ids=["hardset", "files", "duckdb"])
+@pytest.mark.parametrize("snippet", blocks("python"), ids=["hardset", "files", "duckdb", "training"])
 def test_the_snippets_run(snippet: str, small_dataset: Path, tmp_path: Path) -> None:
     """The table of readers is run where what they see is compared, in tests/nights/test_newest_rows.py."""
     code = snippet.replace("demo/out", str(small_dataset))
@@ -44,7 +44,14 @@ def test_the_snippets_run(snippet: str, small_dataset: Path, tmp_path: Path) -> 
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
+    assert "warn" not in done.stderr.lower()
     assert done.stdout.strip() or "print(" not in snippet
+
+
+def test_the_training_script_is_short_and_mixes_clean_and_made_rows() -> None:
+    (script,) = [block for block in blocks("python") if "backward()" in block]
+    assert len([line for line in script.splitlines() if line.strip()]) <= 15
+    assert all(kind in script for kind in ("clean", "adversarial", "generated"))
 
 
 def test_every_command_and_exit_code_is_there() -> None:

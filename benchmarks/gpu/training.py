@@ -15,9 +15,10 @@ from benchmarks.gpu.setting import Record, Setting
 from benchmarks.gpu.subjects import digits
 from torch import Tensor, nn
 
+from hardset.pipeline.loading.mixture import TrainingRows
+from hardset.pipeline.loading.parts import RowsOfKind
 from hardset.pipeline.training.inner import InnerAttack
 from hardset.pipeline.training.learner import Learner
-from hardset.pipeline.training.mixture import RowsOfKind, TrainingRows
 from hardset.schemas.job.recipes import Attack
 from hardset.schemas.job.training import Train
 

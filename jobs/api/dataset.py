@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import polars
     from torch import Tensor
 
-    from hardset.jobs.api.torch_rows import TorchRows
+    from hardset.pipeline.loading.datasets import Rows
 
 
 @dataclass(frozen=True)
@@ -75,14 +75,15 @@ class Dataset:
 
     def to_torch(
         self, columns: Sequence[str] = ("label",), *, transform: Callable[[Tensor], Any] | None = None
-    ) -> TorchRows:
+    ) -> Rows:
         """A map-style `torch.utils.data.Dataset` of (image, *columns): float32 (C, H, W) in [0, 1], and plain values.
 
-        `transform`: what is done to every image. Files stay in memory as they are stored, images compressed.
+        `transform`: what is done to every image. Empty values are -1, NaN, False and "". Images are read when they are
+        asked for; `hardset.torch` has batches and a loader for training.
         """
-        from hardset.jobs.api.torch_rows import TorchRows  # noqa: PLC0415 - torch takes seconds to import
+        from hardset.pipeline.loading.datasets import Rows  # noqa: PLC0415 - torch takes seconds to import
 
-        return TorchRows(self.to_arrow(["image", *columns]), tuple(columns), transform)
+        return Rows(self, columns, transform=transform)
 
     def to_huggingface(self, columns: Sequence[str] | None = None) -> datasets.Dataset:
         """A `datasets.Dataset` whose images and class labels are features. Needs `pip install datasets`."""

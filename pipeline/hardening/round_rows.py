@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hardset.pipeline.batches import CleanRows
+from hardset.pipeline.loading.mixture import CLEAN, TrainingRows
+from hardset.pipeline.loading.parts import RowsOfKind, joined
 from hardset.pipeline.storage.folder import Folder
-from hardset.pipeline.training.made_rows import MadeRowsRead, read_made_rows
+from hardset.pipeline.training.made_rows import read_made_rows
 from hardset.pipeline.training.methods import method_of
-from hardset.pipeline.training.mixture import CLEAN, RowsOfKind, TrainingRows
 from hardset.pipeline.training.split_rows import Splits
 from hardset.schemas.digests import row_seed
 from hardset.schemas.job.job import Job
@@ -50,19 +51,13 @@ def training_rows(job: Job, settings: Train, splits: Splits, runs: Sequence[str]
     return TrainingRows(parts, settings.batch, _seed(job.seed, number), settings.mix.shares())
 
 
-def _read(folder: Folder, splits: Splits, runs: frozenset[str] | None) -> Mapping[str, MadeRowsRead]:
+def _read(folder: Folder, splits: Splits, runs: frozenset[str] | None) -> Mapping[str, RowsOfKind]:
     return read_made_rows(folder, classes=splits.classes, image=splits.image, forbidden=splits.forbidden, runs=runs)
 
 
-def _part(made: Sequence[Mapping[str, MadeRowsRead]], kind: str) -> RowsOfKind | None:
+def _part(made: Sequence[Mapping[str, RowsOfKind]], kind: str) -> RowsOfKind | None:
     found = [rows[kind] for rows in made if kind in rows]
-    if not found:
-        return None
-    return RowsOfKind(
-        np.concatenate([rows.pixels for rows in found]),
-        np.concatenate([rows.labels for rows in found]),
-        np.concatenate([rows.seeds for rows in found]),
-    )
+    return joined(found) if found else None
 
 
 def _seed(seed: int, number: int) -> int:

@@ -12,13 +12,14 @@ from hardset.pipeline.dataset.records.seals import now
 from hardset.pipeline.hardening.home import Home
 from hardset.pipeline.hardening.measuring import accuracy, figures, measuring_attacks
 from hardset.pipeline.hardening.round_rows import training_rows
+from hardset.pipeline.loading.mixture import TrainingRows
+from hardset.pipeline.loading.parts import whole
 from hardset.pipeline.models.loading import LoadedModel, load_network
 from hardset.pipeline.run.generation import RunOutcome
 from hardset.pipeline.training.epochs import Course, Trained, train
 from hardset.pipeline.training.inner import inner_attack
 from hardset.pipeline.training.made_rows import attack_gradients
 from hardset.pipeline.training.methods import method_of
-from hardset.pipeline.training.mixture import TrainingRows
 from hardset.pipeline.training.ray_workers import TrainingWork, Workers, train_on_workers
 from hardset.pipeline.training.split_rows import Splits
 from hardset.schemas.errors import RunError
@@ -156,4 +157,5 @@ def _on_shard(loop: Loop, model: LoadedModel, rows: TrainingRows) -> Score | Non
     newest = rows.parts.get("newest")
     if newest is None:
         return None
-    return accuracy(model.module, newest.pixels, newest.labels, loop.job, loop.device)
+    made = whole(newest)
+    return accuracy(model.module, made.pixels, made.labels, loop.job, loop.device)

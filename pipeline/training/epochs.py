@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hardset.pipeline.judging.judge import deterministic, seeded
+from hardset.pipeline.loading.mixture import TrainingRows
+from hardset.pipeline.loading.parts import whole
 from hardset.pipeline.models.normalise import Normalised
 from hardset.pipeline.training.inner import InnerAttack
 from hardset.pipeline.training.learner import EpochTally, Learner, State
 from hardset.pipeline.training.methods import method_of
-from hardset.pipeline.training.mixture import TrainingRows
 from hardset.pipeline.training.team import Team
 from hardset.schemas.errors import RunError
 from hardset.schemas.job.training import Train
@@ -110,7 +111,7 @@ def weights_of(module: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _labels(rows: TrainingRows) -> NDArray[np.int64]:
-    return np.concatenate([part.labels for part in rows.parts.values()])
+    return np.concatenate([whole(part).labels for part in rows.parts.values()])
 
 
 def _check_learning(tally: EpochTally, done: int, chance: float, course: Course) -> None:

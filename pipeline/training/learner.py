@@ -19,10 +19,10 @@ from hardset.pipeline.compute import rng
 from hardset.pipeline.compute.levels import unit_images
 from hardset.pipeline.compute.transfers import sent
 from hardset.pipeline.extensions.imports import by_path
+from hardset.pipeline.loading.mixture import CLEAN, TrainingRows, take
 from hardset.pipeline.training.averaging import moving_average, perturbed
 from hardset.pipeline.training.inner import InnerAttack
 from hardset.pipeline.training.methods import Batch, method_of, weighing
-from hardset.pipeline.training.mixture import CLEAN, TrainingRows
 from hardset.pipeline.training.optimisers import make_optimiser, rate_at
 from hardset.pipeline.training.team import Team
 from hardset.schemas.errors import JobError, RunError
@@ -179,20 +179,13 @@ class Learner:
 
     def _share(self, rows: TrainingRows, number: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """uint8 images (N, C, H, W), labels, seeds, and positions of clean rows; every team.size-th row of a batch."""
-        pixels, labels, seeds, clean, start = [], [], [], [], 0
-        for pick in rows.picks(number):
-            place = np.arange(start, start + len(pick.rows))
-            part, mine = rows.parts[pick.kind], pick.rows[place % self.team.size == self.team.rank]
-            pixels.append(part.pixels[mine])
-            labels.append(part.labels[mine])
-            seeds.append(part.seeds[mine])
-            clean.append(np.full(len(mine), pick.kind == CLEAN))
-            start += len(pick.rows)
+        found = take(rows, number, self.team.rank, self.team.size)
+        clean = np.concatenate([np.full(count, kind == CLEAN) for kind, count in found.kinds])
         return (
-            sent(np.concatenate(pixels), self.device).permute(0, 3, 1, 2).contiguous(),
-            sent(np.concatenate(labels), self.device),
-            sent(np.concatenate(seeds), self.device),
-            sent(np.flatnonzero(np.concatenate(clean)), self.device),
+            sent(found.rows.pixels, self.device).permute(0, 3, 1, 2).contiguous(),
+            sent(found.rows.labels, self.device),
+            sent(found.rows.seeds, self.device),
+            sent(np.flatnonzero(clean), self.device),
         )
 
     def _laid(self, images: Tensor) -> Tensor:

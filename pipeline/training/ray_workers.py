@@ -14,12 +14,12 @@ import torch
 
 from hardset.pipeline.cluster.connection import ClusterPlace, connected
 from hardset.pipeline.extensions.driver import DriverContext
+from hardset.pipeline.loading.mixture import TrainingRows
 from hardset.pipeline.models.loading import load_network
 from hardset.pipeline.storage.folder import Folder
 from hardset.pipeline.training.batch_norm import share_batch_norms
 from hardset.pipeline.training.epochs import Course, Trained, state_of, train, weights_of
 from hardset.pipeline.training.learner import EpochTally, Learner, State
-from hardset.pipeline.training.mixture import TrainingRows
 from hardset.pipeline.training.team import Team
 from hardset.schemas.errors import JobError, RunError, UserError
 from hardset.schemas.job import job

@@ -17,13 +17,14 @@ from hardset.pipeline.augment.recipe import AugmentRecipe
 from hardset.pipeline.batches import CleanRows
 from hardset.pipeline.gans.recipe import SampleRecipe
 from hardset.pipeline.gans.training import train_generator
+from hardset.pipeline.loading.mixture import TrainingRows
+from hardset.pipeline.loading.parts import RowsOfKind
 from hardset.pipeline.models.zoo import small_cnn
 from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.shards.make import make_shard
 from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.training.epochs import Course, train
 from hardset.pipeline.training.inner import InnerAttack
-from hardset.pipeline.training.mixture import RowsOfKind, TrainingRows
 from hardset.schemas.job.recipes import Attack, Augment, GanTraining
 from hardset.schemas.job.training import Train
 from hardset.schemas.reading.loading import parse_job

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from hardset.pipeline.compute.rng import integers
+from hardset.pipeline.loading.mixture import TrainingRows
+from hardset.pipeline.loading.parts import RowsOfKind
 from hardset.pipeline.sources.table import open_source
 from hardset.pipeline.training.inner import InnerAttack
 from hardset.pipeline.training.learner import Learner
-from hardset.pipeline.training.mixture import RowsOfKind, TrainingRows
 from hardset.schemas.job.recipes import Attack
 from hardset.schemas.job.sources import DigitsSource
 from hardset.schemas.job.training import Train

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
+from hardset.pipeline.loading.parts import RowsOfKind
 from hardset.pipeline.models.zoo import small_cnn
 from hardset.pipeline.training.averaging import moving_average, perturbed
-from hardset.pipeline.training.mixture import RowsOfKind
 from hardset.pipeline.training.optimisers import decayed_groups, rate_at
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.training import Train

@@ -91,6 +91,25 @@ def decode_pngs(files: Sequence[bytes | None], shape: tuple[int, int, int]) -> t
     return pixels, good
 
 
+def stored_pixels(rows: NDArray[np.uint8], shape: tuple[int, int, int]) -> Pixels | None:
+    """The pixels, uint8 N x H x W x C, of files (N, L) that `encode_png` stored; None where one of them is another.
+
+    Unlike `decode_pngs` it leaves the checksums aside, for files whose bytes are covered by others, as pages are.
+    """
+    layout = _Layout.of(shape)
+    if (
+        rows.shape[1] != len(layout.template)
+        or not (rows.take(layout.fixed, axis=1) == layout.template[layout.fixed]).all()
+    ):
+        return None
+    return layout.pixels(rows, shape)
+
+
+def stored_length(shape: tuple[int, int, int]) -> int:
+    """Bytes of a file that `encode_png` stores of an image of the shape (H, W, C)."""
+    return len(_Layout.of(shape).template)
+
+
 @dataclass(frozen=True)
 class _Layout:
     """Layout of a stored PNG of one shape."""

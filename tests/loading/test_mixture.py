@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hardset.pipeline.training.mixture import RowsOfKind, TrainingRows
+from hardset.pipeline.loading.mixture import TrainingRows
+from hardset.pipeline.loading.parts import RowsOfKind
 
 
 def part(rows: int) -> RowsOfKind:
