@@ -25,6 +25,9 @@ class Limits(Spec):
     row_group_gib: Annotated[float, Field(gt=0, le=1 << 20)] = 8.0
     """Size of the columns that are read of a Parquet row group, unfolded, in GiB (HARDSET_ROW_GROUP_GIB)."""
 
+    array_gib: Annotated[float, Field(gt=0, le=1 << 20)] = 16.0
+    """Size in GiB of an array of a .npz file that is compressed, or lies in Fortran order (HARDSET_ARRAY_GIB)."""
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Limits:
         """The defaults, or what the variables say. Raises JobError where one holds no number in its range."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from hardset.pipeline.models.loading import VICTIM, transfer_role
 from hardset.pipeline.planning.changes import POLICIES
-from hardset.pipeline.sources.table import reading
+from hardset.pipeline.sources.table import CHOOSING, reading
 from hardset.schemas.digests import digest
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.recipes import Attack, Recipe
@@ -43,7 +43,7 @@ def not_reading(source: ImageSource) -> set[str]:
 
     An unset hold-out is left out, as older keys do.
     """
-    unnamed = {"path", "splits", "limit", "classes", "numeric", *POLICIES}
+    unnamed = {"path", "splits", "limit", "classes", "numeric", *CHOOSING, *POLICIES}
     return unnamed | ({"hold_out"} if source.hold_out is None else set())
 
 

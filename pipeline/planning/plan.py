@@ -18,6 +18,7 @@ from hardset.pipeline.recipes.table import recipe_text, settled_job
 from hardset.pipeline.sources.base import SourceReader, warnings_of
 from hardset.pipeline.sources.splits import TRAINING_SPLIT
 from hardset.pipeline.sources.table import open_source, reading_id
+from hardset.pipeline.sources.unreadable import unreadable_warnings
 from hardset.pipeline.storage.folder import public_name
 from hardset.schemas.base import Spec
 from hardset.schemas.digests import plan_digest, recipe_id, run_id
@@ -70,7 +71,7 @@ def make_plan(job: Job, earlier: Earlier | None = None) -> Plan:
         shards=shards,
         changes=None if same is None else compare(same, now),
         user_columns=user,
-        warnings=told,
+        warnings=(*told, *unreadable_warnings(ranges)),
     )
 
 

@@ -41,7 +41,8 @@ def check_before(job: Job, plan: Plan) -> tuple[str, ...]:
 def _probe(worker: Worker) -> Pixels:
     """The first rows of the source that can be read, or blank ones."""
     plan = worker.plan
-    first = next(part for part in plan.ranges if not part.kept)
+    present = [part for part in plan.ranges if not part.kept]
+    first = next((part for part in present if not part.unreadable), present[0])
     few = narrowed(first, first.start, min(first.stop, first.start + PREFLIGHT_ROWS))
     rows, _ = worker.source.read(few, plan.image, len(plan.classes))
     shape = (2, plan.image.height, plan.image.width, plan.image.channels)

@@ -38,14 +38,14 @@ class DigestCache:
 
     def digests(self, paths: Mapping[str, str], read: Callable[[str], str]) -> dict[str, str]:
         """The digest of each file. `paths`: local path by name; `read` finds the digest of a path that is not known."""
-        now = {name: identity_of(path) for name, path in paths.items()}
+        now = {name: _identity(path) for name, path in paths.items()}
         found = {name: known[1] for name in paths if (known := self._known.get(name)) and known[0] == now[name]}
         rest = [name for name in paths if name not in found]
         began = time.time()
         for name, digest in zip(rest, in_parallel(lambda name: read(paths[name]), rest), strict=True):
             found[name] = digest
-            identity = identity_of(paths[name])
-            if identity == now[name] and not is_racy(identity, began):
+            identity = _identity(paths[name])
+            if identity is not None and identity == now[name] and not is_racy(identity, began):
                 self._known[name] = (identity, digest)
                 self.changed = True
         return found
@@ -82,6 +82,14 @@ def _file(place: Place) -> Path | None:
         return None
     home = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hardset"
     return home / "digests" / f"{sha256_hex(place.path)[:32]}.json"
+
+
+def _identity(path: str) -> Identity | None:
+    """Identity of a file; None for a link that leads nowhere."""
+    try:
+        return identity_of(path)
+    except FileNotFoundError:
+        return None
 
 
 def _load(file: Path) -> dict[str, tuple[Identity, str]]:

@@ -13,13 +13,14 @@ from typing import Any
 import fsspec
 
 from hardset.pipeline.sources.fingerprints import is_local
+from hardset.pipeline.sources.names import Names
 from hardset.pipeline.storage.folder import public_name
 from hardset.pipeline.storage.retrying import PatientFiles
 from hardset.schemas.errors import JobError, UserError
 
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
 _EXTRAS["hf"] = "hf"
-_LITTER = {"Thumbs.db", "desktop.ini"}
+ALL = Names()
 _URL = re.compile(r"""[A-Za-z][\w+.:-]*://[^\s'"<>()]+""")
 
 
@@ -52,34 +53,67 @@ class Place:
         """Path of a file from its relative name."""
         return self.path if self.kind == "file" else f"{self.root}/{name}"
 
-    def files(self, suffix: str = "") -> list[SourceFile]:
-        """All files in the order of their names; of a folder only those that end in `suffix`. Raises JobError."""
+    def files(self, suffix: str = "", names: Names = ALL) -> list[SourceFile]:
+        """The files that count, in the order of their names; of a folder only those that end in `suffix`.
+
+        A file that is named itself always counts. Raises JobError.
+        """
         with storage_faults(self.name):
-            found = [f for f in (self._named(*entry) for entry in self._listed()) if _wanted(f.name)]
+            found = [self._named(*entry) for entry in self._listed(names)]
+            if names.tables and self.kind != "file":
+                self._refuse_tables(found)
+        if self.kind != "file":
+            found = [f for f in found if names.takes(f.name)]
         if self.kind == "folder":
             found = [f for f in found if f.name.lower().endswith(suffix)]
         return sorted(found, key=lambda f: f.name)
 
-    def folders(self, below: str = "") -> list[str]:
+    def folders(self, below: str = "", names: Names = ALL) -> list[str]:
         """Names of the folders right below one of the place's, empty ones too where the store keeps such; sorted."""
         with storage_faults(self.name):
             found = self.fs.ls(self.path_of(below) if below else self.root, detail=True)
-            names = [str(entry["name"]).rstrip("/").rpartition("/")[2] for entry in found if _is_folder(self.fs, entry)]
-        return sorted(name for name in names if _wanted(f"{name}/x"))
+            inner = [str(entry["name"]).rstrip("/").rpartition("/")[2] for entry in found if _is_folder(self.fs, entry)]
+        return sorted(name for name in inner if names.enters(f"{below}/{name}".lstrip("/")))
 
-    def _listed(self) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _listed(self, names: Names) -> Iterator[tuple[str, dict[str, Any]]]:
         if self.kind == "file":
             yield self.path, {}
         elif self.kind == "glob":
             for path, info in self.fs.glob(self.path, detail=True).items():
-                if info["type"] == "file" or (info["type"] != "directory" and self.fs.isfile(path)):
+                if info["type"] == "file" or (info["type"] != "directory" and not self.fs.isdir(path)):
                     yield path, info
         elif is_local(self.fs):
-            yield from _walk(self.path)
+            yield from _walk(self.path, names)
         else:
             for path, info in self.fs.find(self.path, detail=True).items():
                 if info["type"] == "file" and not path.endswith("/"):
                     yield path, info
+
+    def _refuse_tables(self, files: list[SourceFile]) -> None:
+        """Raises JobError where a table format keeps files of deleted rows beside those that count."""
+        names = [file.name for file in files]
+        folders = {"/".join(parts[:n]) for parts in (name.split("/") for name in names) for n in range(len(parts))}
+        records = {name.rpartition("/")[0] for name in names if name.endswith(".metadata.json")}
+        for folder in sorted(folders | {""}):
+            kind = self._table_in(folder, folders, records)
+            if kind is not None:
+                where = f"{self.name}: {folder}" if folder else self.name
+                raise JobError(
+                    f"source.path: {where} is {kind} table, whose folder holds files of deleted rows, too; only its "
+                    "log tells which count, so name the files, or write the rows elsewhere"
+                )
+
+    def _table_in(self, folder: str, folders: set[str], records: set[str]) -> str | None:
+        """Kind of the table whose root a folder is. `records`: folders with files that Iceberg's metadata are like."""
+        above = f"{folder}/".lstrip("/")
+        asks = not folder or is_local(self.fs)  # hidden folders are not listed locally; elsewhere requests cost
+        for kind, marker in (("a Delta", "_delta_log"), ("a Hudi", ".hoodie")):
+            if above + marker in folders or (asks and self.fs.isdir(f"{self.root}/{above}{marker}")):
+                return kind
+        found = above + "metadata" in records
+        if not found and self.kind == "glob" and asks:
+            found = bool(self.fs.glob(f"{self.root}/{above}metadata/*.metadata.json"))
+        return "an Iceberg" if found else None
 
     def _named(self, path: str, info: dict[str, Any]) -> SourceFile:
         name = _without_query(self.fs, path)[len(self.root) :].lstrip("/")
@@ -148,14 +182,19 @@ def _opened(url: str, name: str, at: str) -> tuple[Any, str]:
     return (fs if is_local(fs) else PatientFiles(fs)), path
 
 
-def _walk(folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Files below a local folder through links to folders, each real folder once per path that is not a loop."""
+def _walk(folder: str, names_that_count: Names) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Files below a local folder through links to folders, each real folder once per path that is not a loop.
+
+    Folders whose files do not count are not looked into: they need not be readable.
+    """
     above: dict[str, frozenset[str]] = {folder: frozenset()}
     for here, folders, names in os.walk(folder, followlinks=True, onerror=_raise):
         real = os.path.realpath(here)
         if real in above[here]:
             folders.clear()
             continue
+        inner = here[len(folder) :].lstrip("/")
+        folders[:] = [child for child in folders if names_that_count.enters(f"{inner}/{child}".lstrip("/"))]
         above.update({f"{here}/{child}": above[here] | {real} for child in folders})
         yield from ((f"{here}/{name}", {}) for name in names)
 
@@ -166,13 +205,6 @@ def _raise(error: OSError) -> None:
 
 def _is_folder(fs: Any, entry: dict[str, Any]) -> bool:
     return bool(entry["type"] == "directory" or (entry.get("islink") and fs.isdir(entry["name"])))
-
-
-def _wanted(name: str) -> bool:
-    *folders, base = name.split("/")
-    if base.startswith(".") or base in _LITTER:
-        return False
-    return not any(folder.startswith((".", "__")) for folder in folders)
 
 
 def _without_query(fs: Any, path: str) -> str:

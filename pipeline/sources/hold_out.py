@@ -61,6 +61,8 @@ class HeldOutReader:
     ) -> tuple[CleanRows, list[Reject]]:
         """The rows of the part, and those of it that are lost; `held_out` counts the rest."""
         rows, rejects = self.whole.read(source_range, image, classes)
+        if source_range.unreadable:  # the file is lost to both parts
+            return rows, rejects
         lost = [reject for reject in rejects if self._wanted(reject.key)]
         kept = np.array([at for at, key in enumerate(rows.keys) if self._wanted(key)], np.int64)
         others = len(rows) - len(kept) + len(rejects) - len(lost)

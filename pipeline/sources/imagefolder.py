@@ -11,8 +11,8 @@ from typing import NamedTuple
 from hardset.pipeline.sources import classes
 from hardset.pipeline.sources.files import Place, SourceFile, resolve
 from hardset.pipeline.sources.labels import comparable
+from hardset.pipeline.sources.members import MemberFiles, Members
 from hardset.pipeline.sources.splits import TRAINING_SPLIT, split_of_folder
-from hardset.pipeline.sources.stored import MemberFiles, Members
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.sources import ImageFolderSource
 
@@ -74,12 +74,12 @@ class ImageFolderReader(MemberFiles):
         """Names of class folders that hold no file in any split."""
         full = {comparable(folder.class_name) for folder in self._folders}
         tops = {folder.folder.partition("/")[0] for folder in self._folders if "/" in folder.folder}
-        found = [name for top in sorted(tops) or [""] for name in self._place.folders(top)]
+        found = [name for top in sorted(tops) or [""] for name in self._place.folders(top, self.names_that_count())]
         return sorted({comparable(name): name for name in found if comparable(name) not in full}.values())
 
     @cached_property
     def _folders(self) -> list[_ClassFolder]:
-        return _class_folders(self._place.files(), self.name)
+        return _class_folders(self._place.files(names=self.names_that_count()), self.name)
 
 
 def _class_folders(files: list[SourceFile], name: str) -> list[_ClassFolder]:

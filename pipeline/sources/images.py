@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from hardset.pipeline.batches import RowError
+from hardset.pipeline.sources.unreadable import what_lies_there
 from hardset.schemas.records import run as records
 
 Pixels = NDArray[np.uint8]
@@ -117,6 +118,8 @@ def _check_sides(height: int, width: int, max_pixels: int) -> None:
 def _not_an_image(data: bytes, error: Exception) -> str:
     if not data:
         return "holds no bytes"
+    if told := what_lies_there(data):
+        return told
     if isinstance(error, UnidentifiedImageError):
         return f"{len(data)} bytes that are no image in a known format (begins {data[:8]!r})"
     return f"no readable image header: {error or type(error).__name__}"

@@ -20,10 +20,13 @@ from hardset.pipeline.sources.files import SourceFile
 from hardset.pipeline.sources.images import UnreadableImageError
 from hardset.pipeline.sources.labels import plain
 from hardset.pipeline.sources.stored import RowFiles, StoredRow
+from hardset.pipeline.sources.unreadable import UnreadableFileError, what_lies_there
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.sources import NpzSource
+from hardset.schemas.limits import GIB, MIB, Limits, variable
 
 _LABEL_KINDS = "biufUS"  # bool, signed, unsigned, float, text, bytes, as numpy calls them
+_HEAD = 256
 _CORRUPT = (zipfile.BadZipFile, zlib.error, EOFError)
 
 
@@ -44,9 +47,11 @@ class NpzReader(RowFiles):
         images, image_type = self._header(archive, name, "images", self.spec.images)
         labels, label_type = self._header(archive, name, "labels", self.spec.labels)
         if image_type != np.uint8:
-            raise JobError(f"source.images: {self.spec.images} in {name} is {image_type}; wants uint8, 0 to 255")
+            raise UnreadableFileError(
+                f"source.images: {self.spec.images} in {name} is {image_type}; wants uint8, 0 to 255"
+            )
         if len(images) not in (3, 4) or (len(images) == 4 and not 1 <= images[3] <= 4):
-            raise JobError(
+            raise UnreadableFileError(
                 f"source.images: {self.spec.images} in {name} has shape {images}; wants N x H x W or N x H x W x C, "
                 "C in 1 to 4"
             )
@@ -66,7 +71,7 @@ class NpzReader(RowFiles):
     def text_labels(self) -> bool:
         """Whether labels are names. Raises JobError where they are in one file and not in another."""
         kinds = {}
-        for file in self.every_file:
+        for file in self.readable_files:
             with self.open(file.name) as handle, _archive(handle, file.name) as archive:
                 kind = self._header(archive, file.name, "labels", self.spec.labels)[1]
             kinds[kind.kind in "US"] = file.name
@@ -79,7 +84,7 @@ class NpzReader(RowFiles):
 
     def column_types(self) -> Iterator[tuple[str, dict[str, pa.DataType]]]:
         """Types of the other arrays that have as many rows as there are images; of several values a row, lists."""
-        for file in self.every_file:
+        for file in self.readable_files:
             with self.open(file.name) as handle, _archive(handle, file.name) as archive:
                 rows = self._checked_rows(archive, file.name)
                 yield file.name, dict(_column_types(archive, rows, {self.spec.images}))
@@ -95,12 +100,15 @@ class NpzReader(RowFiles):
     ) -> tuple[tuple[int, ...], np.dtype[Any]]:
         members = [member.removesuffix(".npy") for member in archive.namelist()]
         if array not in members:
-            raise JobError(f"source.{key}: no array {array!r} in {name}; it has: {', '.join(sorted(members))}")
+            raise UnreadableFileError(
+                f"source.{key}: no array {array!r} in {name}; it has: {', '.join(sorted(members))}"
+            )
         try:
             with archive.open(f"{array}.npy") as stream:
-                shape, _, dtype = _array_header(stream)
-        except (ValueError, *_CORRUPT) as error:
-            raise JobError(f"source.{key}: {array} in {name} is no array: {error}") from error
+                shape, fortran, dtype = _array_header(stream)
+                _check_size(archive.getinfo(f"{array}.npy"), stream.tell(), shape, fortran, dtype)
+        except (ValueError, RuntimeError, *_CORRUPT) as error:  # RuntimeError: encrypted, or folded in an unknown way
+            raise UnreadableFileError(f"source.{key}: {array} in {name} is no array: {error}") from error
         return shape, dtype
 
     def rows(self, name: str, start: int, stop: int) -> Iterator[StoredRow]:
@@ -138,7 +146,35 @@ def _archive(handle: Any, name: str) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(handle)
     except zipfile.BadZipFile as error:
-        raise JobError(f"source.path: {name} is no .npz file, or is truncated: {error}") from error
+        handle.seek(0)
+        told = (
+            what_lies_there(handle.read(_HEAD))
+            or f"is no .npz file, or is truncated: {error}; put the whole file there"
+        )
+        raise UnreadableFileError(f"source.path: {name} {told}") from error
+
+
+def _check_size(
+    member: zipfile.ZipInfo, header: int, shape: tuple[int, ...], fortran: bool, dtype: np.dtype[Any]
+) -> None:
+    """Raises ValueError where an array is not as large as it says, or would take more memory or time than allowed.
+
+    `header`: bytes before the values. All is told by headers; nothing is unfolded.
+    """
+    limits = Limits.from_environment()
+    size = dtype.itemsize * math.prod(shape)
+    if any(side < 0 for side in shape) or member.file_size < header + size:
+        raise ValueError(
+            f"its header says {shape} of {dtype}, and it holds {member.file_size - header} bytes of values"
+        )
+    if shape and size > shape[0] * limits.value_mib * MIB:
+        raise ValueError(f"a row of it is larger than {variable('value_mib')} allows ({limits.value_mib:g} MiB)")
+    folded = fortran or member.compress_type != zipfile.ZIP_STORED
+    if folded and size > limits.array_gib * GIB:
+        raise ValueError(
+            f"it unfolds to {size / GIB:,.1f} GiB, more than {variable('array_gib')} allows ({limits.array_gib:g}); "
+            "write it with numpy.savez, rows first, or in smaller files"
+        )
 
 
 def _array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

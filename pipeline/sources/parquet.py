@@ -27,6 +27,7 @@ from hardset.pipeline.sources.parquet_columns import (
 )
 from hardset.pipeline.sources.splits import split_of_file
 from hardset.pipeline.sources.stored import RowFiles, StoredRow
+from hardset.pipeline.sources.unreadable import OUT_OF_REACH, UnreadableFileError, what_lies_there
 from hardset.pipeline.storage.folder import in_parallel
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.sources import ParquetSource
@@ -34,6 +35,7 @@ from hardset.schemas.limits import GIB, MIB, Limits, variable
 
 _ROWS_AT_ONCE = 64
 _BUFFER = 4 << 20
+_HEAD = 256
 _UNFOLDED_BYTES = 512 * MIB
 """Most bytes that the rows decoded together may unfold to, where a dictionary holds their values."""
 _FOOTER_KEY, _ROW_ID, _SOURCE_SPLIT = b"hardset", "row_id", "source_split"  # in files that hardset made
@@ -102,8 +104,10 @@ class ParquetReader(RowFiles):
 
     def _selected_footers(self) -> list[tuple[SourceFile, _Footer]]:
         with storage_faults(self.name):
-            footers = in_parallel(lambda pair: self._footer(pair[1]), self.files)
-        return [(file, footer) for (_, file), footer in zip(self.files, footers, strict=True)]
+            footers = in_parallel(lambda pair: self._footer_or_none(pair[1]), self.files)
+            if not any(footers):
+                self._footer(self.files[0][1])  # says why
+        return [(file, footer) for (_, file), footer in zip(self.files, footers, strict=True) if footer is not None]
 
     def _are_renumbered(self, names: tuple[str, ...]) -> bool:
         """Whether the job lists classes in another order than files whose labels are positions in `names`."""
@@ -112,6 +116,13 @@ class ParquetReader(RowFiles):
     @cached_property
     def _footers(self) -> dict[str, _Footer]:
         return {}
+
+    def _footer_or_none(self, file: SourceFile) -> _Footer | None:
+        """Footer of a file; None where it cannot be read."""
+        try:
+            return self._footer(file)
+        except (UnreadableFileError, *OUT_OF_REACH):
+            return None
 
     def _footer(self, file: SourceFile) -> _Footer:
         if file.name not in self._footers:
@@ -219,7 +230,7 @@ class _Opened:
         self.close()
 
     def parquet(self, name: str) -> pq.ParquetFile:
-        """Raises JobError where it is no Parquet file."""
+        """Raises UnreadableFileError where it is no Parquet file."""
         try:
             # A buffer makes pyarrow stream column chunks; without one it loads those of a row group whole.
             return pq.ParquetFile(
@@ -228,7 +239,14 @@ class _Opened:
         except (pa.ArrowException, OSError) as error:
             if self.fault is not None:
                 raise self.fault from None
-            raise JobError(f"source.path: {name} is no Parquet file, or is truncated: {error}; remove it") from error
+            raise UnreadableFileError(f"source.path: {name} {self._what(error)}") from error
+
+    def _what(self, error: Exception) -> str:
+        self._handle.seek(0)
+        told = what_lies_there(self._handle.read(_HEAD))
+        if told is None and "encrypted" in str(error):
+            told = "is encrypted; hardset has no key to it"
+        return told or f"is no Parquet file, or is truncated: {error}; put the whole file there"
 
     def read(self, size: int = -1) -> bytes:
         try:
@@ -261,7 +279,10 @@ def _chunks(group: pq.RowGroupMetaData, column: str) -> Iterator[pq.ColumnChunkM
 
 
 def _check_unfolded(metadata: pq.FileMetaData, spec: ParquetSource, name: str) -> None:
-    """Raises JobError where a row group unfolds beyond the limit, as its footer says: kilobytes can hold gigabytes."""
+    """Raises UnreadableFileError where a row group unfolds beyond the limit, as its footer says.
+
+    Kilobytes can hold gigabytes.
+    """
     most = Limits.from_environment().row_group_gib
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
@@ -271,7 +292,7 @@ def _check_unfolded(metadata: pq.FileMetaData, spec: ParquetSource, name: str) -
             for chunk in _chunks(group, column)
         )
         if size > most * GIB:
-            raise JobError(
+            raise UnreadableFileError(
                 f"source.path: {name}: row group {number} unfolds to {size / GIB:,.1f} GiB, more than "
                 f"{variable('row_group_gib')} allows ({most:g}); write it in smaller row groups"
             )

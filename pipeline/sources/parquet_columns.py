@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from hardset.pipeline.batches import RowError
 from hardset.pipeline.sources.labels import LabelError, Numbering
+from hardset.pipeline.sources.unreadable import UnreadableFileError
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.sources import ParquetSource
 
@@ -30,12 +31,12 @@ def check_columns(schema: pa.Schema, spec: ParquetSource, name: str) -> tuple[bo
     """
     columns = ", ".join(schema.names)
     if spec.image not in schema.names:
-        raise JobError(f"source.image: no column {spec.image!r} in {name}; it has: {columns}")
+        raise UnreadableFileError(f"source.image: no column {spec.image!r} in {name}; it has: {columns}")
     _check_image(schema.field(spec.image).type, spec, name, columns)
     if spec.label in schema.names:
         return False, _is_text(schema.field(spec.label).type, spec, name, columns)
     if spec.label not in folder_values(name):
-        raise JobError(f"source.label: no column {spec.label!r} in {name}; it has: {columns}")
+        raise UnreadableFileError(f"source.label: no column {spec.label!r} in {name}; it has: {columns}")
     return True, isinstance(folder_values(name)[spec.label], str)
 
 
@@ -99,7 +100,7 @@ def _check_image(image: pa.DataType, spec: ParquetSource, name: str, columns: st
     else:
         inner = image
     if inner is None or not any(is_binary(inner) for is_binary in _BINARY):
-        raise JobError(
+        raise UnreadableFileError(
             f"source.image: column {spec.image!r} in {name} is {image}; wants struct<bytes: binary, path: string>, "
             f"or binary; the columns are: {columns}"
         )

@@ -1,12 +1,14 @@
 """Base of readers of stored files: finding files, their digests, and planning, probing and reading ranges.
 
-A new format derives from `RowFiles` where each file holds many rows, and from `MemberFiles` where each is one row.
+A new format derives from `RowFiles` where each file holds many rows, and from `members.MemberFiles` where each is one
+row.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
@@ -21,18 +23,24 @@ from hardset.pipeline.sources.as_planned import AsPlanned, changed, still_there
 from hardset.pipeline.sources.base import RawRow
 from hardset.pipeline.sources.digest_cache import digest_cache
 from hardset.pipeline.sources.files import Place, SourceFile, resolve, storage_faults
-from hardset.pipeline.sources.fingerprints import content_digest, fingerprint, identity_of, is_local, tag_digest
+from hardset.pipeline.sources.fingerprints import fingerprint, identity_of, is_local, tag_digest
+from hardset.pipeline.sources.names import Names
 from hardset.pipeline.sources.naming import ClassNaming
 from hardset.pipeline.sources.splits import selected, split_of_file
+from hardset.pipeline.sources.unreadable import (
+    OUT_OF_REACH,
+    UNREADABLE,
+    FileError,
+    UnreadableFileError,
+    out_of_reach,
+)
 from hardset.pipeline.sources.user_values import carried, carried_types
-from hardset.schemas.digests import digest
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.sources import StoredSource
 from hardset.schemas.records import run as records
 
 _PROBED_AT_ONCE = 16
 _FETCHED_AT_ONCE = 64
-_SHORT = 16  # hex digits of a member's own digest, which only tells whether it changed
 
 
 class StoredReader(ClassNaming):
@@ -84,6 +92,15 @@ class StoredReader(ClassNaming):
     @cached_property
     def _place(self) -> Place:
         return resolve(self.spec.path)
+
+    def names_that_count(self, *, tables: bool = False) -> Names:
+        """The names that count. `tables`: hide those that begin with an underscore, too."""
+        return Names(self.spec.include, self.spec.exclude, tables)
+
+    @property
+    def _left_out(self) -> str:
+        """End of a sentence on files that are missing."""
+        return " that source.include and source.exclude take" if self.spec.include or self.spec.exclude else ""
 
     @cached_property
     def _as_planned(self) -> AsPlanned:
@@ -139,6 +156,8 @@ class RowFiles(StoredReader):
         self, source_range: records.SourceRange, image: records.Image, classes: int
     ) -> tuple[CleanRows, list[Reject]]:
         """The range's rows, and those that are lost. Raises RunError where the file is not the one that was planned."""
+        if source_range.unreadable:
+            return super().read(source_range, image, classes)
         if type(self).fixed is not RowFiles.fixed and source_range.digest:
             return self._read_by_own_digest(source_range, image, classes)
         with self._as_planned.file(source_range.file, source_range.digest):
@@ -159,7 +178,7 @@ class RowFiles(StoredReader):
 
     def fixed(self, parts: list[records.SourceRange]) -> list[records.SourceRange]:
         """Ranges with the digests of their files. Raises RunError where a file was replaced since it was looked at."""
-        names = list(dict.fromkeys(part.file for part in parts))
+        names = list(dict.fromkeys(part.file for part in parts if not part.unreadable))
         with digest_cache(self._place) as cache:
             found = cache.digests(
                 {name: self._place.path_of(name) for name in names}, lambda path: fingerprint(self._place.fs, path)
@@ -167,7 +186,14 @@ class RowFiles(StoredReader):
         for name in names:
             if self._looks.get(name) not in (None, found[name], self._look(name)):
                 raise RunError(f"{name} was replaced while the run was planned; start the job again")
+        found |= {part.file: self._digest_of_unreadable(part.file) for part in parts if part.unreadable}
         return [part.model_copy(update={"digest": found[part.file]}) for part in parts]
+
+    def _digest_of_unreadable(self, name: str) -> str:
+        try:
+            return fingerprint(self._place.fs, self._place.path_of(name))
+        except OUT_OF_REACH:
+            return UNREADABLE
 
     @cached_property
     def _looks(self) -> dict[str, Any]:
@@ -175,7 +201,9 @@ class RowFiles(StoredReader):
         return {}
 
     def _look(self, name: str) -> Any:
-        return identity_of(self._place.path_of(name)) if is_local(self._place.fs) else None
+        with suppress(*OUT_OF_REACH):
+            return identity_of(self._place.path_of(name)) if is_local(self._place.fs) else None
+        return None
 
     def looked_at(self, file: SourceFile) -> SourceFile:
         """The file. Call it before anything of a file is read for a plan, which is then held to what was there."""
@@ -190,10 +218,22 @@ class RowFiles(StoredReader):
     @cached_property
     def every_file(self) -> list[SourceFile]:
         """The files of all splits. Raises JobError where there are none."""
-        files = self._place.files(self.suffix)
+        files = self._place.files(self.suffix, self.names_that_count(tables=True))
         if not files:
-            raise JobError(f"source.path: {self.name} holds no {self.suffix} files")
+            raise JobError(f"source.path: {self.name} holds no {self.suffix} files{self._left_out}")
         return files
+
+    @cached_property
+    def readable_files(self) -> list[SourceFile]:
+        """The files of all splits that can be read; all, where none can, so that whoever opens one is told why."""
+        return [file for file in self.every_file if self._is_readable(file)] or self.every_file
+
+    def _is_readable(self, file: SourceFile) -> bool:
+        try:
+            next(iter(self.pieces(self.looked_at(file), _FETCHED_AT_ONCE)), None)
+        except (UnreadableFileError, *OUT_OF_REACH):
+            return False
+        return True
 
     def labels(self, file: SourceFile) -> Iterable[Any]:
         """Labels of all rows of a file, as stored, in order; a format that can reads them without the images."""
@@ -202,15 +242,37 @@ class RowFiles(StoredReader):
 
     def label_values(self) -> Iterable[Any]:
         """Labels of all rows of all splits."""
-        return (label for file in self.every_file for label in self.labels(self.looked_at(file)))
+        return (label for file in self.readable_files for label in self.labels(file))
 
     def _ranges(self, shard_rows: int) -> Iterator[records.SourceRange]:
+        faults: list[UnreadableFileError] = []
         for split, file in self.files:
-            for start, stop in self.pieces(self.looked_at(file), shard_rows):
-                yield records.SourceRange(split=split, file=file.name, start=start, stop=stop, digest="")
+            why = ""
+            try:
+                pieces = list(self.pieces(self.looked_at(file), shard_rows))
+            except (UnreadableFileError, *OUT_OF_REACH) as error:
+                faults.append(self._fault(file, error))
+                pieces, why = [(0, 1)], str(faults[-1]).removeprefix(f"source.path: {file.name} ")
+                if self.spec.unreadable == "fail":
+                    raise faults[-1] from error
+            for start, stop in pieces:
+                yield records.SourceRange(
+                    split=split, file=file.name, start=start, stop=stop, digest="", unreadable=why
+                )
+        if faults and len(faults) == len(self.files):
+            raise faults[0]
+
+    def _fault(self, file: SourceFile, error: Exception) -> UnreadableFileError:
+        if isinstance(error, UnreadableFileError):
+            return error
+        assert isinstance(error, OSError)
+        return UnreadableFileError(f"source.path: {file.name} {out_of_reach(error, file.path)}")
 
     def _rows(self, source_range: records.SourceRange) -> Iterator[RawRow]:
         name, row = source_range.file, source_range.start
+        if source_range.unreadable:
+            yield RawRow(f"{name}#0", 0, 0, FileError(f"the file cannot be read: {source_range.unreadable}"))
+            return
         for found in self.rows(name, source_range.start, source_range.stop):
             yield self._raw(f"{name}#{row}", row, found)
             row += 1
@@ -235,74 +297,3 @@ class RowFiles(StoredReader):
             return self.numbering.number(row.label)
         except RowError as error:
             return error
-
-
-class Members(NamedTuple):
-    """Files of one folder that are a row each."""
-
-    split: str
-    folder: str
-    """Relative to the source."""
-    label: int
-    files: list[SourceFile]
-
-
-class MemberFiles(StoredReader):
-    """A source in which each file is one row, and rows of a folder share a label.
-
-    A range never spans folders, so a new file touches only ranges of its folder, from its place on.
-    """
-
-    @abstractmethod
-    def members(self) -> Iterable[Members]:
-        """All folders with files of all splits, in the order of their names. Raises JobError."""
-
-    def label_values(self) -> Iterable[Any]:
-        """Labels of all folders."""
-        return (folder.label for folder in self.members())
-
-    def fixed(self, parts: list[records.SourceRange]) -> list[records.SourceRange]:
-        """Ranges with the digests of their files."""
-        found = self._digests({f"{part.file}/{member}" for part in parts for member in part.members})
-
-        def fix(part: records.SourceRange) -> records.SourceRange:
-            listed = [[name, found[name]] for name in (f"{part.file}/{member}" for member in part.members)]
-            short = tuple(one[:_SHORT] for _, one in listed)
-            return part.model_copy(update={"digest": digest([part.label, listed]), "member_digests": short})
-
-        return [fix(part) for part in parts]
-
-    def _digests(self, names: set[str]) -> dict[str, str]:
-        files = [file for folder in self.members() for file in folder.files if file.name in names]
-        tags = {file.name: tag for file in files if (tag := tag_digest(file.info)) is not None}
-        with digest_cache(self._place) as cache:
-            rest = {file.name: file.path for file in files if file.name not in tags}
-            return tags | cache.digests(rest, lambda path: content_digest(self._place.fs, path))
-
-    def _ranges(self, shard_rows: int) -> Iterator[records.SourceRange]:
-        for split, folder in selected(self.members(), lambda folder: folder.split, self.spec.splits):
-            names = [file.name[len(folder.folder) + 1 :] for file in folder.files]
-            for start, stop in ranges.cut(0, len(names), shard_rows):
-                yield records.SourceRange(
-                    split=split,
-                    file=folder.folder,
-                    start=start,
-                    stop=stop,
-                    digest="",
-                    members=tuple(names[start:stop]),
-                    label=folder.label,
-                )
-
-    def _rows(self, source_range: records.SourceRange) -> Iterator[RawRow]:
-        keys = [f"{source_range.file}/{member}" for member in source_range.members]
-        planned = source_range.member_digests or ("",) * len(keys)
-        for start in range(0, len(keys), _FETCHED_AT_ONCE):
-            some = keys[start : start + _FETCHED_AT_ONCE]
-            # Not fs.cat: it takes brackets in file names for patterns.
-            contents = self._place.fs.cat_ranges([self._place.path_of(key) for key in some], None, None)
-            for key, content, short in zip(some, contents, planned[start:], strict=False):
-                with still_there(key):
-                    if isinstance(content, Exception):
-                        raise content
-                self._as_planned.content(key, content, short)
-                yield RawRow(key, 0, source_range.label, content)

@@ -41,7 +41,9 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
 _FIRST_VERSION = 1
 """Code version that keys do not name, so that shards keep theirs."""
 
-_NOT_READING = frozenset({"path", "splits", "limit", "changed", "vanished", "classes", "numeric"})
+CHOOSING = frozenset({"include", "exclude", "unreadable"})
+"""Settings of stored sources that choose files."""
+_NOT_READING = frozenset({"path", "splits", "limit", "changed", "vanished", "classes", "numeric"}) | CHOOSING
 """Settings that decide which rows there are, and not how one is read."""
 
 

@@ -10,6 +10,8 @@ from hardset.schemas.base import Spec
 from hardset.schemas.extensions import Extension, ImportPath, open_union
 
 PositiveInt = Annotated[int, Field(ge=1)]
+Side = Annotated[int, Field(ge=1, le=16_384)]
+Patterns = tuple[Annotated[str, Field(min_length=1, max_length=1_000)], ...]
 FROM_SOURCE = "from_source"
 """Value of `source.classes` for classes that are found in the labels."""
 
@@ -66,7 +68,7 @@ class ImageSource(Spec):
 
     format: str
     """Format of the source."""
-    size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
+    size: Side | tuple[Side, Side] | None = None
     """Size of the rows in pixels: one side, or [height, width]. Unset: as stored, and all rows must agree."""
     resize: Literal["crop", "stretch"] = "crop"
     """Way of reaching `size`. crop: shorter side to size / 0.875, then the centre; stretch: both sides."""
@@ -74,11 +76,11 @@ class ImageSource(Spec):
     """1 for grey, 3 for RGB; auto takes what the first readable row has. Alpha is laid over black."""
     splits: tuple[str, ...] | None = None
     """Splits to take, such as [train]. Unset: all. A split is read off the file or folder name."""
-    limit: PositiveInt | None = None
+    limit: Annotated[int, Field(ge=1, le=10**12)] | None = None
     """Take the first rows only, in source order; for trials."""
     hold_out: HoldOut | None = None
     """Read a part of the rows only, leaving a fixed share of them to validation. Unset: all."""
-    max_pixels: PositiveInt = 50_000_000
+    max_pixels: Annotated[int, Field(ge=1, le=2**31)] = 50_000_000
     """Images with more pixels than this go to quarantine unread, which guards against decompression bombs."""
 
 
@@ -113,6 +115,14 @@ class StoredSource(ImageSource):
     vanished: Literal["drop", "keep", "fail"] = "drop"
     """Files that are gone. drop: the new manifest lists their rows no more; keep: it goes on listing them; fail:
     generate refuses to go on."""
+    include: Patterns = ()
+    """Patterns of the file names to take, such as ["*.jpg", "2026/**"]. Unset: all. A pattern without a slash is held
+    against every part of the name, and one that matches a folder stands for all below it."""
+    exclude: Patterns = ()
+    """Patterns of the file names to leave, such as ["*.txt", "thumbnails"]; comes after `include`."""
+    unreadable: Literal["quarantine", "fail"] = "quarantine"
+    """Files that cannot be read: empty, encrypted, a pointer, a dangling link, without permission, of another format.
+    quarantine: each costs one row there, and the run goes on with the others; fail: the plan is refused."""
 
 
 class ParquetSource(StoredSource):

@@ -31,6 +31,8 @@ class SourceRange(Record):
     """Prefix of each member's own digest, which tells which members changed; `digest` covers them all."""
     kept: bool = False
     """Whether the range is no longer in the source as recorded: its shards stay listed, but cannot be read again."""
+    unreadable: str = ""
+    """Why the file cannot be read; the range then stands for it with one row, which goes to quarantine."""
 
     @property
     def rows(self) -> int:

@@ -85,7 +85,10 @@ def test_names_of_hardset_come_before_those_of_packages() -> None:
             "source.format: got 'lines'; wants digits, parquet, imagefolder or npz, or",
         ),
         ({"source": "acme.sources:LINES"}, "source: got 'acme.sources:LINES'; wants a mapping with format: digits"),
-        ({"source": {"format": "a:b", "limit": 0}}, "source.limit: got 0; wants a whole number of 1 or more"),
+        (
+            {"source": {"format": "a:b", "limit": 0}},
+            "source.limit: got 0; wants a whole number from 1 to 1000000000000",
+        ),
         ({"source": {"format": "a:b", "when": float("nan")}}, "source: got a mapping; wants text, finite numbers"),
         ({"source": {"format": "a:b:c"}}, "source.format: got 'a:b:c'; wants text like package.module:function"),
         ({"train": {"method": "alp"}}, "train.method: got 'alp'; wants shards, standard, fgsm_rs"),
