@@ -36,6 +36,8 @@ class Claims:
     part: SourceRange | None
     """Rows of the source that went in; None for samples."""
     recipe_id: str
+    text: Mapping[str, Any]
+    """The resolved recipe, which `recipe_id` is the digest of."""
     models: Mapping[str, str]
     classes: int
 
@@ -134,5 +136,5 @@ def claims_of(plan: Plan, manifest: Manifest) -> dict[str, Claims]:
             continue
         if part is not None and part.members and len(part.members) != part.rows:
             continue
-        found[shard.key] = Claims(job, plan.job, shard, part, recipe_id(text), plan.models, len(plan.classes))
+        found[shard.key] = Claims(job, plan.job, shard, part, recipe_id(text), text, plan.models, len(plan.classes))
     return found

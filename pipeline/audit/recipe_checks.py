@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,12 @@ from hardset.pipeline.attacks import drawing
 from hardset.pipeline.audit.expected import Claims, Expected
 from hardset.pipeline.audit.spending import most_spent
 from hardset.pipeline.augment.parameters import draw, to_json
+from hardset.pipeline.augment.table import operation_text
 from hardset.pipeline.compute import rng
 from hardset.schemas.digests import row_seed
+from hardset.schemas.extensions import is_import_path
 from hardset.schemas.job.attacks import ATTACKS
 from hardset.schemas.job.operations.base import OperationSettings
-from hardset.schemas.job.operations.table import Operation
 from hardset.schemas.job.quantities import Range, whole_levels, whole_squares
 from hardset.schemas.job.recipes import Attack, Augment
 from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, GENERATED
@@ -57,7 +58,7 @@ def recipe_faults(table: pa.Table, expected: Expected) -> Iterator[Fault]:
         if claims.job.output.keep == "success":
             yield from ((i, "does not succeed, and output.keep is success") for i in _false(table["success"]))
     elif isinstance(claims.recipe, Augment):
-        yield from _parameters(table, claims.recipe.ops)
+        yield from _parameters(table, claims, claims.recipe)
 
 
 def _empty(table: pa.Table) -> Iterator[Fault]:
@@ -180,16 +181,27 @@ def _is_class(pred: object, classes: int) -> bool:
     return pred is None or (isinstance(pred, int) and not isinstance(pred, bool) and 0 <= pred < classes)
 
 
-def _parameters(table: pa.Table, ops: Sequence[Operation]) -> Iterator[Fault]:
-    """Augmented rows whose `params` are not what their seed draws; not those of operations from elsewhere."""
-    known = [one for one in ops if isinstance(one, OperationSettings)]
-    if len(known) < len(ops):
+def _parameters(table: pa.Table, claims: Claims, recipe: Augment) -> Iterator[Fault]:
+    """Augmented rows whose `params` are not what their seed draws.
+
+    Left out are those of operations from elsewhere, whose code would run, and of others that have changed since.
+    """
+    ops = [one for one in recipe.ops if isinstance(one, OperationSettings)]
+    text = claims.text.get("ops")
+    if len(ops) < len(recipe.ops) or _names_code(text) or [operation_text(one) for one in ops] != text:
         return
     stored = table["params"].to_pylist()
-    drawn = to_json(draw(known, _tensor(table["seed"])), len(stored))
+    drawn = to_json(draw(ops, _tensor(table["seed"])), len(stored))
     for i, (text, again) in enumerate(zip(stored, drawn, strict=True)):
         if text != again and not _alike(_json(text), json.loads(again)):
             yield i, "params are not what its seed draws"
+
+
+def _names_code(node: Any) -> bool:
+    """Whether a list of operations names code from elsewhere, at any depth."""
+    if isinstance(node, dict | list):
+        return any(map(_names_code, node.values() if isinstance(node, dict) else node))
+    return isinstance(node, str) and is_import_path(node)
 
 
 def _alike(one: Any, other: Any) -> bool:

@@ -2,32 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 
 from hardset.pipeline.audit.agreement import agreement_faults
+from hardset.pipeline.audit.count_checks import count_faults
+from hardset.pipeline.audit.expected import Claims
 from hardset.pipeline.audit.gc import orphans
-from hardset.pipeline.dataset.provenance.statement import statement_faults, statement_path
+from hardset.pipeline.audit.statement_checks import read, statement_faults
+from hardset.pipeline.dataset.provenance.statement import manifest_path, statement_path
 from hardset.pipeline.dataset.records.ledger import RUNS, Ledger
+from hardset.pipeline.dataset.records.seals import SEALED_CONTRACTS, is_sealed
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import digest, plan_digest, recipe_id, run_id
 from hardset.schemas.errors import RunError
-from hardset.schemas.records.run import Counts, Manifest, Output, Plan, Receipt, Shard
+from hardset.schemas.records.run import Counts, Manifest, Output, Plan, Receipt, Shard, Summary
 from hardset.schemas.rows.contract import schema_sha256
 from hardset.schemas.rows.user_columns import recorded_columns
 
 _Fault = tuple[str, str]
 
 
-def record_faults(folder: Folder, manifest: Manifest) -> Iterator[_Fault]:
-    """Fault: the place and a sentence."""
-    for check in (_manifest_faults, _plan_faults, _receipt_faults, _unlisted):
+_OWN = re.compile(
+    r"(plan|manifest|summary)\.json|statement\.(intoto|dsse)\.json|openlineage(-\d+)?\.jsonl|report\.html"
+    r"|receipts/\d+-[0-9a-f]{12}\.json"
+)
+"""Names of the files that a run has in its folder."""
+
+
+def record_faults(
+    folder: Folder, manifest: Manifest, plan: Plan | None, claims: Mapping[str, Claims]
+) -> Iterator[_Fault]:
+    """Fault: the place and a sentence. `plan`: None where it is gone. `claims`: by shard key."""
+    yield from _manifest_faults(manifest)
+    yield from _plan_faults(manifest, plan)
+    if plan is not None:
+        yield from count_faults(manifest, plan, claims, manifest_path(manifest.run_id))
+    for check in (_receipt_faults, _summary_faults, _unlisted, _strange):
         yield from check(folder, manifest)
-    yield from ((statement_path(manifest.run_id), fault) for fault in statement_faults(folder, manifest))
+    yield from ((statement_path(manifest.run_id), fault) for fault in statement_faults(folder, manifest, plan))
 
 
-def _manifest_faults(folder: Folder, manifest: Manifest) -> Iterator[_Fault]:
+def _manifest_faults(manifest: Manifest) -> Iterator[_Fault]:
     """Contradictions inside the manifest. Byte flips never come so far: they break its seal."""
-    path = f"{RUNS}/{manifest.run_id}/manifest.json"
+    path = manifest_path(manifest.run_id)
     for output in manifest.outputs:
         counts = output.counts
         if counts.expected != counts.rows_out + counts.quarantined + counts.dropped + counts.held_out:
@@ -50,13 +68,12 @@ def _manifest_faults(folder: Folder, manifest: Manifest) -> Iterator[_Fault]:
         yield path, f"{len(manifest.failures)} shards failed; the run is incomplete"
 
 
-def _plan_faults(folder: Folder, manifest: Manifest) -> Iterator[_Fault]:
+def _plan_faults(manifest: Manifest, plan: Plan | None) -> Iterator[_Fault]:
     path = f"{RUNS}/{manifest.run_id}/plan.json"
-    plan = Ledger(folder, manifest.run_id).plan()
     if plan is None:
         yield path, "is missing"
         return
-    names = ("contract", "run_id", "logical_date", "classes", "image", "models", "user_columns")
+    names = ("contract", "run_id", "logical_date", "classes", "image", "models", "changes", "user_columns")
     for name in (name for name in names if getattr(plan, name) != getattr(manifest, name)):
         yield path, f"has another {name} than the manifest"
     for number, what in agreement_faults(plan, manifest):
@@ -98,6 +115,34 @@ def _receipt_faults(folder: Folder, manifest: Manifest) -> Iterator[_Fault]:
                 yield home, f"the receipt of shard {output.index} is missing"
             elif _of_receipt(receipt) != _of_output(output):
                 yield home, f"the receipt of shard {output.index} says something else than the manifest"
+
+
+def _summary_faults(folder: Folder, manifest: Manifest) -> Iterator[_Fault]:
+    path = f"{RUNS}/{manifest.run_id}/summary.json"
+    try:
+        summary = Ledger(folder, manifest.run_id).summary()
+    except RunError as error:
+        yield path, str(error)
+        return
+    if summary is None and manifest.contract in SEALED_CONTRACTS:
+        yield path, "is missing"
+    elif summary is not None and summary != Summary.of(manifest):
+        yield path, "says something else than the manifest"
+
+
+def _strange(folder: Folder, manifest: Manifest) -> Iterator[_Fault]:
+    """Files in the folder of the run that no run writes, receipts of other shards, and records without a seal."""
+    home = f"{RUNS}/{manifest.run_id}/"
+    keys = {output.key[:12] for output in manifest.outputs} | {failure.key[:12] for failure in manifest.failures}
+    for path in folder.list(home):
+        name = path[len(home) :]
+        if _OWN.fullmatch(name) is None:
+            yield path, "no run writes such a file"
+        elif name.startswith("receipts/"):
+            if name[-17:-5] not in keys:
+                yield path, "is the receipt of a shard that was not planned"
+            elif manifest.contract in SEALED_CONTRACTS and not is_sealed(read(folder, path) or b""):
+                yield path, "has lost its seal"
 
 
 def _of_receipt(receipt: Receipt) -> tuple[object, ...]:

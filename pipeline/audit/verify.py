@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from hardset.pipeline.audit.card_checks import check_card, check_events
 from hardset.pipeline.audit.expected import Expected, claims_of
 from hardset.pipeline.audit.file_checks import check_shard
 from hardset.pipeline.audit.findings import Findings
@@ -34,12 +35,14 @@ def verify(folder: Folder, *, sample: int | None = 1000, trust: Trust = NO_TRUST
     source there. Raises JobError where there is no such run, RunError where its manifest cannot be believed.
     """
     manifest, findings = chosen_manifest(folder, run), Findings()
-    for where, what in record_faults(folder, manifest):
-        findings.add(where, what)
-    seen, workers = _RowIds(folder), RunWorkers(folder, trust)
-    budget = _Budget(sample, manifest.totals.rows_out)
     plan = Ledger(folder, manifest.run_id).plan()
     claims = {} if plan is None else claims_of(plan, manifest)
+    for where, what in record_faults(folder, manifest, plan, claims):
+        findings.add(where, what)
+    check_card(folder, manifest, findings)
+    check_events(folder, manifest, plan, findings)
+    seen, workers = _RowIds(folder), RunWorkers(folder, trust)
+    budget = _Budget(sample, manifest.totals.rows_out)
     for output in manifest.outputs:
         expected = Expected(
             output=output,

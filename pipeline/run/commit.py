@@ -38,12 +38,12 @@ def commit_run(ledger: Ledger, plan: Plan, manifest: Manifest, lineage: Lineage)
     folder = ledger.folder
     ledger.fence()
     _check_there(folder, manifest)
-    manifest = write_statement(folder, plan, manifest)
+    manifest = write_statement(folder, plan, manifest, lineage.ending(manifest))
     ledger.write_manifest(manifest)
     ledger.fence()
     write_card(folder, latest_manifest(folder) or manifest)
     ledger.fence()
-    lineage.finish(manifest)
+    lineage.finish()
     return manifest
 
 

@@ -90,7 +90,7 @@ def test_orphans_are_found_by_both_and_removed_on_demand(place: str, request: py
     kept, paths = folder.list(), stray(folder)
     found = orphans(folder)
     assert [(one.path, one.bytes, one.why) for one in found] == [(path, 5, UNLISTED) for path in sorted(paths)]
-    assert {(one.path, one.why) for one in found} <= set(record_faults(folder, manifest))
+    assert {(one.path, one.why) for one in found} <= set(record_faults(folder, manifest, None, {}))
     assert look(folder).bytes == 20
     assert set(folder.list()) == {*kept, *paths}
     assert collect(folder).orphans == tuple(found)
@@ -125,7 +125,7 @@ def test_unfinished_files_are_orphans_once_they_are_old(disk: Folder, monkeypatc
         file.write_bytes(b"part")
     os.utime(old, (time.time() - 7200,) * 2)
     assert [(one.path, one.why) for one in orphans(disk)] == [(f"data/{old.name}", UNFINISHED)]
-    assert (f"data/{old.name}", UNFINISHED) in set(record_faults(disk, manifest))
+    assert (f"data/{old.name}", UNFINISHED) in set(record_faults(disk, manifest, None, {}))
     collect(disk)
     assert (young.exists(), old.exists()) == (True, False)
 
@@ -301,7 +301,7 @@ def test_a_file_that_hardset_did_not_name_is_told_and_left(disk: Folder) -> None
         disk.write(path, b"mine")
     found = look(disk)
     assert (found.orphans, len(found.foreign)) == ((), 4)
-    assert {one.path for one in found.foreign} <= {path for path, _ in record_faults(disk, manifest)}
+    assert {one.path for one in found.foreign} <= {path for path, _ in record_faults(disk, manifest, None, {})}
     collect(disk)
     Ledger(disk, RUN).sweep(manifest)
     assert {one.path for one in found.foreign} <= set(disk.list())

@@ -25,6 +25,7 @@ from hardset.schemas.text import markdown
 
 FILES, VIEW = "files.txt", "rows.sql"
 """List of the data files, one path a line, relative to the dataset folder; DuckDB's view of them."""
+CARD_FILES = ("croissant.json", "README.md", FILES, VIEW)
 _USAGE = "In this folder: duckdb -init rows.sql; from elsewhere: SET file_search_path = 'path/to/this/folder'; first."
 
 
@@ -33,12 +34,20 @@ def write_card(folder: Folder, manifest: Manifest) -> None:
 
     All name the manifest's files one by one: a glob would take in what a run at work writes beside them.
     """
+    for path, content in card_files(manifest).items():
+        folder.write(path, content)
+
+
+def card_files(manifest: Manifest) -> dict[str, bytes]:
+    """What `write_card` writes, by path and in this order: the last one says that the others are there."""
     every = [file.path for file in manifest.data_files]
-    folder.write("croissant.json", (json.dumps(croissant(manifest), indent=1, ensure_ascii=False) + "\n").encode())
-    folder.write("README.md", f"---\n{_head(manifest)}---\n\n{_body(folder, manifest)}".encode())
-    folder.write(FILES, "".join(f"{path}\n" for path in every).encode())
     view = rows_view(every, manifest.classes, manifest.contract, recorded_columns(manifest.user_columns))
-    folder.write(VIEW, f"{_title(manifest)}\n{view}".encode())  # last: it says that the others are there
+    return {
+        "croissant.json": (json.dumps(croissant(manifest), indent=1, ensure_ascii=False) + "\n").encode(),
+        "README.md": f"---\n{_head(manifest)}---\n\n{_body(manifest)}".encode(),
+        FILES: "".join(f"{path}\n" for path in every).encode(),
+        VIEW: f"{_title(manifest)}\n{view}".encode(),
+    }
 
 
 def tells_of(folder: Folder, run: Manifest | Summary) -> bool:
@@ -79,7 +88,7 @@ def _head(manifest: Manifest) -> str:
     return yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1000)
 
 
-def _body(folder: Folder, manifest: Manifest) -> str:
+def _body(manifest: Manifest) -> str:
     licence = _license(manifest)
     sections = [
         f"# {manifest.job['name']}",

@@ -20,11 +20,13 @@ from hardset.pipeline.dataset.provenance.facets import output_dataset as output_
 from hardset.pipeline.dataset.records.ledger import RUNS
 from hardset.pipeline.dataset.records.seals import now
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.digests import canonical_json
+from hardset.schemas.digests import canonical_json, sha256_hex
 from hardset.schemas.errors import GoneError, HeldError, RunError, UserError
 from hardset.schemas.records.run import Manifest, Plan
 
 SCHEMA = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
+START_DIGEST = "hardsetStart"
+"""Name of the digest of a file of events before its run has ended."""
 Event = dict[str, Any]
 
 
@@ -39,7 +41,7 @@ class Lineage:
     def __init__(self, folder: Folder, plan: Plan, send: Callable[[Event], None] = lambda _: None) -> None:
         self._folder, self._plan, self._send = folder, plan, send
         self._home = f"{RUNS}/{plan.run_id}/"
-        self._path, self._start = "", b""
+        self._path, self._start, self._last = "", b"", Event()
         self._ended = False
 
     def __enter__(self) -> Self:
@@ -52,10 +54,19 @@ class Lineage:
         self._path = path
         return self
 
-    def finish(self, manifest: Manifest) -> None:
-        """Records COMPLETE, or FAIL where shards failed."""
+    def ending(self, manifest: Manifest) -> dict[str, dict[str, str]]:
+        """Settles how the run ends: COMPLETE, or FAIL where shards failed, which `finish` records.
+
+        Returns the digests that the file of this start will have then, by its path, and has until then.
+        """
+        self._last = end_event(self._plan, self._folder.name, manifest)
+        whole = self._start + _line(self._last)
+        return {self._path: {"sha256": sha256_hex(whole), START_DIGEST: sha256_hex(self._start)}}
+
+    def finish(self) -> None:
+        """Records the end that `ending` settled."""
         self._ended = True
-        self._end(end_event(self._plan, self._folder.name, manifest))
+        self._end(self._last)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if self._ended or isinstance(error, HeldError):

@@ -248,6 +248,13 @@ def shards_of_others(folder: Folder, plan: Plan) -> int:
     return len({shard.key[:_KEY_DIGITS] for shard in plan.shards} & made[False] - made[True])
 
 
+def receipt_paths(folder: Folder, run_id: str, keys: Collection[str]) -> list[str]:
+    """Paths of the receipts that a run has of the shards with these keys, from one listing."""
+    wanted = {key[:_KEY_DIGITS] for key in keys}
+    paths = folder.list(f"{RUNS}/{run_id}/receipts/")
+    return [path for path in paths if (name := _RECEIPT.search(path)) and name[1] in wanted]
+
+
 def find_receipts(folder: Folder, keys: Collection[str]) -> Iterator[Receipt]:
     """Receipts of the shards with these keys, of whichever run, finished or not; from one listing.
 
