@@ -55,6 +55,8 @@ class CleanRows:
     """Row ids of rows that an earlier run made; empty where there are none."""
     user: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     """Values of the user's own columns by name, one for each row."""
+    signs: tuple[str, ...] = ()
+    """Signs of each row that cast doubt on its decoding, comma-separated; empty where no row has any."""
     held_out: int = 0
     """Rows of the range that the source's hold-out leaves to the other part."""
 
@@ -71,6 +73,7 @@ class CleanRows:
             sha256=tuple(self.sha256[at] for at in places) if self.sha256 else (),
             row_ids=tuple(self.row_ids[at] for at in places) if self.row_ids else (),
             user={name: tuple(values[at] for at in places) for name, values in self.user.items()},
+            signs=tuple(self.signs[at] for at in places) if self.signs else (),
             held_out=self.held_out,
         )
 
@@ -91,6 +94,7 @@ def joined(parts: Sequence[CleanRows]) -> CleanRows:
         sha256=tuple(digest for part in parts for digest in part.sha256),
         row_ids=tuple(row for part in parts for row in part.row_ids or (None,) * len(part)) if named else (),
         user={name: tuple(v for p in parts if len(p) for v in p.user[name]) for name in _user_names(parts)},
+        signs=tuple(s for p in parts for s in p.signs or ("",) * len(p)) if any(p.signs for p in parts) else (),
         held_out=sum(part.held_out for part in parts),
     )
 

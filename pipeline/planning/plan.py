@@ -41,7 +41,7 @@ def make_plan(job: Job, earlier: Earlier | None = None) -> Plan:
     job = settled_job(job)
     check_apart(job)
     source = open_source(job.source)
-    image, classes = source.probe(), planned_classes(job, source, earlier)
+    image, classes = planned_image(job, source, earlier), planned_classes(job, source, earlier)
     told = (*warnings_of(source), *class_warnings(job, source, classes, earlier))
     if classes != source.class_names():
         source = open_source(job.source, classes)
@@ -73,6 +73,14 @@ def make_plan(job: Job, earlier: Earlier | None = None) -> Plan:
         user_columns=user,
         warnings=(*told, *unreadable_warnings(ranges)),
     )
+
+
+def planned_image(job: Job, source: SourceReader, earlier: Earlier | None) -> Image:
+    """Shape of every row; channels that nobody chose stay those of the earlier run, whatever a new sample says."""
+    image, same = source.probe(), comparable(job, earlier)
+    if same is None or job.source.channels != "auto":
+        return image
+    return image.model_copy(update={"channels": same.plan.image.channels})
 
 
 def public_job(job: Spec) -> dict[str, Any]:

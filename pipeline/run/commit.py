@@ -14,6 +14,7 @@ from hardset.pipeline.dataset.records.places import present_files
 from hardset.pipeline.dataset.records.seals import now
 from hardset.pipeline.judging.masking import run_warnings
 from hardset.pipeline.recipes.table import recipe_text, settled_job
+from hardset.pipeline.sources.signs import reading_warnings
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import digest, recipe_id
 from hardset.schemas.errors import GoneError
@@ -113,6 +114,11 @@ def make_manifest(
         finished=now(),
         environment=versions(),
         changes=plan.changes,
-        warnings=(*plan.warnings, *job_warnings(job), *run_warnings(plan.job["recipes"], outputs)),
+        warnings=(
+            *plan.warnings,
+            *job_warnings(job),
+            *reading_warnings(outputs),
+            *run_warnings(plan.job["recipes"], outputs),
+        ),
         throughput=throughput,
     )

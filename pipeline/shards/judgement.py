@@ -15,6 +15,7 @@ from hardset.pipeline.shards.columns import Columns, JudgedColumns, judged_colum
 from hardset.pipeline.shards.device_stage import AnsweredRows
 from hardset.pipeline.shards.facts import ShardFacts
 from hardset.pipeline.shards.reading import ReadRows
+from hardset.pipeline.sources.signs import counted
 from hardset.schemas.errors import RunError
 from hardset.schemas.records.run import Counts
 from hardset.schemas.rows.contract import ADVERSARIAL
@@ -51,7 +52,7 @@ def judged_shard(facts: ShardFacts, rows: ReadRows, answered: AnsweredRows) -> M
     columns |= judged.columns
     keep = judged.finite & columns["success"] if _successes_alone(facts, made) else judged.finite
     rejects = (*rows.rejects, *made.rejects, *_unjudged(rows.clean, made, judged.finite))
-    counts = _counts(facts, columns, judged, keep, rejects, rows.clean.held_out)
+    counts = _counts(facts, columns, judged, keep, rejects, rows.clean)
     return MadeShard(facts, select(columns, keep, facts.user), rejects, counts, answered.device_batch)
 
 
@@ -93,9 +94,9 @@ def _counts(
     judged: JudgedColumns,
     keep: NDArray[np.bool_],
     rejects: Sequence[Reject],
-    held_out: int,
+    clean: CleanRows,
 ) -> Counts:
-    """Counts of the shard. `held_out`: clean rows left to the other part. Raises RunError where they do not add up."""
+    """Counts of the shard. `clean`: the rows that went in. Raises RunError where they do not add up."""
     shard, per_row = facts.shard, facts.variants
     success = columns.get("success")
     counts = Counts(
@@ -104,16 +105,20 @@ def _counts(
         rows_out=int(keep.sum()),
         quarantined=sum(per_row if reject.variant is None else 1 for reject in rejects),
         dropped=int((judged.finite & ~keep).sum()),
-        held_out=held_out * per_row,
+        held_out=clean.held_out * per_row,
         success=0 if success is None else int((success & keep).sum()),
+        signals=counted(clean.signs),
     )
     if counts.expected != counts.rows_out + counts.quarantined + counts.dropped + counts.held_out:
         raise RunError(f"shard {shard.index}: {counts.expected} rows are due, but {counts} do not add up to them")
-    return counts if success is None else counts.model_copy(update=_attack_counts(columns, judged))
+    if success is None:
+        return counts
+    number, signals = _attack_counts(columns, judged)
+    return counts.model_copy(update={"attacked": number, "signals": signals | counts.signals})
 
 
-def _attack_counts(columns: Columns, judged: JudgedColumns) -> dict[str, object]:
-    """Counts of attacked rows, and of the signs that these show."""
-    counted = attacked(columns["clean_pred"], columns["label"], columns.get("target_label")) & judged.finite
-    signals = signals_of(columns, counted) | (judged.transfer.signals(counted) if judged.transfer else {})
-    return {"attacked": int(counted.sum()), "signals": signals}
+def _attack_counts(columns: Columns, judged: JudgedColumns) -> tuple[int, dict[str, int]]:
+    """Number of attacked rows, and counts of the signs that these show."""
+    these = attacked(columns["clean_pred"], columns["label"], columns.get("target_label")) & judged.finite
+    signals = signals_of(columns, these) | (judged.transfer.signals(these) if judged.transfer else {})
+    return int(these.sum()), signals

@@ -10,8 +10,9 @@ import numpy as np
 
 from hardset.pipeline.batches import CleanRows, Reject, RowError
 from hardset.pipeline.sources.base import RawRow
-from hardset.pipeline.sources.images import Pixels, check_pixels, decode, fit, flatten
+from hardset.pipeline.sources.images import Decoded, Decoding, Pixels, check_pixels, decoded, fit, flatten
 from hardset.pipeline.sources.labels import LabelError
+from hardset.pipeline.sources.signs import signs_of
 from hardset.schemas.digests import image_sha256
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.sources import ImageSource
@@ -30,11 +31,13 @@ def clean_rows(
 ) -> tuple[CleanRows, list[Reject]]:
     """Decodes and fits every row by itself; a row that cannot be used becomes a reject and takes no neighbour along."""
     kept: list[tuple[RawRow, int, Pixels]] = []
-    rejects = []
+    signs, rejects = [], []
     for raw in raws:
         try:
             label = _label(raw.label, classes, getattr(spec, "label_offset", 0))
-            kept.append((raw, label, fit(_pixels(raw, spec), image, resize=_resize(spec), max_pixels=spec.max_pixels)))
+            found = _decoded(raw, spec)
+            kept.append((raw, label, fit(found.pixels, image, resize=_resize(spec), max_pixels=spec.max_pixels)))
+            signs.append(signs_of(found))
         except RowError as error:
             rejects.append(Reject.of(error, index=raw.index, key=raw.key, stage="read"))
     shape = (len(kept), image.height, image.width, image.channels)
@@ -44,16 +47,18 @@ def clean_rows(
         keys=tuple(raw.key for raw, _, _ in kept),
         indices=np.array([raw.index for raw, _, _ in kept], np.int64),
         sha256=tuple(image_sha256(pixels) for _, _, pixels in kept),
+        signs=tuple(signs) if any(signs) else (),
         user={name: tuple(raw.user[name] for raw, _, _ in kept) for name in (kept[0][0].user if kept else ())},
         row_ids=tuple(raw.row_id for raw, _, _ in kept) if any(raw.row_id for raw, _, _ in kept) else (),
     )
     return rows, rejects
 
 
-def probe_image(raws: Iterable[RawRow], spec: ImageSource) -> records.Image:
+def probe_image(raws: Iterable[RawRow], spec: ImageSource, channels: Literal[1, 3] | None = None) -> records.Image:
     """Shape of a run's rows, from the job where it says all, else from the first readable rows.
 
-    Raises JobError: no readable row among the first 256; no size asked for and the first 16 readable rows disagree.
+    `channels`: those of most rows of a sample; None: those of the first readable row. Raises JobError: no readable
+        row among the first 256; no size asked for and the first 16 readable rows disagree.
     """
     if spec.size is not None and spec.channels != "auto":
         return records.Image(height=_sides(spec.size)[0], width=_sides(spec.size)[1], channels=spec.channels)
@@ -69,8 +74,19 @@ def probe_image(raws: Iterable[RawRow], spec: ImageSource) -> records.Image:
                     f"source.size: rows differ in size: {first_key} is {height} x {width} and {key} is "
                     f"{pixels.shape[0]} x {pixels.shape[1]} (height x width); set source.size, such as 224"
                 )
-    found: Literal[1, 3] = 1 if first.shape[2] == 1 else 3
+    found: Literal[1, 3] = channels or (1 if first.shape[2] == 1 else 3)
     return records.Image(height=height, width=width, channels=found if spec.channels == "auto" else spec.channels)
+
+
+def channel_counts(raws: Iterable[RawRow], spec: ImageSource) -> dict[Literal[1, 3], int]:
+    """Number of grey and of coloured rows among those that can be read."""
+    found: dict[Literal[1, 3], int] = {1: 0, 3: 0}
+    for raw in raws:
+        try:
+            found[1 if _decoded(raw, spec).pixels.shape[2] == 1 else 3] += 1
+        except RowError:
+            continue
+    return found
 
 
 def _readable(raws: Iterable[RawRow], spec: ImageSource) -> Iterator[tuple[str, Pixels]]:
@@ -79,7 +95,7 @@ def _readable(raws: Iterable[RawRow], spec: ImageSource) -> Iterator[tuple[str, 
     found = False
     for raw in islice(raws, _PROBE_ROWS):
         try:
-            pixels = _pixels(raw, spec)
+            pixels = _decoded(raw, spec).pixels
         except RowError as error:
             fault = fault or (raw.key, error)
             continue
@@ -90,13 +106,14 @@ def _readable(raws: Iterable[RawRow], spec: ImageSource) -> Iterator[tuple[str, 
         raise JobError(f"source: {why}")
 
 
-def _pixels(raw: RawRow, spec: ImageSource) -> Pixels:
+def _decoded(raw: RawRow, spec: ImageSource) -> Decoded:
     if isinstance(raw.image, RowError):
         raise raw.image
     if isinstance(raw.image, bytes):
-        return decode(raw.image, max_pixels=spec.max_pixels)
+        rules = Decoding(alpha=spec.alpha, exif=spec.exif, bits=spec.bits)
+        return decoded(raw.image, max_pixels=spec.max_pixels, rules=rules)
     check_pixels(raw.image, max_pixels=spec.max_pixels)
-    return flatten(raw.image)
+    return Decoded(flatten(raw.image, spec.alpha))
 
 
 def _label(label: int | RowError | None, classes: int, offset: int) -> int:

@@ -16,7 +16,7 @@ from hardset.pipeline.sources.splits import TRAINING_SPLIT, split_of_folder
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.sources import ImageFolderSource
 
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2")
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
 _WANTED = "wants CLASS/FILE, or SPLIT/CLASS/FILE with split folders named as train, validation or test"
 
 

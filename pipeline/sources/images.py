@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, features
 
 from hardset.pipeline.batches import RowError
 from hardset.pipeline.sources.unreadable import what_lies_there
 from hardset.schemas.records import run as records
 
 Pixels = NDArray[np.uint8]
+Alpha = Literal["black", "white", "drop"]
 
 # Pillow also knows formats that run other programs (EPS starts Ghostscript) or that hold no photographs.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
 MIN_SIDE = 2
+_TWELVE_BITS = 1 << 12
+_BITS_PER_SAMPLE, _MAX_SAMPLE_VALUE = 258, 281  # tags of TIFF 6.0
 _CROP_RATIO = 0.875
 _GREY_MODES = {"1", "L", "I;16", "I;16L", "I;16B", "I;16N"}
+_STRAIGHT = {"La": "LA", "RGBa": "RGBA"}  # premultiplied modes, of which Pillow drops no alpha
 _ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
 
 
@@ -28,7 +33,7 @@ class UnreadableImageError(RowError):
 
 
 class UnknownRangeError(RowError):
-    """The pixels are 32-bit integers or floats: nothing says which value is white."""
+    """The pixels are 32-bit integers, floats or more bits than the job says: nothing tells which value is white."""
 
 
 class ImageTooSmallError(RowError):
@@ -43,18 +48,42 @@ class WrongSizeError(RowError):
     """The image has another size than the rows of the run, and the job asks for no resizing."""
 
 
-def decode(data: bytes, *, max_pixels: int) -> Pixels:
-    """Pixels of an encoded image: uint8, H x W x 1 (grey) or H x W x 3 (RGB).
+@dataclass(frozen=True)
+class Decoding:
+    """What a job says of decoding; the fields are those of `source`."""
 
-    Alpha is laid over black, palettes become RGB, CMYK becomes RGB without a colour profile, 16-bit values keep their
-    high byte (for grey as Pillow does for RGB), and of animations the first frame is taken. EXIF orientation is
-    applied: the rows carry no EXIF, so upright pixels are the only way to keep what viewers and `datasets` show.
+    alpha: Alpha = "black"
+    exif: Literal["apply", "ignore"] = "apply"
+    bits: Literal["auto"] | int = "auto"
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A decoded image."""
+
+    pixels: Pixels
+    few_bits: bool = False
+    """Whether its values have 16 bits and use the lower 12 alone, though neither file nor job says so."""
+
+
+def decode(data: bytes, *, max_pixels: int, rules: Decoding = Decoding()) -> Pixels:
+    """Pixels of an encoded image, as `decoded` gives them."""
+    return decoded(data, max_pixels=max_pixels, rules=rules).pixels
+
+
+def decoded(data: bytes, *, max_pixels: int, rules: Decoding = Decoding()) -> Decoded:
+    """An encoded image with pixels uint8, H x W x 1 (grey) or H x W x 3 (RGB).
+
+    Palettes become RGB, CMYK becomes RGB without a colour profile, 16-bit values keep their high byte (for grey as
+    Pillow does for RGB; of `bits` bits the high 8), and of animations the first frame is taken. EXIF orientation is
+    applied unless the rules ignore it: the rows carry no EXIF, so upright pixels alone keep what viewers and `datasets`
+    show.
 
     Raises RowError: no image, truncated, a side under 2 pixels, more than `max_pixels` (seen in the header, before
-    anything is decoded; Pillow itself refuses more than 178,956,970).
+    anything is decoded; Pillow itself refuses more than 178,956,970), values beyond `bits`.
     """
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=_formats())
     except MemoryError:
         raise
     except Image.DecompressionBombError as error:
@@ -64,22 +93,28 @@ def decode(data: bytes, *, max_pixels: int) -> Pixels:
     _check_sides(image.height, image.width, max_pixels)
     image_format = image.format
     try:
+        declared = _declared_bits(image)
         image.load()
-        return _eight_bit(_upright(image), image_format)
+        _check_bits(data, rules)
+        upright = image if rules.exif == "ignore" else _upright(image)
+        return _eight_bit(upright, image_format, rules, declared)
     except (MemoryError, RowError):
         raise
     except Exception as error:
         raise UnreadableImageError(f"{image_format} cannot be decoded: {error or type(error).__name__}") from None
 
 
-def flatten(pixels: Pixels) -> Pixels:
-    """H x W, or H x W x 1 to 4 channels (grey, grey + alpha, RGB, RGBA), to grey or RGB; alpha over black."""
+def flatten(pixels: Pixels, over: Alpha = "black") -> Pixels:
+    """H x W, or H x W x 1 to 4 channels (grey, grey + alpha, RGB, RGBA), to grey or RGB without alpha."""
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     if pixels.shape[2] in (1, 3):
         return pixels
+    if over == "drop":
+        return np.ascontiguousarray(pixels[..., :-1])
     colour, alpha = pixels[..., :-1].astype(np.uint16), pixels[..., -1:].astype(np.uint16)
-    return ((colour * alpha + 127) // 255).astype(np.uint8)
+    behind = 255 * (255 - alpha) if over == "white" else np.uint16(0)
+    return ((colour * alpha + behind + 127) // 255).astype(np.uint8)
 
 
 def check_pixels(pixels: Pixels, *, max_pixels: int) -> None:
@@ -133,16 +168,49 @@ def _upright(image: Image.Image) -> Image.Image:
     return ImageOps.exif_transpose(image) if turned else image
 
 
-def _eight_bit(image: Image.Image, image_format: str | None) -> Pixels:
+def _formats() -> tuple[str, ...]:
+    """Formats that are read; AVIF where this Pillow was built with it."""
+    return (*_FORMATS, "AVIF") if features.check("avif") else _FORMATS
+
+
+def _declared_bits(image: Image.Image) -> int:
+    """Bits that a file says its 16-bit values use: of a TIFF file by BitsPerSample or MaxSampleValue; else 16."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile) or not image.mode.startswith("I;16"):
+        return 16
+    bits, most = image.tag_v2.get(_BITS_PER_SAMPLE, (16,)), image.tag_v2.get(_MAX_SAMPLE_VALUE, 65535)
+    declared = [int(np.max(bits)), int(np.max(most)).bit_length()]
+    return min([number for number in declared if 8 < number <= 16], default=16)
+
+
+def _check_bits(data: bytes, rules: Decoding) -> None:
+    """Refuses PNG files of 16-bit colours where the job tells of fewer bits: Pillow keeps their high byte alone."""
+    deep = data[:8] == b"\x89PNG\r\n\x1a\n" and data[24:25] == b"\x10" and data[25:26] in (b"\x02", b"\x06")
+    if deep and rules.bits not in ("auto", 16):
+        raise UnknownRangeError(f"PNG with 16-bit colours; source.bits: {rules.bits} reads grey alone")
+
+
+def _eight_bit(image: Image.Image, image_format: str | None, rules: Decoding, declared: int) -> Decoded:
     if image.mode == "F" or (image.mode == "I" and image_format not in ("PNG", "PPM")):
         raise UnknownRangeError(f"{image_format} with 32-bit pixels; wants 8 or 16 bits per channel")
     if image.mode.startswith("I"):
-        # Pillow's own conversion clips 16-bit grey at 255 in some versions.
-        return (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)[..., None]
+        return _high_byte(np.asarray(image).astype(np.uint16), image_format, rules, declared)
     transparent = image.mode in _ALPHA_MODES or "transparency" in image.info
     grey = image.mode in _GREY_MODES or image.mode in ("LA", "La")
     mode = ("LA" if transparent else "L") if grey else ("RGBA" if transparent else "RGB")
-    return flatten(np.asarray(image.convert(mode), dtype=np.uint8))
+    if rules.alpha == "drop":
+        image = image.convert(_STRAIGHT.get(image.mode, image.mode))
+        return Decoded(flatten(np.asarray(image.convert("L" if grey else "RGB"), dtype=np.uint8)))
+    return Decoded(flatten(np.asarray(image.convert(mode), dtype=np.uint8), rules.alpha))
+
+
+def _high_byte(values: NDArray[np.uint16], image_format: str | None, rules: Decoding, declared: int) -> Decoded:
+    """The high 8 of the bits that 16-bit values use. Pillow's own conversion clips at 255 in some versions."""
+    bits = declared if rules.bits == "auto" else int(rules.bits)
+    most = int(values.max())
+    if most >= 1 << bits:
+        raise UnknownRangeError(f"{image_format} with the value {most}, which has more than {bits} bits (source.bits)")
+    few = rules.bits == "auto" and bits == 16 and 0 < most < _TWELVE_BITS
+    return Decoded((values >> (bits - 8)).astype(np.uint8)[..., None], few)
 
 
 def _with_channels(pixels: Pixels, channels: int) -> Image.Image:

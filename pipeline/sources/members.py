@@ -14,7 +14,7 @@ from hardset.pipeline.sources.files import SourceFile
 from hardset.pipeline.sources.fingerprints import content_digest, tag_digest
 from hardset.pipeline.sources.images import ImageTooLargeError
 from hardset.pipeline.sources.splits import selected
-from hardset.pipeline.sources.stored import StoredReader
+from hardset.pipeline.sources.stored import SAMPLED_PLACES, SAMPLED_ROWS, StoredReader
 from hardset.pipeline.sources.unreadable import (
     OUT_OF_REACH,
     UNREADABLE,
@@ -90,19 +90,18 @@ class MemberFiles(StoredReader):
             return out_of_reach(error, path)
         return "could not be read when the run was planned"
 
+    def _sample(self) -> Iterator[records.SourceRange]:
+        every = [(split, folder, at) for split, folder in self._selected() for at in range(len(folder.files))]
+        for split, folder, at in ranges.spread(every, SAMPLED_PLACES * SAMPLED_ROWS):
+            yield _range_of(split, folder, at, at + 1)
+
     def _ranges(self, shard_rows: int) -> Iterator[records.SourceRange]:
-        for split, folder in selected(self.members(), lambda folder: folder.split, self.spec.splits):
-            names = [file.name[len(folder.folder) + 1 :] for file in folder.files]
-            for start, stop in ranges.cut(0, len(names), shard_rows):
-                yield records.SourceRange(
-                    split=split,
-                    file=folder.folder,
-                    start=start,
-                    stop=stop,
-                    digest="",
-                    members=tuple(names[start:stop]),
-                    label=folder.label,
-                )
+        for split, folder in self._selected():
+            for start, stop in ranges.cut(0, len(folder.files), shard_rows):
+                yield _range_of(split, folder, start, stop)
+
+    def _selected(self) -> list[tuple[str, Members]]:
+        return selected(self.members(), lambda folder: folder.split, self.spec.splits)
 
     def _rows(self, source_range: records.SourceRange) -> Iterator[RawRow]:
         keys = [f"{source_range.file}/{member}" for member in source_range.members]
@@ -135,3 +134,11 @@ class MemberFiles(StoredReader):
             if isinstance(content, OSError) and not isinstance(content, OUT_OF_REACH):
                 (found[number],) = self._place.fs.cat_ranges([paths[number]], None, None)
         return found
+
+
+def _range_of(split: str, folder: Members, start: int, stop: int) -> records.SourceRange:
+    """Files `start` to before `stop` of a class folder."""
+    names = tuple(file.name[len(folder.folder) + 1 :] for file in folder.files[start:stop])
+    return records.SourceRange(
+        split=split, file=folder.folder, start=start, stop=stop, digest="", members=names, label=folder.label
+    )

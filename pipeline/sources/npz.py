@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import IO, Any
 
 import numpy as np
@@ -51,9 +52,10 @@ class NpzReader(RowFiles):
                 f"source.images: {self.spec.images} in {name} is {image_type}; wants uint8, 0 to 255"
             )
         if len(images) not in (3, 4) or (len(images) == 4 and not 1 <= images[3] <= 4):
+            planar = len(images) == 4 and 1 <= images[1] <= 4
             raise UnreadableFileError(
                 f"source.images: {self.spec.images} in {name} has shape {images}; wants N x H x W or N x H x W x C, "
-                "C in 1 to 4"
+                "C in 1 to 4" + ("; store images.transpose(0, 2, 3, 1), channels last" if planar else "")
             )
         self._check_labels(labels, label_type, images[0], name)
         return int(images[0])
@@ -67,6 +69,22 @@ class NpzReader(RowFiles):
             )
         if kind.kind not in _LABEL_KINDS or shape not in ((rows,), (rows, 1)):
             raise JobError(f"{found}; wants {rows} whole numbers or names, one per image")
+
+    def warnings(self) -> tuple[str, ...]:
+        """What is taken for granted: that the second of two channels is alpha, and what every reader does."""
+        return (*super().warnings(), *(() if self._two_channels is None else (self._two_channels,)))
+
+    @cached_property
+    def _two_channels(self) -> str | None:
+        for _, file in self.files:
+            with self.open(file.name) as handle, _archive(handle, file.name) as archive:
+                shape, _ = self._header(archive, file.name, "images", self.spec.images)
+            if len(shape) == 4 and shape[3] == 2:
+                return (
+                    f"source.images: {self.spec.images} in {file.name} has 2 channels, which are read as grey and "
+                    f"alpha (source.alpha: {self.spec.alpha}); store 1 or 3 channels if they are not"
+                )
+        return None
 
     def text_labels(self) -> bool:
         """Whether labels are names. Raises JobError where they are in one file and not in another."""

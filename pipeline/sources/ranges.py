@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from hardset.pipeline.sources.base import narrowed
 from hardset.schemas.errors import JobError
 from hardset.schemas.records import run as records
+
+Item = TypeVar("Item")
 
 
 def cut(start: int, stop: int, shard_rows: int) -> Iterator[tuple[int, int]]:
@@ -32,6 +35,13 @@ def cut_groups(groups: Sequence[int], shard_rows: int) -> Iterator[tuple[int, in
             start = stop
     if stop > start:
         yield start, stop
+
+
+def spread(items: Sequence[Item], number: int) -> list[Item]:
+    """At most so many of the items, evenly spread over them, the first among them."""
+    if len(items) <= number:
+        return list(items)
+    return [items[at * len(items) // number] for at in range(number)]
 
 
 def planned(

@@ -10,8 +10,9 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
+from itertools import islice
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -35,11 +36,12 @@ from hardset.pipeline.sources.unreadable import (
     out_of_reach,
 )
 from hardset.pipeline.sources.user_values import carried, carried_types
-from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.errors import JobError, RunError, UserError
 from hardset.schemas.job.sources import StoredSource
 from hardset.schemas.records import run as records
 
 _PROBED_AT_ONCE = 16
+SAMPLED_PLACES, SAMPLED_ROWS = 16, 4  # a sample is so many rows at so many places
 _FETCHED_AT_ONCE = 64
 
 
@@ -57,7 +59,39 @@ class StoredReader(ClassNaming):
         """Shape of the rows, from the job or the first readable ones. Raises JobError."""
         with storage_faults(self.name):
             first = (raw for part in self._ranges(_PROBED_AT_ONCE) for raw in self._rows(part))
-            return cleaning.probe_image(first, self.spec)
+            return cleaning.probe_image(first, self.spec, self._most_channels())
+
+    def warnings(self) -> tuple[str, ...]:
+        """What the reader takes for granted of its classes and channels, one sentence each."""
+        grey, colour = self._channels[1], self._channels[3]
+        if not grey or not colour:
+            return super().warnings()
+        most = "grey" if self._most_channels() == 1 else "RGB"
+        told = f"of {grey + colour} sampled rows {grey} are grey and {colour} RGB, so all are read as {most}"
+        return (*super().warnings(), f"source.channels: {told}; set source.channels to choose")
+
+    def _most_channels(self) -> Literal[1, 3] | None:
+        """Channels of most rows of the sample, 3 of a draw; None where none was looked at, or none is readable."""
+        grey, colour = self._channels[1], self._channels[3]
+        return None if not grey + colour else 1 if grey > colour else 3
+
+    @cached_property
+    def _channels(self) -> dict[Literal[1, 3], int]:
+        """Grey and coloured rows of a sample from all over the source; none where the job says what rows have."""
+        if self.spec.channels != "auto":
+            return {1: 0, 3: 0}
+        with storage_faults(self.name):
+            return cleaning.channel_counts(self._sampled(), self.spec)
+
+    def _sampled(self) -> Iterator[RawRow]:
+        """Rows of the sample, without those of files that cannot be read."""
+        for part in self._sample():
+            with suppress(UserError, *OUT_OF_REACH):
+                yield from list(self._rows(part))
+
+    def _sample(self) -> Iterator[records.SourceRange]:
+        """Ranges of a few rows, spread over the whole source where a format overrides it, without digests."""
+        return islice(self._ranges(SAMPLED_ROWS), SAMPLED_PLACES)
 
     def plan(self, shard_rows: int) -> list[records.SourceRange]:
         """Ranges of at most `shard_rows` rows with their digests. Raises JobError where files cannot be used."""
@@ -243,6 +277,15 @@ class RowFiles(StoredReader):
     def label_values(self) -> Iterable[Any]:
         """Labels of all rows of all splits."""
         return (label for file in self.readable_files for label in self.labels(file))
+
+    def _sample(self) -> Iterator[records.SourceRange]:
+        files = ranges.spread(self.files, SAMPLED_PLACES)
+        for split, file in files:
+            pieces: list[tuple[int, int]] = []
+            with suppress(UnreadableFileError, *OUT_OF_REACH):
+                pieces = list(self.pieces(self.looked_at(file), SAMPLED_ROWS))
+            for start, stop in ranges.spread(pieces, max(1, SAMPLED_PLACES // len(files))):
+                yield records.SourceRange(split=split, file=file.name, start=start, stop=stop, digest="")
 
     def _ranges(self, shard_rows: int) -> Iterator[records.SourceRange]:
         faults: list[UnreadableFileError] = []

@@ -63,7 +63,7 @@ class ImageSource(Spec):
 
     code: ClassVar[int] = 1
     """Code version, raised when the reader begins to give other rows; part of the shard key where it is not 1."""
-    later: ClassVar[frozenset[str]] = frozenset({"classes", "keep", "label_offset", "numeric"})
+    later: ClassVar[frozenset[str]] = frozenset({"alpha", "bits", "classes", "exif", "keep", "label_offset", "numeric"})
     """Settings that keys of shards leave out while they are unset, because there are keys from before them."""
 
     format: str
@@ -73,7 +73,14 @@ class ImageSource(Spec):
     resize: Literal["crop", "stretch"] = "crop"
     """Way of reaching `size`. crop: shorter side to size / 0.875, then the centre; stretch: both sides."""
     channels: Literal["auto", 1, 3] = "auto"
-    """1 for grey, 3 for RGB; auto takes what the first readable row has. Alpha is laid over black."""
+    """1 for grey, 3 for RGB; auto takes what most rows of a sample have, and keeps it from night to night."""
+    alpha: Literal["black", "white", "drop"] = "black"
+    """What transparent pixels are laid over: black or white; drop takes the colours as if nothing were transparent."""
+    exif: Literal["apply", "ignore"] = "apply"
+    """Orientation in the EXIF block of a file. apply: turn the pixels upright, as viewers do; ignore: as stored."""
+    bits: Literal["auto"] | Annotated[int, Field(ge=9, le=16)] = "auto"
+    """Bits that 16-bit grey values use, such as 12 of many cameras and scanners. auto: those that the file declares,
+    else 16."""
     splits: tuple[str, ...] | None = None
     """Splits to take, such as [train]. Unset: all. A split is read off the file or folder name."""
     limit: Annotated[int, Field(ge=1, le=10**12)] | None = None

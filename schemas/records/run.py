@@ -155,7 +155,8 @@ class Counts(Record):
     signals: dict[str, int] = Field(default_factory=dict)
     """Number of attacked rows by signal: `flag:<name>`, `found_by:<attack>` (successes only), `several_steps` (rows
     that took more than one step), `several_steps:no_rise`, and per held-out model `transfer_counted:<name>` and
-    `transfer_fooled:<name>`. Zeros are omitted."""
+    `transfer_fooled:<name>`; and number of source rows by `read:<sign>`, such as `read:near_black`. Zeros are
+    omitted."""
 
     def __add__(self, other: Counts) -> Counts:
         numbers = {k: getattr(self, k) + getattr(other, k) for k in Counts.model_fields if k != "signals"}
