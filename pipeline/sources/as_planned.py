@@ -45,6 +45,11 @@ class AsPlanned:
             if tag is None or not tag.startswith(planned):
                 raise changed(name)
 
+    def digest(self, name: str) -> str:
+        """Digest of a file as it is now, from its tag, or what is remembered of it, where one will do."""
+        now = stamp(self._place.fs, self._place.path_of(name))
+        return now.tag or self._digest(name, now)
+
     def _checked(self, name: str, planned: str) -> Stamp | None:
         if not planned:
             return None

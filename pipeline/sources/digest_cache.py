@@ -75,13 +75,44 @@ def digest_cache(place: Place) -> Iterator[DigestCache]:
             _save(file, cache)
 
 
+def home() -> Path | None:
+    """Folder of what is remembered of sources; None where nothing is."""
+    named = os.environ.get(FOLDER)
+    if named == "":
+        return None
+    try:
+        return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hardset"
+    except RuntimeError:  # a user without a home
+        return None
+
+
+def believed(file: Path) -> bytes:
+    """Content of a file of this cache. Raises OSError where it is missing, or another user may have written it."""
+    with file.open("rb") as handle:
+        found = os.fstat(handle.fileno())
+        if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise PermissionError(f"{file} may be written by others")
+        return handle.read()
+
+
+def save_private(file: Path, text: str) -> None:
+    """Puts a file of this cache in place whole, which only its owner may write. Raises OSError."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    unfinished = file.with_name(f"{file.name}.{uuid.uuid4().hex}")
+    try:
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
+            handle.write(text)
+        unfinished.replace(file)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
 def _file(place: Place) -> Path | None:
     """File of a source's cache; None if it has none."""
-    named = os.environ.get(FOLDER)
-    if named == "" or not is_local(place.fs):
+    folder = home()
+    if folder is None or not is_local(place.fs):
         return None
-    home = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hardset"
-    return home / "digests" / f"{sha256_hex(place.path)[:32]}.json"
+    return folder / "digests" / f"{sha256_hex(place.path)[:32]}.json"
 
 
 def _identity(path: str) -> Identity | None:
@@ -95,11 +126,7 @@ def _identity(path: str) -> Identity | None:
 def _load(file: Path) -> dict[str, tuple[Identity, str]]:
     """Content of the file; empty if it is missing, broken, or writable by another user."""
     try:
-        with file.open("rb") as handle:
-            found = os.fstat(handle.fileno())
-            if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                return {}
-            content: Any = json.loads(handle.read())
+        content: Any = json.loads(believed(file))
         if content["version"] != _VERSION:
             return {}
         return {name: (_checked(identity), str(digest)) for name, (identity, digest) in content["files"].items()}
@@ -113,12 +140,4 @@ def _checked(identity: list[Any]) -> Identity:
 
 
 def _save(file: Path, cache: DigestCache) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    unfinished = file.with_name(f"{file.name}.{uuid.uuid4().hex}")
-    text = canonical_json({"version": _VERSION, "files": dict(cache)})
-    try:
-        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
-            handle.write(text)
-        unfinished.replace(file)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    save_private(file, canonical_json({"version": _VERSION, "files": dict(cache)}))

@@ -17,6 +17,7 @@ from hardset.pipeline.sources.hold_out import HeldOutReader
 from hardset.pipeline.sources.imagefolder import ImageFolderReader
 from hardset.pipeline.sources.npz import NpzReader
 from hardset.pipeline.sources.parquet import ParquetReader
+from hardset.pipeline.sources.webdataset import WebDatasetReader
 from hardset.schemas.digests import digest
 from hardset.schemas.job.sources import (
     DigitsSource,
@@ -26,6 +27,7 @@ from hardset.schemas.job.sources import (
     ParquetSource,
     StoredSource,
     UserSource,
+    WebDatasetSource,
 )
 
 _BUILT_IN = (
@@ -33,6 +35,7 @@ _BUILT_IN = (
     Source(ParquetSource, ParquetReader),
     Source(ImageFolderSource, ImageFolderReader),
     Source(NpzSource, NpzReader),
+    Source(WebDatasetSource, WebDatasetReader),
 )
 SOURCES: Mapping[str, Source] = MappingProxyType(
     {str(one.settings.model_fields["format"].default): one for one in _BUILT_IN}

@@ -11,6 +11,7 @@ from hardset.schemas.extensions import Extension, ImportPath, open_union
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Side = Annotated[int, Field(ge=1, le=16_384)]
+Parts = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
 Patterns = tuple[Annotated[str, Field(min_length=1, max_length=1_000)], ...]
 FROM_SOURCE = "from_source"
 """Value of `source.classes` for classes that are found in the labels."""
@@ -164,6 +165,19 @@ class NpzSource(StoredSource):
     """Name of the label array."""
 
 
+class WebDatasetSource(StoredSource):
+    """Shards of WebDataset: .tar files in which members that share a name up to the first dot are a row."""
+
+    format: Literal["webdataset"] = "webdataset"
+    path: str
+    """File, folder or glob of uncompressed .tar files; any fsspec URL."""
+    image: Parts = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "ppm")
+    """Extensions of the image, such as [jpg, seg.png]; the first that a row has is taken."""
+    label: Annotated[str, Field(min_length=1)] = "cls"
+    """Extension of the label as text (a number or a name); where a row has none, the key of it in its .json, in which
+    `label` is looked for, too."""
+
+
 class UserSource(ImageSource, Extension):
     """A source of one's own: its import path, or the entry point that stands for it, and its settings."""
 
@@ -174,7 +188,13 @@ class UserSource(ImageSource, Extension):
     """Import path of a `hardset.pipeline.sources.base.Source`, such as `package.module:NAME`."""
 
 
-SOURCES: tuple[type[ImageSource], ...] = (DigitsSource, ParquetSource, ImageFolderSource, NpzSource)
+SOURCES: tuple[type[ImageSource], ...] = (
+    DigitsSource,
+    ParquetSource,
+    ImageFolderSource,
+    NpzSource,
+    WebDatasetSource,
+)
 """Settings of the built-in sources; each is bound to its reader in `pipeline.sources.table`."""
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -69,4 +70,15 @@ def npz_bytes(images: np.ndarray, labels: np.ndarray, *, compressed: bool = Fals
     """An .npz file."""
     buffer = io.BytesIO()
     (np.savez_compressed if compressed else np.savez)(buffer, images=images, labels=labels)
+    return buffer.getvalue()
+
+
+def tar_bytes(members: Sequence[tuple[str, bytes]]) -> bytes:
+    """A .tar file of members by name."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, data in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
     return buffer.getvalue()

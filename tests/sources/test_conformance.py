@@ -24,7 +24,7 @@ from hardset.schemas.digests import digest
 from hardset.schemas.job.sources import StoredSource
 from hardset.schemas.records.run import SourceRange
 from hardset.testing import NonconformityError, SampleRow, SourceExample, check_source, source_checks
-from tests.sources.making import encoded, npz_bytes, parquet_bytes, write
+from tests.sources.making import encoded, npz_bytes, parquet_bytes, tar_bytes, write
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "extending"
 
@@ -78,11 +78,23 @@ def write_table(folder: Path, rows: Sequence[SampleRow]) -> None:
         write(folder / f"{name}.csv", "".join(lines).encode())
 
 
+def write_tars(folder: Path, rows: Sequence[SampleRow]) -> None:
+    """Labels in a .cls, and in a .json in every second row; a member that nobody asked for beside them."""
+    for name, some in by_file(rows).items():
+        members = []
+        for row in some:
+            label = ("cls", str(row.label).encode()) if row.number % 2 else ("json", b'{"label": %d}' % row.label)
+            members += [(f"{row.number:05}.{end}", data) for end, data in (label, ("png", image_bytes(row)))]
+            members.append((f"{row.number:05}.seg.png", b"no image"))
+        write(folder / f"{name}.tar", tar_bytes(members))
+
+
 BUILT_IN = {
     "digits": SourceExample(lambda path: {"format": "digits", "limit": 500}, classes=10),
     "parquet": SourceExample(lambda path: {"format": "parquet", "path": path}, write_parquet),
     "imagefolder": SourceExample(lambda path: {"format": "imagefolder", "path": path}, write_folders),
     "npz": SourceExample(lambda path: {"format": "npz", "path": path}, write_arrays, breaks=False),
+    "webdataset": SourceExample(lambda path: {"format": "webdataset", "path": path}, write_tars),
 }
 OWN = SourceExample(
     lambda path: {"format": "source:LINES", "path": path, "height": 6, "width": 5}, write_lines, channels=1
