@@ -59,6 +59,8 @@ class CleanRows:
     """Signs of each row that cast doubt on its decoding, comma-separated; empty where no row has any."""
     held_out: int = 0
     """Rows of the range that the source's hold-out leaves to the other part."""
+    split: str = ""
+    """Split of all rows, where a shard says so; partners of mixing are of the same."""
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -75,7 +77,26 @@ class CleanRows:
             user={name: tuple(values[at] for at in places) for name, values in self.user.items()},
             signs=tuple(self.signs[at] for at in places) if self.signs else (),
             held_out=self.held_out,
+            split=self.split,
         )
+
+
+@dataclass(frozen=True)
+class Partners:
+    """Pool of clean rows of one split that mixing draws partners from, fixed by the plan."""
+
+    pixels: Pixels
+    labels: NDArray[np.int64]
+    keys: tuple[str, ...]
+    sha256: tuple[str, ...]
+    """Digest of each row's pixels."""
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def place(self, number: int) -> int:
+        """Place in the pool that a drawn number below 2^31 stands for, each as likely."""
+        return number * len(self) >> 31
 
 
 def no_rows(height: int, width: int, channels: int) -> CleanRows:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from hardset.pipeline.dataset.provenance.environment import versions
 from hardset.pipeline.models.loading import VICTIM
 from hardset.pipeline.planning.keys import common, determinants, range_key, sample_key
+from hardset.pipeline.planning.partner_pools import pooled
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.sources import UserSource
 from hardset.schemas.records.run import Manifest, Plan
@@ -74,7 +75,10 @@ def _key_faults(plan: Plan, manifest: Manifest, texts: list[Mapping[str, Any]]) 
         job, getattr(job.source, "path", job.source.format), plan.image, plan.classes, plan.contract, plan.user_columns
     )
     try:
-        commons = [common(job, at, plan.models, {**fixed, "recipe": text}) for at, text in enumerate(texts)]
+        commons = [
+            common(job, at, plan.models, {**fixed, "recipe": text, **pooled(job.recipes[at], plan.partners)})
+            for at, text in enumerate(texts)
+        ]
     except KeyError as error:
         yield None, f"it holds no digest of {error.args[0]}, which its job names"
         return

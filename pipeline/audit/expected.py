@@ -40,6 +40,8 @@ class Claims:
     """The resolved recipe, which `recipe_id` is the digest of."""
     models: Mapping[str, str]
     classes: int
+    partners: tuple[str, ...] = ()
+    """Keys of the pool that mixing draws from, of the shard's split."""
 
     @property
     def recipe(self) -> Recipe:
@@ -125,6 +127,7 @@ def claims_of(plan: Plan, manifest: Manifest) -> dict[str, Claims]:
     except ValidationError:
         return {}
     texts = [text_of(plan, manifest, position) for position in range(len(job.recipes))]
+    pools = {pool.split: pool.keys for pool in plan.partners}
     found = {}
     for shard in plan.shards:
         text = texts[shard.recipe] if shard.recipe < len(texts) else None
@@ -136,5 +139,8 @@ def claims_of(plan: Plan, manifest: Manifest) -> dict[str, Claims]:
             continue
         if part is not None and part.members and len(part.members) != part.rows:
             continue
-        found[shard.key] = Claims(job, plan.job, shard, part, recipe_id(text), text, plan.models, len(plan.classes))
+        pool = pools.get(shard.split, ())
+        found[shard.key] = Claims(
+            job, plan.job, shard, part, recipe_id(text), text, plan.models, len(plan.classes), pool
+        )
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hardset.pipeline.attacks import drawing
 from hardset.pipeline.audit.expected import Claims, Expected
 from hardset.pipeline.audit.spending import most_spent
+from hardset.pipeline.augment.mixing import mixes, share_of
 from hardset.pipeline.augment.parameters import draw, to_json
 from hardset.pipeline.augment.table import operation_text
 from hardset.pipeline.compute import rng
@@ -22,6 +23,7 @@ from hardset.schemas.digests import row_seed
 from hardset.schemas.extensions import is_import_path
 from hardset.schemas.job.attacks import ATTACKS
 from hardset.schemas.job.operations.base import OperationSettings
+from hardset.schemas.job.operations.table import Operation
 from hardset.schemas.job.quantities import Range, whole_levels, whole_squares
 from hardset.schemas.job.recipes import Attack, Augment
 from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, GENERATED
@@ -37,6 +39,8 @@ _EMPTY = {
     GENERATED: (*_OF_ATTACKS, "params", "source_dataset", "source_split", "source_sha256", "parent_row_id"),
 }
 """Columns that no recipe fills in rows of a kind."""
+_OF_MIXING = ("label_2", "label_weight", "partner_key", "partner_sha256")
+_SHA256 = 64
 _DRAWN_ALIKE = 1e-6
 """Accepted difference of drawn parameters, relative: their last bits are those of the device that drew them."""
 _CLOSE = 1e-3
@@ -59,6 +63,7 @@ def recipe_faults(table: pa.Table, expected: Expected) -> Iterator[Fault]:
             yield from ((i, "does not succeed, and output.keep is success") for i in _false(table["success"]))
     elif isinstance(claims.recipe, Augment):
         yield from _parameters(table, claims, claims.recipe)
+        yield from _partners(table, claims, claims.recipe.ops)
 
 
 def _empty(table: pa.Table) -> Iterator[Fault]:
@@ -202,6 +207,38 @@ def _names_code(node: Any) -> bool:
     if isinstance(node, dict | list):
         return any(map(_names_code, node.values() if isinstance(node, dict) else node))
     return isinstance(node, str) and is_import_path(node)
+
+
+def _partners(table: pa.Table, claims: Claims, ops: Sequence[Operation]) -> Iterator[Fault]:
+    """Rows whose partner, or share of their own class, is not what `params` say; or that have one without mixing."""
+    columns = [table[name].to_pylist() for name in _OF_MIXING if name in table.column_names]
+    position = next((number for number, one in enumerate(ops) if mixes(one)), None)
+    for i, values in enumerate(zip(*columns, strict=True)):
+        steps = _json(table["params"][i].as_py())
+        fits = position is not None and isinstance(steps, list) and len(steps) == len(ops)
+        drawn = steps[position or 0] if fits else {}
+        if not isinstance(drawn, dict) or not drawn.get("applied"):
+            if any(value is not None for value in values):
+                yield i, f"{', '.join(_OF_MIXING)} are filled; nothing was mixed into it"
+            continue
+        yield from ((i, fault) for fault in _partner(drawn, values, (table, i), claims))
+
+
+def _partner(drawn: dict[str, Any], values: Sequence[Any], at: tuple[pa.Table, int], claims: Claims) -> Iterator[str]:
+    label, weight, key, digest = values
+    if None in values or not _is_class(label, claims.classes) or len(str(digest)) != _SHA256:
+        yield f"{', '.join(_OF_MIXING)} are not those of a row with a partner"
+        return
+    table, row = at
+    try:
+        share = share_of(str(drawn["name"]), (table["height"][row].as_py(), table["width"][row].as_py()), drawn)
+        place = int(drawn["partner"]) * len(claims.partners) >> 31
+    except (KeyError, TypeError, ValueError, IndexError):
+        return  # other checks name params that are none
+    if abs(weight - share) > _DRAWN_ALIKE:
+        yield f"label_weight is {weight:g}; its params leave {share:g} of its own class"
+    if not 0 <= place < len(claims.partners) or claims.partners[place] != key:
+        yield f"partner_key is {key}, which its params do not draw from the plan's pool"
 
 
 def _alike(one: Any, other: Any) -> bool:

@@ -14,7 +14,7 @@ from torch import Tensor
 from hardset.pipeline.augment.conversion import to_images, to_pixels
 from hardset.pipeline.augment.inner import shown
 from hardset.pipeline.augment.operation import Drawn, LevelOperation, Operation
-from hardset.pipeline.augment.parameters import Step
+from hardset.pipeline.augment.steps import Step
 from hardset.pipeline.augment.streams import RowStream, Stream
 from hardset.pipeline.augment.table import operation
 from hardset.pipeline.batches import Pixels

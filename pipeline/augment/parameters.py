@@ -4,40 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from hardset.pipeline.augment.inner import draw_columns, listed
-from hardset.pipeline.augment.operation import Columns, Drawn
+from hardset.pipeline.augment.inner import draw_columns
+from hardset.pipeline.augment.steps import Step
 from hardset.pipeline.augment.streams import Stream
 from hardset.pipeline.augment.table import operation
 from hardset.schemas.job.operations.base import OperationSettings
-
-
-@dataclass(frozen=True)
-class Step:
-    """One operation of the list with what was drawn for each row."""
-
-    name: str
-    """Name of the operation, or its import path."""
-    applied: Tensor
-    """bool (N,)."""
-    parameters: Columns
-
-    def rows(self) -> list[Drawn | None]:
-        """The parameters row by row; None where the operation does not apply."""
-        columns = {name: listed(values) for name, values in self.parameters.items()}
-        return [
-            {name: column[row] for name, column in columns.items()} if applied else None
-            for row, applied in enumerate(self.applied.tolist())
-        ]
-
-    def of(self, rows: Tensor) -> dict[str, Tensor]:
-        """The parameters of some rows as tensors."""
-        return {name: torch.as_tensor(values)[rows] for name, values in self.parameters.items()}
 
 
 def draw(specs: Sequence[OperationSettings], seeds: Tensor) -> tuple[Step, ...]:

@@ -17,6 +17,7 @@ from hardset.pipeline.augment.corruptions import CORRUPTION
 from hardset.pipeline.augment.geometry import GEOMETRY
 from hardset.pipeline.augment.inner import apply_entries, draw_entries
 from hardset.pipeline.augment.kernels import KERNELS
+from hardset.pipeline.augment.mixing import MIXERS
 from hardset.pipeline.augment.noise import NOISE
 from hardset.pipeline.augment.operation import AnyOperation, LevelOperation, Operation
 from hardset.pipeline.augment.policies import policies
@@ -51,7 +52,7 @@ def operation(name: str, *, at: str = "ops") -> AnyOperation:
 OPERATIONS: Mapping[str, LevelOperation] = MappingProxyType(
     {
         str(one.settings.model_fields["name"].default): one
-        for one in (*_BUILT_IN, *policies(partial(draw_entries, operation), partial(apply_entries, operation)))
+        for one in (*_BUILT_IN, *MIXERS, *policies(partial(draw_entries, operation), partial(apply_entries, operation)))
     }
 )
 """Built-in operations by the `name` of their settings."""
@@ -96,7 +97,8 @@ def operation_text(spec: OperationSettings | UserOperation) -> dict[str, Any]:
     cannot be found.
     """
     found = settled(spec)
-    text, code = found.model_dump(mode="json"), code_version(found.name)
+    inside = {"ops"} if isinstance(found, Choosing) else set()
+    text, code = found.model_dump(mode="json", exclude=inside), code_version(found.name)
     for name in found.added:
         if text[name] == type(found).model_fields[name].default:
             del text[name]

@@ -13,6 +13,7 @@ from hardset.pipeline.planning.carried_columns import planned_columns
 from hardset.pipeline.planning.changes import Earlier, comparable, compare, merged
 from hardset.pipeline.planning.class_map import class_warnings, planned_classes
 from hardset.pipeline.planning.keys import common, determinants, range_key, sample_key
+from hardset.pipeline.planning.partner_pools import planned_partners, pooled
 from hardset.pipeline.recipes.generator_files import generator_digest
 from hardset.pipeline.recipes.table import recipe_text, settled_job
 from hardset.pipeline.sources.base import SourceReader, warnings_of
@@ -51,9 +52,14 @@ def make_plan(job: Job, earlier: Earlier | None = None) -> Plan:
     models = _models(job, len(classes), image)
     fixed = determinants(job, source.name, image, classes, CONTRACT_VERSION, user)
     texts = [recipe_text(recipe, position, models) for position, recipe in enumerate(job.recipes)]
-    commons = [common(job, position, models, {**fixed, "recipe": text}) for position, text in enumerate(texts)]
+    now = source.plan(job.output.shard_rows)
+    partners = planned_partners(job, source, now, image, len(classes), earlier)
+    commons = [
+        common(job, position, models, {**fixed, "recipe": text, **pooled(job.recipes[position], partners)})
+        for position, text in enumerate(texts)
+    ]
     kept = earlier.available if earlier is not None else frozenset()
-    now, same = source.plan(job.output.shard_rows), comparable(job, earlier)
+    same = comparable(job, earlier)
     check_links(job, now)
     ranges = tuple(now if same is None else _with_kept(job, source, same, now, commons))
     shards = tuple(_shards(job, ranges, commons, len(classes), kept))
@@ -71,6 +77,7 @@ def make_plan(job: Job, earlier: Earlier | None = None) -> Plan:
         shards=shards,
         changes=None if same is None else compare(same, now),
         user_columns=user,
+        partners=partners,
         warnings=(*told, *unreadable_warnings(ranges)),
     )
 

@@ -13,7 +13,7 @@ from hardset.pipeline.attacks.recipe import AttackRecipe
 from hardset.pipeline.augment.recipe import AugmentRecipe
 from hardset.pipeline.augment.table import code_versions as operation_versions
 from hardset.pipeline.augment.table import operation_text, written_out
-from hardset.pipeline.batches import Recipe
+from hardset.pipeline.batches import Partners, Recipe
 from hardset.pipeline.compute.devices import Divider
 from hardset.pipeline.gans.recipe import SampleRecipe
 from hardset.pipeline.models.loading import LoadedModel
@@ -44,6 +44,8 @@ class RecipeContext:
     """Digest that the plan holds for the recipe's generator; empty where it has none."""
     divider: Divider
     """Runs batches that the device's memory does not hold."""
+    partners: Callable[[str], Partners | None] = lambda split: None
+    """Pool of a split that mixing draws from; None where the plan has none."""
 
 
 def _attack(spec: Attack, at: RecipeContext) -> Recipe:
@@ -63,7 +65,7 @@ def _attack(spec: Attack, at: RecipeContext) -> Recipe:
 
 
 def _augment(spec: Augment, at: RecipeContext) -> Recipe:
-    return AugmentRecipe(spec, batch=at.run.batch, device=at.device)
+    return AugmentRecipe(spec, batch=at.run.batch, device=at.device, partners=at.partners)
 
 
 def _sample(spec: Sample, at: RecipeContext) -> Recipe:

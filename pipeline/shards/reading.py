@@ -49,7 +49,7 @@ def read_rows(facts: ShardFacts, source: SourceReader, bad: Sequence[BadRow] = (
     pieces = [_read(piece, source) for piece in _pieces(facts, bad)]
     clean = pieces[0][0] if not bad else joined([_none(facts), *(rows for rows, _ in pieces)])
     rejects = (*(reject for _, some in pieces for reject in some), *(_reject(facts, row) for row in bad))
-    return ReadRows(clean, rejects, _seeds(facts, clean.keys))
+    return ReadRows(replace(clean, split=facts.shard.split), rejects, _seeds(facts, clean.keys))
 
 
 def _pieces(facts: ShardFacts, bad: Sequence[BadRow]) -> Iterator[ShardFacts]:

@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 
 import torch
 
-from hardset.pipeline.batches import Recipe
+from hardset.pipeline.batches import Partners, Recipe
 from hardset.pipeline.compute.devices import Divider
 from hardset.pipeline.judging.judge import Judge
 from hardset.pipeline.models.loading import VICTIM, LoadedModel, generator_id, load_model, load_network, transfer_role
@@ -20,6 +20,7 @@ from hardset.pipeline.shards.device_stage import DeviceTools
 from hardset.pipeline.shards.facts import ShardFacts
 from hardset.pipeline.shards.overlap import Stages
 from hardset.pipeline.sources.base import SourceReader
+from hardset.pipeline.sources.partners import read_partners
 from hardset.pipeline.sources.table import open_source, reading_id
 from hardset.pipeline.storage.folder import public_name
 from hardset.schemas.digests import recipe_id
@@ -153,9 +154,23 @@ class Worker:
                 victim=self.model,
                 generator_sha256=self.plan.models.get(f"generator:{position}", ""),
                 divider=self.divider,
+                partners=self.partners,
             )
             self._recipes[position] = build_recipe(self.recipes[position], setting)
         return self._recipes[position]
+
+    def partners(self, split: str) -> Partners | None:
+        """Pool of a split that mixing draws from; None where the plan has none. Raises RunError where it changed."""
+        if split not in self._pools:
+            pool = next((one for one in self.plan.partners if one.split == split), None)
+            # A reader of its own: that of the stage `read` may be in use, and this is the device's thread.
+            source, classes = open_source(self.job.source, self.plan.classes), len(self.plan.classes)
+            self._pools[split] = None if pool is None else read_partners(source, pool, self.plan.image, classes)
+        return self._pools[split]
+
+    @cached_property
+    def _pools(self) -> dict[str, Partners | None]:
+        return {}
 
     def prepare(self) -> None:
         """Builds the tools of all recipes, so that what cannot work is told before any shard is made."""

@@ -13,11 +13,11 @@ from pydantic import TypeAdapter
 from torch import nn
 
 from hardset.pipeline.attacks.declared import resolved
-from hardset.pipeline.batches import CleanRows, MadeRows, Recipe
+from hardset.pipeline.batches import CleanRows, MadeRows, Partners, Recipe
 from hardset.pipeline.compute.devices import Divider
 from hardset.pipeline.models.loading import LoadedModel
 from hardset.pipeline.recipes.table import RecipeContext, build_recipe, variants
-from hardset.schemas.digests import row_seed
+from hardset.schemas.digests import image_sha256, row_seed
 from hardset.schemas.job.job import Run
 from hardset.schemas.job.recipes import Attack, Augment
 from hardset.schemas.job.recipes import Recipe as DeclaredRecipe
@@ -58,6 +58,12 @@ class RecipeExample:
         return CleanRows(pixels, logits.argmax(dim=1).numpy(), keys, np.arange(self.rows))
 
     @cached_property
+    def partners(self) -> Partners:
+        """The rows themselves, as a pool for operations that mix."""
+        digests = tuple(image_sha256(pixels) for pixels in self.clean.pixels)
+        return Partners(self.clean.pixels, self.clean.labels, self.clean.keys, digests)
+
+    @cached_property
     def network(self) -> nn.Module:
         """The model under attack, frozen, in eval mode."""
         return (self.model or _small_network(self.classes, self.shape[2])).eval().requires_grad_(False)
@@ -93,6 +99,7 @@ class RecipeExample:
             victim=LoadedModel(self.network, "kit", "0" * 64, self.classes),
             generator_sha256="",
             divider=Divider(),
+            partners=lambda split: self.partners,
         )
         return build_recipe(self.declared, context)
 

@@ -172,7 +172,9 @@ def params_make_the_row_again(example: RecipeExample) -> None:
     made = example.made
     for row, (parent, variant) in enumerate(zip(made.parents, made.variants, strict=True)):
         params = str(made.columns["params"][row])
-        again = replay_params(example.clean.pixels[parent], params, int(example.seeds[parent, variant]))
+        again = replay_params(
+            example.clean.pixels[parent], params, int(example.seeds[parent, variant]), example.partners
+        )
         _demand(
             np.array_equal(again, made.pixels[row]), f"row {row} made again from its params {params} is another image"
         )

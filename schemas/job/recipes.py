@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hardset.schemas.base import Spec
 from hardset.schemas.job.attack_recipe import Attack as Attack  # noqa: PLC0414
+from hardset.schemas.job.operations.mixing import Mixing
 from hardset.schemas.job.operations.table import Operation
 
 
@@ -19,6 +20,15 @@ class Augment(Spec):
     """Operations, applied in this order."""
     variants: Annotated[int, Field(ge=1, le=10_000)] = 1
     """Number of rows made from each source row."""
+
+    @model_validator(mode="after")
+    def _one_partner(self) -> Augment:
+        mixing = [number for number, one in enumerate(self.ops) if isinstance(one, Mixing)]
+        if len(mixing) > 1:
+            raise ValueError(
+                f"ops.{mixing[1]}: mixes in a partner, as ops.{mixing[0]} does; a row has one, so remove one of the two"
+            )
+        return self
 
 
 class GanTraining(Spec):

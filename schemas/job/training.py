@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from hardset.schemas.base import Spec
 from hardset.schemas.extensions import ImportPath, KnownName
 from hardset.schemas.job.attack_recipe import Attack
+from hardset.schemas.job.operations.mixing import Mixing
 from hardset.schemas.job.operations.table import Operation
 from hardset.schemas.job.training_methods import INNER_ATTACKS, METHODS, MethodDeclaration, named
 
@@ -102,6 +103,14 @@ class Train(Spec):
     is 1 or more. 0: train in the command's process, without Ray Train."""
     give_up_after: Annotated[int, Field(ge=1)] = 5
     """Number of epochs after which training fails if the model is still at chance level on its training rows."""
+
+    @field_validator("augment")
+    @classmethod
+    def _of_one_label(cls, augment: tuple[Operation, ...] | str) -> tuple[Operation, ...] | str:
+        for one in augment if isinstance(augment, tuple) else ():
+            if isinstance(one, Mixing):
+                raise ValueError(f"{one.name} mixes labels, too; make such rows with an augment recipe")
+        return augment
 
     @model_validator(mode="after")
     def _sound(self) -> Train:

@@ -48,6 +48,19 @@ class Image(Spec):
     channels: Literal[1, 3]
 
 
+class PartnerPool(Record):
+    """Rows of one split that mixing draws partners from."""
+
+    split: str
+    """Split of the rows."""
+    parts: tuple[SourceRange, ...]
+    """Parts of the source that the rows are among."""
+    keys: tuple[str, ...]
+    """Keys of the rows, in the order of the pool."""
+    digest: str
+    """Digest of keys, labels and pixels of all rows; part of the keys of shards that mix."""
+
+
 class Shard(Record):
     """Unit of work: one recipe over one range of source rows, or over one range of samples to draw."""
 
@@ -114,6 +127,8 @@ class Plan(Spec):
     """Number of the lease of the last start that wrote the plan; 0 if the version of hardset did not record it."""
     user_columns: dict[str, str] = Field(default_factory=dict)
     """Columns of the user's own behind those of the contract, in their order: name and type, such as `int64`."""
+    partners: tuple[PartnerPool, ...] = ()
+    """Pools that mixing draws partners from, one for each split; none where no recipe mixes."""
     warnings: tuple[str, ...] = ()
     """What reading the source takes for granted, one sentence each, such as classes found in the labels."""
 

@@ -12,7 +12,7 @@ import torch
 from scipy import ndimage
 
 from hardset.pipeline.augment.applying import apply
-from hardset.pipeline.augment.parameters import Step
+from hardset.pipeline.augment.steps import Step
 from hardset.pipeline.augment.streams import Stream
 from hardset.pipeline.augment.table import OPERATIONS
 from tests.augment.images import SHAPES, change, far, photograph, settings_of

@@ -14,6 +14,7 @@ import torch
 
 from hardset.pipeline.audit.replay import replay
 from hardset.pipeline.audit.trust import Trust
+from hardset.pipeline.audit.verify import verify
 from hardset.pipeline.augment import table
 from hardset.pipeline.augment.operation import Operation, nothing
 from hardset.pipeline.augment.recipe import replay_params
@@ -105,6 +106,9 @@ def test_policies_draw_it_and_its_settings_are_written_out(tmp_path: Path) -> No
     stored = stored_rows(folder, manifest)
     assert 0 < sum(VIGNETTE in row["params"] for row in stored) < len(stored)
     drawn = next(row for row in stored if VIGNETTE in row["params"])
+    sys.modules.pop("augmentation")
+    assert not verify(folder, sample=0).faults
+    assert "augmentation" not in sys.modules  # an audit runs no code that records name
     assert replay(folder, drawn["row_id"], trust=Trust(records=True)).equal
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, TypeAlias
 from hardset.schemas.extensions import open_union
 from hardset.schemas.job.operations.base import OperationSettings, UserOperation
 from hardset.schemas.job.operations.leaves import LEAVES
+from hardset.schemas.job.operations.mixing import MIXING
 from hardset.schemas.job.operations.policies import POLICIES
 
-DECLARED: tuple[type[OperationSettings], ...] = (*LEAVES, *POLICIES)
+DECLARED: tuple[type[OperationSettings], ...] = (*LEAVES, *POLICIES, *MIXING)
 """Settings of the built-in operations; each is bound to its code in `pipeline.augment.table`."""
 
 if TYPE_CHECKING:
