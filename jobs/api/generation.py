@@ -32,6 +32,7 @@ def generate(
     metrics_port: int | None = None,
     accept_classes: bool = False,
     accept_columns: bool = False,
+    min_clean_accuracy: float | None = None,
 ) -> Ended:
     """Makes the dataset of a job, or whatever is missing of it: what `hardset generate` does, and prints with --json.
 
@@ -42,6 +43,7 @@ def generate(
     another run that holds the output. `metrics_port`: where a Ray that is started here tells Prometheus its metrics.
     `accept_classes`, `accept_columns`: go on where the classes, or the types of the user's columns, are not those of
     the newest run, and make all rows anew.
+    `min_clean_accuracy`: a gate in [0, 1] for the model's accuracy on a sample of clean rows, before anything is made.
 
     Raises JobError for what is wrong with the job, RunError for what storage or workers cannot do, and of those
     HeldError where another run holds the output.
@@ -65,6 +67,7 @@ def generate(
         wait=wait,
         metrics_port=metrics_port,
         accept=Accept(classes=accept_classes, columns=accept_columns),
+        min_clean_accuracy=min_clean_accuracy,
         on_progress=progress,
         on_warning=warner(on_warning),
     )
@@ -85,6 +88,7 @@ def ended(outcome: RunOutcome) -> Ended:
         warnings=manifest.warnings if manifest else (),
         made=outcome.made,
         totals=totals,
+        clean=outcome.clean,
         transfer={n: Transfer(fooled=fooled, of=of) for n, (fooled, of) in transfer_rates(totals.signals).items()},
         throughput=None if pace is None else Pace.model_validate(pace),
         changes=outcome.plan.changes,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import torch
+
 from hardset.jobs.api.inputs import Document, Overrides, load_job
+from hardset.pipeline.models.loading import load_model, load_network
 from hardset.pipeline.planning.changes import change_warnings
 from hardset.pipeline.recipes.table import variants
 from hardset.pipeline.run.run_state import RunState, look
@@ -15,8 +18,8 @@ from hardset.schemas.records.results import Planned, PlannedRecipe
 def plan(job: Document | Job, *, overrides: Overrides = ()) -> Planned:
     """The shards and rows of a job, and what of them is done: what `hardset plan --json` prints.
 
-    Reads listings, row counts and weights; writes nothing. Raises JobError for what is wrong with the job, RunError
-    for what storage cannot do.
+    Reads listings, row counts and weights, and builds the models; writes nothing. Raises JobError for what is wrong
+    with the job, RunError for what storage cannot do.
 
     >>> import hardset
     >>> planned = hardset.plan({
@@ -31,6 +34,7 @@ def plan(job: Document | Job, *, overrides: Overrides = ()) -> Planned:
     declared = load_job(job, overrides)
     state = look(declared)
     found = state.plan
+    _load_models(declared, found.image.channels)
     return Planned(
         run_id=found.run_id,
         shards=len(found.shards),
@@ -42,6 +46,17 @@ def plan(job: Document | Job, *, overrides: Overrides = ()) -> Planned:
         classes=len(found.classes),
         image=found.image,
     )
+
+
+def _load_models(job: Job, channels: int) -> None:
+    """Builds all models of the job with their weights, so that what does not fit is told now. Raises JobError."""
+    if job.model is None:
+        return
+    device = torch.device("cpu")
+    load_model(job.model, channels=channels, device=device)
+    for position, network in enumerate(job.transfer_to):
+        at = f"transfer_to.{position}"
+        load_network(network, at=at, classes=job.model.classes, channels=channels, device=device)
 
 
 def _recipe(job: Job, state: RunState, position: int) -> PlannedRecipe:

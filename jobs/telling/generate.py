@@ -23,6 +23,7 @@ def make(
     metrics_port: int | None = None,
     accept_classes: bool = False,
     accept_columns: bool = False,
+    min_clean_accuracy: float | None = None,
 ) -> Ended:
     """Runs the job with progress on the terminal until it ends or a signal stops it, and says how it ended."""
     told: set[str] = set()
@@ -43,6 +44,7 @@ def make(
                 metrics_port=metrics_port,
                 accept_classes=accept_classes,
                 accept_columns=accept_columns,
+                min_clean_accuracy=min_clean_accuracy,
                 progress=show,
                 on_warning=warn,
             )
@@ -68,6 +70,8 @@ def sentence(ended: Ended, path: str) -> str:
         text += f", {totals.success / totals.attacked:.1%} of the attacked rows fooled the model as stored"
     for name, rate in ended.transfer.items():
         text += f", {rate.fooled / rate.of:.1%} fooled {name}"
+    if ended.clean is not None:
+        text += f"; clean accuracy {ended.clean} on {count(ended.clean.judged, 'sampled row')}"
     if totals.quarantined:
         text += (
             f"; {count(totals.quarantined, 'row')} in quarantine (reasons in {path.rstrip('/')}/_hardset/quarantine)"

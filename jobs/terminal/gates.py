@@ -26,3 +26,12 @@ Tolerance = Annotated[
     float,
     typer.Option(min=0, max=1, help="How far a figure may fall below the baseline, as a share; 0.01 is one point."),
 ]
+MinCleanAccuracy = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Returns 1, before anything is made, where the model is right on a smaller share of sampled clean rows, "
+        "such as 0.5.",
+    ),
+]

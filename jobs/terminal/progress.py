@@ -78,6 +78,7 @@ class _Lines:
             rows_per_s=round(progress.made.rows_out / max(seconds, 1e-9), 3),
             attacked=progress.made.attacked,
             success=progress.made.success,
+            clean=None if progress.clean is None else round(progress.clean.share, 6),
             quarantined=progress.made.quarantined,
             failed_shards=progress.failures,
             seconds_left=None if left is None else round(left),
@@ -89,6 +90,8 @@ def _figures(progress: RunProgress, seconds: float) -> str:
     parts = [f"{made.rows_out / max(seconds, 1e-9):,.0f} rows/s"]
     if made.attacked:
         parts.append(f"success {made.success / made.attacked:.1%}")
+    if progress.clean is not None:
+        parts.append(f"clean {progress.clean}")
     if made.quarantined:
         parts.append(f"{made.quarantined} quarantined")
     if progress.failures:

@@ -8,6 +8,7 @@ import typer
 
 from hardset.jobs.terminal.console import Exit, give
 from hardset.jobs.terminal.dates import LogicalDate, TimeZone, dated
+from hardset.jobs.terminal.gates import MinCleanAccuracy
 from hardset.jobs.terminal.limits import IfHeld, MaxMinutes, MaxRows, WhenHeld
 from hardset.jobs.terminal.options import AcceptClasses, AcceptColumns, AsJson, JobFile, Overrides, RayAddress
 from hardset.jobs.terminal.stopping import GRACE_SECONDS, GraceSeconds
@@ -34,6 +35,7 @@ def generate(
     metrics_port: MetricsPort = None,
     max_rows: MaxRows = None,
     max_minutes: MaxMinutes = None,
+    min_clean_accuracy: MinCleanAccuracy = None,
     if_held: WhenHeld = IfHeld.FAIL,
     accept_classes: AcceptClasses = False,
     accept_columns: AcceptColumns = False,
@@ -43,8 +45,8 @@ def generate(
     """Make the dataset of JOB, or whatever is missing of it.
 
     Reads the source and the weights that JOB names; writes shards, quarantine, manifest and dataset card below
-    output.path. A second start does only what is missing. Returns 0 when all is done, 3 when rows were quarantined or
-    shards failed, 4 when stopped, 5 when another run holds the output.
+    output.path. A second start does only what is missing. Returns 0 when all is done, 1 when a gate does not
+    hold, 3 when rows were quarantined or shards failed, 4 when stopped, 5 when another run holds the output.
     """
     from hardset.jobs.api.inputs import load_job
     from hardset.jobs.telling.generate import make
@@ -63,6 +65,7 @@ def generate(
             metrics_port=metrics_port,
             accept_classes=accept_classes,
             accept_columns=accept_columns,
+            min_clean_accuracy=min_clean_accuracy,
         )
     except HeldError as error:
         if if_held is not IfHeld.SKIP:

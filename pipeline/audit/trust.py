@@ -17,7 +17,8 @@ from hardset.pipeline.storage.folder import Folder, public_name
 from hardset.schemas.digests import canonical_json
 from hardset.schemas.errors import JobError
 from hardset.schemas.extensions import is_import_path
-from hardset.schemas.job.job import OWN_FACTORIES, Job
+from hardset.schemas.job.job import Job
+from hardset.schemas.job.network import OWN_FACTORIES
 from hardset.schemas.job.recipes import Recipe
 from hardset.schemas.job.sources import Source
 from hardset.schemas.records.run import Plan

@@ -113,7 +113,8 @@ def _check_before(worker: EvaluationWorker, rows: SourceRows, on_warning: Callab
     probe = worker.rows(first)[0].pixels[:_PROBE_ROWS]
     for position in range(len(job.models)):
         model = worker.model(position)
-        check_model(model, probe, worker.device, stochastic=job.stochastic)
+        for text in check_model(model, probe, worker.device, stochastic=job.stochastic, batch=job.run.batch):
+            on_warning(text)
         if any(declaration_of(attack.name).gradient for attack in job.attacks):
             for text in check_gradient(model, probe, worker.device):
                 on_warning(text)

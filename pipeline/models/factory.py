@@ -11,13 +11,13 @@ from torch import nn
 
 from hardset.pipeline.extensions.imports import by_path, one_line
 from hardset.schemas.errors import JobError
-from hardset.schemas.job import job
+from hardset.schemas.job.network import Network
 
 _SEED = 0
 """Seed of torch while a factory runs, so that its initial weights are the same in every process."""
 
 
-def build(spec: job.Network, *, at: str = "model") -> nn.Module:
+def build(spec: Network, *, at: str = "model") -> nn.Module:
     """Builds the factory's module on the CPU with a fixed seed; torch's global generator is left unchanged.
 
     `at`: the network's key in the job, for error messages. Raises JobError if the factory cannot be imported, does not

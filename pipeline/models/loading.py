@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hardset.pipeline.models.ensemble import Ensemble, ensemble_sha256
 from hardset.pipeline.models.factory import build
+from hardset.pipeline.models.feeding import Fed, Laid, check_input
 from hardset.pipeline.models.normalise import normalised
-from hardset.pipeline.models.state import check_finite, fill
-from hardset.pipeline.models.weights import read_weights, weights_sha256
+from hardset.pipeline.models.outputs import Logits, Reordered, check_order
+from hardset.pipeline.models.state import check_finite, fill_from
+from hardset.pipeline.models.weights import read_states, weights_sha256
 from hardset.pipeline.storage.folder import public_name
 from hardset.schemas.errors import JobError
-from hardset.schemas.job import job
+from hardset.schemas.job.job import Model
+from hardset.schemas.job.network import Network
 
 VICTIM = "victim"
 """Role of the model under attack in a plan's digests; an ensemble's members are `victim:0`, `victim:1` and so on."""
@@ -53,7 +56,7 @@ class LoadedModel:
         return tuple(member.module for member in self.members) if self.combine == "loss" else ()
 
 
-def load_model(spec: job.Model, *, channels: int, device: torch.device, at: str = "model") -> LoadedModel:
+def load_model(spec: Model, *, channels: int, device: torch.device, at: str = "model") -> LoadedModel:
     """Loads the job's model on `device` for rows of `channels` channels. `at`: its key in the job, for error messages.
 
     Raises JobError if factory or weights cannot be used, do not fit each other or the rows, or hold NaN; RunError if
@@ -78,18 +81,21 @@ def load_model(spec: job.Model, *, channels: int, device: torch.device, at: str 
     )
 
 
-def load_network(spec: job.Network, *, at: str, classes: int, channels: int, device: torch.device) -> LoadedModel:
+def load_network(spec: Network, *, at: str, classes: int, channels: int, device: torch.device) -> LoadedModel:
     """Loads one network on `device`; `at`: its key in the job. Raises as `load_model` does."""
     network = build(spec, at=at)
+    state_of(network, at)
     if spec.weights is None:
-        name, sha256 = spec.factory, _state_sha256(network)
+        name, sha256 = spec.factory, _state_sha256(network, at)
     else:
         name = public_name(spec.weights)
-        state, sha256 = read_weights(spec.weights, at=at)
-        fill(network, state, name=name, normalize=spec.normalize, at=at)
+        states, sha256 = read_states(spec.weights, key=spec.weights_key, at=at)
+        fill_from(network, states, name=name, normalize=spec.normalize, at=at)
     network = network.float()
     check_finite(network, name, at)
-    module = normalised(network, spec.normalize, channels, at=at).eval().requires_grad_(False)
+    module = _dressed(network, spec, at=at, classes=classes, channels=channels).eval()
+    for parameter in module.parameters():  # one by one: modules of TorchScript have no requires_grad_()
+        parameter.requires_grad_(False)
     # channels_last suits tensor cores, and made judging ResNet-20 1.7 times as fast on one CPU core (torch 2.13).
     module = module.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return LoadedModel(module, model_id(spec.model_dump(), sha256), sha256, classes, at)
@@ -107,12 +113,28 @@ def generator_id(sha256: str) -> str:
     return f"generator:{sha256[:12]}"
 
 
+def _dressed(network: nn.Module, spec: Network, *, at: str, classes: int, channels: int) -> nn.Module:
+    """The network between what it is fed and what its outputs mean, as the job declares them."""
+    if spec.output == "auto":
+        network = Logits(network, classes)
+    if spec.output_order is not None:
+        check_order(spec.output_order, classes, at)
+        network = Reordered(network, spec.output_order)
+    if spec.input is not None and spec.input.layout == "nhwc":
+        network = Laid(network)
+    network = normalised(network, spec.normalize, channels, at=at)
+    if spec.input is None:
+        return network
+    check_input(spec.input, channels, at)
+    return Fed(network, spec.input)
+
+
 def _below(at: str, key: str) -> str:
     """Key of a network in a job whose model has the key `at` instead of `model`."""
     return at + key.removeprefix("model")
 
 
-def model_digests(spec: job.Model, *, at: str = "model") -> dict[str, str]:
+def model_digests(spec: Model, *, at: str = "model") -> dict[str, str]:
     """SHA-256 by role: the model under attack, and an ensemble's members. `at`: the model's key in the job.
 
     Raises JobError as `network_sha256` does.
@@ -124,14 +146,14 @@ def model_digests(spec: job.Model, *, at: str = "model") -> dict[str, str]:
     return {VICTIM: ensemble_sha256(spec.combine, members), **named}
 
 
-def network_sha256(spec: job.Network, *, at: str = "model") -> str:
+def network_sha256(spec: Network, *, at: str = "model") -> str:
     """SHA-256 of the weight file, 64 hex digits; without a file, of the factory's initial tensors.
 
     Raises JobError if the file is missing or of a refused kind, or if the factory's tensors differ between calls.
     """
     if spec.weights is not None:
         return weights_sha256(spec.weights, at=at)
-    first, second = (_state_sha256(build(spec, at=at)) for _ in range(2))
+    first, second = (_state_sha256(build(spec, at=at), at) for _ in range(2))
     if first != second:
         raise JobError(
             f"{at}.factory: {spec.factory} gives other weights at each call; seed it inside, or name a file in "
@@ -140,10 +162,21 @@ def network_sha256(spec: job.Network, *, at: str = "model") -> str:
     return first
 
 
-def _state_sha256(module: nn.Module) -> str:
+def state_of(module: nn.Module, at: str) -> dict[str, Tensor]:
+    """The module's state dict. Raises JobError where it is quantised, whose packed weights are no tensors."""
+    state = module.state_dict()
+    if all(isinstance(value, Tensor) and not value.is_quantized for value in state.values()):
+        return state
+    raise JobError(
+        f"{at}.factory: the model is quantised, so that no gradient gets through it and its weights are packed; use "
+        "the floating-point model that it was made from"
+    )
+
+
+def _state_sha256(module: nn.Module, at: str) -> str:
     """Digest over names, dtypes, shapes and bytes of the state dict, in the order of the names."""
     found = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
+    for name, tensor in sorted(state_of(module, at).items()):
         values = tensor.detach().cpu().contiguous()
         found.update(f"{name}:{values.dtype}:{tuple(values.shape)}:".encode())
         found.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from hardset.schemas.errors import JobError
-from hardset.schemas.job.job import Normalize
+from hardset.schemas.job.network import Normalize
 
 
 class Normalised(nn.Module):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -18,15 +20,24 @@ _TOLERANCE = 1e-5
 _SUM_TOLERANCE = 1e-4
 
 
-def check_model(model: LoadedModel, pixels: Pixels, device: torch.device, *, stochastic: bool = False) -> None:
+def check_model(
+    model: LoadedModel,
+    pixels: Pixels,
+    device: torch.device,
+    *,
+    stochastic: bool = False,
+    batch: int | None = None,
+) -> tuple[str, ...]:
     """Runs the model, and each member of an ensemble, on the first rows of `pixels` (uint8 N x H x W x C, N > 0).
 
-    Raises JobError if a network does not accept the shape, does not return `model.classes` finite logits per row,
-    returns probabilities, mixes the rows of a batch, or is not deterministic; RunError if memory runs out.
-    `stochastic`: the model may be random, as long as it draws only from torch's generators.
+    Returns warnings: outputs that look like sigmoids. Raises JobError if a network does not accept the shape, does not
+    return `model.classes` finite logits per row, returns probabilities, mixes the rows of a batch, or is not
+    deterministic; RunError if memory runs out. `stochastic`: the model may be random, as long as it draws only from
+    torch's generators. `batch`: rows of a forward pass of the run, which is tried too; stochastic models are judged one
+    row at a time, so that is tried for them.
     """
-    for member in model.members or (model,):
-        _check_network(member, pixels, device, stochastic)
+    found = [_check_network(member, pixels, device, stochastic, batch) for member in model.members or (model,)]
+    return tuple(warning for warnings in found for warning in warnings)
 
 
 def check_gradient(model: LoadedModel, pixels: Pixels, device: torch.device) -> tuple[str, ...]:
@@ -73,13 +84,21 @@ def _gradient(module: nn.Module, at: str, pixels: Pixels, device: torch.device) 
     return gradient
 
 
-def _check_network(model: LoadedModel, pixels: Pixels, device: torch.device, stochastic: bool) -> None:
+def _check_network(
+    model: LoadedModel, pixels: Pixels, device: torch.device, stochastic: bool, batch: int | None
+) -> list[str]:
     probe = pixels[:PROBE_ROWS] if len(pixels) > 1 else np.repeat(pixels, 2, axis=0)
-    others = probe.copy()
-    others[1::2] = 255 - others[1::2]
     with exact_float32(device), torch.no_grad():
-        logits, repeated, beside_others = (_logits(model, rows, device, 0) for rows in (probe, probe, others))
-        another = _logits(model, probe, device, 1)
+        for size in {batch or len(probe)} | ({1} if stochastic else set()):
+            _logits(model, np.resize(probe, (size, *probe.shape[1:])), device, 0, sized=size != len(probe))
+        if batch is not None and not _takes(model, probe, device):
+            probe = np.resize(probe, (batch, *probe.shape[1:]))  # a graph that was traced for one size of batch
+        others = probe.copy()
+        others[1::2] = 255 - others[1::2]
+        raw = _logits(model, probe, device, 0)
+        repeated, beside_others = (_logits(model, rows, device, 0).float() for rows in (probe, others))
+        another = _logits(model, probe, device, 1).float()
+    logits = raw.float()
     if _differ(logits, repeated):
         raise JobError(
             f"{model.at}.factory: the model answers differently when asked twice, even from one state of torch's "
@@ -90,19 +109,44 @@ def _check_network(model: LoadedModel, pixels: Pixels, device: torch.device, sto
             f"{model.at}.factory: the model answers differently when asked twice; switch off what is random in it, "
             "such as dropout that ignores eval mode, or set eot above 1 in every attack recipe"
         )
-    if _differ(logits[::2], beside_others[::2]):
+    if len(probe) > 1 and _differ(logits[::2], beside_others[::2]):
         raise JobError(
             f"{model.at}.factory: a row's logits change with its neighbours in the batch; batch normalisation must use "
             "its running statistics (track_running_stats=True and eval mode)"
         )
-    if _are_probabilities(logits):
+    if _are_probabilities(logits, raw.dtype):
         raise JobError(
             f"{model.at}.factory: the model returns probabilities; wants logits, so remove the softmax at its end"
         )
+    # Numbers of both kinds of rows: a few logits of one kind may lie in [0, 1] by chance.
+    return [_sigmoids(model.at)] if _in_unit_range(torch.cat((logits, beside_others))) else []
 
 
-def _logits(model: LoadedModel, pixels: Pixels, device: torch.device, seed: int) -> Tensor:
-    """Float32 logits (N, classes); shape and finiteness are checked."""
+def _takes(model: LoadedModel, probe: Pixels, device: torch.device) -> bool:
+    try:
+        _logits(model, probe, device, 0)
+    except JobError:
+        return False
+    return True
+
+
+def _in_unit_range(logits: Tensor) -> bool:
+    return bool(((logits >= 0) & (logits <= 1)).all())
+
+
+def _sigmoids(at: str) -> str:
+    return (
+        f"{at}: all outputs lie in [0, 1] and do not sum to 1, as those of a sigmoid or a multi-label head do; attacks "
+        "take them for logits, which are flat where a sigmoid saturates, so they find less; return what goes into the "
+        "sigmoid"
+    )
+
+
+def _logits(model: LoadedModel, pixels: Pixels, device: torch.device, seed: int, *, sized: bool = False) -> Tensor:
+    """Logits (N, classes) as the model gives them; shape and finiteness are checked.
+
+    `sized`: whether a fault must lie in the number of rows, because other numbers are tried as well.
+    """
     rows, height, width, channels = pixels.shape
     at = model.at
     try:
@@ -111,15 +155,23 @@ def _logits(model: LoadedModel, pixels: Pixels, device: torch.device, seed: int)
     except torch.OutOfMemoryError as error:
         raise RunError(f"the device has not the memory for {rows} rows of {height}x{width}x{channels}") from error
     except Exception as error:  # the model is the user's code
+        cause = f"{type(error).__name__}: {one_line(error)}"
+        where = f"{rows} row{'s' * (rows > 1)} of " if sized else ""
         raise JobError(
-            f"{at}.factory: the model fails on images of {height}x{width}x{channels} (height, width, channels): "
-            f"{type(error).__name__}: {one_line(error)}; check {at}.arguments, or source.size and source.channels"
+            f"{at}.factory: the model fails on {where}images of {height}x{width}x{channels} (height, width, channels): "
+            f"{cause}; {_remedy(error, at)}"
         ) from error
     if not isinstance(found, Tensor):
-        raise JobError(f"{at}.factory: the model returns a {type(found).__name__}; wants one tensor of logits")
+        raise JobError(
+            f"{at}.factory: the model returns a {type(found).__name__}; wants one tensor of logits: {at}.output: auto "
+            "takes them out of an object or mapping with `logits`, or the first of a tuple"
+        )
     if found.dim() != 2 or len(found) != rows:
-        shapes = f"a tensor of shape {tuple(found.shape)} for {rows} rows"
-        raise JobError(f"{at}.factory: the model returns {shapes}; wants ({rows}, {model.classes})")
+        shapes = f"a tensor of shape {tuple(found.shape)} for {rows} row{'s' * (rows > 1)}"
+        told = f"{at}.factory: the model returns {shapes}; wants ({rows}, {model.classes})"
+        if rows == 1 and found.shape == (model.classes,):
+            told += "; squeeze() without a dimension drops that of a single row: write flatten(1), or raise run.batch"
+        raise JobError(told)
     if found.shape[1] != model.classes:
         raise JobError(_other_classes(at, model.classes, found.shape[1]))
     if not bool(torch.isfinite(found).all()):
@@ -127,10 +179,27 @@ def _logits(model: LoadedModel, pixels: Pixels, device: torch.device, seed: int)
             f"{at}.weights: the model returns NaN or infinite logits on the first rows; check the weights and "
             f"{at}.normalize"
         )
-    return found.float()
+    return found
+
+
+def _remedy(error: Exception, at: str) -> str:
+    """What to do about a forward pass that failed."""
+    text = str(error)
+    if isinstance(error, TypeError) and "positional argument" in text and "forward()" in text:
+        return "it is called with the images alone: write a factory whose module gives it the other arguments"
+    if re.search(r"Half|BFloat16|float16|bfloat16", text):
+        return (
+            "hardset runs models in float32, and this one turns its images or weights to half precision itself: take "
+            ".half() and the like out of it"
+        )
+    if "Expected all tensors to be on the same device" in text:
+        return "it makes tensors on a device of its own: use the device of its input instead"
+    return f"check {at}.arguments, or source.size and source.channels"
 
 
 def _other_classes(at: str, declared: int, found: int) -> str:
+    if found == 1 and declared == 2:
+        return f"{at}: the model returns one logit for two classes; set {at}.output: auto, which makes it [0, z]"
     if at == "model":
         return f"model.classes: got {declared}, but the model returns {found} logits; they must be the same"
     return f"{at}.factory: the model returns {found} logits; wants {declared}, as model.classes says"
@@ -141,6 +210,7 @@ def _differ(one: Tensor, other: Tensor) -> bool:
     return float((one - other).abs().max()) > _TOLERANCE * scale
 
 
-def _are_probabilities(logits: Tensor) -> bool:
-    in_range = bool(((logits >= 0) & (logits <= 1)).all())
-    return in_range and bool(((logits.sum(dim=1) - 1).abs() <= _SUM_TOLERANCE).all())
+def _are_probabilities(logits: Tensor, dtype: torch.dtype) -> bool:
+    """Whether rows sum to 1 as far as numbers of the type can say."""
+    tolerance = max(_SUM_TOLERANCE, logits.shape[1] ** 0.5 * torch.finfo(dtype).eps) if dtype.is_floating_point else 0.0
+    return _in_unit_range(logits) and bool(((logits.sum(dim=1) - 1).abs() <= tolerance).all())

@@ -15,8 +15,9 @@ import fsspec
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor
 
+from hardset.pipeline.models.candidates import State, at_key, candidates
+from hardset.pipeline.models.harmless import harmless, unknown_type
 from hardset.pipeline.storage.folder import public_name
 from hardset.pipeline.storage.retrying import patiently
 from hardset.schemas.errors import JobError, RunError, UserError
@@ -25,18 +26,26 @@ from hardset.schemas.retries import Retries
 
 RESULT = TypeVar("RESULT")
 
-State = Mapping[str, Tensor]
-"""Tensors by their name in a module's state dict."""
-
 _MEND = "save the state dict with safetensors.torch.save_file(model.state_dict(), path)"
 _REFUSED = {
-    ".pt2": "an exported program",
-    ".pkl": "a pickle",
-    ".pickle": "a pickle",
-    ".joblib": "a pickle",
+    ".pt2": "an exported program, which can run code",
+    ".pkl": "a pickle, which can run code",
+    ".pickle": "a pickle, which can run code",
+    ".joblib": "a pickle, which can run code",
+    ".keras": "a Keras model",
+    ".h5": "a Keras model, or another HDF5 file",
+    ".hdf5": "a Keras model, or another HDF5 file",
+    ".onnx": "an ONNX model",
+    ".tflite": "a TensorFlow Lite model",
+    ".pb": "a TensorFlow graph",
+    ".mlmodel": "a Core ML model",
+    ".npz": "a file of arrays",
+    ".npy": "a file of arrays",
+    ".msgpack": "a Flax checkpoint",
+    ".gguf": "a quantised language model",
 }
-# Keys under which training scripts store the state dict in a checkpoint.
-_CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model", "net")
+"""Suffixes of files that are no checkpoint of torch, and what those are. Any other is told by its content: checkpoints
+end in .pt, .pth, .pth.tar, .ckpt, .bin, .t7, .model or nothing."""
 
 
 def weights_sha256(url: str, *, at: str = "model") -> str:
@@ -50,17 +59,36 @@ def weights_sha256(url: str, *, at: str = "model") -> str:
 
 
 def read_weights(url: str, *, at: str = "model") -> tuple[State, str]:
-    """Tensors of a weight file, and its SHA-256.
+    """Tensors of a weight file, the first state dict of a checkpoint, and its SHA-256. Raises as `read_states`."""
+    states, sha256 = read_states(url, at=at)
+    return next(iter(states.values())), sha256
 
-    Reads `.safetensors`, and `.pt` and `.pth` with the restricted unpickler of `torch.load(weights_only=True)`. Raises
-    JobError for other kinds, unreadable content or a missing file; RunError if the storage fails.
+
+def read_states(url: str, *, key: str | None = None, at: str = "model") -> tuple[dict[str, State], str]:
+    """All state dicts of a weight file, by their path in it (see `candidates`), and its SHA-256.
+
+    Reads safetensors, and what torch.save wrote with the restricted unpickler of `torch.load(weights_only=True)`.
+    `key`: path of the one to read. Raises JobError for other kinds, unreadable content, a missing file, or a key that
+    leads to no state dict; RunError if the storage fails.
     """
-    kind = _check_kind(url, at)
+    _check_kind(url, at)
     with _reading(url, at):
         data = _of_file(url, lambda file: bytes(file.read()))
     name = f"{at}.weights: {public_name(url)}"
-    state = _safetensors(data, name) if kind == ".safetensors" else _checkpoint(data, name)
-    return state, hashlib.sha256(data).hexdigest()
+    found = _safetensors(data, name) if is_safetensors(data, url) else _checkpoint(data, name)
+    states = candidates(found if key is None else at_key(found, key))
+    if not states and key is not None:
+        there = ", ".join(path or "the file itself" for path in candidates(found))
+        raise JobError(f"{at}.weights_key: {public_name(url)} has no state dict at {key!r}; it has {there or 'none'}")
+    if not states:
+        raise JobError(f"{name}: holds no state dict; {_MEND}")
+    return states, hashlib.sha256(data).hexdigest()
+
+
+def is_safetensors(data: bytes, url: str) -> bool:
+    """Whether a file is of the safetensors format: by its name, or a header of JSON after 8 bytes of its length."""
+    named = PurePosixPath(re.split(r"[?#]", url)[0]).suffix.lower() == ".safetensors"
+    return named or (len(data) > 9 and data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data))
 
 
 def _of_file(url: str, read: Callable[[Any], RESULT]) -> RESULT:
@@ -87,13 +115,14 @@ def _check_place(info: Mapping[str, Any], name: str) -> None:
         raise JobError(f"{name}: has {size / GIB:,.1f} GiB, more than {variable('weights_gib')} allows ({most:g})")
 
 
-def _check_kind(url: str, at: str) -> str:
+def _check_kind(url: str, at: str) -> None:
     path = re.split(r"[?#]", url)[0] if "://" in url else url
     suffix = PurePosixPath(path).suffix.lower()
-    if suffix not in (".safetensors", ".pt", ".pth"):
-        what = f"is {_REFUSED[suffix]}, which can run code" if suffix in _REFUSED else f"ends in {suffix or 'nothing'}"
-        raise JobError(f"{at}.weights: {public_name(url)}: {what}; wants .safetensors, .pt or .pth: {_MEND}")
-    return suffix
+    if suffix in _REFUSED:
+        raise JobError(
+            f"{at}.weights: {public_name(url)}: is {_REFUSED[suffix]}; wants .safetensors, or a checkpoint of torch "
+            f"such as .pt or .pth: {_MEND}"
+        )
 
 
 def _safetensors(data: bytes, name: str) -> State:
@@ -104,23 +133,22 @@ def _safetensors(data: bytes, name: str) -> State:
     return state
 
 
-def _checkpoint(data: bytes, name: str) -> State:
+def _checkpoint(data: bytes, name: str) -> Any:
     foreign = _foreign_archive(data)
     if foreign:
         raise JobError(f"{name}: is {foreign}, which can run code; {_MEND}")
     _refuse_unfolding(data, name)
     try:
-        found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception:  # a damaged or hostile file can make the unpickler raise any exception
-        raise JobError(f"{name}: is damaged, or holds more than tensors; {_MEND}") from None
-    inner = next((found[key] for key in _CHECKPOINT_KEYS if _is_mapping(found) and _is_mapping(found.get(key))), found)
-    if not _is_mapping(inner) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in inner.items()):
-        raise JobError(f"{name}: holds no state dict; {_MEND}")
-    return dict(inner)
-
-
-def _is_mapping(value: Any) -> bool:
-    return isinstance(value, Mapping)
+        with torch.serialization.safe_globals(list(harmless())):
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged or hostile file can make the unpickler raise any exception
+        named = unknown_type(error)
+        if named is None:
+            raise JobError(f"{name}: is damaged, or holds more than tensors; {_MEND}") from None
+        raise JobError(
+            f"{name}: holds an object of type {named}, which takes that type's own code to read, so it is not read; "
+            f"{_MEND}"
+        ) from None
 
 
 def _foreign_archive(data: bytes) -> str | None:

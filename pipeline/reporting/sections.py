@@ -14,6 +14,7 @@ from hardset.pipeline.reporting.tables import TableColumn, aside, detail, table
 from hardset.pipeline.reporting.wording import NONE, class_name, clipped, counted, percent, recipe_details, recipe_title
 from hardset.pipeline.statistics.recipe_statistics import RecipeStatistics, RowCounts, Statistics
 from hardset.schemas.norms import STORED_NORMS, Norm
+from hardset.schemas.records.clean import CleanAccuracy
 from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, GENERATED
 from hardset.schemas.rows.flags import FLAGS
 
@@ -54,7 +55,9 @@ def key_figures(content: Content) -> Markup:
     clean = clean_accuracy(statistics)
     if clean is not None:
         right, judged = clean
-        shown.append(("Clean accuracy", percent(right / judged), f"{right:,} of {counted(judged, 'clean row')}"))
+        shown.append(_accuracy_cell(CleanAccuracy.of(right, judged), "clean row"))
+    elif statistics.manifest.clean is not None:
+        shown.append(_accuracy_cell(statistics.manifest.clean, "sampled row"))
     shown.append(("Quarantined", f"{totals.quarantined:,}", f"of {counted(totals.expected, 'row')} due"))
     done, failed = len(statistics.manifest.outputs), len(statistics.manifest.failures)
     shown.append(("Shards done", f"{done:,}", f"of {done + failed:,}"))
@@ -68,6 +71,11 @@ def key_figures(content: Content) -> Markup:
         for name, value, note in shown
     ]
     return element("dl", cells, class_="figures")
+
+
+def _accuracy_cell(clean: CleanAccuracy, what: str) -> tuple[str, str, str]:
+    span = f"95 % interval {percent(clean.low)} to {percent(clean.high)}"
+    return "Clean accuracy", percent(clean.share), f"{clean.right:,} of {counted(clean.judged, what)}; {span}"
 
 
 def clean_accuracy(statistics: Statistics) -> tuple[int, int] | None:

@@ -22,12 +22,13 @@ from hardset.pipeline.planning.class_map import check_classes
 from hardset.pipeline.recipes.table import variants
 from hardset.pipeline.run.budget import NO_BUDGET, Budget, Left, Limit, Reason
 from hardset.pipeline.run.commit import commit_run, make_manifest, renew_card
-from hardset.pipeline.run.precheck import check_before
+from hardset.pipeline.run.precheck import Checked, check_before, check_gate
 from hardset.pipeline.run.run_state import RunState, look
 from hardset.pipeline.run.shard_results import Made, results
 from hardset.schemas.errors import GoneError, HeldError, RunError, UserError
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.warnings import job_warnings
+from hardset.schemas.records.clean import CleanAccuracy
 from hardset.schemas.records.run import Counts, Manifest, Plan, Shard
 from hardset.schemas.records.throughput import Throughput
 
@@ -41,6 +42,8 @@ class RunProgress:
     made: Counts
     """Counts of what this start has made, without shards that were there already."""
     failures: int
+    clean: CleanAccuracy | None = None
+    """Clean accuracy of the model under attack on a sample of the source; None without a model."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ class RunOutcome:
     """Reason why it was stopped; None where it was not."""
     left: Left | None = None
     """Work for the next start; None where it was not stopped."""
+    clean: CleanAccuracy | None = None
+    """Clean accuracy of the model under attack on a sample of the source; None without a model."""
 
 
 @dataclass(frozen=True)
@@ -81,19 +86,23 @@ def generate(
     wait: bool = False,
     metrics_port: int | None = None,
     accept: Accept = Accept(),
+    min_clean_accuracy: float | None = None,
     on_progress: Callable[[RunProgress], None] = lambda _: None,
     on_warning: Callable[[str], None] = lambda _: None,
 ) -> RunOutcome:
     """Makes all shards of `job` that its output lacks, as far as `budget` goes, and commits the run.
 
     `wait`: where another run holds the output, wait for its end. `metrics_port`: where a Ray that is started here tells
-    Prometheus its metrics. `accept`: what may differ from the run before. `on_warning` is told, before anything runs,
-    what will hardly work. Raises JobError for what is wrong with the job, RunError for what storage or workers cannot
-    do, and of those HeldError where another run holds the output or takes it over.
+    Prometheus its metrics. `accept`: what may differ from the run before. `min_clean_accuracy`: the least share of
+    sampled clean rows, in [0, 1], that the model must classify correctly for anything to be made. `on_warning` is told,
+    before anything runs, what will hardly work. Raises JobError for what is wrong with the job, RunError for what
+    storage or workers cannot do and for a gate that does not hold, and of those HeldError where another run holds the
+    output or takes it over.
     """
     limit = Limit(budget, stop or Stop())
     state, turn = look(job), Turn(wait, limit, on_warning)
     if state.complete:
+        check_gate(state.earlier.clean if state.earlier else None, job, min_clean_accuracy)
         _renew_card(state, on_warning)
         return _nothing(state)
     check_changes(job.source, state.plan.changes)
@@ -109,8 +118,10 @@ def generate(
             *job_warnings(job),
         ):
             on_warning(warning)
-        for warning in check_before(job, state.plan) if state.missing else ():
+        checked = check_before(job, state.plan) if state.missing else Checked(clean=_known(state))
+        for warning in (*checked.warnings, *(checked.clean.findings if checked.clean else ())):
             on_warning(warning)
+        check_gate(checked.clean, job, min_clean_accuracy)
         with (
             emitting(on_warning) as send,
             hold_lease(state.folder, state.plan.run_id, above=state.lease, turn=turn) as lease,
@@ -120,9 +131,8 @@ def generate(
                 if state.complete:
                     return _nothing(state)
             with Lineage(state.folder, state.plan, send) as lineage:
-                return _work_off(
-                    job, state, ClusterPlace(address, metrics_port), limit, on_progress, on_warning, lease, lineage
-                )
+                place = ClusterPlace(address, metrics_port)
+                return _work_off(job, state, checked.clean, place, limit, on_progress, on_warning, lease, lineage)
     except HeldError:
         if not (wait and limit.is_set()):
             raise
@@ -132,6 +142,7 @@ def generate(
 def _work_off(
     job: Job,
     state: RunState,
+    clean: CleanAccuracy | None,
     place: ClusterPlace,
     limit: Limit,
     on_progress: Callable[[RunProgress], None],
@@ -146,7 +157,8 @@ def _work_off(
     ledger.write_plan(plan)
 
     def tell() -> None:
-        on_progress(RunProgress(len(state.done) + len(made.outputs), len(plan.shards), made.counts, len(made.failures)))
+        done = len(state.done) + len(made.outputs)
+        on_progress(RunProgress(done, len(plan.shards), made.counts, len(made.failures), clean))
 
     work = results(
         job,
@@ -167,9 +179,10 @@ def _work_off(
             made.add(result, plan)
             tell()
     if len(made.settled) < len(state.missing):
-        return _stopped(job, state, limit, made, time.monotonic() - began)
+        return _stopped(job, state, limit, made, time.monotonic() - began, clean)
     manifest = make_manifest(job, plan, {**state.done, **made.outputs}, made.failures, started, made.meter.throughput())
-    manifest = manifest.model_copy(update={"lease": lease.number})
+    told = (*manifest.warnings, *(clean.findings if clean else ()))
+    manifest = manifest.model_copy(update={"lease": lease.number, "clean": clean, "warnings": told})
     manifest = commit_run(ledger, plan, manifest, lineage)
     newest = latest_manifest(state.folder)
     if newest is not None and newest.run_id != manifest.run_id:
@@ -177,7 +190,7 @@ def _work_off(
             f"this run stands for {manifest.logical_date}: run {newest.run_id[:8]} of {newest.logical_date} stays the "
             f"newest in {state.folder.name}, which readers get; --run {manifest.logical_date} gives this one"
         )
-    return RunOutcome(manifest.status, plan, made.counts, len(made.outputs), manifest, manifest.throughput)
+    return RunOutcome(manifest.status, plan, made.counts, len(made.outputs), manifest, manifest.throughput, clean=clean)
 
 
 def _renew_card(state: RunState, on_warning: Callable[[str], None]) -> None:
@@ -202,10 +215,19 @@ def _blaming(lease: Lease) -> Iterator[None]:
 
 
 def _nothing(state: RunState) -> RunOutcome:
-    return RunOutcome("nothing to do", state.plan, Counts(), 0, state.earlier)
+    clean = state.earlier.clean if state.earlier else None
+    return RunOutcome("nothing to do", state.plan, Counts(), 0, state.earlier, clean=clean)
 
 
-def _stopped(job: Job, state: RunState, limit: Limit, made: Made, seconds: float) -> RunOutcome:
+def _known(state: RunState) -> CleanAccuracy | None:
+    """The clean accuracy of an earlier run of the same model; None where no record holds it."""
+    earlier = state.earlier
+    return earlier.clean if earlier is not None and earlier.models == state.plan.models else None
+
+
+def _stopped(
+    job: Job, state: RunState, limit: Limit, made: Made, seconds: float, clean: CleanAccuracy | None = None
+) -> RunOutcome:
     settled = made.settled
     shards = [shard for shard in state.missing if shard.key not in settled]
     rows = sum(_rows_out(job, shard) for shard in shards)
@@ -220,6 +242,7 @@ def _stopped(job: Job, state: RunState, limit: Limit, made: Made, seconds: float
         made.meter.throughput(),
         stopped_by=limit.reason,
         left=left,
+        clean=clean,
     )
 
 

@@ -2,40 +2,97 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from hardset.pipeline.attacks.declared import declaration_of
 from hardset.pipeline.batches import Pixels
 from hardset.pipeline.compute.devices import driver_device
+from hardset.pipeline.models.clean_accuracy import clean_accuracy
 from hardset.pipeline.models.preflight import check_gradient, check_model
 from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.sources.base import narrowed
-from hardset.schemas.errors import JobError
+from hardset.pipeline.sources.sampling import sample
+from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.job import Job
+from hardset.schemas.records.clean import CleanAccuracy
 from hardset.schemas.records.run import Plan
 
+ACCURACY_ROWS = 512
+"""Number of source rows that the clean accuracy is measured on: the interval is 9 points wide at most."""
 PREFLIGHT_ROWS = 16
 """Number of source rows that the model is tried on before anything runs."""
 
 
-def check_before(job: Job, plan: Plan) -> tuple[str, ...]:
-    """Tries source, models and recipes on a few rows, so that a fault costs seconds and not a night.
+@dataclass(frozen=True)
+class Checked:
+    """What the check found that does not end the run."""
 
-    Returns warnings, one sentence each.
-    """
+    warnings: tuple[str, ...] = ()
+    """Warnings, one sentence each."""
+    clean: CleanAccuracy | None = None
+    """How often the model is right on a sample of the source; None without a model or rows."""
+
+
+def check_before(job: Job, plan: Plan) -> Checked:
+    """Tries source, models and recipes on a few rows, so that a fault costs seconds and not a night."""
     worker = Worker(job, plan, driver_device(job.run))
     warnings: tuple[str, ...] = ()
+    clean = None
     if worker.model is not None and any(not part.kept for part in plan.ranges):
         pixels = _probe(worker)
         for model in (worker.model, *worker.held_out_models.values()):
-            check_model(model, pixels, worker.device, stochastic=job.stochastic)
+            warnings += check_model(model, pixels, worker.device, stochastic=job.stochastic, batch=job.run.batch)
         if any(declaration_of(attack.name).gradient for attack in job.attacks):
-            warnings = check_gradient(worker.model, pixels, worker.device)
+            warnings += check_gradient(worker.model, pixels, worker.device)
+        clean, others = _clean_accuracy(worker)
+        warnings += others
     for position in range(len(job.recipes)):
         worker.recipe(position)
     if not plan.shards:
         raise JobError(f"source: {worker.source.name} has no rows")
-    return warnings
+    return Checked(warnings, clean)
+
+
+def check_gate(clean: CleanAccuracy | None, job: Job, least: float | None) -> None:
+    """Raises RunError where the clean accuracy is below `least`, or was not measured though the job has a model.
+
+    JobError where there is no model to hold it against.
+    """
+    if least is None:
+        return
+    if job.model is None:
+        raise JobError("--min-clean-accuracy: the job names no model; add a model section, or leave the gate out")
+    if clean is None:
+        raise RunError(
+            "--min-clean-accuracy: the clean accuracy of this run is not known, because no row of its source could be "
+            "judged, or an earlier hardset made it"
+        )
+    if clean.share < least:
+        why = "; ".join(clean.findings)
+        raise RunError(
+            f"--min-clean-accuracy: the model is right on {clean} of {clean.judged:,} clean rows; wants "
+            f"{100 * least:g} %" + (f"; {why}" if why else "")
+        )
+
+
+def _clean_accuracy(worker: Worker) -> tuple[CleanAccuracy | None, tuple[str, ...]]:
+    """How often the model under attack is right on a sample, and what seems wrong with held-out models."""
+    plan, job = worker.plan, worker.job
+    assert worker.model is not None
+    assert worker.judge is not None
+    assert job.model is not None
+    fresh = [part for part in plan.ranges if not part.kept]
+    pixels, labels = sample(worker.source, fresh, plan.image, len(plan.classes), ACCURACY_ROWS)
+    if not len(labels):
+        return None, ()
+    clean = clean_accuracy(worker.model, tuple(job.model.networks().values()), worker.judge, pixels, labels)
+    others: list[str] = []
+    for network in job.transfer_to:
+        held_out = worker.held_out_models[network.name]
+        others += clean_accuracy(held_out, (network,), worker.held_out[network.name], pixels, labels).findings
+    return clean, tuple(others)
 
 
 def _probe(worker: Worker) -> Pixels:

@@ -25,7 +25,8 @@ from hardset.pipeline.sources.table import open_source, reading_id
 from hardset.pipeline.storage.folder import public_name
 from hardset.schemas.digests import recipe_id
 from hardset.schemas.errors import RunError
-from hardset.schemas.job.job import Job, Network
+from hardset.schemas.job.job import Job
+from hardset.schemas.job.network import Network
 from hardset.schemas.job.recipes import Recipe as DeclaredRecipe
 from hardset.schemas.records.run import Plan, Shard, SourceRange
 from hardset.schemas.rows.contract import ADVERSARIAL, GENERATED

@@ -23,6 +23,7 @@ from hardset.pipeline.training.learner import EpochTally, Learner, State
 from hardset.pipeline.training.team import Team
 from hardset.schemas.errors import JobError, RunError, UserError
 from hardset.schemas.job import job
+from hardset.schemas.job.network import Network
 
 _MOST_DEATHS = 8
 """Times that workers are started anew before a training is given up."""
@@ -33,7 +34,7 @@ _FILE = "epoch.pt"
 class TrainingWork:
     """Input of every worker."""
 
-    network: job.Network
+    network: Network
     classes: int
     channels: int
     rows: TrainingRows

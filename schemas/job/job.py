@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -12,60 +11,15 @@ from hardset.schemas.base import Spec
 from hardset.schemas.dates import Day, with_date
 from hardset.schemas.digests import canonical_json
 from hardset.schemas.job.hardening import Harden
+from hardset.schemas.job.network import OWN_FACTORIES, Network, Normalize
 from hardset.schemas.job.recipes import Attack, Recipe
 from hardset.schemas.job.sources import Source
 from hardset.schemas.job.training import Train
 
+__all__ = ["OWN_FACTORIES", "Actors", "HeldOut", "Job", "Member", "Model", "Name", "Network", "Normalize", "Output"]
+__all__ += ["Run", "check_classes"]
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", examples=["digits-nightly"])]
-
-
-OWN_FACTORIES = "hardset.pipeline.models.zoo:"
-"""What the import paths of hardset's own networks begin with."""
-_OLD_FACTORIES = "pipeline.models.zoo:"
-"""The same before 0.2.0, in job files and records; any other `pipeline` is the user's own."""
-
-
-class Normalize(Spec):
-    """Per-channel normalisation expected by the model; applied inside the model, so images stay in [0, 1]."""
-
-    mean: Annotated[tuple[float, ...], Field(min_length=1)]
-    """Mean to subtract, one value per channel."""
-    std: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
-    """Standard deviation to divide by, one value per channel."""
-
-    @model_validator(mode="after")
-    def _paired(self) -> Normalize:
-        if len(self.mean) != len(self.std):
-            raise ValueError(
-                f"std: has {len(self.std)} values and mean has {len(self.mean)}; wants one per channel in both"
-            )
-        return self
-
-
-class Network(Spec):
-    """A classifier: its factory, weights and normalisation."""
-
-    factory: Annotated[str, Field(pattern=r"^[\w.]+:[\w.]+$", examples=["hardset.pipeline.models.zoo:small_cnn"])]
-    """Importable `package.module:function` that returns a torch module: NCHW images in, logits out."""
-    arguments: dict[str, Any] = Field(default_factory=dict)
-    """Keyword arguments of the factory; any JSON values."""
-    weights: str | None = None
-    """State dict as .safetensors, or .pt/.pth read with weights_only; any fsspec URL. Unset: the factory's weights."""
-    normalize: Normalize | None = None
-    """Normalisation of the input. Unset: the model takes images in [0, 1]."""
-
-    @field_validator("factory")
-    @classmethod
-    def _canonical(cls, factory: str) -> str:
-        return OWN_FACTORIES + factory.removeprefix(_OLD_FACTORIES) if factory.startswith(_OLD_FACTORIES) else factory
-
-    @field_validator("arguments")
-    @classmethod
-    def _plain(cls, arguments: dict[str, Any]) -> dict[str, Any]:
-        try:
-            return dict(json.loads(canonical_json(arguments)))
-        except (TypeError, ValueError, RecursionError):
-            raise ValueError("wants text, finite numbers, booleans, lists and mappings only") from None
 
 
 class Member(Network):
@@ -103,7 +57,7 @@ class Model(Network):
 
     def networks(self) -> dict[str, Network]:
         """All members by their keys in the job, in order."""
-        first = Member(factory=self.factory, arguments=self.arguments, weights=self.weights, normalize=self.normalize)
+        first = Member.model_construct(**{name: getattr(self, name) for name in Member.model_fields})
         return {"model": first, **{f"model.members.{i}": member for i, member in enumerate(self.members)}}
 
 

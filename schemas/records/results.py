@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from hardset.schemas.base import Spec
+from hardset.schemas.records.clean import CleanAccuracy
 from hardset.schemas.records.evaluation import Finding
 from hardset.schemas.records.run import Changes, Counts, Failure, Image
 from hardset.schemas.records.throughput import Busy
@@ -67,6 +68,9 @@ class Ended(Spec):
     """Row counts of this start."""
     totals: Counts
     """Row counts of the whole run; if it was stopped, of this start."""
+    clean: CleanAccuracy | None = None
+    """Clean accuracy of the model under attack on a sample of the source, with its 95 % interval, and what explains a
+    low one; None without a model."""
     transfer: dict[str, Transfer]
     """Transfer by held-out model."""
     throughput: Pace | None

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from hardset.schemas.base import Record, Spec
+from hardset.schemas.records.clean import CleanAccuracy
 from hardset.schemas.records.throughput import StageSeconds, Throughput
 
 
@@ -296,6 +297,9 @@ class Manifest(Spec):
     manifest with the higher number is newer, whatever the clocks say."""
     changes: Changes | None = None
     """Changes of the source, from the plan."""
+    clean: CleanAccuracy | None = None
+    """Clean accuracy of the model under attack on a sample of the source; None without a model, or if the version of
+    hardset did not measure it."""
 
     @property
     def data_files(self) -> tuple[DataFile, ...]:
@@ -326,6 +330,8 @@ class Summary(Spec):
     """Number of shards that were given up."""
     totals: Counts
     changes: Changes | None
+    clean: CleanAccuracy | None = None
+    """Clean accuracy as in the manifest."""
 
     @classmethod
     def of(cls, manifest: Manifest) -> Summary:
@@ -346,6 +352,7 @@ class Summary(Spec):
             failures=len(manifest.failures),
             totals=manifest.totals,
             changes=manifest.changes,
+            clean=manifest.clean,
         )
 
     @property

@@ -98,8 +98,8 @@ def test_credentials_stay_out_of_messages(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(fsspec.core, "url_to_fs", refuse)
     with pytest.raises(RunError, match=r"https://host/w\.pt: cannot be read: PermissionError: 403") as refused:
         read_weights(url)
-    with pytest.raises(JobError, match=r"https://host/w\.bin: ends in \.bin") as kind:
-        read_weights(url.replace(".pt", ".bin"))
+    with pytest.raises(JobError, match=r"https://host/w\.pkl: is a pickle") as kind:
+        read_weights(url.replace(".pt", ".pkl"))
     assert "secret" not in str(refused.value) + str(kind.value)
 
 

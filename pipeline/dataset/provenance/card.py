@@ -194,7 +194,15 @@ def _models(manifest: Manifest) -> str:
         name = network.get("factory") or (network.get("weights") or "-").rpartition("/")[2]
         name += f" and {members} more" if role == VICTIM and members else ""
         lines.append(f"| {role} | {name} | `{sha256}` |")
-    return "\n".join([*lines, *_accuracies(manifest)])
+    return "\n".join([*lines, *_accuracies(manifest), *_sampled(manifest)])
+
+
+def _sampled(manifest: Manifest) -> list[str]:
+    """The clean accuracy that was measured before the run."""
+    clean = manifest.clean
+    if clean is None:
+        return []
+    return ["", f"Clean accuracy on {clean.judged:,} rows sampled from the source: {clean}, 95 % confidence interval."]
 
 
 def _accuracies(manifest: Manifest) -> list[str]:

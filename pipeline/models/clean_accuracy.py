@@ -1,0 +1,48 @@
+"""How often a model is right on clean rows, and why that is so seldom where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from torch import nn
+
+from hardset.pipeline.batches import Pixels
+from hardset.pipeline.judging.judge import Classes, Floats, Judge
+from hardset.pipeline.models.diagnosis import findings
+from hardset.pipeline.models.loading import LoadedModel
+from hardset.schemas.job.network import Network
+from hardset.schemas.records.clean import CleanAccuracy
+
+
+def clean_accuracy(
+    model: LoadedModel, networks: Sequence[Network], judge: Judge, pixels: Pixels, labels: Classes
+) -> CleanAccuracy:
+    """The model's accuracy on rows, uint8 (N, H, W, C), N > 0, with labels (N,), as the judge sees them.
+
+    `networks`: the sections of the job that the model, or its members, were made from. Where the model errs, each is
+    looked at for what it may be fed or numbered wrongly.
+    """
+
+    def ask(module: nn.Module, rows: Pixels) -> Floats:
+        return replace(judge, module=module).logits(rows)
+
+    logits = judge.logits(pixels)
+    right = np.isfinite(logits).all(axis=1) & (logits.argmax(axis=1) == labels)
+    told: list[str] = []
+    for member, network in zip(model.members or (model,), networks, strict=True):
+        own = ask(member.module, pixels) if model.members else logits
+        told += findings(member.module, network, member.at, pixels, labels, np.nan_to_num(own), ask)
+    found = CleanAccuracy.of(int(right.sum()), len(labels), tuple(told))
+    if not told and found.low <= 1 / model.classes:
+        return found.model_copy(update={"findings": (_at_chance(model, found),)})
+    return found
+
+
+def _at_chance(model: LoadedModel, found: CleanAccuracy) -> str:
+    return (
+        f"{model.at}: the model is right on {found} of {found.judged:,} clean rows, no more often than by chance among "
+        f"{model.classes:,} classes; check {model.at}.weights, {model.at}.normalize, and that the source's "
+        "classes are the model's, in its order"
+    )

@@ -1,0 +1,50 @@
+"""What a network is fed: range, channel order and axes other than those that images have here."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from hardset.schemas.errors import JobError
+from hardset.schemas.job.network import Input
+
+
+class Fed(nn.Module):
+    """Gives the network the images as it expects them, before anything else is done to them."""
+
+    def __init__(self, network: nn.Module, spec: Input) -> None:
+        super().__init__()
+        self.network, self.spec = network, spec
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of images in [0, 1], N x C x H x W."""
+        logits: Tensor = self.network(fed(images, self.spec))
+        return logits
+
+
+class Laid(nn.Module):
+    """Gives the network its images as N x H x W x C."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of images N x C x H x W."""
+        logits: Tensor = self.network(images.permute(0, 2, 3, 1))
+        return logits
+
+
+def fed(images: Tensor, spec: Input) -> Tensor:
+    """Images in [0, 1], N x C x H x W, RGB, with the channels, rows and columns and the range that `spec` names."""
+    if spec.channels == "bgr":
+        images = images.flip(1)
+    if spec.transpose:
+        images = images.mT
+    black, white = spec.range
+    return images if spec.range == (0.0, 1.0) else images * (white - black) + black
+
+
+def check_input(spec: Input, channels: int, at: str) -> None:
+    """Raises JobError below the key `at` where rows of `channels` channels cannot be fed so."""
+    if spec.channels == "bgr" and channels != 3:
+        raise JobError(f"{at}.input.channels: got bgr, but the rows have {channels} channel; remove it")

@@ -1,0 +1,99 @@
+"""Classes that are numbered in another order by the model than by the source: rolled, counted from 1, or permuted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from hardset.pipeline.judging.judge import Classes, Floats, Mask
+
+_CHANCE = 1e-3
+"""Largest probability of the gain by chance (one-sided sign test over the rows that changed sides)."""
+GAIN = 0.03
+"""Smallest gain of accuracy that is told of."""
+_PLAUSIBLE, _PLAUSIBLE_OF_MANY, _MANY = 0.4, 0.2, 100
+"""Least accuracy of a model in use, and that of one with so many classes: below it nothing is explained."""
+_ROWS_A_CLASS = 3
+"""Least rows of a class from which its output can be told."""
+
+
+def gains(before: Mask, after: Mask, classes: int) -> bool:
+    """Whether more rows turn right than wrong, by more than chance explains, and so many that the model is of use."""
+    won, lost = int((after & ~before).sum()), int((before & ~after).sum())
+    enough = after.mean() >= (_PLAUSIBLE if classes < _MANY else _PLAUSIBLE_OF_MANY)
+    return bool(enough) and (won - lost) / len(before) >= GAIN and _tail(won, won + lost) < _CHANCE
+
+
+def _tail(won: int, of: int) -> float:
+    """Probability that a fair coin shows `won` heads or more in `of` throws."""
+    return float(sum(math.comb(of, k) for k in range(won, of + 1)) / 2**of)
+
+
+def numbering(logits: Floats, labels: Classes, declared: Sequence[int] | None, at: str) -> str | None:
+    """The sentence for classes that are numbered in another order; None where that explains nothing.
+
+    `declared`: the job's own output_order. An order is derived from every other row and held against the rest.
+    """
+    classes, pred = logits.shape[1], logits.argmax(axis=1)
+    right, numbers = pred == labels, np.arange(classes)
+    shift = int(np.bincount((pred - labels) % classes, minlength=classes).argmax())
+    rolled = (numbers + shift) % classes
+    half = np.arange(len(labels)) % 2 == 0
+    found = _order(pred[half], labels[half], classes)
+    if found is not None and not gains(right[~half], (found[labels] == pred)[~half], classes):
+        found = None
+    if found is not None:
+        whole = _order(pred, labels, classes)
+        found = found if whole is None else whole
+    hits = (rolled[labels] == pred).sum()
+    if (
+        shift
+        and gains(right, rolled[labels] == pred, classes)
+        and (found is None or hits >= (found[labels] == pred).sum())
+    ):
+        step = f"+ {shift}" if shift <= classes // 2 else f"- {classes - shift}"
+        what = f"its outputs were the classes {step}"
+        remedy = f"set {at}.output_order: {_written(rolled, declared)}"
+        if shift == classes - 1:
+            remedy = f"labels that count from 1 look so: let them count from 0; where the model is rolled, {remedy}"
+        return sentence(at, right, rolled[labels] == pred, what, remedy)
+    if found is None or np.array_equal(found, numbers):
+        return None
+    what = "its outputs stood in another order than the source's classes"
+    return sentence(at, right, found[labels] == pred, what, f"set {at}.output_order: {_written(found, declared)}")
+
+
+def _written(order: Classes, declared: Sequence[int] | None) -> str:
+    """The order as the job has to have it, over the one that it has."""
+    outputs = [int(number) if declared is None else declared[int(number)] for number in order]
+    shown = ", ".join(map(str, outputs[:20]))
+    return f"[{shown}]" if len(outputs) <= 20 else f"[{shown}, ...]"
+
+
+def _order(pred: Classes, labels: Classes, classes: int) -> Classes | None:
+    """Output of each class: the most frequent prediction of its rows; None where two classes would share one.
+
+    Classes with too few rows get the outputs that are left, their own where it is.
+    """
+    table = np.zeros((classes, classes), np.int64)
+    np.add.at(table, (labels, pred), 1)
+    known = table.sum(axis=1) >= _ROWS_A_CLASS
+    taken = table.argmax(axis=1)[known].tolist()
+    if len(set(taken)) < len(taken) or len(taken) < 2:
+        return None
+    order = np.where(known, table.argmax(axis=1), -1)
+    for label in np.flatnonzero(~known).tolist():
+        if label not in taken:
+            order[label] = label
+    free = iter(sorted(set(range(classes)) - set(order.tolist())))
+    return np.array([next(free) if output < 0 else output for output in order.tolist()], np.int64)
+
+
+def sentence(at: str, before: Mask, after: Mask, what: str, remedy: str) -> str:
+    """What is wrong, the accuracy before and after, and the key to set."""
+    return (
+        f"{at}: the model is right on {before.mean():.1%} of {len(before):,} clean rows, and on {after.mean():.1%} as "
+        f"if {what}; {remedy}"
+    )

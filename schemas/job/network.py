@@ -1,0 +1,104 @@
+"""A network as a job declares it: where it comes from, what it is fed, and what its outputs mean."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
+
+from hardset.schemas.base import Spec
+from hardset.schemas.digests import canonical_json
+
+OWN_FACTORIES = "hardset.pipeline.models.zoo:"
+"""What the import paths of hardset's own networks begin with."""
+_OLD_FACTORIES = "pipeline.models.zoo:"
+"""The same before 0.2.0, in job files and records; any other `pipeline` is the user's own."""
+
+
+class Normalize(Spec):
+    """Per-channel normalisation expected by the model; applied inside the model, so images stay in [0, 1]."""
+
+    mean: Annotated[tuple[float, ...], Field(min_length=1)]
+    """Mean to subtract, one value per channel."""
+    std: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
+    """Standard deviation to divide by, one value per channel."""
+
+    @model_validator(mode="after")
+    def _paired(self) -> Normalize:
+        if len(self.mean) != len(self.std):
+            raise ValueError(
+                f"std: has {len(self.std)} values and mean has {len(self.mean)}; wants one per channel in both"
+            )
+        return self
+
+
+class Input(Spec):
+    """What the network is fed, applied inside the model: channels, transpose, range, then `normalize`, then layout."""
+
+    range: tuple[float, float] = (0.0, 1.0)
+    """Values that black and white have, such as [0, 255] or [-1, 1]."""
+    channels: Literal["rgb", "bgr"] = "rgb"
+    """Order of the colour channels; OpenCV and Caffe have bgr."""
+    transpose: bool = False
+    """Whether rows and columns are swapped, as in EMNIST and some .mat files."""
+    layout: Literal["nchw", "nhwc"] = "nchw"
+    """Order of the axes: TensorFlow has nhwc."""
+
+    @model_validator(mode="after")
+    def _apart(self) -> Input:
+        if self.range[0] == self.range[1]:
+            raise ValueError(f"range: got {list(self.range)}; wants two different values, those of black and white")
+        return self
+
+
+class Network(Spec):
+    """A classifier: its factory, weights and normalisation."""
+
+    factory: Annotated[str, Field(pattern=r"^[\w.]+:[\w.]+$", examples=["hardset.pipeline.models.zoo:small_cnn"])]
+    """Importable `package.module:function` that returns a torch module: NCHW images in, logits out."""
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of the factory; any JSON values."""
+    weights: str | None = None
+    """State dict as .safetensors, or .pt/.pth read with weights_only; any fsspec URL. Unset: the factory's weights."""
+    weights_key: Annotated[str, Field(min_length=1)] | None = None
+    """Entry of a checkpoint that holds the state dict, such as state_dict_ema or model.ema with a dot between levels.
+    Unset: the only one there is."""
+    normalize: Normalize | None = None
+    """Normalisation of the input. Unset: the model takes images in [0, 1]."""
+    input: Input | None = None
+    """Range, channel order and axes of the input. Unset: RGB in [0, 1], N x C x H x W."""
+    output: Literal["logits", "auto"] | None = None
+    """What the model returns. logits or unset: one tensor, N x classes. auto: also an object or mapping with `logits`,
+    a tuple whose first item they are, or one logit for two classes, which becomes [0, z]."""
+    output_order: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=2)] | None = None
+    """Output of the model for each class of the source, in label order, where the model was trained with another order.
+    Unset: the same order."""
+
+    @field_validator("factory")
+    @classmethod
+    def _canonical(cls, factory: str) -> str:
+        return OWN_FACTORIES + factory.removeprefix(_OLD_FACTORIES) if factory.startswith(_OLD_FACTORIES) else factory
+
+    @field_validator("arguments")
+    @classmethod
+    def _plain(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return dict(json.loads(canonical_json(arguments)))
+        except (TypeError, ValueError, RecursionError):
+            raise ValueError("wants text, finite numbers, booleans, lists and mappings only") from None
+
+    @field_validator("output_order")
+    @classmethod
+    def _permutes(cls, order: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if order is not None and len(set(order)) != len(order):
+            raise ValueError("names an output twice; wants every class's own")
+        return order
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Settings that came after 0.1 are left out where they are unset, so that keys of older shards stay."""
+        return {name: value for name, value in write(self).items() if name not in _LATER or value is not None}
+
+
+_LATER = ("weights_key", "input", "output", "output_order")

@@ -1,0 +1,157 @@
+"""Checkpoints as training frameworks save them: what loads, what is refused, and which of several weights is taken."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hardset.pipeline.models.loading import load_model
+from hardset.pipeline.models.zoo import small_cnn
+from hardset.schemas.errors import JobError
+from hardset.schemas.job.job import Model
+
+CPU = torch.device("cpu")
+IMAGES = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+State = dict[str, Tensor]
+
+
+def network(seed: int) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return small_cnn().eval().requires_grad_(False)
+
+
+GOOD, RAW = network(1), network(2)
+good, raw = GOOD.state_dict(), RAW.state_dict()
+
+
+def prefixed(state: State, prefix: str) -> State:
+    return {prefix + name: value for name, value in state.items()}
+
+
+def load(path: Path | str, factory: str = "hardset.pipeline.models.zoo:small_cnn", **settings: Any) -> nn.Module:
+    spec = Model(factory=factory, weights=str(path), classes=10, **settings)
+    return load_model(spec, channels=1, device=CPU).module
+
+
+def is_good(module: nn.Module) -> bool:
+    return torch.allclose(module(IMAGES), GOOD(IMAGES), atol=1e-5)
+
+
+WHOLE: dict[str, Callable[[], object]] = {
+    "model.pth.tar": lambda: good,
+    "pytorch_model.bin": lambda: good,
+    "none": lambda: {"network": good},
+    "ckpt.t7": lambda: {"net": good, "acc": 91.5, "epoch": 3},
+    "epoch=3.ckpt": lambda: {
+        "state_dict": {**prefixed(good, "model."), "criterion.weight": torch.ones(10)},
+        "optimizer_states": [{"state": {0: {"exp_avg": torch.zeros(3)}}}],
+        "hyper_parameters": {"lr": 0.1},
+    },
+    "swa.pth": lambda: {**prefixed(good, "module."), "n_averaged": torch.tensor(7)},
+    "swa_compiled.pth": lambda: {**prefixed(good, "module._orig_mod."), "n_averaged": torch.tensor(7)},
+    "thop.pth": lambda: {**good, "total_ops": torch.zeros(1), "0.total_params": torch.zeros(1)},
+    "mu_sigma.pth": lambda: {**good, "mu": torch.zeros(1), "sigma": torch.ones(1)},
+    "deep.pth": lambda: {"models": {"classifier": {"weights": prefixed(good, "net.")}}},
+    "beside.pth": lambda: {**good, "epoch": 3, "best": "yes"},
+    "numpy.pth": lambda: {
+        "state_dict": good,
+        "best_acc1": np.float64(97.5),
+        "history": np.arange(4.0),
+        "n": np.int64(3),
+    },
+    "namespace.pth": lambda: {"state_dict": good, "args": argparse.Namespace(lr=0.1, out=Path("runs"))},
+    "same_twice.pth": lambda: {"state_dict": good, "model": {name: value.clone() for name, value in good.items()}},
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_one_set_of_weights_is_found_wherever_it_lies(tmp_path: Path, name: str) -> None:
+    torch.save(WHOLE[name](), tmp_path / name)
+    assert is_good(load(tmp_path / name))
+
+
+def coat() -> nn.Module:
+    class Coat(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = small_cnn()
+
+        def forward(self, images: Tensor) -> Tensor:
+            logits: Tensor = self.net(images)
+            return logits
+
+    return Coat()
+
+
+def in_parallel() -> nn.Module:
+    return nn.DataParallel(small_cnn())
+
+
+@pytest.mark.parametrize("factory", ["coat", "in_parallel"])
+@pytest.mark.parametrize("prefix", ["", "module.", "net."])
+def test_prefixes_of_the_module_are_passed_over_as_those_of_the_file(tmp_path: Path, factory: str, prefix: str) -> None:
+    torch.save(prefixed(good, prefix), tmp_path / "w.pth")
+    assert is_good(load(tmp_path / "w.pth", f"tests.models.test_checkpoints:{factory}"))
+
+
+AVERAGED: dict[str, tuple[Callable[[], object], str]] = {
+    "timm": (lambda: {"state_dict": raw, "state_dict_ema": good, "epoch": 3}, "state_dict_ema"),
+    "model and ema": (lambda: {"model": raw, "model_ema": good}, "model_ema"),
+    "basicsr": (lambda: {"params": raw, "params_ema": good}, "params_ema"),
+    "lightning": (lambda: {"state_dict": {**prefixed(raw, "model."), **prefixed(good, "ema.")}}, "state_dict.ema"),
+    "nested": (lambda: {"model": raw, "ema": {"shadow": prefixed(good, "module.")}}, "ema.shadow"),
+}
+
+
+@pytest.mark.parametrize("name", AVERAGED)
+def test_averaged_weights_beside_raw_ones_are_a_choice_of_the_users(tmp_path: Path, name: str) -> None:
+    write, key = AVERAGED[name]
+    torch.save(write(), tmp_path / "w.pth")
+    with pytest.raises(JobError, match=rf"holds several sets of weights .*{key}.*; set model\.weights_key"):
+        load(tmp_path / "w.pth")
+    assert is_good(load(tmp_path / "w.pth", weights_key=key))
+    with pytest.raises(JobError, match=r"model\.weights_key: .* has no state dict at 'nothing'; it has "):
+        load(tmp_path / "w.pth", weights_key="nothing")
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.uint8, torch.int32])
+def test_whole_numbers_are_no_weights(tmp_path: Path, kind: torch.dtype) -> None:
+    whole = {n: (v * 64).round().to(kind) if v.is_floating_point() else v for n, v in good.items()}
+    torch.save(whole, tmp_path / "w.pth")
+    with pytest.raises(JobError, match=r"0\.weight is u?int\d+ in the file and floating point in the model: quantised"):
+        load(tmp_path / "w.pth")
+
+
+class Settings:
+    """A type of a training script's own."""
+
+
+def test_a_type_that_takes_code_is_named(tmp_path: Path) -> None:
+    torch.save({"state_dict": good, "config": Settings()}, tmp_path / "w.pth")
+    with pytest.raises(JobError, match=r"an object of type tests\.models\.test_checkpoints\.Settings.*save_file"):
+        load(tmp_path / "w.pth")
+    torch.save(GOOD, tmp_path / "whole.pth")
+    with pytest.raises(JobError, match=r"an object of type torch\.nn\.modules\.container\.Sequential"):
+        load(tmp_path / "whole.pth")
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras", ".onnx", ".npz"])
+def test_files_of_other_kinds_say_what_they_are(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"w{suffix}").write_bytes(b"x" * 100)
+    with pytest.raises(JobError, match=r"is an? .*; wants \.safetensors, or a checkpoint of torch"):
+        load(tmp_path / f"w{suffix}")
+
+
+def test_a_normaliser_that_changes_something_is_the_jobs_or_refused(tmp_path: Path) -> None:
+    torch.save({**good, "mu": torch.tensor([0.3]), "sigma": torch.tensor([0.2])}, tmp_path / "w.pth")
+    with pytest.raises(JobError, match=r"write normalize: \{mean: \[0.3\], std: \[0.2\]\}"):
+        load(tmp_path / "w.pth")
+    assert load(tmp_path / "w.pth", normalize={"mean": [0.3], "std": [0.2]})(IMAGES).shape == (5, 10)
