@@ -16,7 +16,9 @@ from typing import Annotated, cast
 
 import typer
 
-from hardset.jobs.terminal.console import Exit
+from hardset.jobs.terminal.console import Exit, complain
+from hardset.jobs.terminal.stopping import Interruption
+from hardset.jobs.terminal.streams import lasting_streams
 from hardset.jobs.terminal.voice import format_of, speaking
 from hardset.jobs.verbs.attacks import attacks
 from hardset.jobs.verbs.augmentations import augmentations
@@ -103,6 +105,8 @@ VERBS = (
     Verb(evaluate, Group.HARDEN, "hardset evaluate evaluation.yaml --fail-under robust=0.45", loads=True),
     Verb(harden, Group.HARDEN, "hardset harden job.yaml --fail-under clean=0.9", loads=True),
 )
+_INTERRUPTED = 130
+"""What Typer makes of KeyboardInterrupt."""
 _LOADING = frozenset(verb.name for verb in VERBS if verb.loads)
 
 # Typer carries a click of its own since 0.20; its usage errors are the base of BadParameter.
@@ -146,33 +150,57 @@ def _options(
 
 def main() -> None:
     """Entry point of the `hardset` command."""
+    streams, interruption = lasting_streams(), Interruption()
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
-    sys.exit(run(arguments, debug="--debug" in sys.argv))
+    try:
+        interruption.listen()
+        code = run(arguments, debug="--debug" in sys.argv, interruption=interruption)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = Exit.STOPPED
+    if streams.incomplete is not None:
+        complain(f"hardset: what was said is incomplete: {streams.incomplete.strerror}")
+        if code == Exit.DONE and _group(arguments) not in (Group.MAKE, Group.HARDEN):
+            code = Exit.FAILED
+    sys.exit(code)
 
 
-def run(arguments: list[str], *, debug: bool = False) -> int:
-    """Runs one command line and returns its exit code. Errors end in one sentence, without `debug` in no traceback."""
-    path = list(sys.path)
+def _group(arguments: list[str]) -> Group | None:
+    return next((verb.group for verb in VERBS if arguments and verb.name == arguments[0]), None)
+
+
+def run(arguments: list[str], *, debug: bool = False, interruption: Interruption | None = None) -> int:
+    """Runs one command line and returns its exit code. Errors end in one sentence, without `debug` in no traceback.
+
+    Where `interruption` was asked for, whatever came of it counts as stopped.
+    """
+    path, asked = list(sys.path), interruption or Interruption()
     try:
         result = app(arguments, standalone_mode=False, prog_name="hardset")
-    except _BadArguments as error:
-        return _fail(f"{error.format_message()} See `hardset --help`.", Exit.BAD_JOB, arguments)
-    except typer.Abort:
-        return _fail("stopped", Exit.STOPPED, arguments)
-    except KeyboardInterrupt:
-        return _fail("stopped at once; start the same command again to go on", Exit.STOPPED, arguments)
-    except UserError as error:
-        if debug:
+    except (KeyboardInterrupt, Exception) as error:
+        message, code = _why(error, stopped=asked.asked)
+        if debug and code is not Exit.STOPPED and not isinstance(error, _BadArguments):
             raise
-        return _fail(str(error), Exit(error.exit_code), arguments)
-    except Exception as error:
-        if debug:
-            raise
-        text = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-        return _fail(f"{text} (this is a fault of hardset; --debug shows where)", Exit.FAILED, arguments)
+        return _fail(message, code, arguments)
     finally:
         sys.path[:] = path
+    if asked.asked or result == _INTERRUPTED:
+        return _fail(*_why(KeyboardInterrupt(), stopped=True), arguments)
     return int(result) if isinstance(result, int) else 0
+
+
+def _why(error: BaseException, *, stopped: bool) -> tuple[str, Exit]:
+    """Why a command ended, in one sentence, and its exit code. `stopped`: whether it was asked to end."""
+    if stopped or isinstance(error, KeyboardInterrupt):
+        return "stopped at once; start the same command again to go on", Exit.STOPPED
+    if isinstance(error, typer.Abort):
+        return "stopped", Exit.STOPPED
+    if isinstance(error, _BadArguments):
+        return f"{error.format_message()} See `hardset --help`.", Exit.BAD_JOB
+    if isinstance(error, UserError):
+        return str(error), Exit(error.exit_code)
+    text = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+    return f"{text} (this is a fault of hardset; --debug shows where)", Exit.FAILED
 
 
 _STATUS = {Exit.STOPPED: "stopped", Exit.HELD: "held"}

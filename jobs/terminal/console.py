@@ -34,7 +34,7 @@ class Exit(IntEnum):
 
 
 # Without a terminal nobody is helped by lines broken at 80 columns, least of all grep.
-_WIDTH = None if sys.stdout.isatty() else 200
+_WIDTH = None if sys.stdout is not None and sys.stdout.isatty() else 200
 
 console = Console(highlight=False, soft_wrap=True, width=_WIDTH)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C ask a run to stop within its grace period; asked twice, it ends at once."""
+"""SIGTERM, SIGHUP and Ctrl-C ask a run to stop within its grace period; asked twice, it ends at once."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hardset.jobs.terminal.console import Exit
 from hardset.jobs.terminal.voice import Voice
 
 if TYPE_CHECKING:
     from hardset.pipeline.cluster.deadlines import Stop
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 GRACE_SECONDS = 30.0
 """What Kubernetes gives a pod unless its terminationGracePeriodSeconds says otherwise."""
 CLOSING_SECONDS = 6.0
 """Kept of the grace period for what follows the last shard: ending Ray (1.3 s, Ray 2.60) and giving back the lease."""
+LAST_SECONDS = 10.0
+"""What an interrupted command gets to put away what it has; then its process ends as it is."""
 
 GraceSeconds = Annotated[
     float,
@@ -32,12 +36,40 @@ GraceSeconds = Annotated[
 ]
 
 
+class Interruption:
+    """Handler of signals that interrupts what goes on, and ends the process where that does not heed it.
+
+    An exception may get lost, in a callback of a C library for one, or become another on its way; so whether it was
+    asked is kept, and another signal, or time, ends the process with the same exit code.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        """Whether a signal came."""
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Raises KeyboardInterrupt, once."""
+        if self.asked:
+            os._exit(Exit.STOPPED)
+        self.asked = True
+        last = Timer(LAST_SECONDS, lambda: os._exit(Exit.STOPPED))
+        last.daemon = True
+        last.start()
+        raise KeyboardInterrupt
+
+    def listen(self) -> None:
+        """Handles all signals that ask a process to end, from here on. One that `nohup` has shut out stays out."""
+        for number in _heeded():
+            signal.signal(number, self)
+
+
 @contextmanager
 def stop_on_signal(voice: Voice, grace_seconds: float = GRACE_SECONDS) -> Iterator[Stop]:
     """A stop that the first signal asks for. Handlers are put back afterwards.
 
     Where something other than a shard takes too long, such as the listing of a source, the block is interrupted a
-    little before the grace period is over. Raises KeyboardInterrupt then, and at the second signal.
+    little before the grace period is over. Raises KeyboardInterrupt then, and at the second signal, or does what the
+    handlers before did.
     """
     from hardset.pipeline.cluster.deadlines import Stop  # noqa: PLC0415 - help need not load the records of shards
 
@@ -45,8 +77,11 @@ def stop_on_signal(voice: Voice, grace_seconds: float = GRACE_SECONDS) -> Iterat
     last = Timer(grace_seconds - closing / 2, lambda: os.kill(os.getpid(), signal.SIGTERM))
     last.daemon = True
 
-    def handle(number: int, _: FrameType | None) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         if stop.is_set():
+            own = before.get(signal.Signals(number))
+            if isinstance(own, Interruption):
+                own(number, frame)
             raise KeyboardInterrupt
         stop.ask(grace_seconds - closing)
         last.start()
@@ -55,10 +90,15 @@ def stop_on_signal(voice: Voice, grace_seconds: float = GRACE_SECONDS) -> Iterat
         with suppress(RuntimeError):  # the signal came in the middle of a write to the same stream
             voice.note(text, "stopping", signal=name, seconds=grace_seconds - closing)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, handle) for number in _heeded()}
     try:
         yield stop
     finally:
         last.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _heeded() -> list[signal.Signals]:
+    """Signals that end a command; SIGHUP is not among them where whoever started it has it ignored."""
+    return [number for number in SIGNALS if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN]

@@ -12,6 +12,7 @@ import ray
 from ray.job_config import JobConfig
 
 from hardset.pipeline.cluster.embedded import embedded
+from hardset.pipeline.cluster.undisturbed import undisturbed
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Run
 
@@ -60,7 +61,8 @@ def connected(run: Run, place: ClusterPlace) -> Iterator[None]:
         try:
             yield
         finally:
-            ray.shutdown()
+            with undisturbed():
+                ray.shutdown()
 
 
 def _check_the_same(address: str | None) -> None:
@@ -83,14 +85,19 @@ def _join(address: str) -> None:
 
 @contextmanager
 def _own_signal_handlers() -> Iterator[Callable[[], None]]:
-    """Puts the caller's handlers back, at the end or when asked: Ray 2.60 installs one for SIGTERM, which aborts."""
+    """Puts the caller's handlers back, at the end or when asked: Ray 2.60 installs one for SIGTERM, which exits.
+
+    Until then Ray is kept from installing it, as a signal may come while Ray starts.
+    """
     numbers = (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
     before = {number: signal.getsignal(number) for number in numbers}
 
     def put_back() -> None:
+        ray._private.utils.set_sigterm_handler = own
         for number, handler in before.items():
             signal.signal(number, handler)
 
+    own, ray._private.utils.set_sigterm_handler = ray._private.utils.set_sigterm_handler, lambda _: None
     try:
         yield put_back
     finally:

@@ -16,6 +16,7 @@ import torch
 from ray._private import services
 
 from hardset.pipeline.cluster import reaper
+from hardset.pipeline.cluster.undisturbed import undisturbed
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.job import Run
 
@@ -46,8 +47,9 @@ def embedded(run: Run, metrics_port: int | None = None, **settings: Any) -> Iter
                 _start(run, home, metrics_port, settings)
             yield
         finally:
-            ray.shutdown()
-            shutil.rmtree(home, ignore_errors=True)
+            with undisturbed():
+                ray.shutdown()
+                shutil.rmtree(home, ignore_errors=True)
 
 
 def _start(run: Run, home: Path, metrics_port: int | None, settings: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from concurrent.futures import Future
+from contextlib import suppress
 from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -22,6 +23,8 @@ from hardset.pipeline.cluster.messages import Died, Order, Raised, Result
 from hardset.pipeline.extensions.imports import one_line
 from hardset.schemas.job.job import Run
 
+_CLOSING_SECONDS = 6.0
+"""What answers of killed actors may take: a frozen one's comes after 5 s."""
 _NODE_LOST = "its node has died"
 """Ray 2.60 tells a lost node from a lost process in the message only, unless the autoscaler drained it."""
 
@@ -45,6 +48,8 @@ class RayBackend:
         self._numbers = count()
         self._actors: dict[int, Any] = {}
         self._heard: SimpleQueue[tuple[int, int | None, Future[Any]]] = SimpleQueue()
+        self._open = 0
+        """Number of answers that have not come."""
 
     def start(self) -> int:
         """Asks Ray for an actor; see `Backend`."""
@@ -73,6 +78,17 @@ class RayBackend:
         """Kills an actor. One that does not answer is ended by its raylet seconds later (measured: 5 s, stopped)."""
         ray.kill(self._actors.pop(actor), no_restart=True)
 
+    def close(self) -> None:
+        """Waits until all answers have come, once every actor is killed.
+
+        One that comes while Ray shuts down makes Ray's thread end this process with exit code 1 (Ray 2.60).
+        """
+        end = time.monotonic() + _CLOSING_SECONDS
+        with suppress(Empty):
+            while self._open and (left := end - time.monotonic()) > 0:
+                self._heard.get(timeout=left)
+                self._open -= 1
+
     def now(self) -> float:
         """Seconds on the monotonic clock."""
         return time.monotonic()
@@ -84,9 +100,11 @@ class RayBackend:
         return f"{_asked(self._run)}; the cluster has {_amounts(there)} on {nodes} node{'s' * (nodes != 1)}"
 
     def _listen(self, actor: int, ticket: int | None, answer: Any) -> None:
+        self._open += 1
         answer.future().add_done_callback(lambda future: self._heard.put((actor, ticket, future)))
 
     def _add(self, events: list[Event], actor: int, ticket: int | None, future: Future[Any]) -> None:
+        self._open -= 1
         error = future.exception()
         if isinstance(error, ActorUnavailableError) and actor in self._actors:
             # The connection broke, and Ray does not know why yet. A second call ends with the reason.

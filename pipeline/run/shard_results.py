@@ -66,4 +66,7 @@ def results(
         backend = RayBackend(ActorSetup(job, head, lease))
         dispatcher = Dispatcher(job.run, plan.ranges, stop, backend, tell=tell)
         on_start()
-        yield from observed(dispatcher.run(shards), plan, len(shards), dispatcher.tally, done=done)
+        try:
+            yield from observed(dispatcher.run(shards), plan, len(shards), dispatcher.tally, done=done)
+        finally:
+            backend.close()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from hardset.jobs.terminal.stopping import stop_on_signal
 from hardset.jobs.terminal.voice import LogFormat, speaking
 from hardset.pipeline.cluster.deadlines import Stop
+from hardset.pipeline.cluster.undisturbed import undisturbed
 
 with speaking(LogFormat.TEXT) as VOICE:
     pass
@@ -39,6 +42,76 @@ def test_the_first_signal_asks_and_the_second_interrupts() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         raise AssertionError("the second signal was ignored")
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_every_signal_that_ends_a_process_asks(first: signal.Signals) -> None:
+    with stop_on_signal(VOICE) as stop:
+        os.kill(os.getpid(), first)
+        assert stop.is_set() and not stop.expired()
+
+
+def test_a_command_that_nohup_started_outlives_its_terminal() -> None:
+    own = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_on_signal(VOICE) as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop.is_set()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, own)
+
+
+def test_a_step_that_no_signal_may_cut_is_finished_first() -> None:
+    done = []
+    with pytest.raises(KeyboardInterrupt):
+        with undisturbed():
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append("first half")
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append("second half")
+        raise AssertionError("the signal was lost")
+    assert done == ["first half", "second half"]
+
+
+INTERRUPTED = """
+import os, signal, sys, time
+from hardset.jobs import app
+
+def swallowing(arguments, **settings):
+    print("ready", flush=True)
+    while True:
+        try:
+            time.sleep(60)
+        except KeyboardInterrupt:
+            if sys.argv[1] == "raises":
+                raise
+            if sys.argv[1] == "becomes another":
+                raise RuntimeError("Query interrupted")
+            if sys.argv[1] == "is lost for a while":
+                return 0
+
+app.app = swallowing
+app.main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("how", "times"), [("raises", 1), ("becomes another", 1), ("is lost for a while", 1), ("is lost", 2)]
+)
+def test_whatever_becomes_of_the_interruption_the_command_ends_with_4(
+    how: str, times: int, number: signal.Signals
+) -> None:
+    process = subprocess.Popen([sys.executable, "-c", INTERRUPTED, how], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+    for _ in range(times):
+        process.send_signal(number)
+        time.sleep(0.2)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (4, b"")
+    assert b"Traceback" not in err
+    assert times == 2 or b"stopped at once" in err
 
 
 def test_what_takes_longer_than_the_grace_period_is_interrupted_within_it() -> None:
