@@ -53,7 +53,7 @@ class Place:
         """Path of a file from its relative name."""
         return self.path if self.kind == "file" else f"{self.root}/{name}"
 
-    def files(self, suffix: str = "", names: Names = ALL) -> list[SourceFile]:
+    def files(self, suffix: str | tuple[str, ...] = "", names: Names = ALL) -> list[SourceFile]:
         """The files that count, in the order of their names; of a folder only those that end in `suffix`.
 
         A file that is named itself always counts. Raises JobError.
@@ -129,7 +129,7 @@ def resolve(url: str, *, at: str = "source.path") -> Place:
     if not url.strip():
         raise JobError(f"{at}: is empty; wants a file, folder or glob")
     name = public_name(url)
-    fs, path = _opened(url, name, at)
+    fs, path = opened(url, name, at)
     with storage_faults(name, at=at):
         try:
             kind = "folder" if path.endswith("/") or fs.info(path)["type"] == "directory" else "file"
@@ -169,7 +169,7 @@ def redacted(error: Exception) -> str:
     return " ".join(_URL.sub(lambda match: public_name(match[0]), str(error)).split())[:200]
 
 
-def _opened(url: str, name: str, at: str) -> tuple[Any, str]:
+def opened(url: str, name: str, at: str) -> tuple[Any, str]:
     protocol = url.partition("://")[0].split("::")[0] if "://" in url else "file"
     try:
         fs, path = fsspec.core.url_to_fs(url, use_listings_cache=False)

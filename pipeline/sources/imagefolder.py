@@ -17,6 +17,8 @@ from hardset.schemas.errors import JobError
 from hardset.schemas.job.sources import ImageFolderSource
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
+_METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
+"""Tables of images as `datasets` knows them."""
 _WANTED = "wants CLASS/FILE, or SPLIT/CLASS/FILE with split folders named as train, validation or test"
 
 
@@ -84,6 +86,12 @@ class ImageFolderReader(MemberFiles):
 
 def _class_folders(files: list[SourceFile], name: str) -> list[_ClassFolder]:
     """Files by class folder, in the order of their paths. Raises JobError for files that fit no layout."""
+    listed = next((file.name for file in files if file.name.rpartition("/")[2] in _METADATA), None)
+    if listed is not None:
+        raise JobError(
+            f"source.path: {name} holds {listed}, which lists images with their labels; write format: manifest to read "
+            "it, or leave it out with source.exclude"
+        )
     split_folders = {top for top, _, rest in (f.name.partition("/") for f in files) if "/" in rest}
     if unknown := sorted(top for top in split_folders if split_of_folder(top) is None):
         example = next(f.name for f in files if f.name.startswith(f"{unknown[0]}/") and f.name.count("/") > 1)

@@ -110,7 +110,7 @@ class MemberFiles(StoredReader):
         for start in range(0, len(keys), _FETCHED_AT_ONCE):
             some = keys[start : start + _FETCHED_AT_ONCE]
             for key, content, short in zip(some, self._fetched(some, most), planned[start:], strict=False):
-                if short and UNREADABLE.startswith(short):
+                if UNREADABLE.startswith(short) if short else isinstance(content, OUT_OF_REACH):
                     why = self._why(self._place.path_of(key))
                     yield RawRow(key, 0, source_range.label, FileError(f"the file cannot be read: {why}"))
                     continue

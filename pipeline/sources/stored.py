@@ -172,8 +172,8 @@ class RowFiles(StoredReader):
     The digest of a range is that of its whole file, so `rows` may read nothing but that file.
     """
 
-    suffix: ClassVar[str]
-    """Suffix of the files, such as .npz."""
+    suffix: ClassVar[str | tuple[str, ...]]
+    """Suffix of the files, such as .npz, or several."""
 
     @abstractmethod
     def pieces(self, file: SourceFile, shard_rows: int) -> Iterator[tuple[int, int]]:
@@ -254,7 +254,8 @@ class RowFiles(StoredReader):
         """The files of all splits. Raises JobError where there are none."""
         files = self._place.files(self.suffix, self.names_that_count(tables=True))
         if not files:
-            raise JobError(f"source.path: {self.name} holds no {self.suffix} files{self._left_out}")
+            suffix = self.suffix if isinstance(self.suffix, str) else ", ".join(self.suffix)
+            raise JobError(f"source.path: {self.name} holds no {suffix} files{self._left_out}")
         return files
 
     @cached_property

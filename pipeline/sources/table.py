@@ -15,6 +15,7 @@ from hardset.pipeline.sources.base import Source, SourceReader
 from hardset.pipeline.sources.digits import DigitsReader
 from hardset.pipeline.sources.hold_out import HeldOutReader
 from hardset.pipeline.sources.imagefolder import ImageFolderReader
+from hardset.pipeline.sources.manifest import ManifestReader
 from hardset.pipeline.sources.npz import NpzReader
 from hardset.pipeline.sources.parquet import ParquetReader
 from hardset.pipeline.sources.webdataset import WebDatasetReader
@@ -23,6 +24,7 @@ from hardset.schemas.job.sources import (
     DigitsSource,
     ImageFolderSource,
     ImageSource,
+    ManifestSource,
     NpzSource,
     ParquetSource,
     StoredSource,
@@ -36,6 +38,7 @@ _BUILT_IN = (
     Source(ImageFolderSource, ImageFolderReader),
     Source(NpzSource, NpzReader),
     Source(WebDatasetSource, WebDatasetReader),
+    Source(ManifestSource, ManifestReader),
 )
 SOURCES: Mapping[str, Source] = MappingProxyType(
     {str(one.settings.model_fields["format"].default): one for one in _BUILT_IN}

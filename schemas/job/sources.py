@@ -178,6 +178,19 @@ class WebDatasetSource(StoredSource):
     `label` is looked for, too."""
 
 
+class ManifestSource(StoredSource):
+    """Tables of the paths or URLs of images with their labels: .csv, .tsv, .jsonl, .ndjson or .parquet."""
+
+    format: Literal["manifest"] = "manifest"
+    path: str
+    """Table, or folder or glob of tables; any fsspec URL. Paths of images start from the folder of their table."""
+    image: str | None = None
+    """Name of the column of paths or URLs. Unset: the first there is of path, file_name, filename, file, image,
+    image_path, filepath and url."""
+    label: str | None = None
+    """Name of the label column. Unset: the first there is of label, class, category, target and fine_label."""
+
+
 class UserSource(ImageSource, Extension):
     """A source of one's own: its import path, or the entry point that stands for it, and its settings."""
 
@@ -194,6 +207,7 @@ SOURCES: tuple[type[ImageSource], ...] = (
     ImageFolderSource,
     NpzSource,
     WebDatasetSource,
+    ManifestSource,
 )
 """Settings of the built-in sources; each is bound to its reader in `pipeline.sources.table`."""
 

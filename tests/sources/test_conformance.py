@@ -89,12 +89,22 @@ def write_tars(folder: Path, rows: Sequence[SampleRow]) -> None:
         write(folder / f"{name}.tar", tar_bytes(members))
 
 
+def write_manifests(folder: Path, rows: Sequence[SampleRow]) -> None:
+    """A table with a head for each file, and the images beside it."""
+    for row in rows:
+        write(folder / "images" / f"{row.file}-{row.number}.png", image_bytes(row))
+    for name, some in by_file(rows).items():
+        lines = [f"images/{row.file}-{row.number}.png,{row.label}\n" for row in some]
+        write(folder / f"{name}.csv", "".join(["path,label\n", *lines]).encode())
+
+
 BUILT_IN = {
     "digits": SourceExample(lambda path: {"format": "digits", "limit": 500}, classes=10),
     "parquet": SourceExample(lambda path: {"format": "parquet", "path": path}, write_parquet),
     "imagefolder": SourceExample(lambda path: {"format": "imagefolder", "path": path}, write_folders),
     "npz": SourceExample(lambda path: {"format": "npz", "path": path}, write_arrays, breaks=False),
     "webdataset": SourceExample(lambda path: {"format": "webdataset", "path": path}, write_tars),
+    "manifest": SourceExample(lambda path: {"format": "manifest", "path": path}, write_manifests),
 }
 OWN = SourceExample(
     lambda path: {"format": "source:LINES", "path": path, "height": 6, "width": 5}, write_lines, channels=1

@@ -144,6 +144,7 @@ def test_members_without_bytes_cost_themselves(tmp_path: Path) -> None:
     (tmp_path / "cat" / "y.png").symlink_to("/nowhere/cache/ab")
     write(tmp_path / "dog" / "z.png", LFS)
     reader = open_source(ImageFolderSource(path=str(tmp_path)))
+    assert reader.probe() == SHAPE
     plan = reader.plan(9)
     reads = [reader.read(part, SHAPE, 2) for part in plan]
     assert [key for rows, _ in reads for key in rows.keys] == ["cat/x.png"]
