@@ -100,6 +100,8 @@ class Claims:
     def _members(self) -> dict[str, int]:
         if self.part is None:
             return {}
+        if self.part.picked:
+            return {key_of(self.part, at)[0]: at for at in range(self.part.start, self.part.stop)}
         return {f"{self.part.file}/{name}": self.part.start + at for at, name in enumerate(self.part.members)}
 
 
@@ -137,7 +139,7 @@ def claims_of(plan: Plan, manifest: Manifest) -> dict[str, Claims]:
         part = None if shard.range is None else plan.ranges[shard.range]
         if part is not None and (part.start, part.stop, part.split) != (shard.start, shard.stop, shard.split):
             continue
-        if part is not None and part.members and len(part.members) != part.rows:
+        if part is not None and any(len(rows) not in (0, part.rows) for rows in (part.members, part.picked)):
             continue
         pool = pools.get(shard.split, ())
         found[shard.key] = Claims(

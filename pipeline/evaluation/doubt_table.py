@@ -39,6 +39,11 @@ def warnings_of(record: Evaluation) -> tuple[Finding, ...]:
     )
 
 
+def _missing_classes(model: ModelFigures, models: Models) -> Iterator[str | None]:
+    if model is next(iter(models.values())):
+        yield doubts.missing_classes([one.support for one in model.classes])
+
+
 def _static_shard(model: ModelFigures, models: Models) -> Iterator[str | None]:
     for shard in model.shards:
         yield doubts.static_shard(shard.right, model.robust, shard.dataset)
@@ -118,6 +123,12 @@ def _points(share: float) -> str:
 
 
 DOUBTS = (
+    Doubt(
+        "missing_classes",
+        "the rows hold no row of some class; told once, with the first model",
+        "no figure says anything of that class",
+        _missing_classes,
+    ),
     Doubt(
         "static_shard",
         f"accuracy on the adversarial rows of `trained_on` over {_points(doubts.STATIC_SHARD)} above robust "

@@ -5,7 +5,7 @@ Thresholds are shares in [0, 1], with their reasons beside them. Hardening round
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
 from hardset.schemas.errors import JobError
@@ -43,6 +43,19 @@ BLACK_BOX_GAP = 0.005
 is no reason to warn."""
 ZERO_GRADIENTS = 0.01
 """Share of the attacked rows, as in the warnings of a run (`pipeline.judging.masking`)."""
+
+
+def missing_classes(support: Sequence[int]) -> str | None:
+    """Warns if there are classes without a row. `support`: number of rows by class."""
+    there = sum(rows > 0 for rows in support)
+    if there == len(support):
+        return None
+    missing = [str(label) for label, rows in enumerate(support) if not rows]
+    shown = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
+    return (
+        f"the rows hold {there} of {len(support)} classes, none of {shown}: figures over them say nothing of those; "
+        f"take a sample of all classes with source.limit: {{rows: {sum(support)}, by: class}}, or more rows"
+    )
 
 
 def static_shard(shard: Share, robust: Share, dataset: str) -> str | None:

@@ -21,6 +21,8 @@ from hardset.schemas.records.run import Image, SourceRange
 
 CODE_VERSION = 1
 """Code version, raised when the same settings give other figures; part of every key."""
+_LATER = ("picked", "unreadable")
+"""Fields of a range that keys leave out while they are empty, because there are keys from before them."""
 _OUTSIDE: Any = {"name", "weights", "hardened_from", "last_of", "trained_on"}
 """Settings of a model that do not change its logits; the weights' digest stands for the file."""
 
@@ -116,7 +118,7 @@ def _parts(
         digest([model.model_dump(mode="json", exclude=_OUTSIDE), sha256])
         for model, sha256 in zip(job.models, models, strict=True)
     ]
-    rows = [item.model_dump() for item in ranges]
+    rows = [item.model_dump(exclude={name for name in _LATER if not getattr(item, name)}) for item in ranges]
     versions = [CORRUPTIONS[name].code for name in job.corruptions]
     conditions = [job.corruptions, versions, job.severities, job.strengths, Corruption.code, job.shifts]
     search = [job.run.precision, job.run.compile]

@@ -54,7 +54,7 @@ def common(job: Job, position: int, models: Mapping[str, str], fixed: Mapping[st
 
 def range_key(common: str, part: SourceRange) -> str:
     """Key of the shard of a range; `common`: digest of what all shards of the recipe have."""
-    return digest([common, part.model_dump(include=_FIXES_ROWS)])
+    return digest([common, part.model_dump(include=_FIXES_ROWS | ({"picked"} if part.picked else set()))])
 
 
 def sample_key(common: str, start: int, stop: int) -> str:

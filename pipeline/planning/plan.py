@@ -18,6 +18,7 @@ from hardset.pipeline.recipes.generator_files import generator_digest
 from hardset.pipeline.recipes.table import recipe_text, settled_job
 from hardset.pipeline.sources.base import SourceReader, warnings_of
 from hardset.pipeline.sources.splits import TRAINING_SPLIT
+from hardset.pipeline.sources.stratified import limit_warnings
 from hardset.pipeline.sources.table import open_source, reading_id
 from hardset.pipeline.sources.unreadable import unreadable_warnings
 from hardset.pipeline.storage.folder import public_name
@@ -78,7 +79,7 @@ def make_plan(job: Job, earlier: Earlier | None = None) -> Plan:
         changes=None if same is None else compare(same, now),
         user_columns=user,
         partners=partners,
-        warnings=(*told, *unreadable_warnings(ranges)),
+        warnings=(*told, *unreadable_warnings(ranges), *limit_warnings(job.source, source, ranges, classes)),
     )
 
 

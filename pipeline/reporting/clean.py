@@ -58,4 +58,8 @@ def _place(plan: Plan, output: Output, row: dict[str, Any]) -> SourceRange | Non
         if row["source_key"] not in names:
             return None
         start = whole.start + names.index(row["source_key"])
+    if whole.picked:
+        if start not in whole.picked:
+            return None
+        start = whole.start + whole.picked.index(start)
     return narrowed(whole, start, start + 1)

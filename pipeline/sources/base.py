@@ -112,7 +112,8 @@ def narrowed(source_range: records.SourceRange, start: int, stop: int) -> record
         raise ValueError(f"rows {start} to {stop} are not inside {source_range.start} to {source_range.stop}")
     part = slice(start - source_range.start, stop - source_range.start)
     members, digests = source_range.members[part], source_range.member_digests[part]
-    return source_range.model_copy(update={"start": start, "stop": stop, "members": members, "member_digests": digests})
+    found = {"start": start, "stop": stop, "members": members, "member_digests": digests}
+    return source_range.model_copy(update=found | {"picked": source_range.picked[part]})
 
 
 def unfixed(source_range: records.SourceRange) -> records.SourceRange:
@@ -124,4 +125,5 @@ def key_of(source_range: records.SourceRange, row: int) -> tuple[str, int]:
     """Key and index that `RawRow` gives a row of a range (counted as the range counts), without reading it."""
     if source_range.members:
         return f"{source_range.file}/{source_range.members[row - source_range.start]}", 0
-    return f"{source_range.file}#{row}", row
+    position = source_range.position(row)
+    return f"{source_range.file}#{position}", position

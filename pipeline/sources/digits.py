@@ -8,7 +8,7 @@ file holds the original ink counts 0 to 16; a pixel is round(count * 255 / 16).
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -20,8 +20,9 @@ from hardset.pipeline.batches import CleanRows, Reject
 from hardset.pipeline.sources import cleaning, ranges
 from hardset.pipeline.sources.base import RawRow
 from hardset.pipeline.sources.splits import selected
+from hardset.pipeline.sources.stratified import by_first, chosen
 from hardset.schemas.digests import sha256_hex
-from hardset.schemas.job.sources import DigitsSource
+from hardset.schemas.job.sources import DigitsSource, Limit
 from hardset.schemas.records import run as records
 
 # The last fifth, not every fifth row: the rows lie in the order of their writers, so hardly any writer of the test
@@ -46,16 +47,35 @@ class DigitsReader:
 
     def probe(self) -> records.Image:
         """8 x 8 grey, unless the job says otherwise."""
-        return cleaning.probe_image(self._rows(0, 1), self.spec)
+        return cleaning.probe_image(self._rows([0]), self.spec)
 
     def plan(self, shard_rows: int) -> list[records.SourceRange]:
         """Ranges of the selected splits. Raises JobError: unknown split."""
-        pieces = (
-            records.SourceRange(split=split, file="digits", start=start, stop=stop, digest="")
-            for split, name in selected(_SPLITS, str, self.spec.splits)
-            for start, stop in ranges.cut(*_SPLITS[name], shard_rows)
+        limit = self.spec.limit
+        pieces = self._stratified(limit.rows, shard_rows) if isinstance(limit, Limit) else self._ranges(shard_rows)
+        return ranges.planned(pieces, self.fixed, limit, self.name)
+
+    def _ranges(self, shard_rows: int) -> Iterator[records.SourceRange]:
+        for split, name in selected(_SPLITS, str, self.spec.splits):
+            for start, stop in ranges.cut(*_SPLITS[name], shard_rows):
+                yield records.SourceRange(split=split, file="digits", start=start, stop=stop, digest="")
+
+    def _stratified(self, rows: int, shard_rows: int) -> Iterator[records.SourceRange]:
+        labels, splits = self._arrays[1], selected(_SPLITS, str, self.spec.splits)
+        candidates = (
+            (int(labels[row]), f"digits#{row}", (number, row))
+            for number, (_, name) in enumerate(splits)
+            for row in range(*_SPLITS[name])
         )
-        return ranges.planned(pieces, self.fixed, self.spec.limit, self.name)
+        for number, picked in by_first(chosen(candidates, rows)):
+            split = splits[number][0]
+            for start, stop in ranges.cut(0, len(picked), shard_rows):
+                these = tuple(picked[start:stop])
+                yield records.SourceRange(split=split, file="digits", start=start, stop=stop, digest="", picked=these)
+
+    def labels_in(self, part: records.SourceRange) -> list[int]:
+        """Labels of the rows of a range."""
+        return [int(self._arrays[1][part.position(row)]) for row in range(part.start, part.stop)]
 
     def fixed(self, parts: list[records.SourceRange]) -> list[records.SourceRange]:
         """Ranges with the digest of all rows."""
@@ -66,11 +86,12 @@ class DigitsReader:
         self, source_range: records.SourceRange, image: records.Image, classes: int
     ) -> tuple[CleanRows, list[Reject]]:
         """The range's rows."""
-        return cleaning.clean_rows(self._rows(source_range.start, source_range.stop), self.spec, image, classes)
+        rows = self._rows(source_range.position(row) for row in range(source_range.start, source_range.stop))
+        return cleaning.clean_rows(rows, self.spec, image, classes)
 
-    def _rows(self, start: int, stop: int) -> Iterator[RawRow]:
+    def _rows(self, positions: Iterable[int]) -> Iterator[RawRow]:
         images, labels = self._arrays
-        for row in range(start, stop):
+        for row in positions:
             yield RawRow(f"digits#{row}", row, int(labels[row]), images[row])
 
     @cached_property

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +37,11 @@ class HeldOutReader:
     def user_types(self) -> dict[str, pa.DataType]:
         """Types of the columns that rows of the whole source carry."""
         return user_types_of(self.whole)
+
+    def labels_in(self, part: records.SourceRange) -> Iterable[Any]:
+        """Labels of the rows of a range of the whole source."""
+        look: Callable[[records.SourceRange], Iterable[Any]] | None = getattr(self.whole, "labels_in", None)
+        return () if look is None else look(part)
 
     def text_labels(self) -> bool:
         """Whether labels of the whole source are names."""

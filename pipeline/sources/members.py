@@ -15,6 +15,7 @@ from hardset.pipeline.sources.fingerprints import content_digest, tag_digest
 from hardset.pipeline.sources.images import ImageTooLargeError
 from hardset.pipeline.sources.splits import selected
 from hardset.pipeline.sources.stored import SAMPLED_PLACES, SAMPLED_ROWS, StoredReader
+from hardset.pipeline.sources.stratified import by_first, chosen, stratum_of
 from hardset.pipeline.sources.unreadable import (
     OUT_OF_REACH,
     UNREADABLE,
@@ -99,6 +100,23 @@ class MemberFiles(StoredReader):
         for split, folder in self._selected():
             for start, stop in ranges.cut(0, len(folder.files), shard_rows):
                 yield _range_of(split, folder, start, stop)
+
+    def labels_in(self, part: records.SourceRange) -> Iterable[Any]:
+        """The label of a range's folder."""
+        return (part.label,)
+
+    def _stratified(self, rows: int, shard_rows: int) -> Iterator[records.SourceRange]:
+        folders = self._selected()
+        candidates = (
+            (stratum_of(folder.label), file.name, (number, at))
+            for number, (_, folder) in enumerate(folders)
+            for at, file in enumerate(folder.files)
+        )
+        for number, picked in by_first(chosen(candidates, rows)):
+            split, folder = folders[number]
+            some = folder._replace(files=[folder.files[at] for at in picked])
+            for start, stop in ranges.cut(0, len(picked), shard_rows):
+                yield _range_of(split, some, start, stop)
 
     def _selected(self) -> list[tuple[str, Members]]:
         return selected(self.members(), lambda folder: folder.split, self.spec.splits)

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from hardset.pipeline.sources.base import narrowed
 from hardset.schemas.errors import JobError
+from hardset.schemas.job.sources import Limit
 from hardset.schemas.records import run as records
 
 Item = TypeVar("Item")
@@ -44,17 +45,29 @@ def spread(items: Sequence[Item], number: int) -> list[Item]:
     return [items[at * len(items) // number] for at in range(number)]
 
 
+def runs(positions: Sequence[int], gap: int) -> Iterator[tuple[int, int]]:
+    """(start, stop) of stretches that hold all positions, which ascend; those further apart than `gap` are split."""
+    start = stop = positions[0]
+    for position in positions:
+        if position - stop > gap:
+            yield start, stop
+            start = position
+        stop = position + 1
+    yield start, stop
+
+
 def planned(
     ranges: Iterable[records.SourceRange],
     fix: Callable[[list[records.SourceRange]], list[records.SourceRange]],
-    limit: int | None,
+    limit: int | Limit | None,
     name: str,
 ) -> list[records.SourceRange]:
     """The first `limit` rows (None: all) of ranges, each with its digest, which `fix` finds. `name`: for the error.
 
-    Ranges past the limit are not asked for. Raises JobError where there are no rows.
+    Ranges of a sample are those of its rows already, and taken whole. Of a number, ranges past the limit are not asked
+    for. Raises JobError where there are no rows.
     """
-    kept = list(_limited(ranges, limit))
+    kept = list(_limited(ranges, None if isinstance(limit, Limit) else limit))
     if not kept:
         raise JobError(f"source.path: {name} holds no rows")
     return fix(kept)

@@ -28,6 +28,7 @@ from hardset.pipeline.sources.fingerprints import fingerprint, identity_of, is_l
 from hardset.pipeline.sources.names import Names
 from hardset.pipeline.sources.naming import ClassNaming
 from hardset.pipeline.sources.splits import selected, split_of_file
+from hardset.pipeline.sources.stratified import by_first, chosen, stratum_of
 from hardset.pipeline.sources.unreadable import (
     OUT_OF_REACH,
     UNREADABLE,
@@ -37,7 +38,7 @@ from hardset.pipeline.sources.unreadable import (
 )
 from hardset.pipeline.sources.user_values import carried, carried_types
 from hardset.schemas.errors import JobError, RunError, UserError
-from hardset.schemas.job.sources import StoredSource
+from hardset.schemas.job.sources import Limit, StoredSource
 from hardset.schemas.records import run as records
 
 _PROBED_AT_ONCE = 16
@@ -97,7 +98,17 @@ class StoredReader(ClassNaming):
         """Ranges of at most `shard_rows` rows with their digests. Raises JobError where files cannot be used."""
         self.check_listed()
         with storage_faults(self.name):
-            return ranges.planned(self._ranges(shard_rows), self.fixed, self.spec.limit, self.name)
+            limit = self.spec.limit
+            parts = self._stratified(limit.rows, shard_rows) if isinstance(limit, Limit) else self._ranges(shard_rows)
+            return ranges.planned(parts, self.fixed, limit, self.name)
+
+    @abstractmethod
+    def _stratified(self, rows: int, shard_rows: int) -> Iterator[records.SourceRange]:
+        """Ranges of a sample of so many rows by class, without digests."""
+
+    @abstractmethod
+    def labels_in(self, part: records.SourceRange) -> Iterable[Any]:
+        """Labels of the rows of a range, as stored."""
 
     def read(
         self, source_range: records.SourceRange, image: records.Image, classes: int
@@ -275,6 +286,30 @@ class RowFiles(StoredReader):
         pieces = self.pieces(file, _FETCHED_AT_ONCE)
         return (row.label for start, stop in pieces for row in self.rows(file.name, start, stop))
 
+    def labels_in(self, part: records.SourceRange) -> Iterable[Any]:
+        """Labels of the rows of a range, as stored."""
+        if part.unreadable:
+            return ()
+        every = self.labels(next(file for _, file in self.files if file.name == part.file))
+        if not part.picked:
+            return islice(every, part.start, part.stop)
+        wanted = set(part.picked)
+        return (label for position, label in enumerate(every) if position in wanted)
+
+    def _stratified(self, rows: int, shard_rows: int) -> Iterator[records.SourceRange]:
+        readable = {file.name for file in self.readable_files}
+        files = [(split, file) for split, file in self.files if file.name in readable]
+        candidates = (
+            (stratum_of(label), f"{file.name}#{row}", (number, row))
+            for number, (_, file) in enumerate(files)
+            for row, label in enumerate(self.labels(self.looked_at(file)))
+        )
+        for number, picked in by_first(chosen(candidates, rows)):
+            split, file = files[number]
+            for start, stop in ranges.cut(0, len(picked), shard_rows):
+                these = tuple(picked[start:stop])
+                yield records.SourceRange(split=split, file=file.name, start=start, stop=stop, digest="", picked=these)
+
     def label_values(self) -> Iterable[Any]:
         """Labels of all rows of all splits."""
         return (label for file in self.readable_files for label in self.labels(file))
@@ -317,6 +352,9 @@ class RowFiles(StoredReader):
         if source_range.unreadable:
             yield RawRow(f"{name}#0", 0, 0, FileError(f"the file cannot be read: {source_range.unreadable}"))
             return
+        if source_range.picked:
+            yield from self._picked(source_range)
+            return
         for found in self.rows(name, source_range.start, source_range.stop):
             yield self._raw(f"{name}#{row}", row, found)
             row += 1
@@ -325,6 +363,14 @@ class RowFiles(StoredReader):
                 f"{name}: {row - source_range.start} rows came where {source_range.rows} were planned; the file has "
                 "changed, or its reader leaves rows out; start the job again"
             )
+
+    def _picked(self, part: records.SourceRange) -> Iterator[RawRow]:
+        """The rows of a sample; what lies between those that are close is read, too, and left out."""
+        wanted = set(part.picked)
+        for start, stop in ranges.runs(part.picked, _FETCHED_AT_ONCE):
+            for row, found in enumerate(self.rows(part.file, start, stop), start):
+                if row in wanted:
+                    yield self._raw(f"{part.file}#{row}", row, found)
 
     def _raw(self, key: str, index: int, found: StoredRow) -> RawRow:
         image = found.image

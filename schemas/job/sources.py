@@ -59,6 +59,18 @@ class HoldOut(Spec):
     """Part that is read: the rows that are left, or those held out."""
 
 
+RowNumber = Annotated[int, Field(ge=1, le=10**12)]
+
+
+class Limit(Spec):
+    """A sample of the rows, for trials whose figures mean something."""
+
+    rows: RowNumber
+    """Number of rows to take."""
+    by: Literal["class"] = "class"
+    """class: of every class its share, at least one row where there are enough, chosen by a hash of their keys."""
+
+
 class ImageSource(Spec):
     """Settings of every source of images. A format adds its own, each a documented, typed field."""
 
@@ -84,12 +96,18 @@ class ImageSource(Spec):
     else 16."""
     splits: tuple[str, ...] | None = None
     """Splits to take, such as [train]. Unset: all. A split is read off the file or folder name."""
-    limit: Annotated[int, Field(ge=1, le=10**12)] | None = None
-    """Take the first rows only, in source order; for trials."""
+    limit: RowNumber | Limit | None = None
+    """Take some rows only, for trials: a number takes the first in source order, which may be of one class;
+    {rows: 60, by: class} takes a sample of all classes."""
     hold_out: HoldOut | None = None
     """Read a part of the rows only, leaving a fixed share of them to validation. Unset: all."""
     max_pixels: Annotated[int, Field(ge=1, le=2**31)] = 50_000_000
     """Images with more pixels than this go to quarantine unread, which guards against decompression bombs."""
+
+    @property
+    def limit_rows(self) -> int | None:
+        """Most rows to take; None: all."""
+        return self.limit.rows if isinstance(self.limit, Limit) else self.limit
 
 
 class DigitsSource(ImageSource):

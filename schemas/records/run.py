@@ -30,6 +30,8 @@ class SourceRange(Record):
     """Class of all rows of the range, if it is that of their folder."""
     member_digests: tuple[str, ...] = ()
     """Prefix of each member's own digest, which tells which members changed; `digest` covers them all."""
+    picked: tuple[int, ...] = ()
+    """Rows of the file that a sample took, by their positions in it; `start` and `stop` then count in the sample."""
     kept: bool = False
     """Whether the range is no longer in the source as recorded: its shards stay listed, but cannot be read again."""
     unreadable: str = ""
@@ -39,6 +41,10 @@ class SourceRange(Record):
     def rows(self) -> int:
         """Number of rows in the range."""
         return self.stop - self.start
+
+    def position(self, row: int) -> int:
+        """Position inside the file of a row that is counted as the range counts."""
+        return self.picked[row - self.start] if self.picked else row
 
 
 class Image(Spec):

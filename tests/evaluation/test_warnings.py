@@ -195,3 +195,11 @@ def test_a_dataset_that_cannot_be_read_is_named(models, tmp_path):
     one = {"name": "a", "factory": FACTORY, "weights": models["trained"], "trained_on": [str(tmp_path / "none")]}
     with pytest.raises(JobError, match=r"trained_on: .*none holds no finished run"):
         evaluated(tmp_path / "out", [one])
+
+
+def test_classes_without_a_row_are_told() -> None:
+    assert doubts.missing_classes([3, 1]) is None
+    told = doubts.missing_classes([60, 0, 0])
+    assert told is not None
+    assert "the rows hold 1 of 3 classes, none of 1, 2: figures over them say nothing of those" in told
+    assert "source.limit: {rows: 60, by: class}" in told

@@ -8,13 +8,15 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from hardset.pipeline.audit.replay import replay
+from hardset.pipeline.audit.trust import Trust
 from hardset.pipeline.dataset.records.ledger import latest_manifest
 from hardset.pipeline.run.generation import Accept, RunOutcome, generate
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Job
 from hardset.schemas.reading.loading import parse_job
-from tests.nights.conftest import FLIPS
+from tests.nights.conftest import FLIPS, Night
 from tests.sources.making import png, write
 
 
@@ -115,3 +117,20 @@ def test_a_spelling_that_nfc_makes_equal_is_no_other_class(tmp_path: Path) -> No
     folders.run()
     (folders.source / "cafe\u0301").rename(folders.source / "caf\u00e9")
     assert folders.run().plan.classes == ("caf\u00e9", "dog")
+
+
+@pytest.mark.parametrize("kind", ["parquet", "imagefolder"])
+def test_a_sample_by_class_is_a_run_like_any_other(kind: str, tmp_path: Path) -> None:
+    night = Night(tmp_path, kind)
+    for name in "abcd":
+        night.put(name, ord(name))
+    first = night.run(limit={"rows": 8, "by": "class"})
+    assert first.plan.warnings == ()
+    night.check()
+    assert night.run(limit={"rows": 8, "by": "class"}).status == "nothing to do"
+    manifest = latest_manifest(Folder(str(night.out)))
+    assert manifest is not None
+    labels = [label for file in manifest.data_files for label in _labels(night.out / file.path)]
+    assert sorted(labels) == [0] * 4 + [1] * 4
+    (row, *_) = pq.read_table(night.out / manifest.data_files[0].path, columns=["row_id"])["row_id"].to_pylist()
+    assert replay(Folder(str(night.out)), row, trust=Trust(records=True)).equal
