@@ -33,7 +33,9 @@ def source_faults(folder: Folder, manifest: Manifest, source_of: Callable[[Plan]
         number = ranges.get((output.run_id, output.key))
         if output.data is not None and number is not None and not output.kept:
             parts[output.run_id, number].append(output)
-    readings = {run: _Reading(plan, open_source(source_of(plan), plan.classes)) for run, plan in plans.items()}
+    readings = {
+        run: _Reading(plan, open_source(source_of(plan), plan.classes, plan.commit)) for run, plan in plans.items()
+    }
     for (run, number), outputs in parts.items():
         found = readings[run].digests(plans[run].ranges[number])
         for output in outputs:

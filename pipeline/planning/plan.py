@@ -17,6 +17,7 @@ from hardset.pipeline.planning.partner_pools import planned_partners, pooled
 from hardset.pipeline.recipes.generator_files import generator_digest
 from hardset.pipeline.recipes.table import recipe_text, settled_job
 from hardset.pipeline.sources.base import SourceReader, warnings_of
+from hardset.pipeline.sources.hub import commit_of
 from hardset.pipeline.sources.splits import TRAINING_SPLIT
 from hardset.pipeline.sources.stratified import limit_warnings
 from hardset.pipeline.sources.table import open_source, reading_id
@@ -42,11 +43,12 @@ def make_plan(job: Job, earlier: Earlier | None = None) -> Plan:
     """
     job = settled_job(job)
     check_apart(job)
-    source = open_source(job.source)
+    commit = commit_of(job.source)
+    source = open_source(job.source, commit=commit)
     image, classes = planned_image(job, source, earlier), planned_classes(job, source, earlier)
     told = (*warnings_of(source), *class_warnings(job, source, classes, earlier))
     if classes != source.class_names():
-        source = open_source(job.source, classes)
+        source = open_source(job.source, classes, commit)
     user = planned_columns(job, source, earlier)
     _check_regions(job, image)
     _check_operations(job, image)
@@ -74,6 +76,7 @@ def make_plan(job: Job, earlier: Earlier | None = None) -> Plan:
         models=models,
         recipes=tuple(map(recipe_id, texts)),
         reading=reading_id(job.source),
+        commit=commit,
         ranges=ranges,
         shards=shards,
         changes=None if same is None else compare(same, now),

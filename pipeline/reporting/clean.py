@@ -33,7 +33,7 @@ def clean_pixels(plan_of: Callable[[str], Plan | None], source_of: Callable[[Pla
             if plan is None or place is None:
                 return None
             if plan.run_id not in readers:
-                readers[plan.run_id] = open_source(source_of(plan), plan.classes)
+                readers[plan.run_id] = open_source(source_of(plan), plan.classes, plan.commit)
             found, _ = readers[plan.run_id].read(unfixed(place), plan.image, len(plan.classes))
         except (UserError, ValidationError, OSError, ImportError, ValueError):
             return None

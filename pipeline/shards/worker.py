@@ -78,7 +78,7 @@ class Worker:
                 "source: its code here is not that of the machine that planned the run; install the same on all, and "
                 "start again"
             )
-        return open_source(self.job.source, self.plan.classes)
+        return open_source(self.job.source, self.plan.classes, self.plan.commit)
 
     @cached_property
     def model(self) -> LoadedModel | None:
@@ -165,7 +165,7 @@ class Worker:
         if split not in self._pools:
             pool = next((one for one in self.plan.partners if one.split == split), None)
             # A reader of its own: that of the stage `read` may be in use, and this is the device's thread.
-            source, classes = open_source(self.job.source, self.plan.classes), len(self.plan.classes)
+            source, classes = open_source(self.job.source, self.plan.classes, self.plan.commit), len(self.plan.classes)
             self._pools[split] = None if pool is None else read_partners(source, pool, self.plan.image, classes)
         return self._pools[split]
 

@@ -14,6 +14,7 @@ import fsspec
 
 from hardset.pipeline.sources.fingerprints import is_local
 from hardset.pipeline.sources.names import Names
+from hardset.pipeline.sources.revisions import without_revision
 from hardset.pipeline.storage.folder import public_name
 from hardset.pipeline.storage.retrying import PatientFiles
 from hardset.schemas.errors import JobError, UserError
@@ -128,7 +129,7 @@ def resolve(url: str, *, at: str = "source.path") -> Place:
     """Place behind `url`. Raises JobError, begun with `at`: no driver, nothing there, not allowed, unreachable."""
     if not url.strip():
         raise JobError(f"{at}: is empty; wants a file, folder or glob")
-    name = public_name(url)
+    name = without_revision(public_name(url))
     fs, path = opened(url, name, at)
     with storage_faults(name, at=at):
         try:

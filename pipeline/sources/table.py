@@ -18,6 +18,7 @@ from hardset.pipeline.sources.imagefolder import ImageFolderReader
 from hardset.pipeline.sources.manifest import ManifestReader
 from hardset.pipeline.sources.npz import NpzReader
 from hardset.pipeline.sources.parquet import ParquetReader
+from hardset.pipeline.sources.revisions import pinned
 from hardset.pipeline.sources.webdataset import WebDatasetReader
 from hardset.schemas.digests import digest
 from hardset.schemas.job.sources import (
@@ -65,12 +66,15 @@ def settled(spec: ImageSource) -> ImageSource:
     return declarations.settled(source(spec.format).settings, spec.model_dump(mode="json"), at="source")
 
 
-def open_source(spec: ImageSource, classes: Sequence[str] | None = None) -> SourceReader:
+def open_source(spec: ImageSource, classes: Sequence[str] | None = None, commit: str = "") -> SourceReader:
     """The reader of a job's `source` section. Touches no storage yet. Raises JobError where there is no such source.
 
-    `classes`: names that a plan has settled on, so that no reader looks for them again.
+    `classes`: names that a plan has settled on, so that no reader looks for them again. `commit`: that of the plan, at
+    which a repository of the Hub is read.
     """
     own = settled(spec)
+    if isinstance(own, StoredSource):
+        own = own.model_copy(update={"path": pinned(own.path, commit)})
     if classes is not None and isinstance(own, StoredSource):
         own = own.model_copy(update={"classes": tuple(classes)})
     reader = source(own.format).reader(own)
