@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from hardset.pipeline.evaluation.reference import corruption_table, job_tables, warning_table
+from hardset.pipeline.evaluation.reference import corruption_table, job_tables, setting_table_of, warning_table
 from hardset.schemas.job.attack_documentation import attack_table, ensemble_table, setting_table
 from hardset.schemas.job.operations.documentation import operation_table
+from hardset.schemas.job.sources import SOURCES, StoredSource
 from hardset.schemas.job.training_methods import method_table
 from hardset.schemas.rows.documentation import column_table, flag_table, version_table
 
@@ -44,6 +45,17 @@ def _nonfinite_table() -> str:
     return "\n".join([head, "|---|---|---|---|---|---|---|---|", *lines]) + "\n"
 
 
+def _source_tables() -> str:
+    """Keys of all sources of files, and of each format what it has beside them."""
+    common = setting_table_of(StoredSource, without={"format"})
+    parts = [f"**Every format of files** (`digits` takes those down to `max_pixels`)\n\n{common}"]
+    for kind in SOURCES:
+        own = setting_table_of(kind, without={"format", *StoredSource.model_fields} - {"path"})
+        if issubclass(kind, StoredSource):
+            parts.append(f"**`format: {kind.model_fields['format'].default}`** {kind.__doc__}\n\n{own}")
+    return "\n".join(parts)
+
+
 WRITERS: Mapping[str, Callable[[], str]] = {
     "attacks": attack_table,
     "ensembles": ensemble_table,
@@ -57,6 +69,7 @@ WRITERS: Mapping[str, Callable[[], str]] = {
     "evaluation settings": job_tables,
     "evaluation warnings": warning_table,
     "corruptions": corruption_table,
+    "source settings": _source_tables,
     **{path: partial(_shown, path) for path in EXAMPLES},
 }
 """Each gives Markdown that ends in a line break."""

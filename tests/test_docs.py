@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 import yaml
 from docs.tables import WRITERS, names, pages, written
+from pydantic import TypeAdapter
 
 from hardset.extending import AttackDeclaration
 from hardset.pipeline.attacks.pieces import LOSSES, SCHEDULES
+from hardset.schemas.job.sources import Source
 from hardset.schemas.reading.loading import parse_job
 from hardset.schemas.rows.documentation import flag_table
 
@@ -51,3 +53,10 @@ def test_the_attack_of_the_page_on_extending_can_be_put_together() -> None:
     assert isinstance(walk, AttackDeclaration)
     assert {walk.loss} < set(LOSSES) and {walk.schedule} < set(SCHEDULES)
     assert all(f"`{name}`" in text for name in (*LOSSES, *SCHEDULES))
+
+
+def test_the_sources_of_the_page_on_sources_are_sources() -> None:
+    adapter: TypeAdapter[Any] = TypeAdapter(Source)
+    blocks = re.findall(r"```yaml\n(.*?)```", (DOCS / "sources.md").read_text(encoding="utf-8"), re.DOTALL)
+    found = [adapter.validate_python(yaml.safe_load(block)["source"]) for block in blocks]
+    assert len(found) >= 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 from pydantic import BaseModel
@@ -15,8 +16,13 @@ from hardset.schemas.reading.slots import describe, slot_of
 
 def setting_table(kind: type[BaseModel]) -> str:
     """Markdown table with one line per key of a record."""
+    return setting_table_of(kind, without=())
+
+
+def setting_table_of(kind: type[BaseModel], without: Collection[str]) -> str:
+    """Markdown table with one line per key of a record but some."""
     lines = ["| key | takes | default | meaning |", "|---|---|---|---|"]
-    for name, field in kind.model_fields.items():
+    for name, field in ((name, field) for name, field in kind.model_fields.items() if name not in without):
         default = "required" if field.is_required() else _shown(field.get_default(call_default_factory=True))
         takes = re.sub(r" \(pattern .*\)$", "", describe(slot_of(kind).field(name)))
         meaning = " ".join((field.description or "").split())

@@ -12,6 +12,7 @@ from hardset.pipeline.sources import classes
 from hardset.pipeline.sources.files import Place, SourceFile, resolve
 from hardset.pipeline.sources.labels import comparable
 from hardset.pipeline.sources.members import MemberFiles, Members
+from hardset.pipeline.sources.names import Names
 from hardset.pipeline.sources.splits import TRAINING_SPLIT, split_of_folder
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.sources import ImageFolderSource
@@ -31,6 +32,14 @@ class _ClassFolder(NamedTuple):
     @property
     def class_name(self) -> str:
         return self.folder.rpartition("/")[2]
+
+
+class _Dunder(Names):
+    """Folders such as __background__; those that macOS and Python make count as litter."""
+
+    def enters(self, folder: str) -> bool:
+        base = folder.rpartition("/")[2]
+        return base.startswith("__") and base not in ("__MACOSX", "__pycache__")
 
 
 @dataclass(frozen=True)
@@ -55,14 +64,17 @@ class ImageFolderReader(MemberFiles):
             yield Members(split, folder, self.numbering.number(folder.rpartition("/")[2]), files)
 
     def warnings(self) -> tuple[str, ...]:
-        """Sentences about class folders without files, and about names that are numbers."""
+        """Sentences about class folders that are hidden or hold no files, and about names that are numbers."""
+        hidden = ", ".join(self._hidden)
+        left = f"source.path: left out the folder {hidden}, as names that begin with __ are hidden; rename a class"
+        told = (*((left,) if hidden else ()), *super().warnings())
         if not self._empty:
-            return super().warnings()
+            return told
         folders, numbers = ", ".join(self._empty), ", ".join(str(self.numbering.number(name)) for name in self._empty)
         empty = f"source.path: no file in the class folder {folders}; it keeps its class number {numbers}"
         if len(self._empty) > 1:
             empty = f"source.path: no files in the class folders {folders}; they keep their class numbers {numbers}"
-        return (empty, *super().warnings())
+        return (empty, *told)
 
     @cached_property
     def _place(self) -> Place:
@@ -75,9 +87,18 @@ class ImageFolderReader(MemberFiles):
     def _empty(self) -> list[str]:
         """Names of class folders that hold no file in any split."""
         full = {comparable(folder.class_name) for folder in self._folders}
-        tops = {folder.folder.partition("/")[0] for folder in self._folders if "/" in folder.folder}
-        found = [name for top in sorted(tops) or [""] for name in self._place.folders(top, self.names_that_count())]
+        found = self._below_splits(self.names_that_count())
         return sorted({comparable(name): name for name in found if comparable(name) not in full}.values())
+
+    @cached_property
+    def _hidden(self) -> list[str]:
+        """Names of folders at the place of classes that are hidden, though no program is known to make them."""
+        return sorted(set(self._below_splits(_Dunder())))
+
+    def _below_splits(self, names: Names) -> list[str]:
+        """Names of the folders at the place of classes, of all splits."""
+        tops = {folder.folder.partition("/")[0] for folder in self._folders if "/" in folder.folder}
+        return [name for top in sorted(tops) or [""] for name in self._place.folders(top, names)]
 
     @cached_property
     def _folders(self) -> list[_ClassFolder]:

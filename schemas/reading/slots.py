@@ -178,7 +178,8 @@ def _plain(slot: Slot) -> str:
     if slot.type in (int, float):
         return ("a whole number" if slot.type is int else "a number") + _limits(slot)
     if slot.examples:
-        return f"a number such as {one_of(slot.examples)}"
+        noun = "names" if get_origin(slot.type) in (dict, Mapping) else "a number"
+        return f"{noun} such as {one_of(slot.examples)}"
     return "a mapping"
 
 

@@ -171,3 +171,10 @@ def test_ids_are_no_class_numbers() -> None:
         in_labels([0, 4294967295], numeric=False, offset=0, name="x")
     with pytest.raises(JobError, match=r"source.classes: x holds no labels"):
         in_labels([None], numeric=False, offset=0, name="x")
+
+
+def test_a_hidden_class_folder_is_named(tmp_path: Path) -> None:
+    spec = folders(tmp_path, "__background__", "__MACOSX", "cat", "dog")
+    assert open_source(spec).class_names() == ("cat", "dog")
+    told = "source.path: left out the folder __background__, as names that begin with __ are hidden; rename a class"
+    assert warnings_of(open_source(spec)) == (told,)
