@@ -21,13 +21,16 @@ from hardset.pipeline.sources.parquet_columns import (
     check_columns,
     class_names,
     folder_values,
+    guess_warnings,
+    named,
     other_columns,
     renamed,
     user_rows,
 )
+from hardset.pipeline.sources.parquet_file import OpenedParquet
 from hardset.pipeline.sources.splits import split_of_file
 from hardset.pipeline.sources.stored import RowFiles, StoredRow
-from hardset.pipeline.sources.unreadable import OUT_OF_REACH, UnreadableFileError, what_lies_there
+from hardset.pipeline.sources.unreadable import OUT_OF_REACH, UnreadableFileError
 from hardset.pipeline.storage.folder import in_parallel
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.sources import ParquetSource
@@ -35,7 +38,6 @@ from hardset.schemas.limits import GIB, MIB, Limits, variable
 
 _ROWS_AT_ONCE = 64
 _BUFFER = 4 << 20
-_HEAD = 256
 _UNFOLDED_BYTES = 512 * MIB
 """Most bytes that the rows decoded together may unfold to, where a dictionary holds their values."""
 _FOOTER_KEY, _ROW_ID, _SOURCE_SPLIT = b"hardset", "row_id", "source_split"  # in files that hardset made
@@ -46,6 +48,8 @@ _JUDGING = frozenset({"validation", "test"})  # what stems from these may not be
 class _Footer:
     groups: tuple[int, ...]
     """Number of rows in each row group."""
+    spec: ParquetSource
+    """Settings with the columns of this file."""
     names: tuple[str, ...] | None
     """Class names of the label column; None if the schema's metadata has none."""
     text: bool
@@ -80,6 +84,13 @@ class ParquetReader(RowFiles):
             )
         return known[0][1] if known else None
 
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences about columns that are taken for want of the usual ones, and about classes."""
+        taken = dict.fromkeys(
+            text for _, one in self._selected_footers() for text in guess_warnings(self.spec, one.spec)
+        )
+        return (*taken, *super().warnings())
+
     def text_labels(self) -> bool:
         """Whether labels are names. Raises JobError where they are in one file and not in another."""
         kinds = {footer.text: file.name for file, footer in self._selected_footers()}
@@ -97,9 +108,10 @@ class ParquetReader(RowFiles):
     def labels(self, file: SourceFile) -> Iterator[Any]:
         """Labels of a file, of which no other column is read."""
         if self._footer(file).in_folder:
-            return repeat(folder_values(file.name)[self.spec.label], sum(self._footer(file).groups))
-        with _Opened(self._place.fs, file.path, buffer=_BUFFER) as opened:
-            column = opened.parquet(file.name).read(columns=[self.spec.label], use_threads=False)[self.spec.label]
+            return repeat(folder_values(file.name)[self._footer(file).spec.label], sum(self._footer(file).groups))
+        with OpenedParquet(self._place.fs, file.path, buffer=_BUFFER) as opened:
+            label = self._footer(file).spec.label
+            column = opened.parquet(file.name).read(columns=[label], use_threads=False)[label]
         return iter(column.to_pylist())
 
     def _selected_footers(self) -> list[tuple[SourceFile, _Footer]]:
@@ -126,15 +138,22 @@ class ParquetReader(RowFiles):
 
     def _footer(self, file: SourceFile) -> _Footer:
         if file.name not in self._footers:
-            with _Opened(self._place.fs, self.looked_at(file).path, buffer=0) as opened:
+            with OpenedParquet(self._place.fs, self.looked_at(file).path, buffer=0) as opened:
                 parquet = opened.parquet(file.name)
                 schema = parquet.schema_arrow
-                in_folder, text = check_columns(schema, self.spec, file.name)
-                _check_unfolded(parquet.metadata, self.spec, file.name)
+                spec = named(self.spec, schema, file.name)
+                in_folder, text = check_columns(schema, spec, file.name)
+                _check_unfolded(parquet.metadata, spec, file.name)
                 groups = tuple(parquet.metadata.row_group(g).num_rows for g in range(parquet.num_row_groups))
-                names = class_names(parquet.schema_arrow, self.spec.label)
+                names = class_names(schema, spec.label)
                 self._footers[file.name] = _Footer(
-                    groups, names, text, in_folder, other_columns(schema, self.spec, file.name), _parent_splits(parquet)
+                    groups,
+                    spec,
+                    names,
+                    text,
+                    in_folder,
+                    other_columns(schema, spec, file.name),
+                    _parent_splits(parquet),
                 )
         return self._footers[file.name]
 
@@ -150,7 +169,7 @@ class ParquetReader(RowFiles):
 
     def rows(self, name: str, start: int, stop: int) -> Iterator[StoredRow]:
         """Rows of the image and label columns, only the row groups that they lie in."""
-        with _Opened(self._place.fs, self._place.path_of(name), buffer=_BUFFER) as opened:
+        with OpenedParquet(self._place.fs, self._place.path_of(name), buffer=_BUFFER) as opened:
             parquet = opened.parquet(name)
             labels_of = self._labelling(parquet.schema_arrow, name)
             begin = 0
@@ -163,7 +182,7 @@ class ParquetReader(RowFiles):
 
     def _labelling(self, schema: pa.Schema, name: str) -> Callable[[pa.RecordBatch], Sequence[Any]]:
         """Labels of a batch of rows: those of a file's column or folder, by name where the job reorders them."""
-        label = self.spec.label
+        label = named(self.spec, schema, name).label
         if label not in schema.names:
             value = folder_values(name)[label]
             return lambda batch: [value] * len(batch)
@@ -175,7 +194,7 @@ class ParquetReader(RowFiles):
 
     def _group_rows(
         self,
-        opened: _Opened,
+        opened: OpenedParquet,
         parquet: pq.ParquetFile,
         name: str,
         group: int,
@@ -186,7 +205,8 @@ class ParquetReader(RowFiles):
         """Rows `start` to `stop` of a row group. Stops decoding where the slice ends."""
         row = 0
         names, folders = parquet.schema_arrow.names, folder_values(name)
-        columns = [self.spec.image, *([self.spec.label] if self.spec.label in names else [])]
+        spec = named(self.spec, parquet.schema_arrow, name)
+        columns = [spec.image, *([spec.label] if spec.label in names else [])]
         kept = [column for column in self.spec.keep if column in names]
         columns += [column for column in kept if column not in columns]
         constant = {column: folders[column] for column in self.spec.keep if column in folders and column not in names}
@@ -194,12 +214,12 @@ class ParquetReader(RowFiles):
             columns.append(_ROW_ID)
         try:
             most = Limits.from_environment().value_mib
-            at_once = _rows_at_once(parquet.metadata.row_group(group), self.spec.image)
+            at_once = _rows_at_once(parquet.metadata.row_group(group), spec.image)
             for batch in parquet.iter_batches(at_once, row_groups=[group], columns=columns, use_threads=False):
                 first, last = max(start, row), min(stop, row + len(batch))
                 if first < last:
                     part = batch.slice(first - row, last - first)
-                    labels, images = labels_of(part), part[self.spec.image].to_pylist()
+                    labels, images = labels_of(part), part[spec.image].to_pylist()
                     ids = part[_ROW_ID].to_pylist() if made_here else [None] * len(part)
                     users = user_rows(part, kept, constant)
                     for label, image, row_id, user in zip(labels, images, ids, users, strict=True):
@@ -212,62 +232,6 @@ class ParquetReader(RowFiles):
                 raise opened.fault from None
             fault = UnreadableImageError(f"row group {group} is corrupt: {error}")
             yield from (StoredRow(0, fault) for _ in range(max(start, row), stop))
-
-
-class _Opened:
-    """A file as pyarrow reads it through fsspec. Remembers a fault of storage, which is not to pass for corruption."""
-
-    def __init__(self, fs: Any, path: str, *, buffer: int) -> None:
-        self.fault: Exception | None = None
-        self._handle = fs.open(path, "rb")
-        self._buffer = buffer
-        self.seek, self.tell = self._handle.seek, self._handle.tell
-
-    def __enter__(self) -> _Opened:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def parquet(self, name: str) -> pq.ParquetFile:
-        """Raises UnreadableFileError where it is no Parquet file."""
-        try:
-            # A buffer makes pyarrow stream column chunks; without one it loads those of a row group whole.
-            return pq.ParquetFile(
-                pa.PythonFile(self, "r"), buffer_size=self._buffer, pre_buffer=False, page_checksum_verification=True
-            )
-        except (pa.ArrowException, OSError) as error:
-            if self.fault is not None:
-                raise self.fault from None
-            raise UnreadableFileError(f"source.path: {name} {self._what(error)}") from error
-
-    def _what(self, error: Exception) -> str:
-        self._handle.seek(0)
-        told = what_lies_there(self._handle.read(_HEAD))
-        if told is None and "encrypted" in str(error):
-            told = "is encrypted; hardset has no key to it"
-        return told or f"is no Parquet file, or is truncated: {error}; put the whole file there"
-
-    def read(self, size: int = -1) -> bytes:
-        try:
-            data: bytes = self._handle.read(size)
-        except Exception as error:
-            self.fault = error
-            raise
-        return data
-
-    @property
-    def closed(self) -> bool:
-        return bool(self._handle.closed)
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        self._handle.close()
 
 
 def _chunks(group: pq.RowGroupMetaData, column: str) -> Iterator[pq.ColumnChunkMetaData]:

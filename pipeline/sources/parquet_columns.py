@@ -21,7 +21,35 @@ _NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.t
 _TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, *_BINARY)
 _LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list, pa.types.is_list_view)
 _NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
+_KNOWN: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "image": ("image", ("img", "picture", "photo", "jpg", "png")),
+    "label": ("label", ("fine_label", "labels", "class", "category", "target")),
+}
+"""For each setting its default, and the columns that are looked for where there is none of that name."""
 _WHOLE = re.compile(r"-?\d{1,18}")
+
+
+def named(spec: ParquetSource, schema: pa.Schema, name: str) -> ParquetSource:
+    """The settings with the columns that a file has in place of the usual ones: of CIFAR-100 `img` and `fine_label`.
+
+    A column that the job names otherwise than the default is taken at its word.
+    """
+    there = {*schema.names, *folder_values(name)}
+    found = {
+        key: next((one for one in others if one in there), usual)
+        for key, (usual, others) in _KNOWN.items()
+        if getattr(spec, key) == usual and usual not in there
+    }
+    return spec.model_copy(update=found) if found else spec
+
+
+def guess_warnings(spec: ParquetSource, taken: ParquetSource) -> tuple[str, ...]:
+    """A sentence for each column that was taken in place of the usual one."""
+    return tuple(
+        f"source.{key}: no column {getattr(spec, key)!r}, so {getattr(taken, key)!r} is taken; name it to be sure"
+        for key in _KNOWN
+        if getattr(spec, key) != getattr(taken, key)
+    )
 
 
 def check_columns(schema: pa.Schema, spec: ParquetSource, name: str) -> tuple[bool, bool]:

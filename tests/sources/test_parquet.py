@@ -15,7 +15,7 @@ from fsspec.implementations.local import LocalFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardset.pipeline.sources.base import unfixed
+from hardset.pipeline.sources.base import unfixed, warnings_of
 from hardset.pipeline.sources.parquet import _rows_at_once
 from hardset.pipeline.sources.ranges import cut_groups
 from hardset.pipeline.sources.table import open_source
@@ -292,3 +292,20 @@ def test_copies_of_a_large_value_are_decoded_few_at_a_time_and_end_in_quarantine
     assert (len(rows), len(rejects)) == (0, 20)
     assert {reject.error_class for reject in rejects} == {"ImageTooLargeError"}
     assert "more than HARDSET_VALUE_MIB allows (32)" in rejects[0].message
+
+
+def test_columns_of_cifar_100_are_taken_and_told(tmp_path: Path) -> None:
+    data = parquet_bytes([png(0), png(1)], [1, 0], names=["a", "b"], image="img", label="fine_label")
+    table = pq.read_table(io.BytesIO(data)).append_column("coarse_label", pa.array([0, 0]))
+    pq.write_table(table, tmp_path / "train.parquet")
+    reader = open_source(ParquetSource(path=str(tmp_path)))
+    assert (reader.class_names(), reader.probe()) == (("a", "b"), SHAPE)
+    assert reader.read(reader.plan(9)[0], SHAPE, 2)[0].labels.tolist() == [1, 0]
+    assert warnings_of(reader) == (
+        "source.image: no column 'image', so 'img' is taken; name it to be sure",
+        "source.label: no column 'label', so 'fine_label' is taken; name it to be sure",
+    )
+    coarse = open_source(ParquetSource(path=str(tmp_path), label="coarse_label"))
+    assert coarse.read(coarse.plan(9)[0], SHAPE, 2)[0].labels.tolist() == [0, 0]
+    with pytest.raises(JobError, match=r"source\.label: no column 'fine' in train\.parquet; it has: id, img"):
+        open_source(ParquetSource(path=str(tmp_path), label="fine")).plan(9)
