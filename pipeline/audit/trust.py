@@ -18,7 +18,7 @@ from hardset.schemas.digests import canonical_json
 from hardset.schemas.errors import JobError
 from hardset.schemas.extensions import is_import_path
 from hardset.schemas.job.job import Job
-from hardset.schemas.job.network import OWN_FACTORIES
+from hardset.schemas.job.network import OWN_FACTORIES, PROGRAMS
 from hardset.schemas.job.recipes import Recipe
 from hardset.schemas.job.sources import Source
 from hardset.schemas.records.run import Plan
@@ -95,6 +95,8 @@ def moved(spec: Source, place: str) -> Source:
 def _named(node: Any, folder: Folder, key: str = "") -> Iterator[str]:
     """Import paths and places in a job beyond hardset's own networks and the files of the dataset itself."""
     if isinstance(node, dict):
+        if node.get("format") in PROGRAMS:
+            yield public_name(str(node.get("weights")))
         for name, value in node.items():
             yield from () if name == "arguments" and _is_own(node) else _named(value, folder, name)
     elif isinstance(node, list):

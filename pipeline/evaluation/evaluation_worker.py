@@ -72,7 +72,7 @@ class EvaluationWorker:
                 at=f"models.{position}",
             )
             if model.sha256 != self.plan.models[position]:
-                name = public_name(spec.weights or spec.factory)
+                name = public_name(spec.weights or str(spec.factory))
                 raise RunError(f"{name}: changed since the evaluation was planned; start it again")
             self._models[position] = model
         return self._models[position]

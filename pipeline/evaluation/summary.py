@@ -17,6 +17,7 @@ from hardset.pipeline.evaluation.evaluation_plan import EvaluationPart, Evaluati
 from hardset.pipeline.evaluation.gathered import ModelVerdicts, SourceRows, clean_rows
 from hardset.pipeline.evaluation.likeness import Similarity
 from hardset.pipeline.evaluation.parts import PartStore
+from hardset.pipeline.models.loading import model_id
 from hardset.pipeline.planning.plan import public_job
 from hardset.pipeline.statistics.shares import share, share_of
 from hardset.pipeline.storage.folder import public_name
@@ -60,7 +61,7 @@ def _model(
     after = figures.attacked_pred(found, headline)
     return ModelFigures(
         name=spec.name,
-        model_id=f"{spec.factory}@{plan.models[position][:12]}",
+        model_id=model_id(spec.model_dump(), plan.models[position]),
         sha256=plan.models[position],
         hardened_from=spec.hardened_from,
         last_of=spec.last_of,

@@ -23,6 +23,7 @@ def build(spec: Network, *, at: str = "model") -> nn.Module:
     `at`: the network's key in the job, for error messages. Raises JobError if the factory cannot be imported, does not
     exist, refuses its arguments or returns anything but a module.
     """
+    assert spec.factory is not None
     factory = _imported(spec.factory, at)
     try:
         inspect.signature(factory).bind(**spec.arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hardset.schemas.errors import JobError
@@ -48,3 +49,23 @@ def check_input(spec: Input, channels: int, at: str) -> None:
     """Raises JobError below the key `at` where rows of `channels` channels cannot be fed so."""
     if spec.channels == "bgr" and channels != 3:
         raise JobError(f"{at}.input.channels: got bgr, but the rows have {channels} channel; remove it")
+
+
+class Sized(nn.Module):
+    """Brings images to the size that the network was trained on, as its preprocessor does, differentiably."""
+
+    def __init__(self, network: nn.Module, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.network, self.size = network, size
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of images N x C x H x W of any height and width."""
+        if images.shape[2:] != self.size:
+            images = F.interpolate(images, self.size, mode="bilinear", antialias=True, align_corners=False)
+        logits: Tensor = self.network(images)
+        return logits
+
+
+def sized(network: nn.Module, size: tuple[int, int] | None) -> nn.Module:
+    """The network preceded by resizing to `size`, height and width; None: as it is."""
+    return network if size is None else Sized(network, size)

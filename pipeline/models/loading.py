@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from hardset.pipeline.models.ensemble import Ensemble, ensemble_sha256
 from hardset.pipeline.models.factory import build
-from hardset.pipeline.models.feeding import Fed, Laid, check_input
+from hardset.pipeline.models.feeding import Fed, Laid, check_input, sized
+from hardset.pipeline.models.formats import read_saved, saved_sha256
 from hardset.pipeline.models.normalise import normalised
 from hardset.pipeline.models.outputs import Logits, Reordered, check_order
 from hardset.pipeline.models.state import check_finite, fill_from
@@ -56,15 +57,30 @@ class LoadedModel:
         return tuple(member.module for member in self.members) if self.combine == "loss" else ()
 
 
-def load_model(spec: Model, *, channels: int, device: torch.device, at: str = "model") -> LoadedModel:
+def load_model(
+    spec: Model,
+    *,
+    channels: int,
+    device: torch.device,
+    at: str = "model",
+    class_names: Sequence[str] | None = None,
+) -> LoadedModel:
     """Loads the job's model on `device` for rows of `channels` channels. `at`: its key in the job, for error messages.
 
-    Raises JobError if factory or weights cannot be used, do not fit each other or the rows, or hold NaN; RunError if
-    the storage of the weights fails.
+    `class_names`: those of the source; files that name their outputs are held against them. Raises JobError if factory
+    or weights cannot be used, do not fit each other or the rows, or hold NaN; RunError if the storage of the weights
+    fails.
     """
     networks = spec.networks()
     members = tuple(
-        load_network(network, at=_below(at, key), classes=spec.classes, channels=channels, device=device)
+        load_network(
+            network,
+            at=_below(at, key),
+            classes=spec.classes,
+            channels=channels,
+            device=device,
+            class_names=class_names,
+        )
         for key, network in networks.items()
     )
     if len(members) == 1:
@@ -81,16 +97,24 @@ def load_model(spec: Model, *, channels: int, device: torch.device, at: str = "m
     )
 
 
-def load_network(spec: Network, *, at: str, classes: int, channels: int, device: torch.device) -> LoadedModel:
+def load_network(
+    spec: Network,
+    *,
+    at: str,
+    classes: int,
+    channels: int,
+    device: torch.device,
+    class_names: Sequence[str] | None = None,
+) -> LoadedModel:
     """Loads one network on `device`; `at`: its key in the job. Raises as `load_model` does."""
-    network = build(spec, at=at)
-    state_of(network, at)
-    if spec.weights is None:
-        name, sha256 = spec.factory, _state_sha256(network, at)
+    if is_saved(spec):
+        saved, sha256 = read_saved(spec, at, class_names)
+        network, name = saved.network, public_name(str(spec.weights))
+        told = {"normalize": spec.normalize or saved.normalize, "input": spec.input or saved.input, "output": "auto"}
+        spec = spec.model_copy(update=told)
+        network = sized(network, saved.size)
     else:
-        name = public_name(spec.weights)
-        states, sha256 = read_states(spec.weights, key=spec.weights_key, at=at)
-        fill_from(network, states, name=name, normalize=spec.normalize, at=at)
+        network, name, sha256 = _built(spec, at)
     network = network.float()
     check_finite(network, name, at)
     module = _dressed(network, spec, at=at, classes=classes, channels=channels).eval()
@@ -103,7 +127,7 @@ def load_network(spec: Network, *, at: str, classes: int, channels: int, device:
 
 def model_id(network: Mapping[str, Any], sha256: str) -> str:
     """Value of the column `model_id`: factories of a model, as its section of a job has them, and its digest."""
-    factories = [network["factory"], *(member["factory"] for member in network.get("members", ()))]
+    factories = [_origin(network), *(_origin(member) for member in network.get("members", ()))]
     name = factories[0] if len(factories) == 1 else f"mean_{network.get('combine')}({', '.join(factories)})"
     return f"{name}@{sha256[:12]}"
 
@@ -111,6 +135,28 @@ def model_id(network: Mapping[str, Any], sha256: str) -> str:
 def generator_id(sha256: str) -> str:
     """Value of the column `model_id` for rows of a generator."""
     return f"generator:{sha256[:12]}"
+
+
+def _origin(network: Mapping[str, Any]) -> str:
+    """Factory of a network, or the format of the file that holds it whole."""
+    return str(network.get("factory") or network["format"])
+
+
+def _built(spec: Network, at: str) -> tuple[nn.Module, str, str]:
+    """The factory's network with its weights, what these are called in messages, and their digest."""
+    network = build(spec, at=at)
+    state_of(network, at)
+    if spec.weights is None:
+        return network, str(spec.factory), _state_sha256(network, at)
+    name = public_name(spec.weights)
+    states, sha256 = read_states(spec.weights, key=spec.weights_key, at=at)
+    fill_from(network, states, name=name, normalize=spec.normalize, at=at)
+    return network, name, sha256
+
+
+def is_saved(spec: Network) -> bool:
+    """Whether the network's file holds the network as well as its weights."""
+    return spec.format not in (None, "factory")
 
 
 def _dressed(network: nn.Module, spec: Network, *, at: str, classes: int, channels: int) -> nn.Module:
@@ -151,8 +197,15 @@ def network_sha256(spec: Network, *, at: str = "model") -> str:
 
     Raises JobError if the file is missing or of a refused kind, or if the factory's tensors differ between calls.
     """
+    if is_saved(spec):
+        return saved_sha256(spec, at)
     if spec.weights is not None:
-        return weights_sha256(spec.weights, at=at)
+        found = weights_sha256(spec.weights, at=at)
+        if spec.sha256 not in (None, found):
+            raise JobError(
+                f"{at}.sha256: the weights have {found}, the job names {spec.sha256}; they are other weights"
+            )
+        return found
     first, second = (_state_sha256(build(spec, at=at), at) for _ in range(2))
     if first != second:
         raise JobError(

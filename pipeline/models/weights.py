@@ -58,6 +58,18 @@ def weights_sha256(url: str, *, at: str = "model") -> str:
         return _of_file(url, lambda file: hashlib.file_digest(file, "sha256").hexdigest())
 
 
+def file_sha256(url: str, at: str) -> str:
+    """SHA-256 of a file of any kind. Raises JobError if it is missing; `at`: its model's key in the job."""
+    with _reading(url, at):
+        return _of_file(url, lambda file: hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def read_bytes(url: str, at: str) -> bytes:
+    """Content of a file of any kind. Raises JobError if it is missing, RunError if the storage fails."""
+    with _reading(url, at):
+        return _of_file(url, lambda file: bytes(file.read()))
+
+
 def read_weights(url: str, *, at: str = "model") -> tuple[State, str]:
     """Tensors of a weight file, the first state dict of a checkpoint, and its SHA-256. Raises as `read_states`."""
     states, sha256 = read_states(url, at=at)

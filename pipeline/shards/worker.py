@@ -85,7 +85,12 @@ class Worker:
         """The classifier under attack. Raises RunError where its weights are not those of the plan."""
         if self.job.model is None:
             return None
-        model = load_model(self.job.model, channels=self.plan.image.channels, device=self.device)
+        model = load_model(
+            self.job.model,
+            channels=self.plan.image.channels,
+            device=self.device,
+            class_names=self.plan.classes,
+        )
         networks = tuple(self.job.model.networks().values())
         for position, member in enumerate(model.members):
             self._as_planned(member, networks[position], f"{VICTIM}:{position}")
@@ -132,7 +137,7 @@ class Worker:
 
     def _as_planned(self, model: LoadedModel, network: Network, role: str) -> None:
         if model.sha256 != self.plan.models[role]:
-            name = public_name(network.weights or network.factory)
+            name = public_name(network.weights or str(network.factory))
             raise RunError(f"{name}: changed since the run was planned; start it again")
 
     @cached_property

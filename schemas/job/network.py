@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from hardset.schemas.base import Spec
 from hardset.schemas.digests import canonical_json
@@ -14,6 +22,10 @@ OWN_FACTORIES = "hardset.pipeline.models.zoo:"
 """What the import paths of hardset's own networks begin with."""
 _OLD_FACTORIES = "pipeline.models.zoo:"
 """The same before 0.2.0, in job files and records; any other `pipeline` is the user's own."""
+
+
+PROGRAMS = ("torchscript", "export")
+"""Formats whose files are programs."""
 
 
 class Normalize(Spec):
@@ -52,11 +64,21 @@ class Input(Spec):
         return self
 
 
+def _factory_or_format(schema: dict[str, Any]) -> None:
+    """In JSON Schema the factory may be left out, which `format` decides."""
+    schema["required"] = [name for name in schema.get("required", ()) if name != "factory"]
+
+
 class Network(Spec):
     """A classifier: its factory, weights and normalisation."""
 
-    factory: Annotated[str, Field(pattern=r"^[\w.]+:[\w.]+$", examples=["hardset.pipeline.models.zoo:small_cnn"])]
-    """Importable `package.module:function` that returns a torch module: NCHW images in, logits out."""
+    model_config = ConfigDict(json_schema_extra=_factory_or_format)
+
+    factory: (
+        Annotated[str, Field(pattern=r"^[\w.]+:[\w.]+$", examples=["hardset.pipeline.models.zoo:small_cnn"])] | None
+    )
+    """Importable `package.module:function` that returns a torch module: NCHW images in, logits out. Only networks whose
+    `format` is a kind of file that holds them whole leave it out."""
     arguments: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of the factory; any JSON values."""
     weights: str | None = None
@@ -75,10 +97,43 @@ class Network(Spec):
     """Output of the model for each class of the source, in label order, where the model was trained with another order.
     Unset: the same order."""
 
+    format: Literal["factory", "huggingface", "keras", "torchscript", "export"] | None = None
+    """What the model comes as. factory or unset: code that builds it, and weights. huggingface: a folder with
+    config.json and safetensors. keras: a .keras or .h5 file. torchscript: torch.jit.save. export: torch.export.save."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """Digest that the weights must have, 64 hex digits. Needed for torchscript and export, whose files are programs."""
+    trust: bool | None = None
+    """Whether the program in the weights may run; needed for torchscript and export."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_factory(cls, document: Any) -> Any:
+        if isinstance(document, Mapping) and document.get("format") not in (None, "factory"):
+            return {"factory": None, **document}
+        return document
+
     @field_validator("factory")
     @classmethod
-    def _canonical(cls, factory: str) -> str:
-        return OWN_FACTORIES + factory.removeprefix(_OLD_FACTORIES) if factory.startswith(_OLD_FACTORIES) else factory
+    def _canonical(cls, factory: str | None) -> str | None:
+        old = factory is not None and factory.startswith(_OLD_FACTORIES)
+        return OWN_FACTORIES + factory.removeprefix(_OLD_FACTORIES) if factory and old else factory
+
+    @model_validator(mode="after")
+    def _whole(self) -> Network:
+        if self.format in (None, "factory"):
+            if self.factory is None:
+                raise ValueError("factory: got null; wants an importable package.module:function")
+            return self
+        if self.factory is not None or self.arguments:
+            raise ValueError(f"format: got {self.format}, whose files hold the network; remove factory and arguments")
+        if self.weights is None:
+            raise ValueError(f"weights: missing; format {self.format} wants a file or folder")
+        if self.format in PROGRAMS and not (self.trust and self.sha256):
+            raise ValueError(
+                f"trust: {self.format} files are programs, which run when they are loaded; set trust: true, and sha256 "
+                "to the digest of the file that you trust (sha256sum FILE)"
+            )
+        return self
 
     @field_validator("arguments")
     @classmethod
@@ -101,4 +156,4 @@ class Network(Spec):
         return {name: value for name, value in write(self).items() if name not in _LATER or value is not None}
 
 
-_LATER = ("weights_key", "input", "output", "output_order")
+_LATER = ("format", "sha256", "trust", "weights_key", "input", "output", "output_order")

@@ -1,0 +1,84 @@
+"""Files that hold a network as well as its weights: by format, what reads them and what fixes them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from hardset.pipeline.models import huggingface, keras_models, programs
+from hardset.pipeline.models.saved import SavedNetwork
+from hardset.pipeline.models.weights import file_sha256
+from hardset.schemas.errors import JobError
+from hardset.schemas.job.network import Network
+
+_HELD: dict[str, SavedNetwork] = {}
+"""Networks that this process has read, by format and digest: libraries take seconds to build one."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file."""
+
+    sha256: Callable[[str, str], str]
+    """Digest of what lies at a URL: (URL, key of the network in the job) to 64 hex digits."""
+    read: Callable[[str, str], SavedNetwork]
+    """The network at a URL: (URL, key of the network in the job). Raises JobError."""
+    copied: bool = True
+    """Whether a network that was read once can be copied; otherwise it is read again."""
+
+
+FORMATS: dict[str, Format] = {
+    "huggingface": Format(huggingface.folder_sha256, huggingface.read),
+    "keras": Format(file_sha256, keras_models.read),
+    "torchscript": Format(file_sha256, programs.read_torchscript, copied=False),
+    "export": Format(file_sha256, programs.read_export, copied=False),
+}
+"""All formats besides factories, by name."""
+
+
+def saved_sha256(spec: Network, at: str) -> str:
+    """Digest of a network that its file holds whole. Raises JobError where it is not the one that the job pins."""
+    assert spec.format is not None
+    assert spec.weights is not None
+    found = FORMATS[spec.format].sha256(spec.weights, at)
+    if spec.sha256 is not None and spec.sha256 != found:
+        raise JobError(f"{at}.sha256: the weights have {found}, the job names {spec.sha256}")
+    return found
+
+
+def read_saved(spec: Network, at: str, class_names: Sequence[str] | None) -> tuple[SavedNetwork, str]:
+    """The network of a file that holds it whole, and its digest; read once per process.
+
+    `class_names`: those of the source, held against the file's own where it names them. Raises JobError.
+    """
+    assert spec.format is not None
+    assert spec.weights is not None
+    sha256 = saved_sha256(spec, at)
+    key, kind = f"{spec.format}:{sha256}", FORMATS[spec.format]
+    held = _HELD.get(key) or kind.read(spec.weights, at)
+    if kind.copied:
+        _HELD[key] = held
+    if class_names is not None and held.class_names is not None:
+        check_names(held.class_names, class_names, spec.output_order, at)
+    return (held.with_network(copy.deepcopy(held.network)) if kind.copied else held), sha256
+
+
+def check_names(own: Sequence[str], wanted: Sequence[str], order: Sequence[int] | None, at: str) -> None:
+    """Raises JobError where a model names the source's classes in another order than its outputs are taken in.
+
+    Names are compared without case, spaces and underscores. Where the sets differ, names say nothing of the order.
+    """
+    names, classes = [_plain(name) for name in own], [_plain(name) for name in wanted]
+    if len(set(names)) != len(names) or set(names) != set(classes):
+        return
+    right = [names.index(name) for name in classes]
+    if list(order or range(len(names))) == right:
+        return
+    shown = ", ".join(map(str, right[:20])) + (", ..." if len(right) > 20 else "")
+    what = "the model names the source's classes in another order" if order is None else "is not the order of the names"
+    raise JobError(f"{at}.output_order: {what}; set it to [{shown}], so that each class meets its own output")
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
