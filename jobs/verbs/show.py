@@ -1,4 +1,4 @@
-"""`hardset show`: the rows of a dataset that meet a condition, in a table and a picture."""
+"""`hardset show`: rows of a dataset that meet a condition, or of a recipe before its run, in a table and a picture."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ def show(
     png: Annotated[
         str | None, typer.Option(metavar="FILE", help="Also writes the images of the shown rows as one PNG.")
     ] = None,
+    recipe: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Previews recipe N of the job file OUT instead, counted from 0."),
+    ] = None,
+    rows: Annotated[int, typer.Option(min=1, max=100, help="Source rows that --recipe makes rows of.")] = 8,
     made_by: MadeBy = None,
     trust_code: TrustCode = False,
     run: RunId = None,
@@ -31,7 +36,14 @@ def show(
 
     Reads the columns that are asked for, and for the picture the shown rows and the source that --job names. Needs
     DuckDB (`pip install 'hardset[inspect]'`). Returns 0, also where no row meets the condition.
+
+    With --recipe OUT is a job file: makes the first rows of one of its recipes, as a run would, and stores none.
     """
+    if recipe is not None:
+        from hardset.jobs.telling.preview import preview_rows
+
+        give(preview_rows(out, recipe=recipe, rows=rows, png=png), as_json=as_json)
+        return
     from hardset.jobs.api.audit import trust_of
     from hardset.jobs.telling.show import show_rows
 

@@ -70,6 +70,7 @@ def threads_as_torch() -> None:
 def _by_rows(pixels: Pixels, steps: Sequence[Step], seeds: Sequence[int], first: int, out: Pixels) -> None:
     """8-bit rows through operations of 8-bit rows, the first of which is at position `first` of the list."""
     threads_as_torch()
+    engine = np.random.Philox(key=0)
     plan: list[tuple[Any, list[Drawn | None], int]] = [
         (operation(step.name), step.rows(), first + number) for number, step in enumerate(steps)
     ]
@@ -79,7 +80,7 @@ def _by_rows(pixels: Pixels, steps: Sequence[Step], seeds: Sequence[int], first:
         for found, drawn, position in plan:
             here = drawn[row]
             if here is not None:
-                image = found.change(image, here, RowStream(seed, position))
+                image = found.change(image, here, RowStream(seed, position, engine=engine))
                 if image.shape != shape:
                     image = _shaped(image, shape, found, position)
         out[row] = image

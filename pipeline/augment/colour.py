@@ -80,7 +80,7 @@ def _draw_order(spec: ChannelShuffle, stream: Stream) -> Columns:
 
 def _channel_shuffle(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
     order = list(permutations(range(image.shape[2])))
-    return image[:, :, list(order[drawn["order"] % len(order)])]
+    return cv2.merge([cv2.extractChannel(image, channel) for channel in order[drawn["order"] % len(order)]])
 
 
 def _draw_channels(spec: ChannelDropout, stream: Stream) -> Columns:

@@ -13,6 +13,8 @@ from hardset.pipeline.batches import Pixels
 from hardset.schemas.job.operations.base import Fill
 from hardset.schemas.job.operations.geometry import D4, Crop, HorizontalFlip, Rotate90, Transpose, VerticalFlip
 
+_TURNS = (cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_CLOCKWISE)
+
 
 def _flip_horizontally(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
     return cv2.flip(image, 1)
@@ -27,7 +29,12 @@ def _draw_turns(spec: Rotate90, stream: Stream) -> Parameters:
 
 
 def _turn(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
-    return np.rot90(image, drawn["turns"])
+    return _turned(image, drawn["turns"])
+
+
+def _turned(image: Pixels, turns: int) -> Pixels:
+    """Image turned counter-clockwise by quarter turns, 0 to 3."""
+    return cv2.rotate(image, _TURNS[turns - 1]).reshape(image.shape) if turns else image
 
 
 def _transpose(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
@@ -40,7 +47,8 @@ def _draw_symmetry(spec: D4, stream: Stream) -> Parameters:
 
 def _symmetry(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
     """Mirrors left and right first, then turns."""
-    return np.rot90(image[:, ::-1] if drawn["mirror"] else image, drawn["turns"])
+    mirrored = cv2.flip(image, 1).reshape(image.shape) if drawn["mirror"] else image
+    return _turned(mirrored, drawn["turns"])
 
 
 def _turn_tensors(images: Tensor, parameters: Parameters) -> Tensor:
@@ -67,6 +75,14 @@ def _crop(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
     """Cuts the original size out with its corner at (top, left) of the image. Exact."""
     top, left, (height, width) = drawn["top"], drawn["left"], image.shape[:2]
     mode, value = border(image, drawn.get("fill", 0))
+    if mode == cv2.BORDER_CONSTANT:
+        found = np.zeros_like(image)
+        if any(value):
+            found[:] = value[: image.shape[2]]
+        inside = image[max(top, 0) : max(height + top, 0), max(left, 0) : max(width + left, 0)][:height, :width]
+        down, right = max(-top, 0), max(-left, 0)
+        found[down : down + len(inside), right : right + inside.shape[1]] = inside[: height - down, : width - right]
+        return found
     sides = max(-top, 0), max(top, 0), max(-left, 0), max(left, 0)
     padded = cv2.copyMakeBorder(image, *sides, mode, value=value)
     return padded[max(top, 0) :, max(left, 0) :][:height, :width]

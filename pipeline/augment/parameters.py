@@ -31,7 +31,8 @@ def to_json(steps: Sequence[Step], rows: int) -> list[str]:
     for step in steps:
         for row, drawn in enumerate(step.rows()):
             lists[row].append({"name": step.name, "applied": drawn is not None, **(drawn or {})})
-    return [json.dumps(one, separators=(",", ":")) for one in lists]
+    encode = json.JSONEncoder(separators=(",", ":")).encode
+    return [encode(one) for one in lists]
 
 
 def from_json(text: str) -> tuple[Step, ...]:

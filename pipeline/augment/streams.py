@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from hardset.schemas.job.quantities import Range
 _PER_OPERATION = 64  # streams that each position owns: 0 decides whether to apply, 32 and up are for noise
 _NOISE = 32
 _BITS = 16
+_UNIT = 2.0**-32
+_NOUGHT = np.zeros(4, np.uint64)
+_FRESH: dict[str, Any] = {"bit_generator": "Philox", "buffer": _NOUGHT, "buffer_pos": 4, "has_uint32": 0, "uinteger": 0}
 
 
 @dataclass(frozen=True)
@@ -33,19 +36,19 @@ class Stream:
 
     def chance(self) -> Tensor:
         """Uniform in [0, 1), float64 (N,): decides whether the operation applies."""
-        return rng.uniform(self.seeds, self._draw(0), dtype=torch.float64, restart=self.branch)
+        return self._words(0, 1)[:, 0].to(torch.float64) * _UNIT
 
     def uniform(self, parameter: int) -> Tensor:
         """Uniform in [0, 1), float64 (N,), of 32 random bits. `parameter`: 0 to 30."""
-        return rng.uniform(self.seeds, self._draw(1 + parameter), dtype=torch.float64, restart=self.branch)
+        return self._words(1 + parameter, 1)[:, 0].to(torch.float64) * _UNIT
 
     def uniforms(self, parameter: int, count: int) -> Tensor:
         """Uniform in [0, 1), float64 (N, count), of 32 random bits. `parameter`: 0 to 30."""
-        return rng.uniform(self.seeds, self._draw(1 + parameter), (count,), dtype=torch.float64, restart=self.branch)
+        return self._words(1 + parameter, count).to(torch.float64) * _UNIT
 
     def integers(self, parameter: int, high: int) -> Tensor:
-        """Integers in [0, high), int64 (N,). `parameter`: 0 to 30."""
-        return rng.integers(self.seeds, self._draw(1 + parameter), high, restart=self.branch)
+        """Integers in [0, high), int64 (N,), high <= 2^31. `parameter`: 0 to 30."""
+        return (self._words(1 + parameter, 1)[:, 0] * high) >> 32
 
     def normal(self, noise: int, shape: tuple[int, ...]) -> Tensor:
         """Standard normal, float32 (N, *shape). `noise`: 0 to 31."""
@@ -81,17 +84,24 @@ class Stream:
         """The streams of the operation at a place, from 0, inside this one, which is a policy."""
         return Stream(self.seeds, self.position, place + 1)
 
+    def _words(self, number: int, count: int) -> Tensor:
+        """Random words of 32 bits, int64 (N, count): the same on every device."""
+        if self.seeds.device.type == "cpu":
+            return rng.words_on_cpu(self.seeds, self._draw(number), count, self.branch)
+        return rng.words(self.seeds, self._draw(number), count, self.branch)
+
     def _draw(self, number: int) -> int:
         return rng.Draw.AUGMENT + _PER_OPERATION * self.position + number
 
 
-@dataclass(frozen=True)
-class RowStream:
+class RowStream(NamedTuple):
     """Noise for one row, from NumPy's Philox generator, whose key is row seed, position, place and use."""
 
     seed: int
     position: int
     branch: int = 0
+    engine: np.random.Philox | None = None
+    """Generator that may be set to any state: making one for each use takes ten times as long as setting one."""
 
     def generator(self, use: int = 0) -> np.random.Generator:
         """A generator of its own for each use, from 0 to 63."""
@@ -101,8 +111,12 @@ class RowStream:
     def words(self, count: int, use: int = 0) -> NDArray[np.uint16]:
         """Even random numbers of 16 bits, uint16 (count,)."""
         place = (self.branch << 32) | (_PER_OPERATION * self.position + use)
-        generator = np.random.Philox(key=np.array([self.seed, place], np.uint64))
-        words: NDArray[np.uint16] = generator.random_raw(-(-count // 4)).astype("<u8", copy=False).view("<u2")[:count]
+        key = np.array([self.seed, place], np.uint64)
+        engine = self.engine or np.random.Philox(key=key)
+        if self.engine is not None:
+            state: Any = {**_FRESH, "state": {"counter": _NOUGHT, "key": key}}
+            engine.state = state
+        words: NDArray[np.uint16] = engine.random_raw(-(-count // 4)).astype("<u8", copy=False).view("<u2")[:count]
         return words
 
     def normal(self, shape: Sequence[int], use: int = 0) -> NDArray[np.float32]:
@@ -117,7 +131,7 @@ class RowStream:
 
     def inside(self, place: int) -> RowStream:
         """The stream of the operation at a place, from 0, inside this one, which is a policy."""
-        return RowStream(self.seed, self.position, place + 1)
+        return RowStream(self.seed, self.position, place + 1, self.engine)
 
 
 @cache

@@ -62,7 +62,7 @@ def _draw_snow(spec: Snow, stream: Stream) -> Columns:
 
 def _snow(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
     height, width = image.shape[:2]
-    flakes = (stream.uniform((height, width)) < drawn["amount"] / 4) * np.float32(255)
+    flakes = (stream.uniform((height, width)) < drawn["amount"]) * np.float32(255)
     kernel = line_kernel(max(3.0, min(height, width) / 24), drawn["degrees"])
     layer = falling(height, width, flakes, kernel / kernel.max())
     return rounded(bleached(image, drawn["bleach"]) + layer[:, :, None])

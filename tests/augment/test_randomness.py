@@ -31,6 +31,14 @@ def test_streams_of_different_operations_places_and_uses_differ() -> None:
     assert np.abs(np.corrcoef(words) - np.eye(len(words))).max() < 0.06
 
 
+def test_an_engine_that_was_used_gives_the_words_of_a_fresh_one() -> None:
+    engine = np.random.Philox(key=77)
+    engine.random_raw(3)
+    for seed, branch, use in ((5, 0, 0), (2**62 + 1, 3, 2), (5, 0, 0)):
+        fresh = RowStream(seed, 2, branch).words(101, use)
+        assert np.array_equal(RowStream(seed, 2, branch, engine).words(101, use), fresh)
+
+
 def test_words_of_a_row_are_a_prefix_of_more_words() -> None:
     assert np.array_equal(RowStream(3, 1).words(10), RowStream(3, 1).words(1000)[:10])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -186,3 +187,10 @@ def test_the_number_of_a_stream_never_changes():
         "TRAINING": 10,
         "AUGMENT": 65536,
     }
+
+
+@pytest.mark.parametrize(("rows", "count", "restart"), [(1, 1, 0), (7, 3, 2), (300, 9, 1)])
+def test_few_words_on_the_cpu_are_the_same(rows: int, count: int, restart: int) -> None:
+    seeds = torch.from_numpy(np.random.default_rng(3).integers(0, 2**63, rows, np.int64))
+    found = rng.words_on_cpu(seeds, rng.Draw.AUGMENT + 70, count, restart)
+    assert torch.equal(found, rng.words(seeds, rng.Draw.AUGMENT + 70, count, restart))

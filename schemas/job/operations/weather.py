@@ -45,7 +45,7 @@ class Snow(OperationSettings):
     moves: ClassVar[bool] = False
 
     name: Literal["snow"] = "snow"
-    amount: Annotated[Numbers, Within(0, 1)] = NumberInterval(min=0.1, max=0.4)
+    amount: Annotated[Numbers, Within(0, 0.5)] = NumberInterval(min=0.005, max=0.03)
     """Share of the pixels that a flake begins in."""
     bleach: Annotated[Numbers, Within(0, 1)] = 0.2
     """Share of the way from the image to its brightened luminance."""

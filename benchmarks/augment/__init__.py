@@ -1,0 +1,1 @@
+"""Augmentation beside albumentations, kornia and torchvision: rows per second of one core, operation by operation."""
