@@ -99,9 +99,10 @@ class Place:
             kind = self._table_in(folder, folders, records)
             if kind is not None:
                 where = f"{self.name}: {folder}" if folder else self.name
+                mend = "write format: delta" if "Delta" in kind else "write the rows elsewhere"
                 raise JobError(
                     f"source.path: {where} is {kind} table, whose folder holds files of deleted rows, too; only its "
-                    "log tells which count, so name the files, or write the rows elsewhere"
+                    f"log tells which count, so {mend}"
                 )
 
     def _table_in(self, folder: str, folders: set[str], records: set[str]) -> str | None:

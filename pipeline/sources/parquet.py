@@ -33,7 +33,7 @@ from hardset.pipeline.sources.stored import RowFiles, StoredRow
 from hardset.pipeline.sources.unreadable import OUT_OF_REACH, UnreadableFileError
 from hardset.pipeline.storage.folder import in_parallel
 from hardset.schemas.errors import JobError
-from hardset.schemas.job.sources import ParquetSource
+from hardset.schemas.job.sources import ColumnarSource
 from hardset.schemas.limits import GIB, MIB, Limits, variable
 
 _ROWS_AT_ONCE = 64
@@ -48,7 +48,7 @@ _JUDGING = frozenset({"validation", "test"})  # what stems from these may not be
 class _Footer:
     groups: tuple[int, ...]
     """Number of rows in each row group."""
-    spec: ParquetSource
+    spec: ColumnarSource
     """Settings with the columns of this file."""
     names: tuple[str, ...] | None
     """Class names of the label column; None if the schema's metadata has none."""
@@ -67,7 +67,7 @@ class ParquetReader(RowFiles):
     """Reads a `struct<bytes, path>` (or binary) image column, and a label column or hive folders `label=3/`."""
 
     suffix = ".parquet"
-    spec: ParquetSource
+    spec: ColumnarSource
 
     def own_names(self) -> tuple[str, ...] | None:
         """Class names out of the files' schema metadata. Raises JobError where two files disagree."""
@@ -242,7 +242,7 @@ def _chunks(group: pq.RowGroupMetaData, column: str) -> Iterator[pq.ColumnChunkM
             yield chunk
 
 
-def _check_unfolded(metadata: pq.FileMetaData, spec: ParquetSource, name: str) -> None:
+def _check_unfolded(metadata: pq.FileMetaData, spec: ColumnarSource, name: str) -> None:
     """Raises UnreadableFileError where a row group unfolds beyond the limit, as its footer says.
 
     Kilobytes can hold gigabytes.

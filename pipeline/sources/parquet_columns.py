@@ -14,7 +14,7 @@ from hardset.pipeline.batches import RowError
 from hardset.pipeline.sources.labels import LabelError, Numbering
 from hardset.pipeline.sources.unreadable import UnreadableFileError
 from hardset.schemas.errors import JobError
-from hardset.schemas.job.sources import ParquetSource
+from hardset.schemas.job.sources import ColumnarSource
 
 _BINARY = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
 _NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal)
@@ -29,7 +29,7 @@ _KNOWN: Mapping[str, tuple[str, tuple[str, ...]]] = {
 _WHOLE = re.compile(r"-?\d{1,18}")
 
 
-def named(spec: ParquetSource, schema: pa.Schema, name: str) -> ParquetSource:
+def named(spec: ColumnarSource, schema: pa.Schema, name: str) -> ColumnarSource:
     """The settings with the columns that a file has in place of the usual ones: of CIFAR-100 `img` and `fine_label`.
 
     A column that the job names otherwise than the default is taken at its word.
@@ -43,7 +43,7 @@ def named(spec: ParquetSource, schema: pa.Schema, name: str) -> ParquetSource:
     return spec.model_copy(update=found) if found else spec
 
 
-def guess_warnings(spec: ParquetSource, taken: ParquetSource) -> tuple[str, ...]:
+def guess_warnings(spec: ColumnarSource, taken: ColumnarSource) -> tuple[str, ...]:
     """A sentence for each column that was taken in place of the usual one."""
     return tuple(
         f"source.{key}: no column {getattr(spec, key)!r}, so {getattr(taken, key)!r} is taken; name it to be sure"
@@ -52,7 +52,7 @@ def guess_warnings(spec: ParquetSource, taken: ParquetSource) -> tuple[str, ...]
     )
 
 
-def check_columns(schema: pa.Schema, spec: ParquetSource, name: str) -> tuple[bool, bool]:
+def check_columns(schema: pa.Schema, spec: ColumnarSource, name: str) -> tuple[bool, bool]:
     """Whether the label is in the name of a folder, and whether it is text.
 
     Raises JobError where the image or the label is missing, or of a type that cannot be one.
@@ -83,7 +83,7 @@ def class_names(schema: pa.Schema, label: str) -> tuple[str, ...] | None:
     return tuple(map(str, names)) if isinstance(names, list) and names else None
 
 
-def other_columns(schema: pa.Schema, spec: ParquetSource, name: str) -> dict[str, pa.DataType]:
+def other_columns(schema: pa.Schema, spec: ColumnarSource, name: str) -> dict[str, pa.DataType]:
     """Stored types of the columns beside the image, and of those in the names of the file's folders."""
     types = {int: pa.int64(), str: pa.string(), type(None): pa.null()}
     folders = {key: types[type(value)] for key, value in folder_values(name).items()}
@@ -122,7 +122,7 @@ def _folder_value(text: str) -> int | str | None:
     return int(text) if _WHOLE.fullmatch(text) else text
 
 
-def _check_image(image: pa.DataType, spec: ParquetSource, name: str, columns: str) -> None:
+def _check_image(image: pa.DataType, spec: ColumnarSource, name: str, columns: str) -> None:
     if pa.types.is_struct(image):
         inner = image.field("bytes").type if image.get_field_index("bytes") >= 0 else None
     else:
@@ -134,7 +134,7 @@ def _check_image(image: pa.DataType, spec: ParquetSource, name: str, columns: st
         )
 
 
-def _is_text(label: pa.DataType, spec: ParquetSource, name: str, columns: str) -> bool:
+def _is_text(label: pa.DataType, spec: ColumnarSource, name: str, columns: str) -> bool:
     kind = label.value_type if pa.types.is_dictionary(label) else label
     if pa.types.is_fixed_size_list(kind) and kind.list_size == 1:
         kind = kind.value_type

@@ -12,6 +12,7 @@ from typing import Any
 
 from hardset.pipeline.extensions import declarations
 from hardset.pipeline.sources.base import Source, SourceReader
+from hardset.pipeline.sources.delta import DeltaReader
 from hardset.pipeline.sources.digits import DigitsReader
 from hardset.pipeline.sources.hold_out import HeldOutReader
 from hardset.pipeline.sources.imagefolder import ImageFolderReader
@@ -22,6 +23,7 @@ from hardset.pipeline.sources.revisions import pinned
 from hardset.pipeline.sources.webdataset import WebDatasetReader
 from hardset.schemas.digests import digest
 from hardset.schemas.job.sources import (
+    DeltaSource,
     DigitsSource,
     ImageFolderSource,
     ImageSource,
@@ -40,6 +42,7 @@ _BUILT_IN = (
     Source(NpzSource, NpzReader),
     Source(WebDatasetSource, WebDatasetReader),
     Source(ManifestSource, ManifestReader),
+    Source(DeltaSource, DeltaReader),
 )
 SOURCES: Mapping[str, Source] = MappingProxyType(
     {str(one.settings.model_fields["format"].default): one for one in _BUILT_IN}
@@ -48,7 +51,7 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
 _FIRST_VERSION = 1
 """Code version that keys do not name, so that shards keep theirs."""
 
-CHOOSING = frozenset({"include", "exclude", "unreadable"})
+CHOOSING = frozenset({"include", "exclude", "unreadable", "version"})
 """Settings of stored sources that choose files."""
 _NOT_READING = frozenset({"path", "splits", "limit", "changed", "vanished", "classes", "numeric"}) | CHOOSING
 """Settings that decide which rows there are, and not how one is read."""
@@ -70,11 +73,12 @@ def open_source(spec: ImageSource, classes: Sequence[str] | None = None, commit:
     """The reader of a job's `source` section. Touches no storage yet. Raises JobError where there is no such source.
 
     `classes`: names that a plan has settled on, so that no reader looks for them again. `commit`: that of the plan, at
-    which a repository of the Hub is read.
+    which a repository of the Hub is read, or a table.
     """
     own = settled(spec)
     if isinstance(own, StoredSource):
-        own = own.model_copy(update={"path": pinned(own.path, commit)})
+        at = {"version": int(commit)} if commit and isinstance(own, DeltaSource) else {"path": pinned(own.path, commit)}
+        own = own.model_copy(update=at)
     if classes is not None and isinstance(own, StoredSource):
         own = own.model_copy(update={"classes": tuple(classes)})
     reader = source(own.format).reader(own)

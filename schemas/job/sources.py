@@ -151,16 +151,31 @@ class StoredSource(ImageSource):
     quarantine: each costs one row there, and the run goes on with the others; fail: the plan is refused."""
 
 
-class ParquetSource(StoredSource):
+class ColumnarSource(StoredSource):
+    """Settings of sources whose rows lie in columns of Parquet files."""
+
+    image: str = "image"
+    """Name of the image column."""
+    label: str = "label"
+    """Name of the label column: whole numbers, or text; or of the hive folders that hold the label, as label=3/."""
+
+
+class ParquetSource(ColumnarSource):
     """Parquet files in the Hugging Face image layout: `struct{bytes, path}` and a label."""
 
     format: Literal["parquet"] = "parquet"
     path: str
     """File, folder or glob; any fsspec URL."""
-    image: str = "image"
-    """Name of the image column."""
-    label: str = "label"
-    """Name of the label column: whole numbers, or text; or of the hive folders that hold the label, as label=3/."""
+
+
+class DeltaSource(ColumnarSource):
+    """A Delta table of the same columns, read by its log: files of deleted rows do not count."""
+
+    format: Literal["delta"] = "delta"
+    path: str
+    """Root of the table; any fsspec URL that deltalake knows, too."""
+    version: Annotated[int, Field(ge=0)] | None = None
+    """Version of the table. Unset: the newest, which the plan records and every worker reads."""
 
 
 class ImageFolderSource(StoredSource):
@@ -226,6 +241,7 @@ SOURCES: tuple[type[ImageSource], ...] = (
     NpzSource,
     WebDatasetSource,
     ManifestSource,
+    DeltaSource,
 )
 """Settings of the built-in sources; each is bound to its reader in `pipeline.sources.table`."""
 

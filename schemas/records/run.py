@@ -127,7 +127,8 @@ class Plan(Spec):
     """Digest of the settings and the code version that rows are read by; a worker derives the same digest. Empty in
     plans of hardset 0.1."""
     commit: str = ""
-    """Commit of the repository on the Hugging Face Hub that rows are read at; empty for any other source."""
+    """Commit of the repository on the Hugging Face Hub, or version of the Delta table, that rows are read at; empty for
+    any other source."""
     ranges: tuple[SourceRange, ...]
     shards: tuple[Shard, ...]
     changes: Changes | None = None

@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
+from deltalake import Schema
+from deltalake.transaction import AddAction, create_table_with_add_actions
 
 from hardset.pipeline.sources.base import RawRow, Source
 from hardset.pipeline.sources.files import SourceFile
@@ -98,6 +101,15 @@ def write_manifests(folder: Path, rows: Sequence[SampleRow]) -> None:
         write(folder / f"{name}.csv", "".join(["path,label\n", *lines]).encode())
 
 
+def write_delta(folder: Path, rows: Sequence[SampleRow]) -> None:
+    """Files as `write_parquet` has them, and a log that lists each."""
+    write_parquet(folder, rows)
+    names = sorted(path.name for path in folder.glob("*.parquet"))
+    schema = pq.read_schema(folder / names[0])
+    added = [AddAction(name, (folder / name).stat().st_size, {}, 0, True, "{}") for name in names]
+    create_table_with_add_actions(str(folder), Schema.from_arrow(schema), added)
+
+
 BUILT_IN = {
     "digits": SourceExample(lambda path: {"format": "digits", "limit": 500}, classes=10),
     "parquet": SourceExample(lambda path: {"format": "parquet", "path": path}, write_parquet),
@@ -105,6 +117,7 @@ BUILT_IN = {
     "npz": SourceExample(lambda path: {"format": "npz", "path": path}, write_arrays, breaks=False),
     "webdataset": SourceExample(lambda path: {"format": "webdataset", "path": path}, write_tars),
     "manifest": SourceExample(lambda path: {"format": "manifest", "path": path}, write_manifests),
+    "delta": SourceExample(lambda path: {"format": "delta", "path": path}, write_delta),
 }
 OWN = SourceExample(
     lambda path: {"format": "source:LINES", "path": path, "height": 6, "width": 5}, write_lines, channels=1
