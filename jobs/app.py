@@ -38,6 +38,7 @@ from hardset.jobs.verbs.report import report
 from hardset.jobs.verbs.runs import runs
 from hardset.jobs.verbs.schema import schema
 from hardset.jobs.verbs.show import show
+from hardset.jobs.verbs.sign import sign
 from hardset.jobs.verbs.status import status
 from hardset.jobs.verbs.stop import stop
 from hardset.jobs.verbs.submit import submit
@@ -93,6 +94,7 @@ VERBS = (
     Verb(stop, Group.WATCH, "hardset stop job.yaml --address http://127.0.0.1:8265"),
     Verb(verify, Group.CHECK, "hardset verify demo/out --job demo/job.yaml --all", loads=True),
     Verb(replay, Group.CHECK, "hardset replay demo/out ROW_ID --job demo/job.yaml", loads=True),
+    Verb(sign, Group.CHECK, "hardset sign demo/out --key key.pem"),
     Verb(explain, Group.CHECK, "hardset explain demo/out ROW_ID"),
     Verb(gc, Group.CHECK, "hardset gc demo/out --keep-runs 7"),
     Verb(show, Group.READ, "hardset show demo/out --where 'success and margin > -0.1' --png rows.png"),

@@ -45,7 +45,11 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Paths of a classifier trained on the digits, and of a generator trained for a few steps."""
-    folder = tmp_path_factory.mktemp("weights")
+    return trained_weights(tmp_path_factory.mktemp("weights"))
+
+
+def trained_weights(folder: Path) -> dict[str, str]:
+    """The same, in a folder."""
     paths = {"victim": str(folder / "victim.safetensors"), "generator": str(folder / "generator.safetensors")}
     job = job_of(paths, folder / "unused", sample=True)
     rows, classes = training_rows(job)

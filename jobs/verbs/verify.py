@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,10 +14,17 @@ from hardset.jobs.terminal.options import AsJson, MadeBy, OutputFolder, RunId, T
 def verify(
     out: OutputFolder,
     sample: Annotated[int, typer.Option(min=0, help="Rows to judge again; 0 needs no model.")] = 1000,
-    every: Annotated[bool, typer.Option("--all", help="Judge every row again.")] = False,
+    remake: Annotated[
+        int, typer.Option("--replay", min=0, metavar="N", help="Rows to make again and compare, spread over all.")
+    ] = 0,
+    every: Annotated[bool, typer.Option("--all", help="Judge and make every row again.")] = False,
     against: Annotated[
         str | None,
         typer.Option(metavar="SOURCE", help="Decode every source row at SOURCE again and compare source_sha256."),
+    ] = None,
+    public_key: Annotated[
+        Path | None,
+        typer.Option("--public-key", metavar="FILE", help="PEM of the key that the run is to be signed with."),
     ] = None,
     made_by: MadeBy = None,
     trust_code: TrustCode = False,
@@ -33,7 +41,14 @@ def verify(
     from hardset.jobs.telling.verify import tell
 
     findings = audit(
-        out, sample=None if every else sample, against=against, job=made_by, trust_code=trust_code, run=run
+        out,
+        sample=None if every else sample,
+        replay=None if every else remake,
+        against=against,
+        job=made_by,
+        trust_code=trust_code,
+        run=run,
+        public_key=public_key,
     )
     tell(findings)
     give(findings, as_json=as_json)

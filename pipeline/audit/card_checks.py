@@ -10,7 +10,7 @@ from hardset.pipeline.audit.findings import Findings
 from hardset.pipeline.audit.statement_checks import card_digests, has_statement, read
 from hardset.pipeline.dataset.provenance.card import CARD_FILES, card_files, tells_of
 from hardset.pipeline.dataset.provenance.environment import versions
-from hardset.pipeline.dataset.provenance.facets import output_dataset
+from hardset.pipeline.dataset.provenance.facets import input_datasets, output_dataset
 from hardset.pipeline.dataset.records.ledger import RUNS, latest_manifest, manifests
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import sha256_hex
@@ -99,6 +99,9 @@ def _told(event: dict[str, Any], manifest: Manifest, plan: Plan) -> bool:
         return False
     if manifest.environment.get("hardset") != versions().get("hardset"):
         return True
+    read = [one.get("inputFacets") for one in event.get("inputs", ())]
+    if read != [one.get("inputFacets") for one in json.loads(json.dumps(input_datasets(plan, statistics=True)))]:
+        return False
     output = event["outputs"][0]
     wanted = json.loads(json.dumps(output_dataset(plan, "/", manifest)))
     facets, told = output.get("facets", {}), wanted["facets"]

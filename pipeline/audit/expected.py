@@ -90,7 +90,7 @@ class Claims:
     def left_out(self) -> frozenset[int]:
         """Places of the rows that `source.hold_out` gives to the other part; none for samples."""
         spec = self.job.source.hold_out
-        if spec is None or self.part is None:
+        if spec is None or self.part is None or self.part.unreadable:
             return frozenset()
         excluded = range(self.shard.start, self.shard.stop)
         wanted = spec.part == "held_out"

@@ -93,14 +93,19 @@ def replay(folder: Folder, row_id: str, run: str | None = None, *, trust: Trust 
         raise RunError(
             f"row {row_id}: its recipe is not that of its shard in the plan; `hardset verify` names the fault"
         )
-    _check_code(text, manifest, row)  # imports what the recipe names, which the job names too
-    worker = Worker(job, plan, driver_device(job.run))
-    elsewhere = _elsewhere(folder, manifest, output, str(worker.device))
+    fault = code_fault(text, manifest)  # imports what the recipe names, which the job names too
+    if fault is not None:
+        raise RunError(f"row {row_id}: {fault}")
+    worker = Worker(job, plan, driver_device(job.run), threads=job.run.cpus_per_actor)
+    elsewhere = made_elsewhere(folder, manifest, output, str(worker.device))
     return compare(row, shard, plan, worker, excluded=output.excluded, elsewhere=elsewhere)
 
 
-def _elsewhere(folder: Folder, manifest: Manifest, output: Output, device: str) -> tuple[str, ...]:
-    """How the machine and the libraries that made a shard differ from this process, one text each."""
+def made_elsewhere(folder: Folder, manifest: Manifest, output: Output, device: str) -> tuple[str, ...]:
+    """How the machine and the libraries that made a shard differ from this process, one text each.
+
+    `device`: of this process, as receipts tell it.
+    """
     maker = Ledger(folder, output.run_id).manifest() or manifest
     made = {f"{name} {version}" for name, version in maker.environment.items()}
     here = {f"{name} {version}" for name, version in versions().items()}
@@ -109,15 +114,19 @@ def _elsewhere(folder: Folder, manifest: Manifest, output: Output, device: str) 
     return tuple(sorted(f"device {name}" for name in devices - {device}) + found)
 
 
-def _check_code(recipe: Mapping[str, Any], manifest: Manifest, row: dict[str, Any]) -> None:
-    """Raises RunError where the recipe's code has made other rows from the same settings since."""
+def code_fault(recipe: Mapping[str, Any], manifest: Manifest) -> str | None:
+    """Why a recipe's rows cannot be made again: its code makes other rows from the same settings. None: they can.
+
+    Imports the code that the recipe names.
+    """
     made_by = manifest.environment.get("hardset", "an older version")
     for what, then, now in code_versions(recipe):
         if then != now:
-            raise RunError(
-                f"row {row['row_id']}: version {_told(then)} of the {what} code made it (hardset {made_by}), and this "
+            return (
+                f"version {_told(then)} of the {what} code made it (hardset {made_by}), and this "
                 f"is version {_told(now)}, which makes other rows; replay it with the code that made it"
             )
+    return None
 
 
 def _told(code: object) -> str:
@@ -149,7 +158,7 @@ def compare(
     if image_sha256(stored) != row["image_sha256"]:
         raise RunError(f"row {row['row_id']}: its stored image is not the one its image_sha256 names")
     difference = np.abs(stored.astype(np.int16) - again.astype(np.int16))
-    columns = tuple(_differing(row, made.columns, at))
+    columns = tuple(differing(row, made.columns, at))
     return Replayed(
         row_id=row["row_id"],
         result=result_of(difference, columns, elsewhere),
@@ -183,7 +192,8 @@ def place_of(stored: NDArray[np.uint8], again: NDArray[np.uint8]) -> PixelDiffer
     return PixelDifference(row, column, channel, *values, (top, left, bottom, right))
 
 
-def _differing(row: dict[str, Any], columns: dict[str, Any], at: int) -> list[str]:
+def differing(row: Mapping[str, Any], columns: Mapping[str, Any], at: int) -> list[str]:
+    """Columns of a stored row, the image aside, that have another value at a place of the columns of a made shard."""
     names = []
     for name, values in columns.items():
         again = None if values is None else values[at]

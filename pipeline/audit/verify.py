@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -18,31 +19,43 @@ from hardset.pipeline.audit.expected import Expected, claims_of
 from hardset.pipeline.audit.file_checks import check_shard
 from hardset.pipeline.audit.findings import Findings
 from hardset.pipeline.audit.record_checks import record_faults
+from hardset.pipeline.audit.remaking import Lot, make_again
 from hardset.pipeline.audit.replay import chosen_manifest
 from hardset.pipeline.audit.source_checks import source_faults
 from hardset.pipeline.audit.trust import NO_TRUST, Trust
 from hardset.pipeline.audit.verdict_checks import RunWorkers, judge_again
+from hardset.pipeline.dataset.provenance.signature import envelope_path, holds, is_signed, signature_fault
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.records.run import Output
 
 
-def verify(folder: Folder, *, sample: int | None = 1000, trust: Trust = NO_TRUST, run: str | None = None) -> Findings:
+def verify(
+    folder: Folder,
+    *,
+    sample: int | None = 1000,
+    replay: int | None = 0,
+    trust: Trust = NO_TRUST,
+    run: str | None = None,
+    public_key: Path | None = None,
+) -> Findings:
     """Audits the run in `folder` whose id starts with `run`, by default the newest.
 
-    `sample`: rows to judge again; None for all, 0 for none. `trust`: what the operator brings; where the records alone
-    name code or files, no row is judged again, and a note says so. With `trust.source` all rows are held against the
-    source there. Raises JobError where there is no such run, RunError where its manifest cannot be believed.
+    `sample`: rows to judge again, `replay`: rows to make again; None for all, 0 for none. `trust`: what the operator
+    brings; where the records alone name code or files, neither is done, and a note says so. With `trust.source`
+    all rows are held against the source there. Raises JobError where there is no such run, RunError where its manifest
+    cannot be believed. `public_key`: PEM file of the key that the run is to be signed with.
     """
     manifest, findings = chosen_manifest(folder, run), Findings()
     plan = Ledger(folder, manifest.run_id).plan()
     claims = {} if plan is None else claims_of(plan, manifest)
     for where, what in record_faults(folder, manifest, plan, claims):
         findings.add(where, what)
+    _check_signature(folder, manifest.run_id, public_key, findings)
     check_card(folder, manifest, findings)
     check_events(folder, manifest, plan, findings)
     seen, workers = _RowIds(folder), RunWorkers(folder, trust)
-    budget = _Budget(sample, manifest.totals.rows_out)
+    budget, lot, before = _Budget(sample, manifest.totals.rows_out), Lot(replay, manifest.totals.rows_out), 0
     for output in manifest.outputs:
         expected = Expected(
             output=output,
@@ -59,12 +72,27 @@ def verify(folder: Folder, *, sample: int | None = 1000, trust: Trust = NO_TRUST
             seen.add(table, output)
             if sample != 0:
                 judge_again(workers, output, table.take(budget.chosen(table["row_id"].to_pylist(), sound)), findings)
+            chosen = np.intersect1d(lot.of(before, table.num_rows), sound).tolist() if replay != 0 else ()
+            make_again(folder, manifest, workers, output, table, chosen, findings)
+        before += output.counts.rows_out
     for where, what in seen.twice():
         findings.add(where, what)
     sources = partial(trust.source_of, folder=folder)
     for where, what in source_faults(folder, manifest, sources) if trust.source is not None else ():
         findings.add(where, what)
     return findings
+
+
+def _check_signature(folder: Folder, run_id: str, public_key: Path | None, findings: Findings) -> None:
+    if public_key is None:
+        findings.signature = "unchecked" if is_signed(folder, run_id) else "none"
+        if is_signed(folder, run_id) and not holds(folder, run_id):
+            findings.add(envelope_path(run_id), "holds another statement than the run has")
+        return
+    fault = signature_fault(folder, run_id, public_key)
+    findings.signature = "valid" if fault is None else "invalid"
+    if fault is not None:
+        findings.add(envelope_path(run_id), fault)
 
 
 @dataclass(frozen=True)

@@ -88,9 +88,13 @@ def _none(facts: ShardFacts) -> CleanRows:
     return no_rows(0, 0, 1) if facts.source_range is None else no_rows(image.height, image.width, image.channels)
 
 
+def row_key(rows: SourceRange | None, row: int) -> tuple[str, int]:
+    """Key and index of a row of a shard, counted as the shard counts, without reading it. `rows`: None for samples."""
+    return (f"sample#{row}", row) if rows is None else key_of(rows, row)
+
+
 def _reject(facts: ShardFacts, bad: BadRow) -> Reject:
-    rows = facts.source_range
-    key, index = (f"sample#{bad.row}", bad.row) if rows is None else key_of(rows, bad.row)
+    key, index = row_key(facts.source_range, bad.row)
     return Reject(index, key, "make", bad.error_class, bad.message)
 
 

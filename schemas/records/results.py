@@ -173,10 +173,25 @@ class Verified(Spec):
     rows: int
     rejudged: int
     """Number of rows judged again."""
+    remade: int = 0
+    """Number of rows made again."""
+    signature: Literal["none", "unchecked", "valid", "invalid"] = "none"
+    """Whether the run is signed, and by the key that was brought; unchecked: no key was brought."""
     faults: tuple[str, ...]
     """Faults, one sentence each; empty if the status is verified."""
     notes: tuple[str, ...] = ()
     """What was not checked, and why."""
+
+
+class Signed(Spec):
+    """Result of `hardset sign`."""
+
+    status: Literal["signed"]
+    run_id: str
+    keyid: str
+    """Id of the key: the SHA-256 of its public half, as securesystemslib takes it."""
+    envelope: str
+    """Path of the DSSE envelope in the dataset folder."""
 
 
 class Refused(Spec):
