@@ -56,6 +56,18 @@ def _source_tables() -> str:
     return "\n".join(parts)
 
 
+def _lies() -> str:
+    """Modes of `hardset verify` that find each lie of a forger, as tests/audit/grid.py found them."""
+    found = json.loads((PAGES / "benchmarks" / "corruptions.json").read_text(encoding="utf-8"))
+    modes = found["modes"]
+    head = f"| what is told falsely | {' | '.join(mode if mode == 'always' else f'`{mode}`' for mode in modes)} |"
+    lines = [
+        f"| {name} | {' | '.join('found' if mode in by else '' for mode in modes)} |"
+        for name, by in found["found"].items()
+    ]
+    return "\n".join([head, f"|---{'|---' * len(modes)}|", *lines]) + "\n"
+
+
 WRITERS: Mapping[str, Callable[[], str]] = {
     "attacks": attack_table,
     "ensembles": ensemble_table,
@@ -65,6 +77,7 @@ WRITERS: Mapping[str, Callable[[], str]] = {
     "columns": column_table,
     "contract versions": version_table,
     "flags": flag_table,
+    "lies": _lies,
     "non-finite gradients": _nonfinite_table,
     "evaluation settings": job_tables,
     "evaluation warnings": warning_table,
