@@ -26,6 +26,7 @@ from hardset.jobs.verbs.demo import demo
 from hardset.jobs.verbs.diff import diff
 from hardset.jobs.verbs.evaluate import evaluate
 from hardset.jobs.verbs.explain import explain
+from hardset.jobs.verbs.export import export
 from hardset.jobs.verbs.gc import gc
 from hardset.jobs.verbs.generate import generate
 from hardset.jobs.verbs.harden import harden
@@ -101,6 +102,7 @@ VERBS = (
     Verb(report, Group.READ, "hardset report demo/out --to report.html"),
     Verb(diff, Group.READ, "hardset diff demo/out other/out"),
     Verb(publish, Group.READ, "hardset publish demo/out --delta"),
+    Verb(export, Group.READ, "hardset export demo/out --to webdataset"),
     Verb(attacks, Group.READ, "hardset attacks apgd_ce", loads=True),
     Verb(augmentations, Group.READ, "hardset augmentations rotate", loads=True),
     Verb(schema, Group.READ, "hardset schema --rows"),

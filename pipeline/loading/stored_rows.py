@@ -30,6 +30,8 @@ LABEL, SEED, SECOND_LABEL = "label", "seed", "label_2"
 _IMAGE = "image.bytes"
 _TYPES = {column.name: column.type for column in COLUMNS}
 _OPEN_FILES = 64
+_AT_ONCE = 2**19
+"""Bytes of image files that are decoded together: few enough to stay in a core's own cache."""
 
 
 @dataclass(frozen=True)
@@ -137,10 +139,7 @@ class StoredRows:
     def _pixels(self, rows: Indices, parts: list[Indices], held: list[_Held], within: list[Indices]) -> Pixels:
         length = stored_length(self._shape)
         if all(isinstance(one.images, np.ndarray) and one.images.shape[1] == length for one in held):
-            files = np.empty((len(rows), length), np.uint8)
-            for places, one, chosen in zip(parts, held, within, strict=True):
-                files[places] = one.images[chosen]
-            found = stored_pixels(files, self._shape)
+            found = self._stored(len(rows), length, parts, held, within)
             if found is not None:
                 return found
         every: list[bytes | None] = [None] * len(rows)
@@ -152,6 +151,28 @@ class StoredRows:
         if not readable.all():
             broken = rows[int(np.argmin(readable))]
             raise RunError(f"{self._named(broken)} holds no readable image of {self._shape}; run hardset verify")
+        return pixels
+
+    def _stored(
+        self, count: int, length: int, parts: list[Indices], held: list[_Held], within: list[Indices]
+    ) -> Pixels | None:
+        """Pixels of stored PNGs, some at a time; None where one is laid out in another way."""
+        if count * length <= _AT_ONCE:  # all in one: small images lie in many row groups, a few rows in each
+            files = np.empty((count, length), np.uint8)
+            for places, one, chosen in zip(parts, held, within, strict=True):
+                files[places] = one.images[chosen]
+            return stored_pixels(files, self._shape)
+        height, width, channels = self._shape
+        # In memory as torch takes images: channels first.
+        pixels = np.empty((count, channels, height, width), np.uint8).transpose(0, 2, 3, 1)
+        step = max(1, _AT_ONCE // length)
+        for places, one, chosen in zip(parts, held, within, strict=True):
+            for at in range(0, len(places), step):
+                found = stored_pixels(one.images[chosen[at : at + step]], self._shape)
+                if found is None:
+                    return None
+                for place, image in zip(places[at : at + step].tolist(), found, strict=True):
+                    pixels[place] = image  # one by one: numpy scatters into another layout four times slower
         return pixels
 
     def _column(self, name: str, count: int, parts: list[Indices], held: list[_Held], within: list[Indices]) -> Values:

@@ -1,0 +1,1 @@
+"""Views of a run in other layouts: tar files of WebDataset, folders of images."""
