@@ -34,12 +34,14 @@ _OF_ATTACKS = (
     *("linf_levels", "l2", "l1", "queries", "found_by", "flags", "transfer_pred", "transferred"),
 )
 _EMPTY = {
-    ADVERSARIAL: ("params",),
+    ADVERSARIAL: (),
     AUGMENTED: (*_OF_ATTACKS, "model_id", "model_sha256"),
     GENERATED: (*_OF_ATTACKS, "params", "source_dataset", "source_split", "source_sha256", "parent_row_id"),
 }
 """Columns that no recipe fills in rows of a kind."""
 _OF_MIXING = ("label_2", "label_weight", "partner_key", "partner_sha256")
+_NONFINITE = "nonfinite_gradient"
+"""Flag of attacked rows, and key of the share in their `params`."""
 _SHA256 = 64
 _DRAWN_ALIKE = 1e-6
 """Accepted difference of drawn parameters, relative: their last bits are those of the device that drew them."""
@@ -53,6 +55,8 @@ def recipe_faults(table: pa.Table, expected: Expected) -> Iterator[Fault]:
     """Rows that their recipe cannot have made: row position and sentence. Imports nothing that only records name."""
     claims = expected.claims
     yield from _empty(table)
+    if table["kind"][0].as_py() == ADVERSARIAL:
+        yield from _nonfinite_shares(table)
     if claims is None:
         return
     yield from _judged_by_none(table, claims)
@@ -71,6 +75,24 @@ def _empty(table: pa.Table) -> Iterator[Fault]:
     for name in _EMPTY.get(kind, ()):
         if name in table.column_names:
             yield from ((i, f"{name} is filled; {kind} rows have none") for i in _true(pc.is_valid(table[name])))
+
+
+def _nonfinite_shares(table: pa.Table) -> Iterator[Fault]:
+    """Attacked rows hold the share of their gradient that was not finite where a flag says so, else nothing."""
+    if not {"params", "flags"} <= set(table.column_names):
+        return
+    for i, (text, flags) in enumerate(zip(table["params"].to_pylist(), table["flags"].to_pylist(), strict=True)):
+        flagged = _NONFINITE in flags_of(flags)
+        if text is None:
+            if flagged:
+                yield i, f"params is empty; the flag {_NONFINITE} wants a share there"
+        elif not flagged:
+            yield i, f"params is filled; {ADVERSARIAL} rows have none without the flag {_NONFINITE}"
+        else:
+            found = _json(text)
+            share = found.get(_NONFINITE) if isinstance(found, dict) and len(found) == 1 else None
+            if not isinstance(share, int | float) or not 0 <= share <= 1:
+                yield i, f"params is {text[:80]!r}; the flag {_NONFINITE} wants a share in [0, 1] there"
 
 
 def _judged_by_none(table: pa.Table, claims: Claims) -> Iterator[Fault]:

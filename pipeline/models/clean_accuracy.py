@@ -9,26 +9,31 @@ import numpy as np
 from torch import nn
 
 from hardset.pipeline.batches import Pixels
-from hardset.pipeline.judging.judge import Classes, Floats, Judge
+from hardset.pipeline.judging.judge import Classes, Floats, Judge, Mask
 from hardset.pipeline.models.diagnosis import findings
 from hardset.pipeline.models.loading import LoadedModel
+from hardset.schemas.errors import UserError
 from hardset.schemas.job.network import Network
 from hardset.schemas.records.clean import CleanAccuracy
 
 
 def clean_accuracy(
     model: LoadedModel, networks: Sequence[Network], judge: Judge, pixels: Pixels, labels: Classes
-) -> CleanAccuracy:
-    """The model's accuracy on rows, uint8 (N, H, W, C), N > 0, with labels (N,), as the judge sees them.
+) -> CleanAccuracy | None:
+    """The model's accuracy on rows, uint8 (N, H, W, C), with labels (N,), as the judge sees them; None without any.
 
     `networks`: the sections of the job that the model, or its members, were made from. Where the model errs, each is
-    looked at for what it may be fed or numbered wrongly.
+    looked at for what it may be fed or numbered wrongly. Batches with a row on which the model fails are left out: the
+    run finds and names such rows.
     """
 
     def ask(module: nn.Module, rows: Pixels) -> Floats:
         return replace(judge, module=module).logits(rows)
 
-    logits = judge.logits(pixels)
+    logits, kept = _answered(judge, pixels)
+    pixels, labels = pixels[kept], labels[kept]
+    if not len(labels):
+        return None
     right = np.isfinite(logits).all(axis=1) & (logits.argmax(axis=1) == labels)
     told: list[str] = []
     for member, network in zip(model.members or (model,), networks, strict=True):
@@ -38,6 +43,20 @@ def clean_accuracy(
     if not told and found.low <= 1 / model.classes:
         return found.model_copy(update={"findings": (_at_chance(model, found),)})
     return found
+
+
+def _answered(judge: Judge, pixels: Pixels) -> tuple[Floats, Mask]:
+    """Logits of the rows in batches that the model answers about, and which rows those are (N,)."""
+    kept, found = np.ones(len(pixels), bool), []
+    for first in range(0, len(pixels), judge.batch):
+        rows = slice(first, first + judge.batch)
+        try:
+            found.append(judge.logits(pixels[rows]))
+        except UserError:
+            raise
+        except Exception:  # the model is the user's code
+            kept[rows] = False
+    return np.concatenate(found) if found else np.zeros((0, 0), np.float32), kept
 
 
 def _at_chance(model: LoadedModel, found: CleanAccuracy) -> str:

@@ -91,7 +91,8 @@ def _clean_accuracy(worker: Worker) -> tuple[CleanAccuracy | None, tuple[str, ..
     others: list[str] = []
     for network in job.transfer_to:
         held_out = worker.held_out_models[network.name]
-        others += clean_accuracy(held_out, (network,), worker.held_out[network.name], pixels, labels).findings
+        found = clean_accuracy(held_out, (network,), worker.held_out[network.name], pixels, labels)
+        others += found.findings if found else ()
     return clean, tuple(others)
 
 

@@ -141,3 +141,57 @@ def broken() -> nn.Module:
 
 
 not_callable = 7
+
+
+def sigmoids() -> nn.Module:
+    return Applied(lambda logits, images: torch.sigmoid(logits))
+
+
+def probabilities_in_bfloat16() -> nn.Module:
+    return Applied(lambda logits, images: logits.softmax(1).to(torch.bfloat16))
+
+
+def squeezing() -> nn.Module:
+    """Loses the batch where there is one row."""
+    return Applied(lambda logits, images: logits[:, :, None, None].squeeze())
+
+
+def for_sixteen_rows() -> nn.Module:
+    """A graph that was traced for one size of batch."""
+    return Applied(lambda logits, images: logits.view(16, 10))
+
+
+def quantised() -> nn.Module:
+    return torch.ao.quantization.quantize_dynamic(small_cnn(), {nn.Linear}, dtype=torch.qint8)  # type: ignore[no-any-return]
+
+
+def scripted() -> nn.Module:
+    return torch.jit.script(small_cnn())  # type: ignore[no-any-return]
+
+
+class HalfInside(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = small_cnn().half()
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(images.half())
+        return logits
+
+
+def half_inside() -> nn.Module:
+    return HalfInside()
+
+
+class TwoArguments(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = small_cnn()
+
+    def forward(self, images: Tensor, time: Tensor) -> Tensor:
+        logits: Tensor = self.network(images + time)
+        return logits
+
+
+def two_arguments() -> nn.Module:
+    return TwoArguments()

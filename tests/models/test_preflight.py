@@ -153,3 +153,46 @@ def test_an_ensemble_needs_a_gradient_where_its_loss_is_taken() -> None:
 def test_memory_running_out_on_the_way_back_is_no_fault_of_the_model() -> None:
     with pytest.raises(RunError, match="not the memory for the gradient of 6 rows"):
         check_gradient(loaded("out_of_memory"), rows(), CPU)
+
+
+def preflight(factory: str, *, batch: int | None = None, stochastic: bool = False) -> tuple[str, ...]:
+    return check_model(loaded(factory), rows(), CPU, stochastic=stochastic, batch=batch)
+
+
+@pytest.mark.parametrize(
+    ("factory", "batch", "sentence"),
+    [
+        ("probabilities_in_bfloat16", None, "returns probabilities; wants logits"),
+        ("squeezing", 1, r"shape \(10,\) for 1 row; wants \(1, 10\); squeeze\(\) without a dimension drops"),
+        ("for_sixteen_rows", 4, "fails on 4 rows of images"),
+        ("half_inside", 8, r"RuntimeError: .*Half.*; hardset runs models in float32, .* take \.half\(\)"),
+        ("two_arguments", 8, "missing 1 required positional argument: 'time'; it is called with the images alone"),
+        ("a_tuple", 8, r"returns a tuple; wants one tensor of logits: model\.output: auto takes"),
+    ],
+)
+def test_a_model_is_tried_as_it_will_be_run(factory: str, batch: int | None, sentence: str) -> None:
+    with pytest.raises(JobError, match=sentence):
+        preflight(factory, batch=batch)
+
+
+def test_a_model_that_is_judged_row_by_row_is_tried_on_one() -> None:
+    assert preflight("squeezing", batch=8) == ()
+    with pytest.raises(JobError, match=r"shape \(10,\) for 1 row"):
+        preflight("squeezing", batch=8, stochastic=True)
+
+
+def test_a_graph_for_one_size_of_batch_passes_at_that_size() -> None:
+    assert preflight("for_sixteen_rows", batch=16) == ()
+
+
+def test_sigmoids_are_warned_of() -> None:
+    (warning,) = preflight("sigmoids")
+    assert "do not sum to 1, as those of a sigmoid" in warning
+    assert preflight("log_probabilities") == preflight(SMALL_CNN) == ()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_quantised_models_are_refused_and_scripted_ones_run() -> None:
+    with pytest.raises(JobError, match=r"model\.factory: the model is quantised, so that no gradient gets through"):
+        loaded("quantised")
+    assert preflight("scripted", batch=8) == check_gradient(loaded("scripted"), rows(), CPU) == ()
