@@ -61,7 +61,7 @@ class Place:
         """
         with storage_faults(self.name):
             found = [self._named(*entry) for entry in self._listed(names)]
-            if names.tables and self.kind != "file":
+            if names.tables and self.kind != "file" and ".parquet" in suffix:
                 self._refuse_tables(found)
         if self.kind != "file":
             found = [f for f in found if names.takes(f.name)]

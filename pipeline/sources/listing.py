@@ -68,7 +68,10 @@ def listing_of(data: bytes, name: str, spec: ManifestSource) -> Listing:
     columns = [table[column].to_pylist() for column in (path, label, *kept)]
     entries: dict[str, Entry] = {}
     for number, (place, found, *values) in enumerate(zip(*columns, strict=True), 1):
-        text = "" if place is None else str(place)
+        path_alone = (
+            place.get("path") if isinstance(place, Mapping) else place
+        )  # {bytes: null, path: ...} of `datasets`
+        text = "" if path_alone is None else str(path_alone)
         key = public_name(text) or f"row {number} without a path"
         if key in entries:
             raise JobError(f"source.path: {name} lists {key} twice, again in row {number}; list each image once")

@@ -291,5 +291,5 @@ def _image_bytes(image: Any, most: float) -> bytes | RowError:
         return data
     path = image.get("path") if isinstance(image, dict) else None
     if path:
-        return NoImageError(f"holds a path ({path}) and no bytes; embed the images, or use format: imagefolder")
+        return NoImageError(f"holds a path ({path}) and no bytes; embed the images, or use format: manifest")
     return NoImageError("image is null")

@@ -113,6 +113,14 @@ def test_a_changed_line_or_image_makes_its_range_anew_and_no_other(images: Path)
     assert digests()[:3] == label
 
 
+def test_paths_of_datasets_that_embed_nothing_are_read(images: Path) -> None:
+    lines = [{"image": {"bytes": None, "path": f"img/{n}.png"}, "label": n % 3} for n in range(3)]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    table = pa.table({"image": pa.array([line["image"] for line in lines], kind), "label": [0, 1, 2]})
+    pq.write_table(table, images / "train.parquet")
+    assert read_all(ManifestSource(path=str(images)))[:2] == ([image_sha256(pixels(n)) for n in range(3)], [0, 1, 2])
+
+
 @pytest.mark.parametrize("what", ["image", "label", "line"])
 def test_what_changes_under_a_run_gives_no_rows(what: str, images: Path) -> None:
     table = write(images / "train.csv", as_csv(lines_of()))
