@@ -12,12 +12,13 @@ from hardset.schemas.extensions import ImportPath
 from hardset.schemas.job.attack_declaration import AttackDeclaration
 from hardset.schemas.job.attack_names import AttackName
 from hardset.schemas.job.attacks import ATTACKS, takers
+from hardset.schemas.job.bounds import MOST_CLASSES
 from hardset.schemas.job.quantities import Amount, Rational, bounds
 from hardset.schemas.norms import Norm
 from hardset.schemas.reading.wording import one_of
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-Position = Annotated[int, Field(ge=0)]
+Position = Annotated[int, Field(ge=0, le=16_384)]
 Budgets = Annotated[tuple[Rational, ...], Field(min_length=1, max_length=64)]
 
 
@@ -31,9 +32,9 @@ class AfterSuccess(Spec):
 class Region(Spec):
     """The rectangle whose values an attack may change; all others stay as they are. With eps 1 it is a free patch."""
 
-    height: Annotated[int, Field(ge=1)]
+    height: Annotated[int, Field(ge=1, le=16_384)]
     """Rows of pixels."""
-    width: Annotated[int, Field(ge=1)]
+    width: Annotated[int, Field(ge=1, le=16_384)]
     """Columns of pixels."""
     place: Literal["center", "random"] | tuple[Position, Position] = "center"
     """Where it lies: in the centre, drawn for each row, or [y, x] of its upper left pixel."""
@@ -61,7 +62,7 @@ class Attack(Spec):
     """Starts per row; the best is kept."""
     random_start: bool | None = None
     """Start uniformly inside the ball; further restarts always do. Unset: depends on the attack."""
-    target: Literal["random", "least_likely", "next"] | Annotated[int, Field(ge=0)] | None = None
+    target: Literal["random", "least_likely", "next"] | Annotated[int, Field(ge=0, lt=MOST_CLASSES)] | None = None
     """Class to reach: drawn per row, the least likely one, label + 1, or a class number. Unset: any error."""
     targets: Annotated[int, Field(ge=1, le=1_000)] | None = None
     """How many of the most likely wrong classes are tried in turn; any error counts. Unset: 9, 5 for fast, or

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from hardset.schemas.base import Spec
 from hardset.schemas.job.attack_recipe import Attack, Budgets
 from hardset.schemas.job.attacks import ATTACKS
+from hardset.schemas.job.bounds import MOST_ACTORS, MOST_CLASSES
 from hardset.schemas.job.job import HeldOut, Member, Model, Name, Run, check_classes
 from hardset.schemas.job.operations.corruptions import CorruptionName
 from hardset.schemas.job.quantities import Amount, Range, Rational
@@ -112,7 +113,7 @@ class Output(Spec):
 class EvaluationRun(Run):
     """Distribution of the work; `batch`, `precision` and `compile` can also change single rows."""
 
-    actors: Annotated[int, Field(ge=1)] = 1
+    actors: Annotated[int, Field(ge=1, le=MOST_ACTORS)] = 1
     """Number of Ray actors; 1 without --address runs in the command's own process, without Ray."""
 
     @model_validator(mode="after")
@@ -132,7 +133,7 @@ class EvaluationJob(Spec):
     """Seed of all randomness: the same seed gives the same figures."""
     source: Source
     """Source of the rows. Name a split that no model was trained on."""
-    classes: Annotated[int, Field(ge=2)]
+    classes: Annotated[int, Field(ge=2, le=MOST_CLASSES)]
     """Number of logits of every model."""
     models: Annotated[tuple[EvaluatedModel, ...], Field(min_length=1)]
     """Classifiers to evaluate."""

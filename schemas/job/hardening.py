@@ -20,9 +20,9 @@ class HeldOutShare(Spec):
 class HardeningBudget(Spec):
     """Budget of all rounds together; a round that would exceed it is not started. Unset: no limit."""
 
-    gradients: Annotated[int, Field(ge=1)] | None = None
+    gradients: Annotated[int, Field(ge=1, le=10**18)] | None = None
     """Maximum number of attack gradients, including those of measuring."""
-    rows: Annotated[int, Field(ge=1)] | None = None
+    rows: Annotated[int, Field(ge=1, le=10**12)] | None = None
     """Maximum number of rows made."""
     minutes: Annotated[float, Field(gt=0)] | None = None
     """Maximum wall-clock minutes of work; time between an interruption and the next start does not count."""

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from hardset.schemas.base import Spec
 from hardset.schemas.dates import Day, with_date
 from hardset.schemas.digests import canonical_json
+from hardset.schemas.job.bounds import MOST_ACTORS, MOST_BATCH, MOST_CLASSES
 from hardset.schemas.job.hardening import Harden
 from hardset.schemas.job.network import OWN_FACTORIES, Network, Normalize
 from hardset.schemas.job.recipes import Attack, Recipe
@@ -36,7 +37,7 @@ class HeldOut(Network):
 class Model(Network):
     """The classifier under attack. With `members` it is an ensemble, which predicts by its mean logits."""
 
-    classes: Annotated[int, Field(ge=2)]
+    classes: Annotated[int, Field(ge=2, le=MOST_CLASSES)]
     """Number of logits."""
     members: tuple[Member, ...] = ()
     """Further networks with the same classes; the first member is the model above. Empty: no ensemble."""
@@ -79,9 +80,9 @@ class Output(Spec):
 class Actors(Spec):
     """Number of Ray actors of a run while the cluster grows and shrinks."""
 
-    min: Annotated[int, Field(ge=1)] = 1
+    min: Annotated[int, Field(ge=1, le=MOST_ACTORS)] = 1
     """Minimum number of actors: with fewer after `start_minutes` the run ends; later it continues with fewer."""
-    max: Annotated[int, Field(ge=1)]
+    max: Annotated[int, Field(ge=1, le=MOST_ACTORS)]
     """Maximum number of actors, all requested if there are shards for them; an autoscaler may add nodes at any time."""
 
     @model_validator(mode="after")
@@ -94,23 +95,23 @@ class Actors(Spec):
 class Run(Spec):
     """Distribution of the work; `batch`, `precision` and `compile` also affect the bytes of the result."""
 
-    actors: Annotated[int, Field(ge=1)] | Actors = 2
+    actors: Annotated[int, Field(ge=1, le=MOST_ACTORS)] | Actors = 2
     """Number of Ray actors, or {min, max}; a number is the maximum, with minimum 1. The run starts with the actors that
     fit, and adds the others as they start."""
     shards_per_actor: Annotated[int, Field(ge=1, le=16)] = 2
     """Number of shards in hand per actor: while one is on the device, others are read, encoded and written."""
-    cpus_per_actor: Annotated[int, Field(ge=1)] = 1
+    cpus_per_actor: Annotated[int, Field(ge=1, le=4_096)] = 1
     """Number of CPU cores and torch threads per actor."""
     gpus_per_actor: Annotated[float, Field(ge=0)] = 0
     """Number of GPUs per actor; 0 runs on the CPU."""
-    batch: Annotated[int, Field(ge=1)] = 256
+    batch: Annotated[int, Field(ge=1, le=MOST_BATCH)] = 256
     """Batch size: rows per forward pass."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of the search; verdicts are always float32."""
     compile: bool = False
     """Compile the model for the search (torch.compile): takes about a minute at the start, then steps are faster. If
     compilation fails, the search runs without it, and the run says so."""
-    max_attempts: Annotated[int, Field(ge=1)] = 3
+    max_attempts: Annotated[int, Field(ge=1, le=1_000)] = 3
     """Number of attempts per shard, including crashes of its worker, before it is bisected for the rows that make it
     fail. Preemption and lost nodes do not count."""
     start_minutes: Annotated[float, Field(gt=0)] = 30

@@ -17,6 +17,7 @@ from pydantic import (
 
 from hardset.schemas.base import Spec
 from hardset.schemas.digests import canonical_json
+from hardset.schemas.job.bounds import MOST_CLASSES
 
 OWN_FACTORIES = "hardset.pipeline.models.zoo:"
 """What the import paths of hardset's own networks begin with."""
@@ -93,7 +94,7 @@ class Network(Spec):
     output: Literal["logits", "auto"] | None = None
     """What the model returns. logits or unset: one tensor, N x classes. auto: also an object or mapping with `logits`,
     a tuple whose first item they are, or one logit for two classes, which becomes [0, z]."""
-    output_order: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=2)] | None = None
+    output_order: Annotated[tuple[Annotated[int, Field(ge=0, lt=MOST_CLASSES)], ...], Field(min_length=2)] | None = None
     """Output of the model for each class of the source, in label order, where the model was trained with another order.
     Unset: the same order."""
 

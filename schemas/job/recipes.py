@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from hardset.schemas.base import Spec
 from hardset.schemas.job.attack_recipe import Attack as Attack  # noqa: PLC0414
+from hardset.schemas.job.bounds import MOST_BATCH
 from hardset.schemas.job.operations.mixing import Mixing
 from hardset.schemas.job.operations.table import Operation
 
@@ -34,13 +35,13 @@ class Augment(Spec):
 class GanTraining(Spec):
     """Settings of `hardset train-gan` (hinge loss, spectral norm, projection, EMA)."""
 
-    steps: Annotated[int, Field(ge=1)] = 700
+    steps: Annotated[int, Field(ge=1, le=10**9)] = 700
     """Number of generator steps. The default suits 8x8 digits: 15 seconds on one core. Photographs need many more."""
-    batch: Annotated[int, Field(ge=2)] = 64
+    batch: Annotated[int, Field(ge=2, le=MOST_BATCH)] = 64
     """Batch size: real images per step."""
-    latent: Annotated[int, Field(ge=1)] = 24
+    latent: Annotated[int, Field(ge=1, le=65_536)] = 24
     """Size of the latent vector."""
-    features: Annotated[int, Field(ge=8)] = 64
+    features: Annotated[int, Field(ge=8, le=65_536)] = 64
     """Number of channels of the widest layer."""
     generator_rate: Annotated[float, Field(gt=0)] = 4e-4
     """Adam learning rate of the generator."""
@@ -64,7 +65,7 @@ class Sample(Spec):
 
     kind: Literal["sample"] = "sample"
     generator: GeneratorFile
-    per_class: Annotated[int, Field(ge=1)]
+    per_class: Annotated[int, Field(ge=1, le=10**9)]
     """Number of rows sampled per class."""
 
 

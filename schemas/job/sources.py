@@ -128,7 +128,7 @@ class StoredSource(ImageSource):
     classes: ClassNames = None
     """Class names in label order: a list, a file of them (one name a line, or JSON or YAML with id2label, label2id or
     names), or from_source, which sorts the names found in the labels. Unset: the source's own names, if it has any."""
-    label_offset: Annotated[int, Field(ge=0)] = 0
+    label_offset: Annotated[int, Field(ge=0, le=2**31)] = 0
     """Number of the first class where labels are numbers; 1 for labels that start at 1."""
     numeric: bool = False
     """Sort class names that are numbers by value (0, 1, 2, ..., 10), not as text (0, 1, 10, 2)."""
@@ -174,7 +174,7 @@ class DeltaSource(ColumnarSource):
     format: Literal["delta"] = "delta"
     path: str
     """Root of the table; any fsspec URL that deltalake knows, too."""
-    version: Annotated[int, Field(ge=0)] | None = None
+    version: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     """Version of the table. Unset: the newest, which the plan records and every worker reads."""
 
 

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from hardset.schemas.base import Spec
 from hardset.schemas.extensions import ImportPath, KnownName
 from hardset.schemas.job.attack_recipe import Attack
+from hardset.schemas.job.bounds import MOST_BATCH
 from hardset.schemas.job.operations.mixing import Mixing
 from hardset.schemas.job.operations.table import Operation
 from hardset.schemas.job.training_methods import INNER_ATTACKS, METHODS, MethodDeclaration, named
@@ -55,7 +56,7 @@ class Train(Spec):
     """Settings that a method of your own declares."""
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 4
     """Number of epochs, each over as many rows as the source has for training; for `hardset harden` per round."""
-    batch: Annotated[int, Field(ge=2)] = 128
+    batch: Annotated[int, Field(ge=2, le=MOST_BATCH)] = 128
     """Batch size: rows per optimiser step, over all workers together."""
     attack: Attack | None = None
     """Attack on every batch of an on-the-fly method: fgsm, bim, pgd or mi_fgsm, one start. Unset: norm and eps of the
@@ -101,7 +102,7 @@ class Train(Spec):
     workers: Annotated[int, Field(ge=0, le=4096)] = 0
     """Number of Ray Train workers that share each batch (the extra `train`): gloo on CPUs, NCCL if run.gpus_per_actor
     is 1 or more. 0: train in the command's process, without Ray Train."""
-    give_up_after: Annotated[int, Field(ge=1)] = 5
+    give_up_after: Annotated[int, Field(ge=1, le=1_000_000)] = 5
     """Number of epochs after which training fails if the model is still at chance level on its training rows."""
 
     @field_validator("augment")

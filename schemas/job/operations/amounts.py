@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
@@ -27,12 +27,15 @@ class NumberInterval(Spec):
         return self
 
 
+Whole = Annotated[int, Field(ge=-(2**31), lt=2**31)]
+
+
 class WholeInterval(Spec):
     """Range of whole numbers, both ends included; each row draws its own uniformly, from the row's key."""
 
-    min: int = Field(examples=[1])
+    min: Whole = Field(examples=[1])
     """Smallest number."""
-    max: int = Field(examples=[5])
+    max: Whole = Field(examples=[5])
     """Largest number."""
 
     @model_validator(mode="after")
@@ -44,7 +47,7 @@ class WholeInterval(Spec):
 
 Numbers = float | NumberInterval | tuple[float, ...]
 """A number for all rows, a range, or a list of numbers that rows draw from with equal chance."""
-WholeNumbers = int | WholeInterval | tuple[int, ...]
+WholeNumbers = Whole | WholeInterval | tuple[Whole, ...]
 """A whole number for all rows, a range, or a list of whole numbers that rows draw from with equal chance."""
 
 

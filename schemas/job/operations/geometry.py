@@ -75,7 +75,7 @@ class Crop(OperationSettings):
     added: ClassVar[tuple[str, ...]] = ("fill",)
 
     name: Literal["crop"] = "crop"
-    padding: Annotated[int, Field(ge=1)]
+    padding: Annotated[int, Field(ge=1, le=16_384)]
     """Pixels added on each side, so the largest shift."""
     fill: Fill = 0
     """Pixels of the padding: a level from 0 to 255, `edge`, `reflect`, or the channel's `mean`."""
