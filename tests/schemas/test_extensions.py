@@ -82,7 +82,7 @@ def test_names_of_hardset_come_before_those_of_packages() -> None:
     [
         (
             {"source": {"format": "lines"}},
-            "source.format: got 'lines'; wants digits, parquet, imagefolder or npz, or",
+            "source.format: got 'lines'; wants digits, parquet, imagefolder, npz, ",
         ),
         ({"source": "acme.sources:LINES"}, "source: got 'acme.sources:LINES'; wants a mapping with format: digits"),
         (

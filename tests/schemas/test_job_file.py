@@ -91,7 +91,7 @@ SENTENCES = [
     ("recipes.0.steps=many", "recipes.0.steps: got 'many'; wants a whole number from 1 to 100000"),
     ("seed=-1", "seed: got -1; wants a whole number from 0 to 9223372036854775807"),
     ("seed=yes", "seed: got true; wants a whole number from 0 to 9223372036854775807"),
-    ("run.actors=0", "run.actors: got 0; wants a whole number of 1 or more, or a mapping with max"),
+    ("run.actors=0", "run.actors: got 0; wants a whole number from 1 to 100000, or a mapping with max"),
     ("run.actors={min: 3, max: 2}", "run.actors.min: got 3; wants at most max, which is 2"),
     ("run.actors={min: 2}", "run.actors.max: missing"),
     ("run.shards_per_actor=0", "run.shards_per_actor: got 0; wants a whole number from 1 to 16"),
@@ -113,7 +113,7 @@ SENTENCES = [
     ("source.format=parq", "source.format: got 'parq'; wants "),
     ("source=digits", "source: got 'digits'; wants a mapping with format: "),
     ("run.precision=fp16", "run.precision: got 'fp16'; wants float32 or bfloat16"),
-    ("recipes.0.target=-1", "recipes.0.target: got -1; wants random, least_likely or next, or a whole number of 0"),
+    ("recipes.0.target=-1", "recipes.0.target: got -1; wants random, least_likely or next, or a whole number from 0"),
     ("recipes.0.target=10", "recipes.0.target: got 10; wants a class from 0 to 9, as model.classes says"),
     ("recipes.0.random_start=maybe", "recipes.0.random_start: got 'maybe'; wants true or false"),
     # Keys
