@@ -6,7 +6,6 @@ import json
 import uuid
 from collections.abc import Mapping
 from importlib.metadata import distribution, version
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -176,8 +175,8 @@ def _source_name(plan: Plan) -> dict[str, str]:
 
 
 def named(place: str) -> dict[str, str]:
-    """Namespace and name of a public path or URL: scheme and host, then the path; of local paths the absolute one."""
+    """Namespace and name of a public path or URL: scheme and host, then the path; local paths as declared."""
     if "://" not in place:
-        return {"namespace": "file", "name": str(Path(place).absolute())}
+        return {"namespace": "file", "name": place}
     parts = urlsplit(place)
     return {"namespace": f"{parts.scheme}://{parts.netloc}", "name": parts.path.strip("/") or "/"}

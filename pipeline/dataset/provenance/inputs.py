@@ -17,8 +17,10 @@ def source_uri(job: Mapping[str, Any]) -> str:
 
 
 def uri_of(place: str) -> str:
-    """URI of a public path or URL; local paths become absolute."""
-    return quote(place, safe=":/%*@+,;=") if "://" in place else "file://" + quote(str(Path(place).absolute()))
+    """URI of a public path or URL. A relative path stays as declared: records tell nothing of the machine."""
+    if "://" in place:
+        return quote(place, safe=":/%*@+,;=")
+    return f"file://{quote(place)}" if Path(place).is_absolute() else f"urn:hardset:path:{quote(place)}"
 
 
 def weights_of(job: Mapping[str, Any], models: Mapping[str, str]) -> Iterator[tuple[str, str | None, str]]:
