@@ -45,6 +45,7 @@ bench: .venv/.dev
 	$(BIN)/python -m benchmarks.writer
 	$(BIN)/python -m benchmarks.end_to_end
 	$(BIN)/python -m benchmarks.verify
+	$(BIN)/python -m benchmarks.loader
 	$(BIN)/python -m benchmarks.scheduler
 	$(BIN)/python -m benchmarks.makespan
 	$(BIN)/python -m benchmarks.start

@@ -269,6 +269,8 @@ def page(found: dict[str, Any]) -> str:
         ("Rows per second of CPU time, one process", "rows_per_cpu_second"),
         ("Rows per second of CPU time, two workers", "rows_per_cpu_second_of_two_workers"),
     ):
+        if key not in found["sides"][0]:
+            continue
         lines += [
             f"## {title}",
             "",

@@ -207,3 +207,10 @@ def test_the_extra_names_the_libraries_that_are_compared():
 def test_a_job_with_a_budget_below_one_level_is_warned(subject):
     assert any("8-bit level" in text for text in warnings_of(subject, Attack(name="pgd", eps="0.5/255")))
     assert warnings_of(subject, Attack(name="pgd", eps="1/255")) == ()
+
+
+def test_the_page_of_the_loader_is_what_its_figures_give():
+    from benchmarks import loader
+
+    figures = ROOT / "docs" / "benchmarks" / "loader.json"
+    assert figures.with_suffix(".md").read_text(encoding="utf-8") == loader.page(json.loads(figures.read_text()))

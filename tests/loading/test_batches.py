@@ -247,3 +247,19 @@ def test_what_a_transform_draws_belongs_to_the_batch(out: Path) -> None:
         found.append([batch["image"] for batch in loader])
     assert all(torch.equal(one, two) for one, two in zip(*found, strict=True))
     assert not torch.equal(found[0][0] % 1, found[0][1] % 1)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_workers_own_state_goes_on_in_it(workers: int, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As torchdata keeps it: each worker's copy of the dataset has a state, and gets it back in the same worker."""
+    whole = hardset.torch.Batches(out, **settings(mix=None, clean=None))
+    wanted = [ids(batch) for batch in whole]
+    for number in range(workers):
+        info = type("Info", (), {"id": number, "num_workers": workers})
+        monkeypatch.setattr(datasets, "get_worker_info", lambda info=info: info)
+        mine = copy.copy(whole)
+        iterator = iter(mine)
+        found = [ids(next(iterator)), ids(next(iterator))]
+        later = copy.copy(whole)
+        later.load_state_dict(mine.state_dict())
+        assert found + [ids(batch) for batch in later] == wanted[number::workers]

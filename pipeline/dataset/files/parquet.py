@@ -32,7 +32,11 @@ from hardset.schemas.rows.contract import (
 
 FOOTER_KEY = b"hardset"
 ROW_GROUP_BYTES = 16 * 2**20
-"""Image bytes of a row group before compression: about 5,000 rows at 32 px, 100 at 224 px."""
+"""Image bytes of a row group before compression: about 5,000 rows at 32 px, 100 at 224 px.
+
+8 MiB would load faster from small windows, and add 4 bytes to the 130 that provenance may take of a row at 32 px
+(docs/benchmarks/loader.md).
+"""
 
 _MEASURED = (
     *("clean_margin", "float_margin", "margin", "confidence", "l1", "l2"),
