@@ -61,7 +61,7 @@ def rate(work: Work, pixels: np.ndarray, seconds: float) -> float:
 
 def measured(side: int, asked: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Rows per second by operation and library."""
-    pixels, found = photographs(side, 16 if side > 64 else 128), {}
+    pixels, found = photographs(side, 48 if side > 64 else 256), {}
     for name, line in lines(side).items():
         if asked.only and name not in asked.only:
             continue

@@ -10,7 +10,7 @@ import numpy as np
 
 from hardset.pipeline.augment.operation import Columns, Drawn, LevelOperation, nothing
 from hardset.pipeline.augment.streams import RowStream, Stream
-from hardset.pipeline.augment.tables import LEVELS, looked_up, luminance, numbers
+from hardset.pipeline.augment.tables import contrasted, luminance, numbers, scaled
 from hardset.pipeline.batches import Pixels
 from hardset.schemas.job.operations.colour import (
     ChannelDropout,
@@ -41,12 +41,6 @@ def saturated(image: Pixels, factor: float) -> Pixels:
     return cv2.addWeighted(image, factor, cv2.cvtColor(luminance(image), cv2.COLOR_GRAY2RGB), 1 - factor, 0)
 
 
-def contrasted(image: Pixels, factor: float) -> Pixels:
-    """Image whose distance from its mean luminance is multiplied."""
-    mean = int(cv2.mean(luminance(image))[0] + 0.5)
-    return looked_up(image, mean + factor * (LEVELS - mean))
-
-
 def _hue(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
     return turned_hue(image, drawn["degrees"])
 
@@ -61,7 +55,7 @@ def _draw_jitter(spec: ColorJitter, stream: Stream) -> Columns:
 
 def _color_jitter(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
     changes = (
-        lambda one: looked_up(one, LEVELS * drawn["brightness"]),
+        lambda one: scaled(one, drawn["brightness"], 0.0),
         lambda one: contrasted(one, drawn["contrast"]),
         lambda one: saturated(one, drawn["saturation"]),
         lambda one: turned_hue(one, drawn["hue"]) if drawn["hue"] else one,

@@ -25,6 +25,7 @@ from hardset.schemas.job.operations.tables import (
 )
 
 LEVELS = np.arange(256)
+_MIDDLE = 128
 _INVERTED = (255 - LEVELS).astype(np.uint8)
 
 
@@ -57,13 +58,23 @@ def luminance(image: Pixels) -> Pixels:
     return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.shape[2] == 3 else image[:, :, 0]
 
 
+def scaled(image: Pixels, factor: float, added: float) -> Pixels:
+    """Image times a factor plus a number of levels, rounded and clipped: no table, as arithmetic is twice as fast."""
+    return cv2.addWeighted(image, factor, image, 0, added).reshape(image.shape)
+
+
+def contrasted(image: Pixels, factor: float) -> Pixels:
+    """Image whose distance from its mean luminance is multiplied."""
+    mean = int(cv2.mean(luminance(image))[0] + 0.5)
+    return scaled(image, factor, mean * (1 - factor))
+
+
 def _brightness(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
-    return looked_up(image, LEVELS * drawn["factor"] + 255 * drawn["amount"])
+    return scaled(image, drawn["factor"], 255 * drawn["amount"])
 
 
 def _contrast(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
-    mean = int(cv2.mean(luminance(image))[0] + 0.5)
-    return looked_up(image, mean + drawn["factor"] * (LEVELS - mean))
+    return contrasted(image, drawn["factor"])
 
 
 def _gamma(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
@@ -75,11 +86,13 @@ def _invert(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
 
 
 def _solarize(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
+    if drawn["threshold"] == _MIDDLE:  # of a value and its inverse the smaller one is below the middle
+        return cv2.min(image, cv2.bitwise_not(image)).reshape(image.shape)
     return looked_up(image, np.where(drawn["threshold"] > LEVELS, LEVELS, _INVERTED).astype(np.uint8))
 
 
 def _posterize(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
-    return looked_up(image, (LEVELS & (0xFF << (8 - drawn["bits"]))).astype(np.uint8))
+    return image & np.uint8(0xFF << (8 - drawn["bits"]) & 0xFF)
 
 
 def _histogram(image: Pixels, channel: int) -> NDArray[np.int64]:

@@ -117,13 +117,20 @@ def test_elastic_is_an_affine_map_and_a_smooth_field() -> None:
     """At CIFAR's first severity the field is zero, and three points are moved by at most 8 % of the side."""
     y, x = np.mgrid[:64, :64]
     ramps = np.stack([2 * x + 60, 2 * y + 60, x + y + 60], axis=2).astype(np.uint8)
-    found = corrupt(ramps, "elastic", 1, "cifar", STREAM).astype(float)[16:-16, 16:-16]
-    places = np.stack([np.ones(32 * 32), x[16:-16, 16:-16].ravel(), y[16:-16, 16:-16].ravel()], axis=1)
-    for channel in range(3):
-        values = found[:, :, channel].ravel()
-        fitted = places @ np.linalg.lstsq(places, values, rcond=None)[0]
-        assert np.abs(fitted - values).max() <= 1.1
-    assert np.abs(found - ramps[16:-16, 16:-16]).max() <= 2 * 2 * 0.08 * 64 + 2
+    inner = np.stack([np.ones(32 * 32), x[16:-16, 16:-16].ravel(), y[16:-16, 16:-16].ravel()], axis=1)
+    moves = []
+    for seed in range(60):
+        found = corrupt(ramps, "elastic", 1, "cifar", RowStream(seed, 0)).astype(float)[16:-16, 16:-16].reshape(-1, 3)
+        fitted = np.linalg.lstsq(inner, found, rcond=None)[0]
+        assert np.abs(inner @ fitted - found).max() <= 1.1
+        # Where each of the three points is read from, from the ramps along both axes.
+        back = (fitted[:, :2] - [[60, 60], [0, 0], [0, 0]]) / 2
+        points = np.array([[1, 53, 53], [1, 53, 11], [1, 11, 11]])
+        moves.append(
+            np.linalg.solve(np.vstack([back.T, [1, 0, 0]])[[2, 0, 1]], points[:, [0, 1, 2]].T)[1:] - points[:, 1:].T
+        )
+    largest = np.abs(moves).max()
+    assert 0.9 * 0.08 * 64 < largest < 1.1 * 0.08 * 64
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (31, 45)], ids=str)

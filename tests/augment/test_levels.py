@@ -27,7 +27,7 @@ def by_pillow(image: Pixels, work: Callable[[Image.Image], Image.Image]) -> np.n
 def test_tables_are_those_of_pillow_and_of_formulas(shape: tuple[int, int, int]) -> None:
     image = photograph(*shape)
     assert far(change("invert", image), by_pillow(image, ImageOps.invert)) == 0
-    for threshold in (0, 90, 256):
+    for threshold in (0, 90, 128, 256):
         wanted = by_pillow(image, lambda one, at=threshold: ImageOps.solarize(one, at))
         assert far(change("solarize", image, threshold=threshold), wanted) == 0
     for bits in (1, 3, 8):
