@@ -14,7 +14,7 @@ from hardset.pipeline.augment.recipe import AugmentRecipe, replay_params
 from hardset.pipeline.augment.table import OPERATIONS, settled
 from hardset.pipeline.batches import CleanRows, MadeRows, Partners
 from hardset.schemas.digests import image_sha256
-from hardset.schemas.job.operations.amounts import Within
+from hardset.schemas.job.operations.amounts import WholeInterval, Within
 from hardset.schemas.job.operations.documentation import BY_NAME
 from hardset.schemas.job.recipes import Augment
 from tests.augment.images import document, photograph
@@ -74,7 +74,7 @@ def amounts(name: str) -> dict[str, Within]:
 
 
 def whole(name: str, key: str) -> bool:
-    return int in get_args(BY_NAME[name].model_fields[key].annotation)
+    return WholeInterval in get_args(BY_NAME[name].model_fields[key].annotation)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
