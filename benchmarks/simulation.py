@@ -147,6 +147,10 @@ class SimulatedCluster:
         """Virtual time in seconds."""
         return self._clock
 
+    def broken(self) -> str | None:
+        """None: it cannot break."""
+        return None
+
     def shortage(self) -> str:
         """Description of the cluster's free resources."""
         return f"the cluster has {self._free} free slots"

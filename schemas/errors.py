@@ -17,6 +17,12 @@ class RunError(UserError):
     """Failure of the work itself: storage refused, another run holds the output, or a check failed."""
 
 
+class DeniedError(RunError):
+    """Failure that no further try mends: access is denied, credentials are missing or wrong, a name is too long."""
+
+    exit_code = 2
+
+
 class HeldError(RunError):
     """Failure because another run holds the output or has taken it over."""
 

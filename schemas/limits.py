@@ -27,6 +27,8 @@ class Limits(Spec):
 
     array_gib: Annotated[float, Field(gt=0, le=1 << 20)] = 16.0
     """Size in GiB of an array of a .npz file that is compressed, or lies in Fortran order (HARDSET_ARRAY_GIB)."""
+    query_seconds: Annotated[float, Field(gt=0, le=1 << 20)] = 300.0
+    """Seconds that a condition or query over the rows of a dataset may take (HARDSET_QUERY_SECONDS)."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Limits:

@@ -20,7 +20,7 @@ from ray.job_submission import JobSubmissionClient
 
 from hardset.pipeline.dataset.provenance.facets import NAMESPACE, PARENT, ROOT
 from hardset.pipeline.storage.folder import public_name
-from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.errors import DeniedError, JobError, RunError
 
 TIMEOUT_S = 30.0
 """Limit of one request. Ray's own client waits for ever where packets are dropped (Ray 2.60)."""
@@ -42,7 +42,7 @@ class UnreachableError(RunError):
     """No answer, or one that says the server is not well."""
 
 
-class AuthenticationError(RunError):
+class AuthenticationError(DeniedError):
     """The job API wants a token, or another one."""
 
 
@@ -53,6 +53,8 @@ class RefusedError(RunError):
         super().__init__(f"{address}: refused the request (HTTP {status}): {' '.join(text.split())[-300:]}")
         self.status = status
         self.text = text
+        if status in (401, 403):
+            self.exit_code = DeniedError.exit_code
 
 
 class _TimedClient(JobSubmissionClient):  # type: ignore[misc]  # Ray is not typed
@@ -191,15 +193,18 @@ def _token() -> str | None:
     """Ray's own order of places. Ray's client looks there too, but only where RAY_AUTH_MODE=token is set as well."""
     if token := os.environ.get("RAY_AUTH_TOKEN"):
         return token.strip()
-    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if not named and Path("~").expanduser() == Path("~"):  # a user without a home
+        return None
+    path = Path(named or Path.home() / ".ray" / "auth_token")
     try:
         return path.read_text(encoding="utf-8").strip() or None
     except FileNotFoundError:
         if "RAY_AUTH_TOKEN_PATH" in os.environ:
-            raise RunError(f"RAY_AUTH_TOKEN_PATH: {path} is not there") from None
+            raise DeniedError(f"RAY_AUTH_TOKEN_PATH: {path} is not there") from None
         return None
     except OSError as error:
-        raise RunError(f"{path}: the token cannot be read: {error.strerror}") from None
+        raise DeniedError(f"{path}: the token cannot be read: {error.strerror}") from None
 
 
 @contextmanager

@@ -7,6 +7,7 @@ terminal that was closed.
 from __future__ import annotations
 
 import errno
+import fcntl
 import io
 import os
 import sys
@@ -80,10 +81,12 @@ def lasting_streams() -> Streams:
 
 
 def lasting(descriptor: int, own: TextIO | None = None) -> LastingStream:
-    """The stream for a descriptor, which stays open. `own`: the one in whose place it comes."""
+    """The stream for what a descriptor leads to. `own`: the stream in whose place it comes."""
     if own is not None:
         with suppress(OSError):
             own.flush()
-    file = io.BufferedWriter(io.FileIO(descriptor, "w", closefd=False))
+    # A descriptor of its own, so that libraries' can be redirected.
+    own_descriptor = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    file = io.BufferedWriter(io.FileIO(own_descriptor, "w"))
     encoding = getattr(own, "encoding", None) or "utf-8"
     return LastingStream(file, encoding=encoding, errors="backslashreplace", line_buffering=True)

@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Timer
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +22,7 @@ from hardset.pipeline.dataset.files.scan import StoredFile, UnreadableFileError,
 from hardset.pipeline.reporting.examples import Candidate, CleanPixels, Example, load
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.limits import Limits, variable
 from hardset.schemas.records.run import Manifest
 from hardset.schemas.rows.contract import CONTRACT_VERSION, IMAGE, arrow_schema, columns_of
 from hardset.schemas.rows.user_columns import recorded_columns
@@ -28,8 +30,11 @@ from hardset.schemas.rows.user_columns import recorded_columns
 _PLACE = re.compile(r"\n+LINE \d+:")
 _SETTINGS = {"threads": 1, "python_enable_replacements": False, "temp_directory": ""}
 """DuckDB settings; one thread keeps the rows in the dataset's order."""
-_CONDITION = {f"{kind}Exception" for kind in ("Parser", "Binder", "Catalog", "Permission", "Conversion", "OutOfRange")}
-"""DuckDB errors that are caused by the condition."""
+_NO_FILE = {
+    f"{kind}Exception"
+    for kind in ("Parser", "Binder", "Catalog", "Permission", "Conversion", "OutOfRange", "OutOfMemory", "Interrupt")
+}
+"""DuckDB errors that are caused by the condition, and by no file."""
 _LET_GO_SECONDS = 1.0
 _LOCKS = (
     "SET autoinstall_known_extensions = false",
@@ -69,7 +74,7 @@ def find(folder: Folder, manifest: Manifest, *, where: str | None, limit: int, c
             quoted = ", ".join(f'"{name}"' for name in columns)
             return FoundRows(chosen.select(quoted).limit(limit).to_arrow_table().to_pylist(), matching)
         except duckdb.Error as error:
-            if type(error).__name__ not in _CONDITION:  # the cause may be a file
+            if type(error).__name__ not in _NO_FILE:  # the cause may be a file
                 check_readable(folder, manifest)
             raise _refused(error) from error
 
@@ -86,7 +91,7 @@ def ask(folder: Folder, manifest: Manifest, query: str) -> pa.Table:
             answer = connection.sql(query)
             return pa.table({}) if answer is None else answer.to_arrow_table()
         except duckdb.Error as error:
-            if type(error).__name__ not in _CONDITION:  # then it may be a file's
+            if type(error).__name__ not in _NO_FILE:  # then it may be a file's
                 check_readable(folder, manifest)
             raise JobError(f"sql: {_reason(error)}; wants a query over the table rows") from error
 
@@ -108,11 +113,31 @@ def tables(**named: tuple[Folder, Manifest]) -> Iterator[Any]:
                 del files
             for lock in _LOCKS:
                 connection.execute(lock)
-            yield connection
+            with _limited(connection):
+                yield connection
             for name in named:
                 connection.unregister(name)
     finally:
         _let_go(opened)
+
+
+@contextmanager
+def _limited(connection: Any) -> Iterator[None]:
+    """Ends a query that takes longer than it may. Raises JobError then."""
+    seconds = Limits.from_environment().query_seconds
+    late = Timer(seconds, connection.interrupt)
+    late.daemon = True
+    late.start()
+    try:
+        yield
+    except JobError as error:
+        if not late.is_alive() and type(error.__cause__).__name__ == "InterruptException":
+            raise JobError(
+                f"the query was ended after {seconds:g} s; make it simpler, or set {variable('query_seconds')} higher"
+            ) from error.__cause__
+        raise
+    finally:
+        late.cancel()
 
 
 def _let_go(opened: Sequence[weakref.ref[StoredFile]]) -> None:

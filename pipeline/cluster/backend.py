@@ -41,6 +41,10 @@ class Backend(Protocol):
         """Seconds on a clock that never goes back."""
         ...
 
+    def broken(self) -> str | None:
+        """Why nothing can be made any more, as a sentence; None while it can."""
+        ...
+
     def shortage(self) -> str:
         """What an actor asks for and what the cluster has, as a clause: where no actor comes, this is why."""
         ...

@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import ray
+from ray.exceptions import AuthenticationError
 from ray.job_config import JobConfig
 
 from hardset.pipeline.cluster.embedded import embedded
+from hardset.pipeline.cluster.quiet import LEVEL, quiet
 from hardset.pipeline.cluster.undisturbed import undisturbed
+from hardset.pipeline.extensions.imports import one_line
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Run
 
@@ -55,14 +58,15 @@ def connected(run: Run, place: ClusterPlace) -> Iterator[None]:
             put_back()
             yield
     else:
-        with _own_signal_handlers() as put_back:
-            _join(place.address)
-            put_back()
-        try:
-            yield
-        finally:
-            with undisturbed():
-                ray.shutdown()
+        with quiet():
+            with _own_signal_handlers() as put_back:
+                _join(place.address)
+                put_back()
+            try:
+                yield
+            finally:
+                with undisturbed():
+                    ray.shutdown()
 
 
 def _check_the_same(address: str | None) -> None:
@@ -78,7 +82,9 @@ def _join(address: str) -> None:
     # A client's server unpickles the configuration, and may have no hardset; it puts no folder in front.
     config = None if address.startswith("ray://") else _PlainImportPath()
     try:
-        ray.init(address=address, job_config=config, log_to_driver=False, logging_level="error")
+        ray.init(address=address, job_config=config, log_to_driver=False, logging_level=LEVEL)
+    except AuthenticationError as error:
+        raise JobError(f"--address {address}: the cluster wants a token, or another one ({one_line(error)})") from None
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         raise JobError(f"--address {address}: no Ray cluster answers there ({error})") from None
 

@@ -14,7 +14,7 @@ from hardset.pipeline.cluster.backend import Backend, Event
 from hardset.pipeline.cluster.deadlines import Deadlines, Stop
 from hardset.pipeline.cluster.fleet import Fleet
 from hardset.pipeline.cluster.loads import Loads
-from hardset.pipeline.cluster.messages import Died, Order, Passed, Raised, Ready, Tally
+from hardset.pipeline.cluster.messages import Died, Order, Passed, Placed, Raised, Ready, Tally
 from hardset.pipeline.cluster.pending import FailedTry, PendingShard, Rules, after_fault, after_pass
 from hardset.pipeline.shards.reading import part_of
 from hardset.schemas.job.job import Run
@@ -135,7 +135,9 @@ class Dispatcher:
         """Handles an event of an actor."""
         actor, result = event.actor, event.result
         if event.ticket is None:
-            if isinstance(result, Ready):
+            if isinstance(result, Placed):
+                self._fleet.placed(actor)
+            elif isinstance(result, Ready):
                 self._fleet.admit(actor)
             elif isinstance(result, Raised | Died):
                 self._fleet.failed_to_start(actor, result)
@@ -148,7 +150,7 @@ class Dispatcher:
         else:
             yield from self._settle(self._put_down(actor, event.ticket), result)
 
-    def _settle(self, done: _InHand, result: Ready | Receipt | Passed | Raised) -> Iterator[Receipt | Failure]:
+    def _settle(self, done: _InHand, result: Placed | Ready | Receipt | Passed | Raised) -> Iterator[Receipt | Failure]:
         if isinstance(result, Raised):
             yield from self._charge(done.work, FailedTry("raised", result.error_class, result.message, result.error))
             return

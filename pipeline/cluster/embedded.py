@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +18,7 @@ import torch
 from ray._private import services
 
 from hardset.pipeline.cluster import reaper
+from hardset.pipeline.cluster.quiet import LEVEL, quiet
 from hardset.pipeline.cluster.undisturbed import undisturbed
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.job import Run
@@ -23,7 +26,11 @@ from hardset.schemas.job.job import Run
 _PREFIX = "hardset-ray-"
 _LONGEST_BASE = 32
 """Characters of the longest folder that sockets fit below: their paths hold 107 at most, and Ray adds up to 72."""
+_ROOM_BYTES = 8 * 1024**2
+"""Room for Ray's logs and sockets: a run of some seconds writes 1 MB (Ray 2.60)."""
 _LOOPBACK = "127.0.0.1"
+_AGENT_PORT = 52365
+"""Port of the agent on every node (Ray 2.60)."""
 _STORE_BYTES = 200 * 1024**2
 """Object store: specs and receipts only; rows never enter it."""
 
@@ -39,8 +46,10 @@ def embedded(run: Run, metrics_port: int | None = None, **settings: Any) -> Iter
     """
     if run.gpus_per_actor > 0 and not torch.cuda.is_available():
         raise JobError("run.gpus_per_actor: this machine has no GPU that torch can use; set 0, or give --address")
+    if metrics_port is not None and _taken(metrics_port):
+        raise JobError(f"--metrics-port: another process of this machine listens at {metrics_port}; name a free port")
     home = _private_folder()
-    with reaper.watching(home):
+    with reaper.watching(home), quiet(home):
         try:
             _set_environment()
             with _loopback(metrics_port is None):
@@ -61,7 +70,7 @@ def _start(run: Run, home: Path, metrics_port: int | None, settings: dict[str, A
             num_cpus=cpus,
             include_dashboard=False,
             log_to_driver=False,
-            logging_level="error",
+            logging_level=LEVEL,
             object_store_memory=_STORE_BYTES,
             _temp_dir=str(home / "ray"),
             _node_ip_address=_LOOPBACK if metrics_port is None else None,
@@ -70,24 +79,65 @@ def _start(run: Run, home: Path, metrics_port: int | None, settings: dict[str, A
         )
     except Exception as error:  # Ray raises whatever its parts raise
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        port = f"; another process listens at {_AGENT_PORT}, which Ray's agent wants" if _taken(_AGENT_PORT) else ""
         raise RunError(
-            f"Ray does not start on this machine: {reason}; check free memory, shared memory (df /dev/shm) and space "
-            f"in {home.parent}, or give --address of a cluster"
+            f"Ray does not start on this machine: {reason}{port}; check free memory, shared memory (df /dev/shm) and "
+            f"space in {home.parent}, or give --address of a cluster"
         ) from error
 
 
+def _taken(port: int) -> bool:
+    """Whether a process of this machine listens at a port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    return False
+
+
 def _private_folder() -> Path:
-    """A new folder that this user alone may enter, short enough for sockets. Removes those of drivers that are gone."""
-    for base in dict.fromkeys((tempfile.gettempdir(), "/tmp", "/dev/shm")):
-        if len(base) > _LONGEST_BASE or not os.access(base, os.W_OK | os.X_OK):
+    """A new folder that this user alone may enter, with room for Ray's files, short enough for sockets.
+
+    Removes those of drivers that are gone. Raises RunError where no place will do.
+    """
+    refused = []
+    for base in dict.fromkeys((_temporary(), "/tmp", "/dev/shm")):
+        if len(base) > _LONGEST_BASE:
+            refused.append(f"{base} has a name of more than {_LONGEST_BASE} characters")
+            continue
+        if not os.access(base, os.W_OK | os.X_OK):
+            refused.append(f"{base} cannot be written to")
             continue
         reaper.sweep(Path(base), _PREFIX)
-        with suppress(OSError):
-            return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=base))
-    raise RunError(
-        f"no folder for Ray's sockets: {tempfile.gettempdir()} cannot be written to, is full, or has a name of more "
-        f"than {_LONGEST_BASE} characters; set TMPDIR to one that has not"
-    )
+        try:
+            return _with_room(base)
+        except OSError as error:
+            refused.append(f"{base}: {error.strerror}")
+    raise RunError(f"no folder for Ray's sockets and logs: {'; '.join(refused)}; set TMPDIR to another")
+
+
+def _temporary() -> str:
+    try:
+        return tempfile.gettempdir()
+    except OSError:  # nowhere can a file be written
+        return os.environ.get("TMPDIR") or "/tmp"
+
+
+def _with_room(base: str) -> Path:
+    """A new folder below `base`. Raises OSError where that has no room for what Ray writes, or is no folder of ours."""
+    home = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=base))
+    try:
+        with tempfile.TemporaryFile(dir=home) as file:
+            left = _ROOM_BYTES
+            while left > 0:  # written and not reserved: not every file system reserves, and quotas count bytes
+                left -= file.write(bytes(min(left, 1 << 20)))
+            file.flush()
+    except OSError:
+        shutil.rmtree(home, ignore_errors=True)
+        raise
+    return home
 
 
 def _set_environment() -> None:

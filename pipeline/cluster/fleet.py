@@ -48,7 +48,8 @@ class Fleet:
     backend: Backend
     tell: Callable[[str], None]
     loads: Loads
-    _starting: dict[int, None] = field(default_factory=dict)
+    _starting: dict[int, bool] = field(default_factory=dict)
+    """Actors asked for, and whether each has its room already."""
     _failed_starts: int = 0
     """Number of failures to start in a row."""
     _deaths: int = 0
@@ -77,12 +78,17 @@ class Fleet:
             idle=len(idle),
         )
         for _ in range(todo.ask):
-            self._starting[self.backend.start()] = None
+            self._starting[self.backend.start()] = False
         for actor in list(self._starting)[: todo.take_back]:
             del self._starting[actor]
             self.backend.kill(actor)
         for actor in idle[: todo.give_back]:
             self.remove(actor)
+
+    def placed(self, actor: int) -> None:
+        """The actor has its room, and builds what it needs."""
+        if actor in self._starting:
+            self._starting[actor] = True
 
     def admit(self, actor: int) -> None:
         """The actor is ready; one that was taken back in the meantime is not."""
@@ -129,7 +135,10 @@ class Fleet:
         self._deaths = 0
 
     def check(self) -> None:
-        """Raises RunError where too few actors have been there for too long."""
+        """Raises RunError where nothing can be made any more, or too few actors have been there for too long."""
+        broken = self.backend.broken()
+        if broken is not None:
+            raise RunError(broken)
         now, live = self.backend.now(), len(self.loads)
         if live >= self._needed:
             self._needed, self._short_since, self._told = 1, now, False
@@ -137,10 +146,18 @@ class Fleet:
         waited = now - self._short_since
         if waited > 60 * self.run.start_minutes:
             few = f"{live} of {self._needed} workers" if live else "no worker"
-            raise RunError(
-                f"{few} in {self.run.start_minutes:g} minutes: {self.backend.shortage()}; add nodes, or change "
-                "run.actors, run.cpus_per_actor, run.gpus_per_actor or run.start_minutes"
-            )
+            remedy = "look for what takes so long, or raise run.start_minutes"
+            if not any(self._starting.values()):
+                remedy = "add nodes, or change run.actors, run.cpus_per_actor, run.gpus_per_actor or run.start_minutes"
+            raise RunError(f"{few} in {self.run.start_minutes:g} minutes: {self._why_none()}; {remedy}")
         if waited > TELL_SECONDS and not live and not self._told:
             self._told = True
-            self.tell(f"waiting for workers: {self.backend.shortage()}")
+            self.tell(f"waiting for workers: {self._why_none()}")
+
+    def _why_none(self) -> str:
+        """What workers wait for: room on the cluster, or themselves."""
+        there = sum(self._starting.values())
+        if not there:
+            return self.backend.shortage()
+        who = f"{there} of {len(self._starting)} workers" if len(self._starting) > 1 else "the worker"
+        return f"{who} started and {'load' if there > 1 else 'loads'} model, weights and source"

@@ -28,6 +28,11 @@ class Ready:
 
 
 @dataclass(frozen=True)
+class Placed:
+    """The actor has its room on the cluster, and builds what it needs."""
+
+
+@dataclass(frozen=True)
 class Passed:
     """A probe went well."""
 
@@ -53,7 +58,7 @@ class Died:
     """Whether its node went away (preempted, drained, unreachable), so that no shard can be blamed."""
 
 
-Result = Ready | Receipt | Passed | Raised | Died
+Result = Placed | Ready | Receipt | Passed | Raised | Died
 
 
 @dataclass

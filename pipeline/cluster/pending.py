@@ -97,7 +97,7 @@ def after_fault(work: PendingShard, fault: FailedTry, rules: Rules, *, company: 
     """
     if fault.error is not None:
         work = replace(work, refusals=work.refusals + 1)
-        if isinstance(fault.error, JobError) or work.refusals >= rules.max_attempts:
+        if fault.error.exit_code == JobError.exit_code or work.refusals >= rules.max_attempts:
             raise fault.error
         return work
     if fault.kind == "node lost" and work.nodes_lost < MAX_NODES_LOST:

@@ -7,6 +7,7 @@ replacement is a new actor and not a restart, so it may start on any node.
 from __future__ import annotations
 
 import os
+import socket
 import time
 from concurrent.futures import Future
 from contextlib import suppress
@@ -19,12 +20,17 @@ from ray.exceptions import ActorUnavailableError, NodeDiedError, RayActorError, 
 
 from hardset.pipeline.cluster.actors import ActorSetup, ShardActor
 from hardset.pipeline.cluster.backend import Event
-from hardset.pipeline.cluster.messages import Died, Order, Raised, Result
+from hardset.pipeline.cluster.memory import kills, told_by_kernel, told_by_ray
+from hardset.pipeline.cluster.messages import Died, Order, Placed, Raised, Result
 from hardset.pipeline.extensions.imports import one_line
 from hardset.schemas.job.job import Run
 
 _CLOSING_SECONDS = 6.0
 """What answers of killed actors may take: a frozen one's comes after 5 s."""
+_PLACED = -1
+"""Ticket of the question whether an actor is there."""
+_PROCESSES = {"raylet": 0.0, "gcs_server": 45.0}
+"""Processes of Ray, and seconds that a run goes on without them."""
 _NODE_LOST = "its node has died"
 """Ray 2.60 tells a lost node from a lost process in the message only, unless the autoscaler drained it."""
 
@@ -48,6 +54,9 @@ class RayBackend:
         self._numbers = count()
         self._actors: dict[int, Any] = {}
         self._heard: SimpleQueue[tuple[int, int | None, Future[Any]]] = SimpleQueue()
+        self._died: dict[str, float] = {}
+        """When processes of Ray were first seen dead."""
+        self._kills = kills()
         self._open = 0
         """Number of answers that have not come."""
 
@@ -55,6 +64,7 @@ class RayBackend:
         """Asks Ray for an actor; see `Backend`."""
         number, actor = next(self._numbers), self._kind.remote(self._setup)
         self._actors[number] = actor
+        self._listen(number, _PLACED, actor.__ray_ready__.remote())
         self._listen(number, None, actor.prepare.remote())
         return number
 
@@ -93,6 +103,22 @@ class RayBackend:
         """Seconds on the monotonic clock."""
         return time.monotonic()
 
+    def broken(self) -> str | None:
+        """Death of a Ray that runs on this machine for this run: Ray ends this process some time later, without a word.
+
+        13 s after the death of its raylet, and 60 s after that of its control store (Ray 2.60).
+        """
+        node = ray._private.worker._global_node
+        for name, patience in _PROCESSES.items() if node is not None and node.is_head() else ():
+            codes = [code for one in node.all_processes.get(name, ()) if (code := one.process.poll()) is not None]
+            if codes and time.monotonic() - self._died.setdefault(name, time.monotonic()) >= patience:
+                how = f"signal {-codes[0]}" if codes[0] < 0 else f"exit code {codes[0]}"
+                return (
+                    f"a process of the Ray that this run started has died ({name}, {how}); look for what killed it, "
+                    "such as a lack of memory, and start the same command again to go on"
+                )
+        return None
+
     def shortage(self) -> str:
         """What an actor asks for and what the cluster has."""
         there = ray.cluster_resources()
@@ -106,11 +132,25 @@ class RayBackend:
     def _add(self, events: list[Event], actor: int, ticket: int | None, future: Future[Any]) -> None:
         self._open -= 1
         error = future.exception()
+        if ticket == _PLACED:  # why it could not be is what its first call tells
+            if error is None:
+                events.append(Event(actor, None, Placed()))
+            return
         if isinstance(error, ActorUnavailableError) and actor in self._actors:
             # The connection broke, and Ray does not know why yet. A second call ends with the reason.
             self._listen(actor, ticket, self._actors[actor].__ray_ready__.remote())
             return
-        events.append(Event(actor, ticket, _answered(future.result()) if error is None else _result_of(error)))
+        events.append(Event(actor, ticket, _answered(future.result()) if error is None else self._result_of(error)))
+
+    def _result_of(self, error: BaseException) -> Result:
+        """End of an actor that an exception of Ray's stands for."""
+        if (told := told_by_ray(str(error), self._run)) is not None:
+            return Died(told)
+        result = result_of(error)
+        if isinstance(result, Died) and not result.node_lost and (now := kills()) > self._kills:
+            self._kills = now
+            return Died(told_by_kernel(socket.gethostname(), self._run))
+        return result
 
 
 def _environment(run: Run) -> dict[str, Any]:
@@ -140,8 +180,8 @@ def _answered(answer: Any) -> Result:
     return result
 
 
-def _result_of(error: BaseException) -> Result:
-    """End of an actor that an exception of Ray's stands for."""
+def result_of(error: BaseException) -> Result:
+    """End of an actor that an exception of Ray's stands for, as Ray tells it."""
     if isinstance(error, RayTaskError):  # an answer that could not be sent, as the actor itself raises nothing
         return Raised(type(error.cause or error).__name__, one_line(error.cause or error))
     text = str(error)

@@ -22,6 +22,9 @@ _LOOK_SECONDS = 1.0
 _GRACE_SECONDS = 2.0
 """What processes get to end by themselves after the driver's death."""
 
+_LAST_WORDS, _LINES = "stderr.log", 20
+"""File of what libraries printed (`pipeline.cluster.quiet`), and the number of lines that are told of it."""
+
 Started = dict[int, str]
 """Processes by id, with the moment each started, which tells a process from a later one of the same id."""
 
@@ -66,8 +69,19 @@ def watch(driver: int, folder: str) -> None:
             break
         said += data
     if said != b"done":
+        tell(Path(folder))
         end(seen)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def tell(folder: Path) -> None:
+    """Says that the driver has died, with the last lines that libraries printed."""
+    lines = []
+    with suppress(OSError):
+        lines = (folder / _LAST_WORDS).read_text(errors="replace").splitlines()[-_LINES:]
+    with suppress(OSError):
+        text = "hardset: this run's process has died; start the same command again to go on\n"
+        os.write(2, "".join([*(f"{line}\n" for line in lines), text]).encode())
 
 
 def end(started: Started) -> None:

@@ -18,7 +18,7 @@ _REMEDIES = {
     "source": "Faster rows: put the source nearer to the actors, store smaller images, or raise run.actors.",
     "device": "Faster rows: raise run.actors, or give each a faster device.",
     "sink": "Faster rows: use output.png_level 0, put the output nearer to the actors, or raise run.actors.",
-    "nothing": "Actors waited for shards: make shards smaller (output.shard_rows), or use fewer actors.",
+    "nothing": "Actors waited for shards: make shards smaller (output.shard_rows).",
 }
 
 

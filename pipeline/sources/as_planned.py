@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from hardset.pipeline.sources.digest_cache import digest_cache
 from hardset.pipeline.sources.files import Place
 from hardset.pipeline.sources.fingerprints import Stamp, content_digest, digests_of, stamp, tag_digest
-from hardset.schemas.errors import RunError
+from hardset.schemas.errors import DeniedError, RunError
 
 _MEND = "start the job again, which plans the file as it is now"
 
@@ -85,7 +85,7 @@ def still_there(name: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise RunError(f"{name} has vanished since the run was planned; {_MEND}") from error
     except PermissionError as error:
-        raise RunError(f"{name} may not be read any more; mend its permissions, and start the job again") from error
+        raise DeniedError(f"{name} may not be read any more; mend its permissions, and start the job again") from error
 
 
 def changed(name: str) -> RunError:

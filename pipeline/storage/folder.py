@@ -19,8 +19,9 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
+from hardset.pipeline.storage.retrying import denied, passes
 from hardset.pipeline.storage.stores import LocalStore, MemoryStore, ObjectStore, Store, reason
-from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.errors import DeniedError, JobError, RunError
 from hardset.schemas.retries import Retries
 
 TEMPORARY = ".hardset-tmp-"
@@ -38,8 +39,8 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/]*@")
 class Folder:
     """A folder, with paths relative to it as `a/b.json`. Safe to share between threads and processes; pickles.
 
-    Refusals of the store (full, forbidden, out of reach) are RunErrors of one sentence; a missing file is
-    FileNotFoundError.
+    Refusals of the store (full, out of reach) are RunErrors of one sentence, and DeniedErrors where no further try
+    mends them; a missing file is FileNotFoundError.
     """
 
     def __init__(self, url: str, *, retries: Retries | None = None, **options: Any) -> None:
@@ -143,7 +144,7 @@ class Folder:
     def check_writable(self) -> None:
         """Proves by trial that files can be written and conditionally created here; leaves nothing behind.
 
-        Raises JobError, which names output.path, where they cannot.
+        Raises JobError, which names output.path, where they cannot; RunError where they may later.
         """
         probe = TEMPORARY + "probe-" + uuid.uuid4().hex
         try:
@@ -151,7 +152,8 @@ class Folder:
                 self._store.write(probe, b"first", _temporary())
                 taken = self._store.create(probe, b"second", _temporary())
         except Exception as error:
-            raise JobError(
+            passing = passes(error) or getattr(error, "errno", None) in _FULL
+            raise (RunError if passing else JobError)(
                 f"output.path: {self.name} cannot be written to: {_told(error, self.url)}; "
                 "check that it is a folder that may be written to and has space, or choose another"
             ) from error
@@ -168,9 +170,8 @@ class Folder:
         except Exception as error:
             if isinstance(error, RunError) or (passing and isinstance(error, passing)):
                 raise
-            raise RunError(
-                f"{self.name}: cannot {act} {path or 'it'}: {_told(error, self.url)}{_mend(error)}"
-            ) from error
+            kind = DeniedError if denied(error) else RunError
+            raise kind(f"{self.name}: cannot {act} {path or 'it'}: {_told(error, self.url)}{_mend(error)}") from error
 
 
 def _store(system: Any, root: str, retries: Retries) -> Store:

@@ -31,6 +31,25 @@ _CODES = {
     *("ServerBusy", "OperationTimedOut"),
 }
 """Error codes of S3 (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html) and Azure that pass."""
+_DENIALS = {
+    *("AccessDenied", "AccountProblem", "AllAccessDisabled", "AuthorizationHeaderMalformed", "InvalidAccessKeyId"),
+    *("InvalidSecurity", "InvalidToken", "KeyTooLongError", "NotSignedUp", "SignatureDoesNotMatch"),
+    *("AuthenticationFailed", "AuthorizationFailure", "InvalidAuthenticationInfo", "NoAuthenticationInformation"),
+}
+"""Error codes of S3 and Azure that stay. A token that has expired is none of them: the next start may have another."""
+_DENIED_STATUSES = {401, 403, 414}
+_DENIED_ERRNOS = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR),
+}
+_DENIED_TYPES = {
+    "azure.core.exceptions.ClientAuthenticationError",
+    "botocore.exceptions.NoCredentialsError",
+    "botocore.exceptions.PartialCredentialsError",
+    "botocore.exceptions.ProfileNotFound",
+    "google.auth.exceptions.DefaultCredentialsError",
+    "ray.exceptions.AuthenticationError",
+}
+"""Errors of client libraries that stand for missing or wrong credentials."""
 _STATUSES = {408, 425, 429, 500, 502, 503, 504}
 """HTTP answers that pass."""
 _ERRNOS = {
@@ -97,6 +116,21 @@ def passes(error: BaseException) -> bool:
     if answer.code or answer.status:
         return answer.code in _CODES or answer.status in _STATUSES
     return any(_breaks(link) for link in _links(error))
+
+
+def denied(error: BaseException) -> bool:
+    """Whether no further try mends it: access is denied, credentials are missing or wrong, a name is too long."""
+    answer = StoreAnswer.of(error)
+    if answer.code and not answer.code.isdecimal():
+        return answer.code in _DENIALS or (answer.code != "ExpiredToken" and answer.status in _DENIED_STATUSES)
+    if answer.status:
+        return answer.status in _DENIED_STATUSES
+    return any(_denies(link) for link in _links(error))
+
+
+def _denies(error: BaseException) -> bool:
+    denied_here = isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno in _DENIED_ERRNOS)
+    return denied_here or bool(_names(error) & _DENIED_TYPES)
 
 
 def patiently(
@@ -171,10 +205,13 @@ class PatientFile:
 
 
 def _breaks(error: BaseException) -> bool:
-    names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
-    if names & _TYPES or isinstance(error, ConnectionError | TimeoutError | asyncio.TimeoutError):
+    if _names(error) & _TYPES or isinstance(error, ConnectionError | TimeoutError | asyncio.TimeoutError):
         return True
     return isinstance(error, OSError) and error.errno in _ERRNOS
+
+
+def _names(error: BaseException) -> set[str]:
+    return {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
 
 
 def _links(error: BaseException) -> Iterator[BaseException]:

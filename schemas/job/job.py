@@ -76,6 +76,15 @@ class Output(Spec):
     license: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     """Licence of the dataset for its card, such as cc-by-4.0; those of source and models carry over. Unset: unknown."""
 
+    @field_validator("path")
+    @classmethod
+    def _one_store(cls, path: str) -> str:
+        if "::" in path:
+            raise ValueError(
+                "names a store inside another (::), where no file has one winner; wants a folder of one store"
+            )
+        return path
+
 
 class Actors(Spec):
     """Number of Ray actors of a run while the cluster grows and shrinks."""

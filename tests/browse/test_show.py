@@ -54,6 +54,20 @@ def test_the_rows_are_those_that_duckdb_finds_in_the_listed_files(out: Path, whe
     assert expected
 
 
+@pytest.mark.parametrize(
+    "endless",
+    [
+        "(with recursive t(i) as (select 1 union all select i + 1 from t) select count(*) from t) > 0",
+        "(select count(*) from rows a, rows b, rows c, rows d where a.margin + b.margin + c.margin + d.margin > 1) > 0",
+    ],
+)
+def test_an_endless_condition_ends(out: Path, endless: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARDSET_QUERY_SECONDS", "0.3")
+    done = hardset("show", out, "--where", endless)
+    assert done.returncode == 2
+    assert "the query was ended after 0.3 s; make it simpler, or set HARDSET_QUERY_SECONDS higher" in done.stderr
+
+
 def test_a_limit_shows_the_first_and_counts_all(out: Path) -> None:
     every = last_json(hardset("show", out, "--where", HARD, "--limit", "999", "--json"))
     done = hardset("show", out, "--where", HARD, "--limit", "2", "--json")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -16,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from hardset.pipeline.cluster import embedded, reaper
-from hardset.schemas.errors import RunError
+from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.job.job import Run
 
 DRIVER = """
 import json, os, sys, time
@@ -149,7 +152,7 @@ def test_a_folder_that_sockets_do_not_fit_in_is_passed_over(monkeypatch: pytest.
     finally:
         place.rmdir()
     monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(RunError, match=r"no folder for Ray's sockets: .*; set TMPDIR"):
+    with pytest.raises(RunError, match=r"no folder for Ray's sockets and logs: .*; set TMPDIR"):
         embedded._private_folder()
 
 
@@ -169,3 +172,30 @@ def test_a_token_is_whole_for_whoever_finds_it(tmp_path: Path, monkeypatch: pyte
     monkeypatch.undo()
     embedded._create_whole(tmp_path / "other", "mine")
     assert ((tmp_path / "other").read_text(), stat.S_IMODE((tmp_path / "other").stat().st_mode)) == ("mine", 0o600)
+
+
+def test_a_port_that_is_taken_is_named_before_ray_starts() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with (
+            pytest.raises(JobError, match=rf"--metrics-port: another process of this machine listens at {port}"),
+            embedded.embedded(Run(), port),
+        ):
+            raise AssertionError("Ray started")
+    assert not embedded._taken(port)
+
+
+def test_places_without_room_are_passed_over_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk takes a folder and no file; where no place is left, each is named with its reason."""
+
+    def full(base: str) -> Path:
+        if base == "/dev/shm":
+            return Path("found")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(embedded, "_with_room", full)
+    monkeypatch.setattr("tempfile.gettempdir", lambda: "/tmp")
+    assert embedded._private_folder() == Path("found")
+    monkeypatch.setattr(os, "access", lambda place, _: place != "/dev/shm")
+    with pytest.raises(RunError, match=r"/tmp: No space left on device; /dev/shm cannot be written to; set TMPDIR"):
+        embedded._private_folder()

@@ -62,9 +62,10 @@ def test_a_reader_that_is_slow_loses_what_does_not_fit() -> None:
         stream.write("again\n")
         assert os.read(reading, 65536).endswith(b"again\n")
         os.close(reading)
+        os.close(writing)
         for _ in range(3):
             assert stream.write("lost\n") == 5
         assert stream.refusal is not None and stream.refusal.errno == errno.EPIPE
         assert Streams(stream, stream).incomplete is None
     finally:
-        os.close(writing)
+        stream.close()

@@ -59,6 +59,14 @@ def softened(folder: Path) -> dict[str, Any]:
 
 
 CASES: dict[str, tuple[Callable[[Path], dict[str, Any]], list[str]]] = {
+    "output inside another store": (
+        lambda _: {"output": {"path": "simplecache::s3://bucket/out"}},
+        ["output.path", "a store inside another (::)"],
+    ),
+    "output with too long a name": (
+        lambda f: {"output": {"path": str(f / ("n" * 300) / "out")}},
+        ["nnn", "File name too long"],
+    ),
     "source missing": (lambda f: {"source": {"format": "imagefolder", "path": str(f / "no")}}, ["source.path", "no"]),
     "wrong label column": (
         lambda f: {"source": {"format": "parquet", "path": labelled_parquet(f)}},

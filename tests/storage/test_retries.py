@@ -20,9 +20,9 @@ from s3fs.errors import translate_boto_error
 
 from hardset.pipeline.sources.files import resolve
 from hardset.pipeline.storage.folder import Folder
-from hardset.pipeline.storage.retrying import PatientFiles, passes, patiently
+from hardset.pipeline.storage.retrying import PatientFiles, denied, passes, patiently
 from hardset.pipeline.storage.stores import ObjectStore
-from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.errors import DeniedError, JobError, RunError
 from hardset.schemas.retries import Retries
 
 SOON = Retries(tries=4, first_delay=0.001, longest_delay=0.002)
@@ -94,6 +94,54 @@ def test_faults_that_pass(error: Exception) -> None:
 @pytest.mark.parametrize("error", DECIDED, ids=repr)
 def test_refusals_that_stay(error: Exception) -> None:
     assert not passes(error)
+
+
+DENIED = [
+    _s3("AccessDenied", 403),
+    _s3("InvalidAccessKeyId", 403),
+    _s3("SignatureDoesNotMatch", 403),
+    _HttpError(code=403),
+    _HttpError(status=401),
+    _HttpError(status_code=403, error_code="AuthenticationFailed"),
+    botocore.exceptions.NoCredentialsError(),
+    botocore.exceptions.PartialCredentialsError(provider="x", cred_var="y"),
+    PermissionError("x"),
+    OSError(errno.EROFS, "read-only"),
+    OSError(errno.ENAMETOOLONG, "too long"),
+    NotADirectoryError(errno.ENOTDIR, "a file"),
+]
+MENDED = [*PASSING, _s3("NoSuchKey", 404), _s3("ExpiredToken", 400), OSError(errno.ENOSPC, "full"), ValueError("x")]
+
+
+@pytest.mark.parametrize("error", DENIED, ids=repr)
+def test_what_no_further_try_mends_ends_with_2(error: Exception, tmp_path: Path, monkeypatch: Any) -> None:
+    """From whichever request it comes."""
+    assert denied(error)
+    folder = Folder(str(tmp_path))
+
+    def deny(*_: Any) -> Any:
+        raise error
+
+    for act in ("read", "write", "create", "exists", "walk", "sizes", "folders", "delete"):
+        monkeypatch.setattr(folder._store, act, deny)
+    for call in (
+        lambda: folder.read("a"),
+        lambda: folder.write("a", b""),
+        lambda: folder.create("a", b""),
+        lambda: folder.exists("a"),
+        folder.list,
+        folder.sizes,
+        folder.folders,
+        lambda: folder.delete("a"),
+    ):
+        with pytest.raises(DeniedError) as refusal:
+            call()
+        assert refusal.value.exit_code == 2
+
+
+@pytest.mark.parametrize("error", MENDED, ids=repr)
+def test_what_a_further_try_may_mend_does_not(error: Exception) -> None:
+    assert not denied(error)
 
 
 def _failing(times: int, error: Exception) -> Callable[[], str]:
