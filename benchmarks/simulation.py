@@ -109,7 +109,11 @@ class SimulatedCluster:
 
     def send(self, actor: int, order: Order) -> int:
         """Sends an order to an actor; returns its ticket."""
-        ticket, orders = next(self._numbers), self._actors[actor].orders
+        ticket = next(self._numbers)
+        if actor not in self._actors:  # its node went away while it had nothing in hand, and nobody was told
+            self._heard.append(Event(actor, ticket, Died("its node has died", node_lost=True)))
+            return ticket
+        orders = self._actors[actor].orders
         orders.append((ticket, order))
         self.peak_in_hand = max(self.peak_in_hand, len(orders))
         if len(orders) == 1:

@@ -16,14 +16,20 @@ from tests.chaos.processes import PATIENCE, send
 ROOT = Path(__file__).resolve().parents[2]
 
 
+SKEW = "import time; own = time.time; time.time = lambda: own() + {}\n"
+MAIN = "from hardset.jobs.app import main; main()"
+
+
 class Driver:
     """`hardset generate JOB --json`, and how it ended."""
 
-    def __init__(self, job: Path, address: str | None, says: Path, options: Sequence[str] = ()) -> None:
-        """`says`: where what it says goes, as .out and .err."""
+    def __init__(
+        self, job: Path, address: str | None, says: Path, options: Sequence[str] = (), *, ahead: float = 0.0
+    ) -> None:
+        """`says`: where what it says goes, as .out and .err. `ahead`: seconds that its clock is ahead of this one's."""
         where = [] if address is None else ["--address", address]
         line = ["generate", str(job), *where, *options, "--json"]
-        command = [sys.executable, "-c", "from hardset.jobs.app import main; main()", *line]
+        command = [sys.executable, "-c", SKEW.format(ahead) + MAIN, *line]
         self.out, self.err = says.with_suffix(".out"), says.with_suffix(".err")
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(command, stdout=out, stderr=err, cwd=ROOT)

@@ -55,6 +55,39 @@ FAULTS = (
         "it ends with 5 and says who holds the lease, or waits with `--if-held wait` and takes over from a dead one",
     ),
     Fault(
+        "driver interrupted twice",
+        "SIGINT to the driver, and again half a second later",
+        f"it ends with 4 within seconds, and nothing that it started is left; {_RESUMED}",
+    ),
+    Fault("terminal closed", "SIGHUP to the driver", f"it ends with 4; {_RESUMED}"),
+    Fault("closed pipes", "stdout and stderr are pipes that nobody reads", "the run ends with 0"),
+    Fault(
+        "clock skew",
+        "another start whose clock is two hours ahead, or behind, while one is at work",
+        "it ends with 5 and changes nothing",
+    ),
+    Fault(
+        "lease garbage",
+        "bytes that are no lease in place of the lease: under a driver, and after one was killed",
+        "the driver goes on and ends with 0; the next start names the file, watches it and takes over",
+    ),
+    Fault(
+        "output removed",
+        "the output's folder is removed under a driver",
+        'the start ends with 1 and says "the output is gone"; the next start makes all anew',
+    ),
+    Fault(
+        "replaced source",
+        "another file in place of a source file under a driver",
+        "the start ends with 1 or 2 and names the file, and commits no row of it; with the file back, the next start "
+        "makes the rest",
+    ),
+    Fault(
+        "memory kill",
+        "Ray's memory monitor with a limit of 2%, which ends every worker while it starts",
+        "the start ends with 1 and tells node, figures and settings to lower; the next start makes the rest",
+    ),
+    Fault(
         "write cut at byte k", "RLIMIT_FSIZE of k bytes on a worker: the kernel refuses the rest of the file", _AGAIN
     ),
     Fault("disk full", "a file system with no byte left", f"the start ends with 1 and says so; {_RESUMED}"),

@@ -50,11 +50,11 @@ class Trial:
         self.trouble = self.report.trial(self.name)
         print(f"HARDSET_CHAOS_SEED={self.report.seed}")  # pytest shows it where the trial fails
 
-    def start(self, *options: str) -> Driver:
-        """Starts `hardset generate`."""
+    def start(self, *options: str, ahead: float = 0.0) -> Driver:
+        """Starts `hardset generate`, with a clock that is so many seconds ahead."""
         self.trouble.starts += 1
         says = self.folder / f"start{self.trouble.starts}"
-        return Driver(self.job, self.nodes.address if self.nodes else None, says, options)
+        return Driver(self.job, self.nodes.address if self.nodes else None, says, options, ahead=ahead)
 
     @property
     def job(self) -> Path:
@@ -64,10 +64,10 @@ class Trial:
         return job
 
     @contextmanager
-    def running(self, *options: str, pace: float = 0.02) -> Iterator[Scene]:
+    def running(self, *options: str, pace: float = 0.02, ahead: float = 0.0) -> Iterator[Scene]:
         """A start, each of whose passes takes `pace` seconds longer; it is killed if it still runs in the end."""
         (self.home / PACE).write_text(str(pace))
-        driver, began = self.start(*options), time.monotonic()
+        driver, began = self.start(*options, ahead=ahead), time.monotonic()
         try:
             yield Scene(
                 driver=driver,
