@@ -27,10 +27,10 @@ class ActorSetup:
     job: Job
     plan: Plan
     """Plan of the run without shards and ranges."""
-    lease: int = 0
-    """Number of the lease that the driver holds."""
     driver: DriverContext = field(default_factory=DriverContext.here)
     """Where the driver finds modules and files."""
+    lease: int = 0
+    """Number of the lease that the driver holds."""
 
 
 class ShardActor:

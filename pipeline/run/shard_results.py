@@ -63,7 +63,7 @@ def results(
         return
     with connected(job.run, place):
         head = plan.model_copy(update={"shards": (), "ranges": ()})
-        backend = RayBackend(ActorSetup(job, head, lease))
+        backend = RayBackend(ActorSetup(job, head, lease=lease))
         dispatcher = Dispatcher(job.run, plan.ranges, stop, backend, tell=tell)
         on_start()
         try:
