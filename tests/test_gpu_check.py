@@ -79,7 +79,8 @@ def test_the_page_is_what_its_figures_give() -> None:
 
 def test_peers_are_compared_with_the_fastest_mode() -> None:
     mode = {"network": "net", "side": 224, "mode": "a", "runs_in": "a", "tflops": 1.0, "gradients_per_row": 2.0,
-            "gradients_per_second": 9.0, "of_bare_loop": 1.0, "of_bare_loop_with_the_same_kernels": 1.0, "same_bits_twice": "yes"}  # fmt: skip
+            "gradients_per_second": 9.0, "of_bare_loop": 1.0, "of_bare_loop_with_the_same_kernels": 1.0,
+            "same_bits_twice": "yes"}  # fmt: skip
     slow, quick = (
         mode | {"all_steps_rows_per_second": rate, "first_success_rows_per_second": 10 * rate} for rate in (3.0, 8.0)
     )

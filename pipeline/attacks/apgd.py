@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hardset.pipeline.attacks.apgd_l1 import SparseAutoPgd
 from hardset.pipeline.attacks.geometries import Geometry
 from hardset.pipeline.attacks.grid import per_row
 from hardset.pipeline.attacks.schedules import Memory, Pass, Schedule, Start, seen_at, stepped
+from hardset.schemas.norms import Norm
 
 _FIRST_WINDOW, _SHRINK, _LAST_WINDOW = 0.22, 0.03, 0.06  # of all steps: first window, its decrease, the shortest
 _ENOUGH_RISES = 0.75  # of a window's steps
@@ -25,6 +27,10 @@ class AutoPgd(Schedule):
 
     pull: float = 0.75
     """Share of the plain step; the rest is momentum."""
+
+    def under(self, norm: Norm) -> Schedule:
+        """In L1 the steps are sparse, and the first ones go beyond the ball."""
+        return SparseAutoPgd() if norm == "l1" else self
 
     def begin(self, start: Start) -> Memory:
         """Best point, its gradient and loss; size of the step; what the windows count."""

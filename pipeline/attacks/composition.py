@@ -50,7 +50,7 @@ def stages_of(spec: Attack, classes: int) -> tuple[Stage, ...]:
     Raises JobError where code from elsewhere, an attack or an objective, cannot be imported or used.
     """
     declared = declaration_of(spec.name)
-    parts = declared.parts or (Part(spec.name, spec.steps or 1, spec.targets or 0),)
+    parts = declared.parts_in(spec.norm) or (Part(spec.name, spec.steps or 1, spec.targets or 0),)
     return tuple(_stage(spec, part, declaration_of(part.name), classes) for part in parts)
 
 
@@ -60,7 +60,7 @@ def _stage(spec: Attack, part: Part, attack: AttackDeclaration, classes: int) ->
     targeted = spec.target is not None
     towards = targeted or attack.towards
     search = Search(
-        objective=_objective(spec, loss, classes, targeted=towards),
+        objective=_objective(spec, loss, classes, targeted=targeted, towards=attack.towards),
         geometry=GEOMETRIES[spec.norm],
         schedule=_schedule(spec, part, attack, own),
         steps=part.steps,
@@ -92,14 +92,14 @@ def _loss(spec: Attack, part: Part, attack: AttackDeclaration, own: Spec | None)
     return _made(piece, LOSSES, Loss, own, f"{part.name}: loss")
 
 
-def _objective(spec: Attack, loss: Loss | None, classes: int, *, targeted: bool) -> Objective:
+def _objective(spec: Attack, loss: Loss | None, classes: int, *, targeted: bool, towards: bool) -> Objective:
     if loss is None:
         return imported_objective(str(spec.objective), classes)
-    return loss.targeted if targeted else loss.free
+    return loss.form(targeted=targeted, towards=towards)
 
 
 def _schedule(spec: Attack, part: Part, attack: AttackDeclaration, own: Spec | None) -> Schedule:
-    schedule = _made(attack.schedule, SCHEDULES, Schedule, own, f"{part.name}: schedule")
+    schedule = _made(attack.schedule, SCHEDULES, Schedule, own, f"{part.name}: schedule").under(spec.norm)
     if (schedule.needs_gradient, schedule.minimal) != (attack.gradient, attack.minimal):
         raise JobError(
             f"{part.name}: declares gradient {attack.gradient} and minimal {attack.minimal}, and its schedule says "

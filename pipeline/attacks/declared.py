@@ -19,6 +19,7 @@ from hardset.schemas.extensions import is_import_path
 from hardset.schemas.job.attack_declaration import AttackDeclaration
 from hardset.schemas.job.attack_recipe import Attack
 from hardset.schemas.job.attacks import ATTACKS, FIRST_CODE
+from hardset.schemas.norms import Norm
 
 
 def declaration_of(name: str, *, at: str = "name") -> AttackDeclaration:
@@ -53,8 +54,8 @@ def own_settings(declared: AttackDeclaration, given: dict[str, Any] | None, *, a
     return settled(declared.settings, given or {}, at=f"{at}.settings")
 
 
-def attack_code(name: str) -> int | dict[str, Any]:
-    """The version of an attack's code, with that of all it is made of; other numbers stand for other images.
+def attack_code(name: str, norm: Norm) -> int | dict[str, Any]:
+    """The version of an attack's code in a norm, with that of all it is made of; other numbers, other images.
 
     A number for the table's attacks: raising that of a part raises that of its ensemble. An attack from elsewhere has
     its declared number or the digest of its code, beside how often the table's attacks were raised, since it may be
@@ -62,20 +63,22 @@ def attack_code(name: str) -> int | dict[str, Any]:
     """
     if name in ATTACKS:
         declared = ATTACKS[name]
-        return _number(declared) + sum(_number(ATTACKS[part]) - FIRST_CODE for part in declared.stages)
+        stages = dict.fromkeys(part.name for part in declared.parts_in(norm))
+        return _number(declared, norm) + sum(_number(ATTACKS[part], norm) - FIRST_CODE for part in stages)
     declared = declaration_of(name)
     own = code_of(name) if declared.code is None else {"version": declared.code}
-    return {**own, "hardset_code": sum(_number(attack) - FIRST_CODE for attack in ATTACKS.values())}
+    return {**own, "hardset_code": sum(_number(attack, norm) - FIRST_CODE for attack in ATTACKS.values())}
 
 
-def _number(declared: AttackDeclaration) -> int:
-    assert declared.code is not None  # of every row of the table, which a test holds
-    return declared.code
+def _number(declared: AttackDeclaration, norm: Norm) -> int:
+    code = declared.code_under(norm)
+    assert code is not None  # of every row of the table, which a test holds
+    return code
 
 
 def attack_text(spec: Attack) -> dict[str, Any]:
     """A resolved attack as records tell it: all its settings, and the versions of its code."""
-    return {**spec.model_dump(mode="json"), "code": attack_code(spec.name), **objective_code(spec.objective)}
+    return {**spec.model_dump(mode="json"), "code": attack_code(spec.name, spec.norm), **objective_code(spec.objective)}
 
 
 def objective_code(objective: str | None) -> dict[str, Any]:

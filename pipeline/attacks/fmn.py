@@ -7,16 +7,19 @@ arXiv 2102.12827.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from hardset.pipeline.attacks.geometries import L2, Geometry
-from hardset.pipeline.attacks.grid import per_row
+from hardset.pipeline.attacks.grid import per_row, safe
 from hardset.pipeline.attacks.schedules import Memory, Pass, Schedule, Start
 from hardset.schemas.norms import Norm
+
+REACH = 16.0
+"""Multiples of the budget's radius that a search for the smallest change may go out to."""
 
 _DUAL: dict[Norm, float] = {"linf": 1, "l2": 2, "l1": math.inf}
 
@@ -37,6 +40,22 @@ class Fmn(Schedule):
     """Share by which a ball shrinks or grows."""
     last_change: float = 0.001
 
+    beyond: float = 1.0
+    """Multiples of the radius that a ball may have; above 1, iterates go all the way out to their ball, too.
+
+    Scaling the change up to the ball is what adv-lib's implementation does and the paper does not. Of 200 digits, 100
+    steps on an MNIST network trained with FGSM fooled 111 without and 200 with both in L2, 110 and 199 in L1 (median
+    distance 29.9 and 9.4); in Linf they changed nothing.
+    """
+
+    def under(self, norm: Norm) -> Fmn:
+        """Beyond the radius in L2 and L1."""
+        return self if norm == "linf" else replace(self, beyond=REACH)
+
+    def reach(self, step: Tensor, steps: int) -> Tensor | None:
+        """What is found beyond the radius is drawn in until it is within, or is not kept."""
+        return None if self.beyond == 1 else torch.full_like(step, self.beyond, dtype=torch.float32)
+
     def begin(self, start: Start) -> Memory:
         """Radius of the ball, and norm of the smallest change that reached the goal; both float32 (S,)."""
         return {"ball": start.radius.clone(), "nearest": torch.full_like(start.radius, torch.inf)}
@@ -48,9 +67,20 @@ class Fmn(Schedule):
         nearest = torch.where(seen.met, torch.minimum(norm, memory["nearest"]), memory["nearest"])
         change = self.last_change + (self.first_change - self.last_change) * share
         ball = _ball(seen, memory["ball"], nearest, norm, change, geometry)
+        ball = torch.minimum(ball, seen.radius * self.beyond)
         size = self.last_step + (self.first_step - self.last_step) * share
         step = L2().steepest(seen.gradient, seen.images, seen.radius).mul_(per_row(size, seen.images))
-        return geometry.project(step.add_(seen.images), seen.clean, ball), {"ball": ball, "nearest": nearest}
+        images = step.add_(seen.images)
+        if self.beyond > 1:
+            images = out_to_sphere(images, seen.clean, ball, geometry)
+        return geometry.project(images, seen.clean, ball), {"ball": ball, "nearest": nearest}
+
+
+def out_to_sphere(images: Tensor, clean: Tensor, ball: Tensor, geometry: Geometry) -> Tensor:
+    """The images that are nearer than `ball` (S,) moved away from the clean ones to that distance; the others as is."""
+    change = images - clean
+    factor = (ball / safe(geometry.norm(change))).clamp_(min=1)
+    return change.mul_(per_row(factor, change)).add_(clean)
 
 
 def _ball(seen: Pass, ball: Tensor, nearest: Tensor, norm: Tensor, change: Tensor, geometry: Geometry) -> Tensor:
@@ -62,4 +92,4 @@ def _ball(seen: Pass, ball: Tensor, nearest: Tensor, norm: Tensor, change: Tenso
     slope = torch.linalg.vector_norm(seen.gradient.flatten(1), ord=_DUAL[geometry.name], dim=1)
     distance = torch.nan_to_num(seen.loss.abs() / slope, nan=torch.inf)
     outward = torch.where(nearest.isfinite(), grown, (norm + distance) * (1 + change))
-    return torch.minimum(torch.where(seen.met, shrunk, outward), seen.radius)
+    return torch.where(seen.met, shrunk, outward)

@@ -49,6 +49,10 @@ class Geometry(Protocol):
         """Radius of the smallest ball that holds every 8-bit image within eps."""
         ...
 
+    def widened(self, budget: Tensor, factor: Tensor) -> Tensor:
+        """Budgets (N,) on the 8-bit grid of balls `factor` (N,) times as large."""
+        ...
+
     def to_grid(self, images: Tensor, levels: Tensor, budget: Tensor) -> Tensor:
         """Levels that `images` are stored as, whole numbers 0 to 255 as float32, within budget of clean `levels`."""
         ...
@@ -87,6 +91,10 @@ class Linf:
     def radius(self, eps: NDArray[np.float64]) -> NDArray[np.float64]:
         """eps less the part of a level that can never be stored: eps 0.3 is 76.5 levels, of which 76 count."""
         return grid.linf_budget(eps) / 255
+
+    def widened(self, budget: Tensor, factor: Tensor) -> Tensor:
+        """Levels times the factor."""
+        return (budget * factor).to(budget.dtype)
 
     def to_grid(self, images: Tensor, levels: Tensor, budget: Tensor) -> Tensor:
         """Nearest levels, clamped to the budget."""
@@ -132,6 +140,10 @@ class L2:
     def radius(self, eps: NDArray[np.float64]) -> NDArray[np.float64]:
         """eps itself."""
         return eps
+
+    def widened(self, budget: Tensor, factor: Tensor) -> Tensor:
+        """Squares times the square of the factor."""
+        return (budget * factor.double().square()).to(budget.dtype)
 
     def to_grid(self, images: Tensor, levels: Tensor, budget: Tensor) -> Tensor:
         """Nearest levels, rounded towards the clean ones until the budget holds."""

@@ -56,18 +56,10 @@ class L1:
     def steepest(self, gradient: Tensor, images: Tensor, radius: Tensor) -> Tensor:
         """Equal parts for the values with the largest gradients, among those that do not already press on the box.
 
-        A single value would be the steepest change of all, and too small a step for a network. Values whose gradient
-        equals that of the last one chosen are chosen as well.
+        A single value would be the steepest change of all, and too small a step for a network.
         """
-        pressing = torch.where(gradient > 0, images >= 1, images <= 0)
-        size = gradient.abs().masked_fill_(pressing, 0)
-        flat = size.flatten(1)
-        most = max(1, math.ceil(self.share * flat.shape[1]))
-        wanted = (radius * self.values).ceil().clamp_(1, most).to(torch.int64)
-        # Fewer can move than are wanted: the last is 0, and all that are above it are chosen.
-        least = flat.topk(most, dim=1).values.gather(1, wanted[:, None] - 1)
-        chosen = ((size >= per_row(least, size)) & (size > 0)).to(gradient.dtype)
-        return chosen.div_(per_row(safe(row_sum(chosen)), size)).mul_(gradient.sign())
+        most = max(1, math.ceil(self.share * gradient[0].numel()))
+        return sparsest(gradient, images, (radius * self.values).ceil().clamp_(1, most).to(torch.int64), most)
 
     def project(self, images: Tensor, clean: Tensor, radius: Tensor) -> Tensor:
         """The nearest point of ball and box: sizes of changes lowered by one threshold per row, and cut to the box.
@@ -105,6 +97,24 @@ class L1:
         """eps less the part of a level that can never be stored."""
         return grid.l1_budget(eps) / 255
 
+    def widened(self, budget: Tensor, factor: Tensor) -> Tensor:
+        """Levels times the factor."""
+        return (budget * factor).to(budget.dtype)
+
     def to_grid(self, images: Tensor, levels: Tensor, budget: Tensor) -> Tensor:
         """Nearest levels, rounded towards the clean ones until the budget holds."""
         return grid.round_l1(images, levels, budget)
+
+
+def sparsest(gradient: Tensor, images: Tensor, wanted: Tensor, most: int) -> Tensor:
+    """The change of L1 norm 1 in equal parts for the `wanted` (N,) values, `most` at most, with the largest gradients.
+
+    Values that already press on the box are passed over. Values whose gradient equals that of the last one chosen are
+    chosen as well. Float32 (N, C, H, W) as `gradient` and `images`.
+    """
+    pressing = torch.where(gradient > 0, images >= 1, images <= 0)
+    size = gradient.abs().masked_fill_(pressing, 0)
+    # Fewer can move than are wanted: the last is 0, and all that are above it are chosen.
+    least = size.flatten(1).topk(most, dim=1).values.gather(1, wanted[:, None] - 1)
+    chosen = ((size >= per_row(least, size)) & (size > 0)).to(gradient.dtype)
+    return chosen.div_(per_row(safe(row_sum(chosen)), size)).mul_(gradient.sign())

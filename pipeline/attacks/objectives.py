@@ -60,6 +60,11 @@ def targeted_margin(logits: Tensor, goal: Goal) -> Tensor:
     return label_margin(logits, goal.targets)
 
 
+def gap_to_target(logits: Tensor, goal: Goal) -> Tensor:
+    """Logit of the target less that of the label: above 0 the label has lost, whichever class wins."""
+    return _picked(logits, goal.targets) - _picked(logits, goal.labels)
+
+
 def dlr(logits: Tensor, goal: Goal) -> Tensor:
     """Difference of logits ratio (Croce and Hein 2020): margin over the gap of first and third logit.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from hardset.pipeline.attacks.grid import finite_part, largest, overwrite
+from hardset.pipeline.attacks.grid import finite_part, largest, overwrite, within
 from hardset.pipeline.attacks.objectives import Goal, reached
 from hardset.pipeline.attacks.schedules import Pass
 from hardset.pipeline.attacks.search import Search
@@ -63,14 +63,14 @@ class Passes:
         point, moved = self.point(slots.images, slots)
         answer = self._answer(slots, point)
         running = slots.status == RUNNING
-        met = self.keep(slots, answer, point, moved, running, trusted=not self.suspects)
+        met, there = self.keep(slots, answer, point, moved, running, trusted=not self.suspects)
         fallen = self._fallen(slots, met)
         seen = Pass(
             images=slots.images,
             clean=slots.clean,
             gradient=answer.gradient,
             loss=answer.loss,
-            met=met,
+            met=there,
             radius=slots.radius,
             step_size=slots.step_size,
             step=slots.step,
@@ -123,8 +123,21 @@ class Passes:
         """The points that the model is asked about for `images`, and whether they differ from the clean images."""
         if not self.search.on_grid:
             return images.clone(), largest(images - slots.clean) > 0
-        levels = self.search.geometry.to_grid(images, slots.levels, slots.budget)
+        reach, budget = self._reach(slots), slots.budget
+        if reach is not None:
+            budget = self.search.geometry.widened(budget, reach)
+        levels = self.search.geometry.to_grid(images, slots.levels, budget)
         return unit_images(levels), largest(levels - slots.levels) > 0
+
+    def _within(self, point: Tensor, slots: Slots) -> Tensor:
+        """Whether the points that the model is asked about keep the row's budget, bool (S,)."""
+        if not self.search.on_grid:
+            return self.search.geometry.norm(point - slots.clean) <= slots.radius * (1 + 1e-5)
+        levels = (point * 255).round_().to(torch.uint8)
+        return within(levels, slots.levels.to(torch.uint8), slots.budget, self.search.geometry.name)
+
+    def _reach(self, slots: Slots) -> Tensor | None:
+        return self.search.schedule.reach(slots.step, self.search.steps)
 
     def goal(self, slots: Slots) -> Goal:
         """The goals of the slots."""
@@ -194,14 +207,21 @@ class Passes:
 
     def keep(
         self, slots: Slots, answer: Answer, point: Tensor, moved: Tensor, asked: Tensor, *, trusted: bool
-    ) -> Tensor:
-        """Keeps the iterates that beat the best so far; returns which reach the goal, bool (S,)."""
+    ) -> tuple[Tensor, Tensor]:
+        """Keeps the iterates that beat the best so far.
+
+        Returns which reach the goal within budget, and which reach it at all, bool (S,) both; the same but for
+        schedules that search beyond the budget.
+        """
         loss = answer.loss
         torch.where(asked & (slots.step == 0), loss, slots.first_loss, out=slots.first_loss)
         slots.rose.logical_or_(asked & (loss > slots.first_loss))
         eligible = asked & (slots.step >= slots.counts_from) & loss.isfinite()
         hit = reached(answer.logits, slots.labels, slots.targets, targeted=self.search.targeted)
-        met = hit & moved & eligible
+        met = there = hit & moved & eligible
+        if self._reach(slots) is not None:
+            eligible = eligible & self._within(point, slots)
+            met = there & eligible
         torch.where(met & (slots.since < 0), slots.step, slots.since, out=slots.since)
         rank = moved.to(torch.int8) + (met if trusted else torch.zeros_like(met)).to(torch.int8)
         score = loss
@@ -212,7 +232,7 @@ class Passes:
         overwrite(slots.best, slots.images, better)
         overwrite(slots.best_rank, rank, better)
         overwrite(slots.best_loss, score, better)
-        return met
+        return met, there
 
 
 def _mean(tensors: list[Tensor]) -> Tensor:

@@ -12,6 +12,8 @@ from types import MappingProxyType
 
 from hardset.pipeline.attacks import objectives
 from hardset.pipeline.attacks.apgd import AutoPgd
+from hardset.pipeline.attacks.ddn import Ddn
+from hardset.pipeline.attacks.fab import Fab
 from hardset.pipeline.attacks.fmn import Fmn
 from hardset.pipeline.attacks.geometries import L2, Geometry, Linf
 from hardset.pipeline.attacks.l1 import L1
@@ -30,12 +32,20 @@ class Loss:
     targeted: Objective
     fewest: tuple[int, int] = (2, 2)
     """Number of classes below which either form is the plain margin."""
+    towards: Objective | None = None
+    """The form of an attack that goes towards a class where any error will do; None: `targeted`."""
+
+    def form(self, *, targeted: bool, towards: bool) -> Objective:
+        """The form for an attack with a target, or one that goes towards a class."""
+        if targeted:
+            return self.targeted
+        return (self.towards or self.targeted) if towards else self.free
 
 
 LOSSES: Mapping[str, Loss] = MappingProxyType(
     {
         "cross_entropy": Loss(objectives.cross_entropy, objectives.targeted_cross_entropy),
-        "margin": Loss(objectives.margin, objectives.targeted_margin),
+        "margin": Loss(objectives.margin, objectives.targeted_margin, towards=objectives.gap_to_target),
         "dlr": Loss(objectives.dlr, objectives.targeted_dlr, fewest=(3, 4)),
         "probability_margin": Loss(objectives.probability_margin, objectives.targeted_probability_margin),
         "probability_margin_in_turns": Loss(
@@ -53,6 +63,8 @@ SCHEDULES: Mapping[str, Schedule] = MappingProxyType(
         "auto_pgd": AutoPgd(),
         "square": Square(),
         "fast_minimum_norm": Fmn(),
+        "decoupled_norm": Ddn(),
+        "boundary": Fab(),
     }
 )
 

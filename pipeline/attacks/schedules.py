@@ -15,6 +15,7 @@ from torch import Tensor
 
 from hardset.pipeline.attacks.geometries import Geometry
 from hardset.pipeline.attacks.grid import per_row
+from hardset.schemas.norms import Norm
 
 Memory = dict[str, Tensor]
 """The memory of a schedule: tensors whose first axis is the slot."""
@@ -53,7 +54,7 @@ class Pass:
     loss: Tensor
     """Loss at the iterates, float32 (S,)."""
     met: Tensor
-    """Whether the iterate reaches the goal, bool (S,)."""
+    """Whether the iterate reaches the goal, be it beyond the budget, bool (S,)."""
     radius: Tensor
     """Radius of the search ball, float32 (S,)."""
     step_size: Tensor
@@ -78,6 +79,17 @@ class Schedule:
     """Whether passes compute gradients; false for attacks that ask for scores alone."""
     minimal: ClassVar[bool] = False
     """Whether, among iterates that reach the goal, the nearest is kept rather than that of the highest loss."""
+
+    def under(self, norm: Norm) -> Schedule:
+        """The form that it takes in a norm; by default the same in all."""
+        return self
+
+    def reach(self, step: Tensor, steps: int) -> Tensor | None:
+        """Multiples of the radius that iterates may go out to after `step` of `steps` steps, float32 (S,).
+
+        None: 1 always. Iterates further out than the radius are asked about and never kept.
+        """
+        return None
 
     def begin(self, start: Start) -> Memory:
         """The memory of rows at their start."""

@@ -84,7 +84,7 @@ class Verdicts:
             full.best_rank.masked_fill_((full.best_rank == REACHED) & ~held, MOVED)
         logits = self._logits(point)
         answer = Answer(logits, search.objective(logits, passes.goal(full)), logits)
-        met = passes.keep(full, answer, point, moved, everyone, trusted=True)
+        met, _ = passes.keep(full, answer, point, moved, everyone, trusted=True)
         wrong = (full.status == SUSPECT) & ~met
         full.status.masked_fill_(wrong, RUNNING)
         torch.where(wrong, full.step, full.cleared, out=full.cleared)

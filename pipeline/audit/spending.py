@@ -22,7 +22,7 @@ def most_spent(recipe: Attack, classes: int) -> Spending | None:
     if declared is None:
         return None
     steps = queries = 0
-    for part in declared.parts or (Part(recipe.name, recipe.steps or 1, recipe.targets or 0),):
+    for part in declared.parts_in(recipe.norm) or (Part(recipe.name, recipe.steps or 1, recipe.targets or 0),):
         attack = ATTACKS[part.name]
         passes = _passes(part.steps, recipe) * _searches(recipe, part, classes)
         if attack.gradient:

@@ -106,7 +106,7 @@ def code_versions(text: Mapping[str, Any]) -> Iterator[tuple[str, object, object
     if kind in CODE_VERSIONS:
         yield str(kind), code, CODE_VERSIONS[kind]
     if kind == "attack":
-        yield text["name"], code, attack_code(text["name"])
+        yield text["name"], code, attack_code(text["name"], text.get("norm", "linf"))
         for key, now in objective_code(text.get("objective")).items():
             yield text["objective"], text.get(key), now
     for operation in text.get("ops", ()):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -65,6 +66,8 @@ class Part:
     """Number of likely wrong classes that an attack which goes towards them tries."""
     on: bool = False
     """Whether it goes on from where the parts before it ended, in steps of half the budget at most."""
+    norms: tuple[Norm, ...] = NORMS
+    """Norms in which it is part of the ensemble."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ class AttackDeclaration:
     code: int | None = None
     """Version of its code, raised when it starts to make other images from the same settings. None, for attacks from
     elsewhere alone: the digest of the distribution or of the source files that declare it."""
+    code_in: Mapping[Norm, int] = field(default_factory=dict)
+    """Versions in the norms where it was raised alone, so that rows of the others keep their recipe."""
     norms: tuple[Norm, ...] = NORMS
 
     loss: Any = "cross_entropy"
@@ -131,6 +136,14 @@ class AttackDeclaration:
     def stages(self) -> tuple[str, ...]:
         """The attacks that an ensemble is made of, in the order of their first turns."""
         return tuple(dict.fromkeys(part.name for part in self.parts))
+
+    def parts_in(self, norm: Norm) -> tuple[Part, ...]:
+        """The attacks that an ensemble runs in a norm; empty for what is no ensemble."""
+        return tuple(part for part in self.parts if norm in part.norms)
+
+    def code_under(self, norm: Norm) -> int | None:
+        """The version of its own code in a norm."""
+        return self.code_in.get(norm, self.code)
 
     def takes(self, setting: str) -> bool:
         """Whether a setting of `schemas.job.attack_recipe.Attack` means anything to this attack."""

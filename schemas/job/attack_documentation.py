@@ -99,16 +99,26 @@ def attack_table() -> str:
 
 def ensemble_table() -> str:
     """Markdown: one line per ensemble, with what a row costs that survives all of its attacks."""
-    lines = ["| ensemble | in turn | a row that survives costs |", "|---|---|---|"]
+    lines = ["| ensemble | norms | in turn | a row that survives costs |", "|---|---|---|---|"]
     for name, ensemble in ATTACKS.items():
         if not ensemble.parts:
             continue
-        turns = "; ".join(map(_turn, ensemble.parts))
-        spent = {True: 0, False: 0}
-        for part in ensemble.parts:
-            spent[ATTACKS[part.name].gradient] += part.steps * _searches(part)
-        lines.append(f"| `{name}` | {turns} | {spent[True]:,} gradients, {spent[False]:,} queries |")
+        for norms, parts in _by_norm(ensemble).items():
+            turns = "; ".join(map(_turn, parts))
+            spent = {True: 0, False: 0}
+            for part in parts:
+                spent[ATTACKS[part.name].gradient] += part.steps * _searches(part)
+            told = f"{spent[True]:,} gradients" + (f", {spent[False]:,} queries" if spent[False] else "")
+            lines.append(f"| `{name}` | {norms} | {turns} | {told} |")
     return "\n".join(lines) + "\n"
+
+
+def _by_norm(ensemble: AttackDeclaration) -> dict[str, tuple[Part, ...]]:
+    """The parts of an ensemble under the names of the norms that share them."""
+    found: dict[tuple[Part, ...], list[str]] = {}
+    for norm in ensemble.norms:
+        found.setdefault(ensemble.parts_in(norm), []).append(norm)
+    return {" ".join(norms): parts for parts, norms in found.items()}
 
 
 def _turn(part: Part) -> str:

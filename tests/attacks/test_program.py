@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.attack_declaration import Part
 from hardset.schemas.job.attacks import ATTACKS
+from hardset.schemas.norms import Norm
 from tests.attacks.nets import conv_net, frozen, images, predictions, recipe, rows, seeds
 
 SHORT = (Part("apgd_ce", 5), Part("apgd_t", 4, targets=3), Part("square", 40), Part("pma", 6, on=True))
@@ -122,14 +123,17 @@ def test_all_rows_wrong_from_the_start_cost_no_gradient_when_skipped():
 
 def test_the_published_ensembles_fit_their_budgets():
     """A fifth, and a twentieth, of what a row that survives AutoAttack costs: 101 + 9 * 101 + 9 * 100 gradients."""
-    parts = {name: [p for p in attack.parts if ATTACKS[p.name].gradient] for name, attack in ATTACKS.items()}
-    spent = {
-        name: sum(part.steps * max(part.targets, 1 if part.on else ATTACKS[part.name].turns) for part in several)
-        for name, several in parts.items()
-    }
+
+    def spent(name: str, norm: Norm) -> int:
+        parts = [part for part in ATTACKS[name].parts_in(norm) if ATTACKS[part.name].gradient]
+        return sum(part.steps * max(part.targets, 1 if part.on else ATTACKS[part.name].turns) for part in parts)
+
     whole = 101 + 9 * 101 + 9 * 100
-    assert spent["standard"] <= whole / 5
-    assert spent["fast"] <= whole / 20
+    assert spent("standard", "linf") <= whole / 5
+    assert spent("standard", "l2") <= whole
+    assert spent("standard", "l1") <= 5 * 101 + 5 * 101 + 5 * 100, "what AutoAttack takes in L1"
+    assert spent("fast", "linf") <= whole / 20
+    assert max(spent("fast", "l2"), spent("fast", "l1")) <= whole / 7
 
 
 def third_class_gap(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from hardset.schemas.reading.loading import parse_job
 
 NAMES = list(ATTACKS)
 ENSEMBLES = ("standard", "fast")
+MINIMAL = ("fmn", "ddn", "fab", "fab_t")
 TRANSFER = ("mi_fgsm", "ni_fgsm", "di_fgsm", "ti_fgsm")
 
 SET: dict[str, Any] = {
@@ -85,13 +86,13 @@ def test_the_table_and_the_job_file_name_the_same_attacks() -> None:
 @pytest.mark.parametrize("setting", SET)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_setting_is_taken_or_refused_with_the_attacks_that_take_it(name: str, setting: str) -> None:
-    given = {"name": name, setting: SET[setting]}
+    given = {"name": name, "norm": ATTACKS[name].norms[0], setting: SET[setting]}
     if not ATTACKS[name].takes(setting):
         text = complaint(**given)
         assert text.startswith(f"{setting}: {name} takes no {setting}")
         assert text.endswith(f": {', '.join(takers(setting))}") and takers(setting)
-    elif (name, setting) == ("fmn", "stop"):
-        assert complaint(**given).startswith("stop: fmn goes on after success")
+    elif name in MINIMAL and setting == "stop":
+        assert complaint(**given).startswith(f"stop: {name} goes on after success")
     else:
         dumped = attack(**given).model_dump(mode="json")[setting]
         assert dumped == ("1/255" if setting == "step_size" else SET[setting])
@@ -102,9 +103,9 @@ TAKEN = [
     ("step_rule", {"bim", "pgd"}),
     ("momentum", {"bim", "pgd", *TRANSFER}),
     ("scales", {"bim", "pgd", *TRANSFER}),
-    ("targets", {"apgd_t", *ENSEMBLES}),
+    ("targets", {"apgd_t", "fab_t", *ENSEMBLES}),
     ("steps", set(NAMES) - set(ENSEMBLES)),
-    ("step_size", set(NAMES) - {"square", "fmn", *ENSEMBLES}),
+    ("step_size", set(NAMES) - {"square", *MINIMAL, *ENSEMBLES}),
     ("eot", set(NAMES) - {"square"}),
     ("region", set(NAMES)),
 ]
@@ -116,9 +117,9 @@ def test_who_takes_what(setting: str, names: set[str]) -> None:
 
 
 NORMS = [
-    ("linf", set(NAMES)),
+    ("linf", set(NAMES) - {"ddn"}),
     ("l2", set(NAMES)),
-    ("l1", {"fgsm", "bim", "pgd", "apgd_ce", "apgd_dlr", "apgd_t", "fmn"}),
+    ("l1", {"fgsm", "bim", "pgd", "apgd_ce", "apgd_dlr", "apgd_t", "fmn", "fab", "fab_t", *ENSEMBLES}),
 ]
 
 
@@ -128,7 +129,8 @@ def test_norms(norm: str, names: set[str]) -> None:
         if name in names:
             assert attack(name=name, norm=norm).norm == norm
         else:
-            assert complaint(name=name, norm=norm).startswith(f"norm: got l1; {name} wants linf or l2; l1 suits fgsm")
+            wanted = "l2" if name == "ddn" else "linf or l2"
+            assert complaint(name=name, norm=norm).startswith(f"norm: got {norm}; {name} wants {wanted}; {norm} suits")
 
 
 EPS = Fraction(8, 255)
@@ -146,6 +148,9 @@ DEFAULTS: list[tuple[str, dict[str, Any]]] = [
     ("pma", {"steps": 100, "step_size": 2 * EPS, "random_start": True, "targets": None}),
     ("square", {"steps": 5000, "step_size": None, "random_start": None}),
     ("fmn", {"steps": 100, "step_size": None, "random_start": None}),
+    ("ddn", {"norm": "l2", "steps": 100, "step_size": None, "random_start": None}),
+    ("fab", {"steps": 100, "step_size": None, "random_start": False, "targets": None}),
+    ("fab_t", {"steps": 100, "step_size": None, "random_start": False, "targets": 9}),
     ("standard", {"steps": None, "step_size": None, "targets": 9, "stop": "success"}),
     ("fast", {"steps": None, "step_size": None, "targets": 5, "stop": "success"}),
 ]
@@ -153,7 +158,7 @@ DEFAULTS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("name", "defaults"), DEFAULTS, ids=[n for n, _ in DEFAULTS])
 def test_unset_settings_are_the_papers(name: str, defaults: dict[str, Any]) -> None:
-    made = attack(name=name)
+    made = attack(name=name, norm=ATTACKS[name].norms[0])
     assert {setting: getattr(made, setting) for setting in defaults} == defaults
 
 
@@ -253,7 +258,7 @@ def test_an_import_path_is_an_objective() -> None:
 
 
 def test_a_budget_of_zero_is_no_error() -> None:
-    assert all(attack(name=name, eps=0).eps == 0 for name in NAMES)
+    assert all(attack(name=name, norm=ATTACKS[name].norms[0], eps=0).eps == 0 for name in NAMES)
 
 
 def chosen(name: str) -> st.SearchStrategy[dict[str, Any]]:
@@ -264,11 +269,15 @@ def chosen(name: str) -> st.SearchStrategy[dict[str, Any]]:
         lambda v: {"min": f"{min(v)}/255", "max": f"{max(v)}/255"}
     )
     eps = st.integers(0, 255).map(lambda n: f"{n}/255") | ranges
-    taken = {key: st.just(value) for key, value in SET.items() if facts.takes(key) and (name, key) != ("fmn", "stop")}
+    taken = {
+        key: st.just(value)
+        for key, value in SET.items()
+        if facts.takes(key) and not (name in MINIMAL and key == "stop")
+    }
     if facts.momentum is not None:
         taken |= {"momentum": st.sampled_from([0, 0.5]), "nesterov": st.booleans()}
     return st.fixed_dictionaries(
-        {"name": st.just(name), "eps": eps if name == "fmn" else eps | several, "norm": st.sampled_from(facts.norms)},
+        {"name": st.just(name), "eps": eps if name in MINIMAL else eps | several, "norm": st.sampled_from(facts.norms)},
         optional=taken,
     ).filter(lambda given: not {"target", "targets"} <= set(given))
 
