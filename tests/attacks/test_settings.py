@@ -211,7 +211,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"name": "pgd", "stop": "late"}, "stop: got 'late'; wants success or never, or a mapping {after_success: 5}"),
     ({"name": "pgd", "stop": {"after_success": 0}}, "stop.after_success: got 0; wants a whole number from 1 to"),
     ({"name": "pgd", "stop": {"after_success": 1, "x": 1}}, "stop.x: unknown key (allowed: after_success)"),
-    ({"name": "pgd", "region": {"height": 0, "width": 1}}, "region.height: got 0; wants a whole number from 1 to 16384"),
+    (
+        {"name": "pgd", "region": {"height": 0, "width": 1}},
+        "region.height: got 0; wants a whole number from 1 to 16384",
+    ),
     ({"name": "pgd", "region": {"height": 1}}, "region.width: missing; it is required: columns of pixels"),
     ({"name": "pgd", "region": {"height": 1, "width": 1, "place": "top"}}, "region.place: got 'top'; wants center or"),
     ({"name": "pgd", "target": 10}, "target: got 10; wants a class from 0 to 9, as model.classes says"),

@@ -34,8 +34,8 @@ FOOTER_KEY = b"hardset"
 ROW_GROUP_BYTES = 16 * 2**20
 """Image bytes of a row group before compression: about 5,000 rows at 32 px, 100 at 224 px.
 
-8 MiB would load faster from small windows, and add 4 bytes to the 130 that provenance may take of a row at 32 px
-(docs/benchmarks/loader.md).
+From 1 to 32 MiB rows load about as fast (docs/benchmarks/loader.md), and each halving adds to the 130 bytes that
+provenance may take of a row at 32 px.
 """
 
 _MEASURED = (
