@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -30,12 +31,14 @@ from hardset.schemas.dates import is_date
 from hardset.schemas.digests import image_sha256, recipe_id
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.records.run import Manifest, Output, Plan, Shard
+from hardset.schemas.rows.contract import COLUMNS
 
 EQUAL, NEARLY, DIFFERS = "equal", "within tolerance", "differs"
 TOLERATED_LEVELS, TOLERATED_SHARE = 1, 0.01
 """How an image may differ that another device or other libraries made, if its verdict is the same: in all values by one
 level, or in this share of them by any. Sums in another order tip the sign of a gradient here and there, and such a
 value may end at the other side of its budget."""
+_FLOAT32 = {column.name for column in COLUMNS if column.type == pa.float32()}
 _VERDICT = {"label", "target_label", "clean_pred", "pred", "success"}
 
 
@@ -198,6 +201,8 @@ def differing(row: Mapping[str, Any], columns: Mapping[str, Any], at: int) -> li
     for name, values in columns.items():
         again = None if values is None else values[at]
         again = again.item() if isinstance(again, np.generic) else again
+        if name in _FLOAT32 and again is not None:
+            again = float(np.float32(again))  # as it is stored
         if name != "image" and name in row and again != row[name]:  # rows of older contracts lack columns
             names.append(name)
     return names

@@ -13,6 +13,7 @@ import hardset.pipeline.audit.replay
 import hardset.pipeline.audit.replay as replaying
 from hardset.pipeline.audit.replay import DIFFERS, EQUAL, NEARLY, PixelDifference, place_of, replay, result_of
 from hardset.pipeline.audit.trust import Trust
+from hardset.pipeline.audit.verify import verify
 from hardset.pipeline.dataset.files.png import encode_png
 from hardset.pipeline.dataset.records.ledger import Ledger, latest_manifest
 from hardset.pipeline.dataset.records.seals import sealed
@@ -114,3 +115,15 @@ def test_a_row_that_differs_says_where(made: Path, tmp_path: Path, monkeypatch: 
     done = hardset("replay", out, row, "--trust-code", "--json")
     assert (done.returncode, last_json(done)["result"]) == (0, NEARLY)
     assert "It was made with device cuda, torch 2.9.0" in done.stdout
+
+
+def test_rows_that_mix_a_partner_in_are_made_again_to_the_last_column(weights: dict[str, str], tmp_path: Path) -> None:
+    mix = [{"kind": "augment", "ops": [{"name": name}], "variants": 2} for name in ("mixup", "cutmix")]
+    job = job_of(weights, tmp_path / "out", source={"format": "digits", "limit": 12}, recipes=mix)
+    make_here(job)
+    folder = Folder(job.output.path)
+    for number, made in ((5, 5), (None, 48)):
+        findings = verify(folder, sample=0, replay=number, trust=Trust(job=job))
+        assert (findings.faults, findings.remade) == ([], made)
+    row = last_json(hardset("show", folder.url, "--json"))["rows"][0]["row_id"]
+    assert replay(folder, row, trust=Trust(job=job)).columns_differing == ()
