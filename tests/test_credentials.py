@@ -22,7 +22,8 @@ from pathlib import Path
 import ray
 import hardset
 
-logging.basicConfig(level=logging.DEBUG)
+logging.basicConfig(level=logging.INFO)  # what libraries say for debugging is theirs: botocore prints its headers
+logging.getLogger("hardset").setLevel(logging.DEBUG)
 
 def look(progress):
     "Copies Ray's session and its metadata while the run is at work."
