@@ -64,7 +64,7 @@ def test_a_thousand_shards_leave_nothing_behind(tmp_path: Path) -> None:
     for kind in ("files", "threads", "processes"):
         assert late[kind] <= early[kind] + 2, kind
     assert told["after"]["processes"] == 0
-    assert told["after"]["files"] <= told["before"]["files"] + 8  # libraries open some once
+    assert told["after"]["files"] < early["files"], "what Ray had open is closed; libraries open some once"
     left = {path for place in places for path in place.iterdir()} - mine
     ours = [path.name for path in left if path.name.startswith(f"hardset-ray-{started.pid}-")]
     assert ours == []
