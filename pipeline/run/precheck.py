@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +10,10 @@ import numpy as np
 from hardset.pipeline.attacks.declared import declaration_of
 from hardset.pipeline.batches import Pixels
 from hardset.pipeline.compute.devices import driver_device
+from hardset.pipeline.judging.judge import Classes
 from hardset.pipeline.models.clean_accuracy import clean_accuracy
 from hardset.pipeline.models.preflight import check_gradient, check_model
+from hardset.pipeline.run.apart import ApartError, apart
 from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.sources.base import narrowed
 from hardset.pipeline.sources.sampling import sample
@@ -21,6 +24,8 @@ from hardset.schemas.records.run import Plan
 
 ACCURACY_ROWS = 512
 """Number of source rows that the clean accuracy is measured on: the interval is 9 points wide at most."""
+_LEAST_SECONDS, _SLOWER = 60.0, 40.0
+"""Longest time that measuring it may take: so many seconds, and so many times what trying the models took."""
 PREFLIGHT_ROWS = 16
 """Number of source rows that the model is tried on before anything runs."""
 
@@ -40,13 +45,14 @@ def check_before(job: Job, plan: Plan) -> Checked:
     worker = Worker(job, plan, driver_device(job.run))
     warnings: tuple[str, ...] = ()
     clean = None
+    started = time.monotonic()
     if worker.model is not None and any(not part.kept for part in plan.ranges):
         pixels = _probe(worker)
         for model in (worker.model, *worker.held_out_models.values()):
             warnings += check_model(model, pixels, worker.device, stochastic=job.stochastic, batch=job.run.batch)
         if any(declaration_of(attack.name).gradient for attack in job.attacks):
             warnings += check_gradient(worker.model, pixels, worker.device)
-        clean, others = _clean_accuracy(worker)
+        clean, others = _clean_accuracy(worker, _LEAST_SECONDS + _SLOWER * (time.monotonic() - started))
         warnings += others
     for position in range(len(job.recipes)):
         worker.recipe(position)
@@ -77,16 +83,30 @@ def check_gate(clean: CleanAccuracy | None, job: Job, least: float | None) -> No
         )
 
 
-def _clean_accuracy(worker: Worker) -> tuple[CleanAccuracy | None, tuple[str, ...]]:
-    """How often the model under attack is right on a sample, and what seems wrong with held-out models."""
-    plan, job = worker.plan, worker.job
-    assert worker.model is not None
-    assert worker.judge is not None
-    assert job.model is not None
+def _clean_accuracy(worker: Worker, seconds: float) -> tuple[CleanAccuracy | None, tuple[str, ...]]:
+    """How often the model under attack is right on a sample, and what seems wrong with held-out models.
+
+    Asked apart, since a row may end the process of the model, and for `seconds` at most.
+    """
+    plan = worker.plan
     fresh = [part for part in plan.ranges if not part.kept]
     pixels, labels = sample(worker.source, fresh, plan.image, len(plan.classes), ACCURACY_ROWS)
     if not len(labels):
         return None, ()
+    try:
+        return apart(lambda: _measured(worker, pixels, labels), seconds=seconds)
+    except ApartError as error:
+        return None, (
+            f"model: the clean accuracy is not known, as the model {error} on one of {len(labels)} clean rows; the run "
+            "finds such rows and names them in its quarantine",
+        )
+
+
+def _measured(worker: Worker, pixels: Pixels, labels: Classes) -> tuple[CleanAccuracy | None, tuple[str, ...]]:
+    job = worker.job
+    assert worker.model is not None
+    assert worker.judge is not None
+    assert job.model is not None
     clean = clean_accuracy(worker.model, tuple(job.model.networks().values()), worker.judge, pixels, labels)
     others: list[str] = []
     for network in job.transfer_to:

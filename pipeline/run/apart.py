@@ -1,0 +1,83 @@
+"""A question put to a copy of this process, so that what ends the copy does not end the run."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import pickle
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import TypeVar
+
+import torch
+
+from hardset.schemas.errors import UserError
+
+Found = TypeVar("Found")
+
+
+class ApartError(Exception):
+    """The copy ended, or was ended, without an answer."""
+
+
+def apart(question: Callable[[], Found], *, seconds: float) -> Found:
+    """The answer of `question`, found in a forked copy with one thread; UserError as it raises it there.
+
+    Where no process can be forked safely, which is everywhere but on Linux and once CUDA is in use, it is asked here.
+    Raises ApartError where the copy dies, raises anything else, or takes longer than `seconds`.
+    """
+    if sys.platform != "linux" or torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return question()
+    reader, writer = multiprocessing.Pipe(duplex=False)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        reader.close()
+        _answer(question, writer)
+    writer.close()
+    try:
+        return _heard(reader, seconds)
+    finally:
+        reader.close()
+        _end(child)
+
+
+def _answer(question: Callable[[], object], writer: Connection) -> None:
+    """Sends the answer and ends the copy, without anything that this process does at its own end."""
+    try:
+        gc.disable()
+        # Threads do not survive a fork; torch's pool would wait for them for ever.
+        torch.set_num_threads(1)
+        try:
+            answer: tuple[str, object] = ("found", question())
+        except UserError as error:
+            answer = ("raised", error)
+        writer.send_bytes(pickle.dumps(answer))
+    finally:
+        os._exit(0)
+
+
+def _heard(reader: Connection, seconds: float) -> Found:  # type: ignore[type-var]  # what the copy found is the caller's
+    if not reader.poll(seconds):
+        raise ApartError(f"took longer than {seconds:,.0f} s")
+    try:
+        kind, answer = pickle.loads(reader.recv_bytes())
+    except EOFError:
+        raise ApartError("ended its process") from None
+    if kind == "raised":
+        raise answer
+    return answer  # type: ignore[no-any-return]
+
+
+def _end(child: int) -> None:
+    """Waits for a copy that has answered, and ends one that has not."""
+    for _ in range(20):
+        if os.waitpid(child, os.WNOHANG)[0]:
+            return
+        time.sleep(0.01)
+    os.kill(child, 9)
+    os.waitpid(child, 0)

@@ -1,0 +1,65 @@
+"""Questions asked in a copy of the process: what they find, raise, and what becomes of copies that never answer."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from hardset.pipeline.run.apart import ApartError, apart
+from hardset.schemas.errors import JobError
+
+Ends = Callable[[], object]
+
+
+def children() -> set[str]:
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing():
+    before, files = children(), len(list(Path("/proc/self/fd").iterdir()))
+    yield
+    assert children() == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == files
+
+
+def test_it_finds_what_is_found_here_also_after_the_threads_of_torch_have_worked() -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        one = torch.rand(400, 400, generator=torch.Generator().manual_seed(0))
+        here = one @ one
+        found, process = apart(lambda: (one @ one, os.getpid()), seconds=60)
+    finally:
+        torch.set_num_threads(threads)
+    torch.testing.assert_close(found, here)
+    assert process != os.getpid()
+
+
+def test_what_a_user_should_read_is_raised_here() -> None:
+    def refuse() -> None:
+        raise JobError("model.weights: wants another file")
+
+    with pytest.raises(JobError, match=r"^model.weights: wants another file$"):
+        apart(refuse, seconds=60)
+
+
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        pytest.param(lambda: os._exit(9), "ended its process", id="exit"),
+        pytest.param(lambda: os.kill(os.getpid(), 9), "ended its process", id="signal"),
+        pytest.param(lambda: 1 / 0, "ended its process", id="error"),
+        pytest.param(lambda: time.sleep(999), "took longer than 0 s", id="sleep"),
+        pytest.param(lambda: os.kill(os.getpid(), 19), "took longer than 0 s", id="stopped"),
+    ],
+)
+def test_a_copy_that_never_answers_is_told_and_gone(end: Ends, told: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ApartError, match=told):
+        apart(end, seconds=0.3)
+    capfd.readouterr()
