@@ -50,10 +50,13 @@ ROOMS: Mapping[str, Room] = {
         without="test_compiled or test_accelerator or test_reference_figures",
         nearest={
             "engine": ("attacks/test_refill", "attacks/test_program"),
+            "apgd_l1": ("attacks/test_textbook_apgd_l1", "attacks/test_fab"),
             "ascent": ("attacks/test_engine",),
             "composition": ("attacks/test_settings", "attacks/test_program"),
+            "ddn": ("attacks/test_fab",),
             "declared": ("attacks/test_settings", "attacks/test_program"),
             "drawing": ("attacks/test_recipe",),
+            "hyperplanes": ("attacks/test_fab",),
             "passes": (*_ENGINE, "attacks/test_regions", "attacks/test_textbook_fmn"),
             "program": ("attacks/test_several_budgets",),
             "square": ("attacks/test_textbook_square",),
@@ -74,16 +77,17 @@ ROOMS: Mapping[str, Room] = {
         # simulated. What threads do is a matter of the machine.
         without="test_poison or spin",
         nearest=dict.fromkeys(("backend", "fleet", "loads", "messages", "pending"), _DISPATCHER)
-        | dict.fromkeys(("actors", "connection", "ray_backend"), _RAY)
+        | dict.fromkeys(("actors", "connection", "quiet", "ray_backend", "undisturbed"), _RAY)
         | {"bisection": ("cluster/test_pending",), "reaper": ("cluster/test_embedded",)},
-        last=frozenset({"actors", "connection", "embedded", "ray_backend", "reaper"}),
+        last=frozenset({"actors", "connection", "embedded", "quiet", "ray_backend", "reaper", "undisturbed"}),
     ),
     "lease and ledger": Room(
         "pipeline/dataset/records",
         tuple(f"tests/dataset/test_{name}.py" for name in ("lease_patience", "lease", "ledger", "publish")),
         # The same tests run on a local folder, which is enough here, and on a store in a process of its own.
         without="s3",
-        nearest={"seals": ("dataset/test_ledger",)},
+        nearest={"seals": ("dataset/test_ledger",), "places": ("dataset/test_ledger",)}
+        | dict.fromkeys(("holders", "turns", "unfinished"), ("dataset/test_lease", "dataset/test_lease_patience")),
     ),
     "judge": Room("pipeline/judging", ("tests/judging",)),
     "random numbers and devices": Room(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -61,7 +62,7 @@ def verify(
             output=output,
             image=manifest.image,
             classes=len(manifest.classes),
-            seed=manifest.job["seed"],
+            seed=_seed(manifest.job),
             recipes=manifest.recipes,
             contract=manifest.contract,
             claims=claims.get(output.key),
@@ -142,3 +143,9 @@ class _Budget:
             return sound
         share = self.sample / max(1, self.rows)
         return np.asarray([i for i in sound.tolist() if int(ids[i][:8], 16) < share * 2**32], np.int64)
+
+
+def _seed(job: Mapping[str, Any]) -> int:
+    """The seed that the recorded job tells; 0 where it tells none, which the comparison of jobs finds."""
+    seed = job.get("seed")
+    return seed if isinstance(seed, int) else 0

@@ -164,6 +164,9 @@ def _default(setting: str, attack: AttackDeclaration) -> Any:
         return str(attack.step_size)
     if setting in DEFAULTED:
         return getattr(attack, setting)
+    if setting == "norm":
+        default = Attack.model_fields["norm"].default
+        return default if default in attack.norms else attack.norms[0]
     field = Attack.model_fields[setting]
     return None if field.is_required() else field.default
 

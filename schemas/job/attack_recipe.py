@@ -96,6 +96,16 @@ class Attack(Spec):
     settings: dict[str, Any] | None = Field(default=None, exclude_if=lambda given: given is None)
     """Settings that an attack from elsewhere declares as its own; `hardset attacks NAME` lists them."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _in_its_norm(cls, given: Any) -> Any:
+        """An unset norm is Linf, or the first that the attack takes where Linf is none of them."""
+        unset = isinstance(given, dict) and "norm" not in given
+        declared = ATTACKS.get(str(given.get("name"))) if unset else None
+        if declared is None or cls.model_fields["norm"].default in declared.norms:
+            return given
+        return {**given, "norm": declared.norms[0]}
+
     @field_validator("eps")
     @classmethod
     def _ascending(cls, eps: Amount | tuple[Fraction, ...]) -> Amount | tuple[Fraction, ...]:

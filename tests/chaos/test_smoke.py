@@ -29,6 +29,7 @@ def test_a_short_storm(trial: TrialOf, monkeypatch: pytest.MonkeyPatch) -> None:
     assert dataset.is_as_undisturbed()
 
 
+@pytest.mark.slow
 def test_a_short_storm_on_a_store(trial: TrialOf, faulty_store: FaultyStore) -> None:
     dataset = trial(rows=ROWS, store=faulty_store)
     with faulty_store.haunted(

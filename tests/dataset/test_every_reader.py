@@ -103,6 +103,7 @@ def test_datasets_streams_the_same(made: Made) -> None:
     assert line("datasets", found.types, made.kinds) in OUTPUT
 
 
+@pytest.mark.slow
 def test_ray_data_reads_every_row_and_the_docs_tell_the_types(made: Made, tmp_path: Path) -> None:
     """In a process of its own, as Ray leaves threads behind."""
     settings = {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT)}

@@ -64,7 +64,7 @@ def test_json_holds_what_a_job_file_may_say() -> None:
     assert [attack["name"] for attack in told] == NAMES
     for attack in told:
         defaults = {key: s["default"] for key, s in attack["settings"].items() if not s["required"]}
-        del defaults["norm"]
+        assert defaults.pop("norm") == ("linf" if "linf" in attack["norms"] else attack["norms"][0])
         step_size = defaults.pop("step_size", "")
         assert not step_size or "eps" in step_size
         document = {"kind": "attack", "name": attack["name"], "eps": "8/255", **defaults}

@@ -177,6 +177,7 @@ def test_code_and_modules_go_along_and_reach_driver_and_actors(client: Client, t
     assert result["version"] == importlib.metadata.version("hardset")
 
 
+@pytest.mark.slow
 def test_a_stopped_driver_has_longer_than_rays_three_seconds(client: Client, tmp_path: Path) -> None:
     """The limit that goes with the job reaches its supervisor; without it Ray kills the driver 3 s after SIGTERM."""
     mark = tmp_path / "mark"

@@ -165,6 +165,7 @@ def logged(log: Path) -> list[list[str]]:
     return [json.loads(line)["ids"] for line in log.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_training_that_dies_goes_on_with_other_workers(out: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     for workers, steps in ((2, 3), (3, 2)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import safetensors.torch
+from PIL import Image
 
 from hardset.jobs.app import run
 from hardset.pipeline.models.zoo import small_cnn
@@ -27,11 +29,18 @@ def images_npz(folder: Path, **arrays: Any) -> str:
     return str(path)
 
 
+def png_of(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png")
+    return file.getvalue()
+
+
 def labelled_parquet(folder: Path) -> str:
     """A Parquet file whose label column has another name."""
     path = folder / "rows.parquet"
-    image = pa.array([{"bytes": b"x", "path": None}], pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
-    pq.write_table(pa.table({"image": image, "target": [1]}), path)
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    image = pa.array([{"bytes": png_of(np.zeros((8, 8), np.uint8)), "path": None}], kind)
+    pq.write_table(pa.table({"image": image, "verdict": [1]}), path)
     return str(path)
 
 
@@ -70,7 +79,7 @@ CASES: dict[str, tuple[Callable[[Path], dict[str, Any]], list[str]]] = {
     "source missing": (lambda f: {"source": {"format": "imagefolder", "path": str(f / "no")}}, ["source.path", "no"]),
     "wrong label column": (
         lambda f: {"source": {"format": "parquet", "path": labelled_parquet(f)}},
-        ["source.label", "target"],
+        ["source.label", "verdict"],
     ),
     "class count": (
         lambda _: {
@@ -163,6 +172,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=False)
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_with_one_sentence_and_goes_on_later(tiny_disk: Path, write_job: WriteJob) -> None:
     job = write_job(out=tiny_disk / "out", run={"actors": 1, "batch": 64, "max_attempts": 1})
     # The disk may be too full to give the lease back; then only the end of the process frees the output.

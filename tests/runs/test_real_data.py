@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from tests.support import hardset, last_json
 
@@ -15,6 +16,7 @@ IMAGENET = {"mean": [128 / 255] * 3, "std": [128 / 255] * 3}
 CIFAR = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
 
+@pytest.mark.slow
 def test_photographs_of_mixed_sizes_and_a_published_model(
     shared_data: Path, write_job: WriteJob, tmp_path: Path
 ) -> None:

@@ -273,6 +273,7 @@ def test_a_row_group_that_unfolds_beyond_the_limit_is_refused_by_its_footer(
         open_source(ParquetSource(path=str(file))).plan(10)
 
 
+@pytest.mark.slow
 def test_copies_of_a_large_value_are_decoded_few_at_a_time_and_end_in_quarantine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
