@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from hardset.pipeline.augment.table import is_left_out
 from hardset.pipeline.dataset.provenance.environment import versions
 from hardset.pipeline.models.loading import VICTIM
 from hardset.pipeline.planning.keys import common, determinants, range_key, sample_key
@@ -48,9 +49,14 @@ def text_of(plan: Plan, manifest: Manifest, position: int) -> Mapping[str, Any] 
 
 
 def agrees(declared: Any, text: Any) -> bool:
-    """Whether a recipe text holds all that a job declares; it holds code versions and digests beside that."""
+    """Whether a recipe text holds all that a job declares; it holds code versions and digests beside that.
+
+    Settings that an operation was given after its first version are left out of texts at their default.
+    """
     if isinstance(declared, dict) and isinstance(text, dict):
-        return all(key in text and agrees(value, text[key]) for key, value in declared.items())
+        return all(
+            agrees(value, text[key]) if key in text else is_left_out(declared, key) for key, value in declared.items()
+        )
     if isinstance(declared, list) and isinstance(text, list):
         return len(declared) == len(text) and all(map(agrees, declared, text))
     return bool(declared == text)

@@ -48,8 +48,8 @@ def textbook(net, image: Tensor, label: int, *, radius: float, steps: int) -> li
             asked = point.clone().requires_grad_(True)
             loss = torch.nn.functional.cross_entropy(net(asked[None]), torch.tensor([label]))
             (gradient,) = torch.autograd.grad(loss, asked)
-            if float(loss) > best_loss:
-                best, best_loss, best_gradient = point, float(loss), gradient
+            if loss.item() > best_loss:
+                best, best_loss, best_gradient = point, loss.item(), gradient
             if since == window:
                 now = float((best != image).sum())
                 if now < 0.95 * changed:

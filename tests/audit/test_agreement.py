@@ -10,9 +10,11 @@ from typing import Any
 
 import pyarrow.dataset as ds
 import pytest
+from pydantic import ValidationError
 
 from hardset.pipeline.audit.agreement import agrees
 from hardset.pipeline.audit.verify import verify
+from hardset.pipeline.augment.table import OPERATIONS, operation_text
 from hardset.pipeline.dataset.records.ledger import RUNS, Ledger, latest_manifest
 from hardset.pipeline.dataset.records.seals import sealed
 from hardset.pipeline.storage.folder import Folder
@@ -110,3 +112,24 @@ def test_a_text_may_hold_more_than_is_declared_and_not_less() -> None:
     assert agrees(declared, {**declared, "code": 2, "ops": [{"name": "hflip", "p": 0.5, "code": 3}]})
     assert not agrees(declared, {"name": "pgd", "ops": [{"name": "hflip", "p": 0.5}]})
     assert not agrees(declared, {**declared, "ops": []})
+
+
+def test_settings_added_later_are_no_part_of_a_text_at_their_default() -> None:
+    """As the crop of the demo: its text is that of the time before it took a fill."""
+    text = {"ops": [{"name": "crop", "p": 1.0, "padding": 1}]}
+    assert agrees({"ops": [{"name": "crop", "p": 1.0, "padding": 1, "fill": 0}]}, text)
+    assert not agrees({"ops": [{"name": "crop", "p": 1.0, "padding": 1, "fill": "edge"}]}, text)
+    assert not agrees({"ops": [{"name": "crop", "p": 1.0, "padding": 1, "crop": 0}]}, text)
+    assert not agrees({"ops": [{"name": "acme:crop", "p": 1.0, "padding": 1, "fill": 0}]}, text)
+
+
+def test_every_operation_agrees_with_its_own_text() -> None:
+    seen = 0
+    for name, one in OPERATIONS.items():
+        try:
+            spec = one.settings.model_validate({"name": name})
+        except ValidationError:  # it has settings without a default
+            continue
+        seen += 1
+        assert agrees(spec.model_dump(mode="json"), operation_text(spec)), name
+    assert seen > 25
