@@ -7,12 +7,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hardset.pipeline.augment.table import is_left_out
 from hardset.pipeline.dataset.provenance.environment import versions
 from hardset.pipeline.models.loading import VICTIM
 from hardset.pipeline.planning.keys import common, determinants, range_key, sample_key
 from hardset.pipeline.planning.partner_pools import pooled
 from hardset.schemas.job.job import Job
+from hardset.schemas.job.recipe_texts import agrees
 from hardset.schemas.job.sources import UserSource
 from hardset.schemas.records.run import Manifest, Plan
 from hardset.schemas.rows.contract import CONTRACT_VERSION
@@ -46,20 +46,6 @@ def text_of(plan: Plan, manifest: Manifest, position: int) -> Mapping[str, Any] 
             if all(digests[key] == wanted[key] for key in digests):
                 return text
     return None
-
-
-def agrees(declared: Any, text: Any) -> bool:
-    """Whether a recipe text holds all that a job declares; it holds code versions and digests beside that.
-
-    Settings that an operation was given after its first version are left out of texts at their default.
-    """
-    if isinstance(declared, dict) and isinstance(text, dict):
-        return all(
-            agrees(value, text[key]) if key in text else is_left_out(declared, key) for key, value in declared.items()
-        )
-    if isinstance(declared, list) and isinstance(text, list):
-        return len(declared) == len(text) and all(map(agrees, declared, text))
-    return bool(declared == text)
 
 
 def _key_faults(plan: Plan, manifest: Manifest, texts: list[Mapping[str, Any]]) -> Iterator[tuple[int | None, str]]:

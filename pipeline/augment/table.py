@@ -108,17 +108,6 @@ def operation_text(spec: OperationSettings | UserOperation) -> dict[str, Any]:
     return text | ({"uses": used} if used else {}) | ({"code": code} if code != FIRST_VERSION else {})
 
 
-def is_left_out(settings: Mapping[str, Any], name: str) -> bool:
-    """Whether an operation's recipe text leaves a setting out: one that was added later, at its default.
-
-    `settings`: those of a built-in operation with its name, as in a job's records; false for any other mapping.
-    """
-    known = OPERATIONS.get(str(settings.get("name")))
-    if known is None or name not in known.settings.added:
-        return False
-    return bool(settings[name] == known.settings.model_fields[name].default)
-
-
 def _used(found: OperationSettings) -> dict[str, Any]:
     """Code versions of what an operation draws from without its being in the job."""
     if isinstance(found, Corruption):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hardset.pipeline.dataset.files.scan import ScannedRows, UnreadableFileError, batches, quarantine_records
 from hardset.pipeline.statistics.histogram import Histogram
 from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.job.recipe_texts import agrees
 from hardset.schemas.records.run import Counts, Manifest, Output
 from hardset.schemas.rows.contract import ADVERSARIAL
 from hardset.schemas.rows.success import attacked_rows
@@ -182,9 +183,7 @@ def _declares(declaration: dict[str, Any], text: dict[str, Any], generator: str 
     """Whether a recipe text, which also holds digests and code versions, resolves a job's declaration."""
     if text.get("generator") != generator:
         return False
-    ops = [{key: value for key, value in op.items() if key != "code"} for op in text.get("ops", ())]
-    plain = {**text, "ops": ops} if ops else text
-    return all(plain.get(key) == value for key, value in declaration.items() if key != "generator")
+    return agrees({key: value for key, value in declaration.items() if key != "generator"}, text)
 
 
 def _count(made: dict[str, RecipeStatistics], rows: pa.RecordBatch, classes: int) -> None:

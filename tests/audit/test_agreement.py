@@ -12,12 +12,12 @@ import pyarrow.dataset as ds
 import pytest
 from pydantic import ValidationError
 
-from hardset.pipeline.audit.agreement import agrees
 from hardset.pipeline.audit.verify import verify
 from hardset.pipeline.augment.table import OPERATIONS, operation_text
 from hardset.pipeline.dataset.records.ledger import RUNS, Ledger, latest_manifest
 from hardset.pipeline.dataset.records.seals import sealed
 from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.job.recipe_texts import agrees
 from hardset.schemas.records.run import Manifest, Plan
 from tests.support import hardset, job_of, make_here
 
