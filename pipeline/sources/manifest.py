@@ -19,7 +19,8 @@ from hardset.pipeline.sources.files import SourceFile, opened
 from hardset.pipeline.sources.fingerprints import content_digest, digests_of, fingerprint, is_local, tag_digest
 from hardset.pipeline.sources.images import ImageTooLargeError
 from hardset.pipeline.sources.listing import SUFFIXES, Entry, Listing, listing_of
-from hardset.pipeline.sources.stored import RowFiles, StoredReader, StoredRow
+from hardset.pipeline.sources.row_files import RowFiles, StoredRow
+from hardset.pipeline.sources.stored import FETCHED_AT_ONCE, StoredReader
 from hardset.pipeline.sources.unreadable import OUT_OF_REACH, UNREADABLE, FileError, UnreadableFileError, out_of_reach
 from hardset.pipeline.storage.folder import in_parallel
 from hardset.schemas.digests import digest
@@ -28,7 +29,6 @@ from hardset.schemas.job.sources import ManifestSource
 from hardset.schemas.limits import MIB, Limits, variable
 from hardset.schemas.records import run as records
 
-_FETCHED_AT_ONCE = 64
 _SHORT = 16  # hex digits of a row's own digest
 
 
@@ -170,8 +170,8 @@ class ManifestReader(RowFiles):
                 data = fs.cat_file(path)
             return data
 
-        for start in range(0, len(entries), _FETCHED_AT_ONCE):
-            some = entries[start : start + _FETCHED_AT_ONCE]
+        for start in range(0, len(entries), FETCHED_AT_ONCE):
+            some = entries[start : start + FETCHED_AT_ONCE]
             near = all("://" not in entry.place for entry in some) and is_local(self._place.fs)
             yield from zip(some, map(fetch, some) if near else in_parallel(fetch, some), strict=True)
 

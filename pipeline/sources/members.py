@@ -14,7 +14,7 @@ from hardset.pipeline.sources.files import SourceFile
 from hardset.pipeline.sources.fingerprints import content_digest, tag_digest
 from hardset.pipeline.sources.images import ImageTooLargeError
 from hardset.pipeline.sources.splits import selected
-from hardset.pipeline.sources.stored import SAMPLED_PLACES, SAMPLED_ROWS, StoredReader
+from hardset.pipeline.sources.stored import FETCHED_AT_ONCE, SAMPLED_PLACES, SAMPLED_ROWS, StoredReader
 from hardset.pipeline.sources.stratified import by_first, chosen, stratum_of
 from hardset.pipeline.sources.unreadable import (
     OUT_OF_REACH,
@@ -27,7 +27,6 @@ from hardset.schemas.digests import digest
 from hardset.schemas.limits import MIB, Limits, variable
 from hardset.schemas.records import run as records
 
-_FETCHED_AT_ONCE = 64
 _SHORT = 16  # hex digits of a member's own digest, which only tells whether it changed
 
 
@@ -125,8 +124,8 @@ class MemberFiles(StoredReader):
         keys = [f"{source_range.file}/{member}" for member in source_range.members]
         planned = source_range.member_digests or ("",) * len(keys)
         most = int(Limits.from_environment().value_mib * MIB)
-        for start in range(0, len(keys), _FETCHED_AT_ONCE):
-            some = keys[start : start + _FETCHED_AT_ONCE]
+        for start in range(0, len(keys), FETCHED_AT_ONCE):
+            some = keys[start : start + FETCHED_AT_ONCE]
             for key, content, short in zip(some, self._fetched(some, most), planned[start:], strict=False):
                 if UNREADABLE.startswith(short) if short else isinstance(content, OUT_OF_REACH):
                     why = self._why(self._place.path_of(key))

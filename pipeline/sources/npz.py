@@ -20,7 +20,7 @@ from hardset.pipeline.sources import ranges
 from hardset.pipeline.sources.files import SourceFile
 from hardset.pipeline.sources.images import UnreadableImageError
 from hardset.pipeline.sources.labels import plain
-from hardset.pipeline.sources.stored import RowFiles, StoredRow
+from hardset.pipeline.sources.row_files import RowFiles, StoredRow
 from hardset.pipeline.sources.unreadable import UnreadableFileError, what_lies_there
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.sources import NpzSource

@@ -28,8 +28,8 @@ from hardset.pipeline.sources.parquet_columns import (
     user_rows,
 )
 from hardset.pipeline.sources.parquet_file import OpenedParquet
+from hardset.pipeline.sources.row_files import RowFiles, StoredRow
 from hardset.pipeline.sources.splits import split_of_file
-from hardset.pipeline.sources.stored import RowFiles, StoredRow
 from hardset.pipeline.sources.unreadable import OUT_OF_REACH, UnreadableFileError
 from hardset.pipeline.storage.folder import in_parallel
 from hardset.schemas.errors import JobError

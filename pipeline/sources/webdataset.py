@@ -19,7 +19,7 @@ from hardset.pipeline.sources.cleaning import NoImageError
 from hardset.pipeline.sources.files import SourceFile
 from hardset.pipeline.sources.images import ImageTooLargeError, UnreadableImageError
 from hardset.pipeline.sources.labels import LabelError
-from hardset.pipeline.sources.stored import RowFiles, StoredRow
+from hardset.pipeline.sources.row_files import RowFiles, StoredRow
 from hardset.pipeline.sources.tar_index import Sample, Span
 from hardset.pipeline.sources.unreadable import UnreadableFileError, what_lies_there
 from hardset.schemas.errors import JobError

@@ -16,7 +16,7 @@ from hardset.pipeline.sources.base import Source
 from hardset.pipeline.sources.files import SourceFile
 from hardset.pipeline.sources.members import MemberFiles, Members
 from hardset.pipeline.sources.ranges import cut
-from hardset.pipeline.sources.stored import RowFiles, StoredRow
+from hardset.pipeline.sources.row_files import RowFiles, StoredRow
 from hardset.pipeline.training.methods import Batch, Method, Weighing
 from hardset.schemas.base import Spec
 from hardset.schemas.job.attack_declaration import AttackDeclaration, Paper, Part, StepShare

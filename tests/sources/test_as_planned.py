@@ -15,7 +15,7 @@ from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.sources import as_planned
 from hardset.pipeline.sources.base import unfixed
 from hardset.pipeline.sources.fingerprints import digests_of, stamp, tag_digest
-from hardset.pipeline.sources.stored import RowFiles
+from hardset.pipeline.sources.row_files import RowFiles
 from hardset.pipeline.sources.table import open_source
 from hardset.schemas.errors import RunError
 from hardset.schemas.job.sources import ImageFolderSource, ImageSource, NpzSource, ParquetSource

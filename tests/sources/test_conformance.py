@@ -20,7 +20,7 @@ from deltalake.transaction import AddAction, create_table_with_add_actions
 from hardset.pipeline.sources.base import RawRow, Source
 from hardset.pipeline.sources.files import SourceFile
 from hardset.pipeline.sources.ranges import cut
-from hardset.pipeline.sources.stored import RowFiles, StoredRow
+from hardset.pipeline.sources.row_files import RowFiles, StoredRow
 from hardset.pipeline.sources.table import SOURCES
 from hardset.pipeline.testing.sources import Check
 from hardset.schemas.digests import digest
