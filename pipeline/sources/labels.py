@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from hardset.pipeline.batches import RowError
+from hardset.schemas.errors import JobError
 
 
 class LabelError(RowError):
@@ -68,6 +69,21 @@ def plain(label: Any) -> Any:
     if isinstance(value, bool) or (isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value)):
         return int(value)
     return value
+
+
+def are_text(kinds: Iterable[tuple[str, bool]], what: str) -> bool:
+    """Whether labels are names. `kinds`: files, each with whether its labels are; `what`: begin of the sentence, as far
+    as the verb.
+
+    Raises JobError where they are names in one file and numbers in another.
+    """
+    found = {is_text: file for file, is_text in kinds}
+    if len(found) > 1:
+        raise JobError(
+            f"{what} text in {found[True]} and numbers in {found[False]}; write labels alike in all files, or make two "
+            "jobs"
+        )
+    return True in found
 
 
 def _alone(label: Any) -> Any:

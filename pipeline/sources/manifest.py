@@ -18,13 +18,14 @@ from hardset.pipeline.sources.digest_cache import digest_cache
 from hardset.pipeline.sources.files import SourceFile, opened
 from hardset.pipeline.sources.fingerprints import content_digest, digests_of, fingerprint, is_local, tag_digest
 from hardset.pipeline.sources.images import ImageTooLargeError
+from hardset.pipeline.sources.labels import are_text
 from hardset.pipeline.sources.listing import SUFFIXES, Entry, Listing, listing_of
 from hardset.pipeline.sources.row_files import RowFiles, StoredRow
 from hardset.pipeline.sources.stored import FETCHED_AT_ONCE, StoredReader
 from hardset.pipeline.sources.unreadable import OUT_OF_REACH, UNREADABLE, FileError, UnreadableFileError, out_of_reach
 from hardset.pipeline.storage.folder import in_parallel
 from hardset.schemas.digests import digest
-from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.errors import RunError
 from hardset.schemas.job.sources import ManifestSource
 from hardset.schemas.limits import MIB, Limits, variable
 from hardset.schemas.records import run as records
@@ -59,17 +60,9 @@ class ManifestReader(RowFiles):
 
     def text_labels(self) -> bool:
         """Whether labels are names. Raises JobError where they are in one file and not in another."""
-        kinds = {}
-        for file in self.readable_files:
-            for label in self.labels(file):
-                if label is not None:
-                    kinds[isinstance(label, str)] = file.name
-        if len(kinds) > 1:
-            raise JobError(
-                f"source.label: labels are text in {kinds[True]} and numbers in {kinds[False]}; write them alike in "
-                "all files, or make two jobs"
-            )
-        return True in kinds
+        labels = ((file.name, label) for file in self.readable_files for label in self.labels(file))
+        kinds = ((name, isinstance(label, str)) for name, label in labels if label is not None)
+        return are_text(kinds, "source.label: labels are")
 
     def column_types(self) -> Iterator[tuple[str, dict[str, pa.DataType]]]:
         """Types of the columns beside the path, by file."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hardset.pipeline.sources import ranges
 from hardset.pipeline.sources.files import SourceFile
 from hardset.pipeline.sources.images import UnreadableImageError
-from hardset.pipeline.sources.labels import plain
+from hardset.pipeline.sources.labels import are_text, plain
 from hardset.pipeline.sources.row_files import RowFiles, StoredRow
 from hardset.pipeline.sources.unreadable import UnreadableFileError, what_lies_there
 from hardset.schemas.errors import JobError
@@ -88,17 +88,13 @@ class NpzReader(RowFiles):
 
     def text_labels(self) -> bool:
         """Whether labels are names. Raises JobError where they are in one file and not in another."""
-        kinds = {}
+        return are_text(self._label_kinds(), f"source.labels: {self.spec.labels} is")
+
+    def _label_kinds(self) -> Iterator[tuple[str, bool]]:
         for file in self.readable_files:
             with self.open(file.name) as handle, _archive(handle, file.name) as archive:
                 kind = self._header(archive, file.name, "labels", self.spec.labels)[1]
-            kinds[kind.kind in "US"] = file.name
-        if len(kinds) > 1:
-            raise JobError(
-                f"source.labels: {self.spec.labels} is text in {kinds[True]} and numbers in {kinds[False]}; "
-                "write labels alike in all files, or make two jobs"
-            )
-        return True in kinds
+            yield file.name, kind.kind in "US"
 
     def column_types(self) -> Iterator[tuple[str, dict[str, pa.DataType]]]:
         """Types of the other arrays that have as many rows as there are images; of several values a row, lists."""

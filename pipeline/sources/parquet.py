@@ -16,7 +16,7 @@ from hardset.pipeline.sources import classes, ranges
 from hardset.pipeline.sources.cleaning import NoImageError
 from hardset.pipeline.sources.files import SourceFile, storage_faults
 from hardset.pipeline.sources.images import ImageTooLargeError, UnreadableImageError
-from hardset.pipeline.sources.labels import Numbering
+from hardset.pipeline.sources.labels import Numbering, are_text
 from hardset.pipeline.sources.parquet_columns import (
     check_columns,
     class_names,
@@ -93,13 +93,8 @@ class ParquetReader(RowFiles):
 
     def text_labels(self) -> bool:
         """Whether labels are names. Raises JobError where they are in one file and not in another."""
-        kinds = {footer.text: file.name for file, footer in self._selected_footers()}
-        if len(kinds) > 1:
-            raise JobError(
-                f"source.label: {self.spec.label} is text in {kinds[True]} and numbers in {kinds[False]}; "
-                "write labels alike in all files, or make two jobs"
-            )
-        return True in kinds
+        kinds = ((file.name, footer.text) for file, footer in self._selected_footers())
+        return are_text(kinds, f"source.label: {self.spec.label} is")
 
     def column_types(self) -> Iterator[tuple[str, dict[str, pa.DataType]]]:
         """Stored types of the columns of each file, and of its folders."""

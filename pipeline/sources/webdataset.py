@@ -18,11 +18,10 @@ from hardset.pipeline.sources import ranges, tar_index
 from hardset.pipeline.sources.cleaning import NoImageError
 from hardset.pipeline.sources.files import SourceFile
 from hardset.pipeline.sources.images import ImageTooLargeError, UnreadableImageError
-from hardset.pipeline.sources.labels import LabelError
+from hardset.pipeline.sources.labels import LabelError, are_text
 from hardset.pipeline.sources.row_files import RowFiles, StoredRow
 from hardset.pipeline.sources.tar_index import Sample, Span
 from hardset.pipeline.sources.unreadable import UnreadableFileError, what_lies_there
-from hardset.schemas.errors import JobError
 from hardset.schemas.job.sources import WebDatasetSource
 from hardset.schemas.limits import MIB, Limits, variable
 
@@ -72,16 +71,12 @@ class WebDatasetReader(RowFiles):
 
     def text_labels(self) -> bool:
         """Whether labels are names, by the first of each tar. Raises JobError where tars disagree."""
-        kinds = {}
-        for file in self.readable_files:
-            for label in islice((one for one in self.labels(file) if isinstance(one, str | int)), 1):
-                kinds[isinstance(label, str)] = file.name
-        if len(kinds) > 1:
-            raise JobError(
-                f"source.label: labels are text in {kinds[True]} and numbers in {kinds[False]}; write them alike in "
-                "all files, or make two jobs"
-            )
-        return True in kinds
+        kinds = (
+            (file.name, isinstance(label, str))
+            for file in self.readable_files
+            for label in islice((one for one in self.labels(file) if isinstance(one, str | int)), 1)
+        )
+        return are_text(kinds, "source.label: labels are")
 
     def column_types(self) -> Iterator[tuple[str, dict[str, pa.DataType]]]:
         """Types of the values in the .json of the first rows of each tar."""
