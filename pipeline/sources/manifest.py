@@ -22,7 +22,14 @@ from hardset.pipeline.sources.labels import are_text
 from hardset.pipeline.sources.listing import SUFFIXES, Entry, Listing, listing_of
 from hardset.pipeline.sources.row_files import RowFiles, StoredRow
 from hardset.pipeline.sources.stored import FETCHED_AT_ONCE, StoredReader
-from hardset.pipeline.sources.unreadable import OUT_OF_REACH, UNREADABLE, FileError, UnreadableFileError, out_of_reach
+from hardset.pipeline.sources.unreadable import (
+    OUT_OF_REACH,
+    UNREADABLE,
+    FileError,
+    UnreadableFileError,
+    digest_or_unreadable,
+    out_of_reach,
+)
 from hardset.pipeline.storage.folder import in_parallel
 from hardset.schemas.digests import digest
 from hardset.schemas.errors import RunError
@@ -100,8 +107,8 @@ class ManifestReader(RowFiles):
         local = {"/".join(key): path for key, (fs, path) in places.items() if is_local(fs)}
         far = [key for key, (fs, _) in places.items() if not is_local(fs)]
         with digest_cache(self._place) as cache:
-            found = cache.digests(local, lambda path: _or_not(content_digest, self._local, path))
-        remote = in_parallel(lambda key: _or_not(fingerprint, *places[key]), far)
+            found = cache.digests(local, lambda path: digest_or_unreadable(content_digest, self._local, path))
+        remote = in_parallel(lambda key: digest_or_unreadable(fingerprint, *places[key]), far)
         return {key: found["/".join(key)] for key in lines if "/".join(key) in found} | dict(
             zip(far, remote, strict=True)
         )
@@ -195,11 +202,3 @@ class ManifestReader(RowFiles):
 
 def _row_digest(entry: Entry, image: str) -> str:
     return digest([*entry.text, image])
-
-
-def _or_not(find: Any, fs: Any, path: str) -> str:
-    try:
-        found: str = find(fs, path)
-    except OUT_OF_REACH:
-        return UNREADABLE
-    return found

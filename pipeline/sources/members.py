@@ -21,6 +21,7 @@ from hardset.pipeline.sources.unreadable import (
     UNREADABLE,
     FileError,
     UnreadableFileError,
+    digest_or_unreadable,
     out_of_reach,
 )
 from hardset.schemas.digests import digest
@@ -70,17 +71,11 @@ class MemberFiles(StoredReader):
         tags = {file.name: tag for file in files if (tag := tag_digest(file.info)) is not None}
         with digest_cache(self._place) as cache:
             rest = {file.name: file.path for file in files if file.name not in tags}
-            found = tags | cache.digests(rest, self._content_or_not)
+            found = tags | cache.digests(rest, lambda path: digest_or_unreadable(content_digest, self._place.fs, path))
         lost = next((file for file in files if found[file.name] == UNREADABLE), None)
         if lost is not None and self.spec.unreadable == "fail":
             raise UnreadableFileError(f"source.path: {lost.name} {self._why(lost.path)}")
         return found
-
-    def _content_or_not(self, path: str) -> str:
-        try:
-            return content_digest(self._place.fs, path)
-        except OUT_OF_REACH:
-            return UNREADABLE
 
     def _why(self, path: str) -> str:
         """Why the bytes of a file cannot be had."""

@@ -25,9 +25,9 @@ from hardset.pipeline.sources.stored import FETCHED_AT_ONCE, SAMPLED_PLACES, SAM
 from hardset.pipeline.sources.stratified import by_first, chosen, stratum_of
 from hardset.pipeline.sources.unreadable import (
     OUT_OF_REACH,
-    UNREADABLE,
     FileError,
     UnreadableFileError,
+    digest_or_unreadable,
     out_of_reach,
 )
 from hardset.pipeline.sources.user_values import carried
@@ -106,10 +106,7 @@ class RowFiles(StoredReader):
         return [part.model_copy(update={"digest": found[part.file]}) for part in parts]
 
     def _digest_of_unreadable(self, name: str) -> str:
-        try:
-            return fingerprint(self._place.fs, self._place.path_of(name))
-        except OUT_OF_REACH:
-            return UNREADABLE
+        return digest_or_unreadable(fingerprint, self._place.fs, self._place.path_of(name))
 
     @cached_property
     def _looks(self) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from hardset.pipeline.batches import RowError
 from hardset.schemas.digests import sha256_hex
@@ -40,6 +41,14 @@ def what_lies_there(data: bytes) -> str | None:
     if re.match(rb"\s*<(?:!doctype html|html)", data, re.IGNORECASE):
         return "is a web page, such as a login or an error that was saved in its place"
     return None
+
+
+def digest_or_unreadable(find: Callable[[Any, str], str], fs: Any, path: str) -> str:
+    """The digest of a file as `find` makes it of a file system and a path, or what stands for it."""
+    try:
+        return find(fs, path)
+    except OUT_OF_REACH:
+        return UNREADABLE
 
 
 def out_of_reach(error: OSError, path: str) -> str:
