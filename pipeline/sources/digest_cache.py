@@ -116,10 +116,10 @@ def _file(place: Place) -> Path | None:
 
 
 def _identity(path: str) -> Identity | None:
-    """Identity of a file; None for a link that leads nowhere."""
+    """Identity of a file; None for a link that leads nowhere, or to where nothing may be looked at."""
     try:
         return identity_of(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return None
 
 

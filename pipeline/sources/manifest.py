@@ -91,10 +91,11 @@ class ManifestReader(RowFiles):
         if lost is not None and self.spec.unreadable == "fail":
             raise UnreadableFileError(f"source.path: {lost[0]} lists {lost[1]}, which cannot be read")
         rows = {key: _row_digest(lines[key], found[key]) for key in lines}
+        unreadable = self._digests_of_unreadable(parts)
 
         def fix(part: records.SourceRange) -> records.SourceRange:
             if part.unreadable:
-                return part.model_copy(update={"digest": self._digest_of_unreadable(part.file)})
+                return part.model_copy(update={"digest": unreadable[part.file]})
             own = [rows[part.file, member] for member in part.members]
             short = tuple(row[:_SHORT] for row in own)
             return part.model_copy(update={"digest": digest(own), "member_digests": short})

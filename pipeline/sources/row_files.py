@@ -102,11 +102,15 @@ class RowFiles(StoredReader):
         for name in names:
             if self._looks.get(name) not in (None, found[name], self._look(name)):
                 raise RunError(f"{name} was replaced while the run was planned; start the job again")
-        found |= {part.file: self._digest_of_unreadable(part.file) for part in parts if part.unreadable}
+        found |= self._digests_of_unreadable(parts)
         return [part.model_copy(update={"digest": found[part.file]}) for part in parts]
 
-    def _digest_of_unreadable(self, name: str) -> str:
-        return digest_or_unreadable(fingerprint, self._place.fs, self._place.path_of(name))
+    def _digests_of_unreadable(self, parts: Iterable[records.SourceRange]) -> dict[str, str]:
+        paths = {part.file: self._place.path_of(part.file) for part in parts if part.unreadable}
+        if not paths:
+            return {}
+        with digest_cache(self._place) as cache:
+            return cache.digests(paths, lambda path: digest_or_unreadable(fingerprint, self._place.fs, path))
 
     @cached_property
     def _looks(self) -> dict[str, Any]:
