@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
-from hardset.pipeline.sources.files import Place, SourceFile, resolve, storage_faults
+from hardset.pipeline.sources.files import SourceFile, resolve, storage_faults
 from hardset.pipeline.sources.fingerprints import is_local
 from hardset.pipeline.sources.parquet import ParquetReader
 from hardset.pipeline.storage.folder import public_name
@@ -28,13 +28,7 @@ class DeltaReader(ParquetReader):
     """Reads the files of one version of a table. Files never change, so a range is held to its file's digest."""
 
     spec: DeltaSource
-
-    @cached_property
-    def _place(self) -> Place:
-        place = resolve(self.spec.path)
-        if place.kind != "folder":
-            raise JobError(f"source.path: {place.name} is no folder; wants the root of a Delta table")
-        return place
+    folder_wanted = "the root of a Delta table"
 
     @cached_property
     def every_file(self) -> list[SourceFile]:

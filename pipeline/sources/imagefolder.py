@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from hardset.pipeline.sources import classes
-from hardset.pipeline.sources.files import Place, SourceFile, resolve
+from hardset.pipeline.sources.files import SourceFile
 from hardset.pipeline.sources.labels import comparable
 from hardset.pipeline.sources.members import MemberFiles, Members
 from hardset.pipeline.sources.names import Names
@@ -20,7 +20,7 @@ from hardset.schemas.job.sources import ImageFolderSource
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
 _METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 """Tables of images as `datasets` knows them."""
-_WANTED = "wants CLASS/FILE, or SPLIT/CLASS/FILE with split folders named as train, validation or test"
+_WANTED = "CLASS/FILE, or SPLIT/CLASS/FILE with split folders named as train, validation or test"
 
 
 class _ClassFolder(NamedTuple):
@@ -52,6 +52,7 @@ class ImageFolderReader(MemberFiles):
 
     spec: ImageFolderSource
     named_by_folders = True
+    folder_wanted = _WANTED
 
     def own_names(self) -> tuple[str, ...]:
         """Names of the class folders. Raises JobError: no class folders, or files outside of them."""
@@ -75,13 +76,6 @@ class ImageFolderReader(MemberFiles):
         if len(self._empty) > 1:
             empty = f"source.path: no files in the class folders {folders}; they keep their class numbers {numbers}"
         return (empty, *told)
-
-    @cached_property
-    def _place(self) -> Place:
-        place = resolve(self.spec.path)
-        if place.kind != "folder":
-            raise JobError(f"source.path: {place.name} is no folder; {_WANTED}")
-        return place
 
     @cached_property
     def _empty(self) -> list[str]:
@@ -116,7 +110,7 @@ def _class_folders(files: list[SourceFile], name: str) -> list[_ClassFolder]:
     split_folders = {top for top, _, rest in (f.name.partition("/") for f in files) if "/" in rest}
     if unknown := sorted(top for top in split_folders if split_of_folder(top) is None):
         example = next(f.name for f in files if f.name.startswith(f"{unknown[0]}/") and f.name.count("/") > 1)
-        raise JobError(f"source.path: {name} holds {example}, and {unknown[0]} is no split; {_WANTED}")
+        raise JobError(f"source.path: {name} holds {example}, and {unknown[0]} is no split; wants {_WANTED}")
     found: dict[tuple[str, str], list[SourceFile]] = defaultdict(list)
     for file in files:
         folder, _, base = file.name.rpartition("/")
@@ -125,7 +119,7 @@ def _class_folders(files: list[SourceFile], name: str) -> list[_ClassFolder]:
             split = split_of_folder(folder.partition("/")[0]) if depth == 2 else TRAINING_SPLIT
             found[split or TRAINING_SPLIT, folder].append(file)
         elif depth > 2 or base.lower().endswith(_IMAGE_SUFFIXES):
-            raise JobError(f"source.path: {name} holds {file.name}, which lies in no class folder; {_WANTED}")
+            raise JobError(f"source.path: {name} holds {file.name}, which lies in no class folder; wants {_WANTED}")
     if not found:
-        raise JobError(f"source.path: {name} holds no class folders with files; {_WANTED}")
+        raise JobError(f"source.path: {name} holds no class folders with files; wants {_WANTED}")
     return [_ClassFolder(split, folder, members) for (split, folder), members in found.items()]

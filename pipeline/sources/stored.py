@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
 
@@ -26,7 +26,7 @@ from hardset.pipeline.sources.unreadable import (
     OUT_OF_REACH,
 )
 from hardset.pipeline.sources.user_values import carried_types
-from hardset.schemas.errors import UserError
+from hardset.schemas.errors import JobError, UserError
 from hardset.schemas.job.sources import Limit, StoredSource
 from hardset.schemas.records import run as records
 
@@ -40,6 +40,8 @@ class StoredReader(ClassNaming):
     """A source whose rows lie in files of a folder or object store."""
 
     spec: StoredSource
+    folder_wanted: ClassVar[str] = ""
+    """End of the sentence that refuses a path which is no folder; empty where a file or a glob will do, too."""
 
     @property
     def name(self) -> str:
@@ -126,7 +128,10 @@ class StoredReader(ClassNaming):
 
     @cached_property
     def _place(self) -> Place:
-        return resolve(self.spec.path)
+        place = resolve(self.spec.path)
+        if self.folder_wanted and place.kind != "folder":
+            raise JobError(f"source.path: {place.name} is no folder; wants {self.folder_wanted}")
+        return place
 
     def names_that_count(self, *, tables: bool = False) -> Names:
         """The names that count. `tables`: hide those that begin with an underscore, too."""
