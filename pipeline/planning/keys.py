@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hardset.pipeline.models.loading import VICTIM, transfer_role
-from hardset.pipeline.planning.changes import POLICIES
-from hardset.pipeline.sources.table import CHOOSING, reading
+from hardset.pipeline.sources.table import NOT_READING, reading
 from hardset.schemas.digests import digest
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.recipes import Attack, Recipe
@@ -43,8 +42,7 @@ def not_reading(source: ImageSource) -> set[str]:
 
     An unset hold-out is left out, as older keys do.
     """
-    unnamed = {"path", "splits", "limit", "classes", "numeric", *CHOOSING, *POLICIES}
-    return unnamed | ({"hold_out"} if source.hold_out is None else set())
+    return {*NOT_READING, *(("hold_out",) if source.hold_out is None else ())}
 
 
 def common(job: Job, position: int, models: Mapping[str, str], fixed: Mapping[str, Any]) -> str:

@@ -51,9 +51,12 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
 _FIRST_VERSION = 1
 """Code version that keys do not name, so that shards keep theirs."""
 
-CHOOSING = frozenset({"include", "exclude", "unreadable", "version"})
-"""Settings of stored sources that choose files."""
-_NOT_READING = frozenset({"path", "splits", "limit", "changed", "vanished", "classes", "numeric"}) | CHOOSING
+NOT_READING = frozenset(
+    {
+        *("path", "include", "exclude", "unreadable", "version", "splits", "limit"),
+        *("changed", "vanished", "classes", "numeric"),
+    }
+)
 """Settings that decide which rows there are, and not how one is read."""
 
 
@@ -105,4 +108,4 @@ def _unset(spec: ImageSource, name: str) -> Any:
 
 def reading_id(spec: ImageSource) -> str:
     """Digest of all that a range of rows is read by, wherever the rows lie. Raises JobError as `reading` does."""
-    return digest(reading(spec, _NOT_READING))
+    return digest(reading(spec, NOT_READING))
