@@ -17,11 +17,9 @@ from hardset.pipeline.planning.partner_pools import planned_partners, pooled
 from hardset.pipeline.recipes.generator_files import generator_digest
 from hardset.pipeline.recipes.table import recipe_text, settled_job
 from hardset.pipeline.sources.base import SourceReader, warnings_of
-from hardset.pipeline.sources.delta import version_of
-from hardset.pipeline.sources.hub import commit_of
 from hardset.pipeline.sources.splits import TRAINING_SPLIT
 from hardset.pipeline.sources.stratified import limit_warnings
-from hardset.pipeline.sources.table import open_source, reading_id
+from hardset.pipeline.sources.table import open_source, reading_id, version_of
 from hardset.pipeline.sources.unreadable import unreadable_warnings
 from hardset.pipeline.storage.folder import public_name
 from hardset.schemas.base import Spec
@@ -44,7 +42,7 @@ def make_plan(job: Job, earlier: Earlier | None = None) -> Plan:
     """
     job = settled_job(job)
     check_apart(job)
-    commit = commit_of(job.source) or version_of(job.source)
+    commit = version_of(job.source)
     source = open_source(job.source, commit=commit)
     image, classes = planned_image(job, source, earlier), planned_classes(job, source, earlier)
     told = (*warnings_of(source), *class_warnings(job, source, classes, earlier))

@@ -78,12 +78,24 @@ def has_text_labels(reader: SourceReader) -> bool:
 
 
 @dataclass(frozen=True)
+class Versions:
+    """Versions that a place keeps of a source, of which a run reads one from its plan to its end."""
+
+    now: Callable[[Any], str]
+    """Settings to the version that they stand for now; empty where the place keeps none. Raises JobError."""
+    at: Callable[[Any, str], Any]
+    """Settings and a version that `now` gave to the settings of that version."""
+
+
+@dataclass(frozen=True)
 class Source:
     """A source that job files may name: its settings, and what reads it."""
 
     settings: type[ImageSource]
     reader: Callable[[Any], SourceReader]
     """Settings to the reader. Touches no storage yet."""
+    versions: Versions | None = None
+    """Versions of its own; None: those of the place where its files lie, such as commits of the Hub."""
 
 
 @dataclass(frozen=True)

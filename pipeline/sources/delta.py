@@ -11,12 +11,13 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
+from hardset.pipeline.sources.base import Versions
 from hardset.pipeline.sources.files import SourceFile, resolve, storage_faults
 from hardset.pipeline.sources.fingerprints import is_local
 from hardset.pipeline.sources.parquet import ParquetReader
 from hardset.pipeline.storage.folder import public_name
 from hardset.schemas.errors import JobError
-from hardset.schemas.job.sources import DeltaSource, ImageSource
+from hardset.schemas.job.sources import DeltaSource
 
 _UNREAD_FEATURES = {"deletionVectors": "deletion vectors", "columnMapping": "renamed columns"}
 _UNREAD_SETTINGS = {"delta.enableDeletionVectors": "false", "delta.columnMapping.mode": "none"}
@@ -47,11 +48,16 @@ class DeltaReader(ParquetReader):
         return files
 
 
-def version_of(spec: ImageSource) -> str:
-    """Version of a Delta table that a run reads; empty for any other source. Raises JobError where it is not there."""
-    if not isinstance(spec, DeltaSource):
-        return ""
+def _newest(spec: DeltaSource) -> str:
+    """Version of the table that a run reads. Raises JobError where it is not there."""
     return str(spec.version if spec.version is not None else _table(spec).version())
+
+
+def _at_version(spec: DeltaSource, version: str) -> DeltaSource:
+    return spec.model_copy(update={"version": int(version)})
+
+
+VERSIONS = Versions(_newest, _at_version)
 
 
 def _table(spec: DeltaSource) -> Any:

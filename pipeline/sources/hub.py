@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from hardset.pipeline.sources.base import Versions
 from hardset.pipeline.sources.files import storage_faults
-from hardset.pipeline.sources.revisions import HUB, without_revision
+from hardset.pipeline.sources.revisions import HUB, pinned, without_revision
 from hardset.pipeline.storage.folder import public_name
 from hardset.schemas.errors import JobError
-from hardset.schemas.job.sources import ImageSource
+from hardset.schemas.job.sources import ImageSource, StoredSource
 
 _KINDS = {"datasets": "dataset", "models": "model", "spaces": "space"}
 
@@ -41,3 +42,10 @@ def commit_of(spec: ImageSource) -> str:
                 "HF_TOKEN for a private one"
             ) from None
     return str(info.sha)
+
+
+def _at_commit(spec: StoredSource, commit: str) -> StoredSource:
+    return spec.model_copy(update={"path": pinned(spec.path, commit)})
+
+
+COMMITS = Versions(commit_of, _at_commit)

@@ -11,7 +11,8 @@ from types import MappingProxyType
 from typing import Any
 
 from hardset.pipeline.extensions import declarations
-from hardset.pipeline.sources.base import Source, SourceReader
+from hardset.pipeline.sources import delta, hub
+from hardset.pipeline.sources.base import Source, SourceReader, Versions
 from hardset.pipeline.sources.delta import DeltaReader
 from hardset.pipeline.sources.digits import DigitsReader
 from hardset.pipeline.sources.hold_out import HeldOutReader
@@ -19,7 +20,6 @@ from hardset.pipeline.sources.imagefolder import ImageFolderReader
 from hardset.pipeline.sources.manifest import ManifestReader
 from hardset.pipeline.sources.npz import NpzReader
 from hardset.pipeline.sources.parquet import ParquetReader
-from hardset.pipeline.sources.revisions import pinned
 from hardset.pipeline.sources.webdataset import WebDatasetReader
 from hardset.schemas.digests import digest
 from hardset.schemas.job.sources import (
@@ -42,7 +42,7 @@ _BUILT_IN = (
     Source(NpzSource, NpzReader),
     Source(WebDatasetSource, WebDatasetReader),
     Source(ManifestSource, ManifestReader),
-    Source(DeltaSource, DeltaReader),
+    Source(DeltaSource, DeltaReader, delta.VERSIONS),
 )
 SOURCES: Mapping[str, Source] = MappingProxyType(
     {str(one.settings.model_fields["format"].default): one for one in _BUILT_IN}
@@ -75,17 +75,29 @@ def settled(spec: ImageSource) -> ImageSource:
 def open_source(spec: ImageSource, classes: Sequence[str] | None = None, commit: str = "") -> SourceReader:
     """The reader of a job's `source` section. Touches no storage yet. Raises JobError where there is no such source.
 
-    `classes`: names that a plan has settled on, so that no reader looks for them again. `commit`: that of the plan, at
-    which a repository of the Hub is read, or a table.
+    `classes`: names that a plan has settled on, so that no reader looks for them again. `commit`: the version that
+    the plan reads, as `version_of` gave it.
     """
     own = settled(spec)
-    if isinstance(own, StoredSource):
-        at = {"version": int(commit)} if commit and isinstance(own, DeltaSource) else {"path": pinned(own.path, commit)}
-        own = own.model_copy(update=at)
+    if commit and isinstance(own, StoredSource):
+        own = _versions(own).at(own, commit)
     if classes is not None and isinstance(own, StoredSource):
         own = own.model_copy(update={"classes": tuple(classes)})
     reader = source(own.format).reader(own)
     return reader if own.hold_out is None else HeldOutReader(reader, own.hold_out)
+
+
+def version_of(spec: ImageSource) -> str:
+    """Version that the settings of a source stand for now: a commit of the Hub, a number of a table; or empty.
+
+    Raises JobError where it cannot be found.
+    """
+    own = settled(spec)
+    return _versions(own).now(own)
+
+
+def _versions(own: ImageSource) -> Versions:
+    return source(own.format).versions or hub.COMMITS
 
 
 def reading(spec: ImageSource, without: Set[str]) -> dict[str, Any]:
