@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping, Sized
 from typing import Any
@@ -15,6 +16,7 @@ from hardset.pipeline.loading.mixture import WINDOW_BYTES
 from hardset.pipeline.loading.order import Groups, Indices
 from hardset.pipeline.loading.parts import Part, RowsOfKind
 from hardset.pipeline.loading.recent import Recent
+from hardset.pipeline.sources.base import SourceReader
 from hardset.pipeline.sources.table import open_source
 from hardset.schemas.base import Spec
 from hardset.schemas.errors import JobError
@@ -55,7 +57,7 @@ def _of_source(clean: Mapping[str, Any], image: Image, classes: int, window_byte
     if found != image:
         have, want = (f"{one.height}x{one.width}x{one.channels}" for one in (found, image))
         raise JobError(f"clean: the source has images of {have}, and the made rows of {want}; set size and channels")
-    lazy = SourceRows(section.clean, image, classes, cache_bytes=2 * window_bytes)
+    lazy = SourceRows(section.clean, source, image, classes, cache_bytes=2 * window_bytes)
     if int(lazy.groups.bytes.sum()) > window_bytes:
         return lazy
     parts = [source.read(part, image, classes) for part in lazy.ranges]
@@ -75,11 +77,13 @@ def _warn(lost: int, become: str) -> None:
 class SourceRows:
     """Rows of a source, read by range when they are asked for. Pickles without what it has read."""
 
-    def __init__(self, spec: Source, image: Image, classes: int, *, cache_bytes: int) -> None:
-        """Plans the source. Ranges that hold fewer readable rows than planned repeat some of them."""
-        self._spec, self._image, self._classes = spec, image, classes
+    def __init__(self, spec: Source, source: SourceReader, image: Image, classes: int, *, cache_bytes: int) -> None:
+        """Plans `source`, the reader of `spec`. Ranges with fewer readable rows than planned repeat some of them."""
+        self._spec, self._names, self._image, self._classes = spec, source.class_names(), image, classes
+        self._reader: SourceReader | None = source
+        self._process = os.getpid()
         size = image.height * image.width * image.channels
-        self.ranges = open_source(spec).plan(max(1, _GROUP_BYTES // size))
+        self.ranges = source.plan(max(1, _GROUP_BYTES // size))
         rows = np.array([part.rows for part in self.ranges], np.int64)
         self.groups = Groups(rows, rows * size)
         self._held: Recent[CleanRows] = Recent(self._read, cache_bytes)
@@ -100,11 +104,20 @@ class SourceRows:
         return RowsOfKind(pixels, labels, np.zeros(len(rows), np.int64))
 
     def _read(self, number: int) -> tuple[CleanRows, int]:
-        rows, rejects = open_source(self._spec).read(self.ranges[number], self._image, self._classes)
+        rows, rejects = self._source().read(self.ranges[number], self._image, self._classes)
         _warn(len(rejects), f"are replaced by others of {self.ranges[number].file}")
         if not len(rows):
             raise JobError(f"clean: {self.ranges[number].file} holds no readable row")
         return rows, rows.pixels.nbytes
+
+    def _source(self) -> SourceReader:
+        """The reader of this process, which knows the digests of its files and the names of its classes."""
+        if self._reader is None or self._process != os.getpid():  # a fork shares no connections with its parent
+            self._reader, self._process = open_source(self._spec, self._names), os.getpid()
+        return self._reader
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_reader": None}
 
 
 class OwnRows:
