@@ -5,6 +5,7 @@ the newest run of a dataset folder at any fsspec URL. The trainer of `hardset ha
 plan.
 """
 
-from hardset.pipeline.loading.datasets import Batches, Loader, Rows
+from hardset.pipeline.loading.datasets import Batches, Rows
+from hardset.pipeline.loading.loader import Loader
 
 __all__ = ["Batches", "Loader", "Rows"]
