@@ -17,11 +17,9 @@ from __future__ import annotations
 
 import argparse
 import gc
-import io
 import json
 import os
 import platform
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -31,23 +29,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from benchmarks.loader_rows import write, write_tars
 from benchmarks.writer import rows as synthetic
 from torch.utils.data import DataLoader
 
 import hardset.torch
 from hardset.pipeline.dataset.files import parquet
-from hardset.pipeline.dataset.files.png import encode_png
-from hardset.pipeline.dataset.provenance.card import write_card
 from hardset.pipeline.dataset.provenance.environment import versions
-from hardset.pipeline.dataset.records.ledger import Ledger, data_file
-from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.digests import content_sha256, digest, run_id
-from hardset.schemas.records.run import Counts, Image, Manifest, Output, Receipt, Shard
-from hardset.schemas.rows.contract import CONTRACT_VERSION, schema_sha256
 
 FILES = {32: (5, 8_000), 224: (8, 200)}
 """Files, and rows of each, by side in pixels."""
-BATCH, BUFFER, CLASSES = 128, 1_000, tuple(f"class {number}" for number in range(10))
+BATCH, BUFFER = 128, 1_000
 WANTED = {"datasets": 3.0, "webdataset": 1.0}
 """Speed asked for relative to the others."""
 GROUPS = (1, 2, 4, 8, 16, 32)
@@ -170,78 +162,9 @@ def _checked(images: torch.Tensor, labels: torch.Tensor) -> int:
     return len(labels)
 
 
-# The rows
-
-
 def _counts(side: int) -> list[int]:
     files, rows = FILES[side]
     return [rows + number for number in range(files)]  # `synthetic` draws other rows for another count
-
-
-def write(out: Path, side: int, files: list[Any], group_bytes: int) -> float:
-    """A finished run of these rows in row groups of that size. Returns bytes of its files for each row."""
-    parquet.ROW_GROUP_BYTES, before = group_bytes, parquet.ROW_GROUP_BYTES
-    recipe = {"kind": "attack", "name": "pgd", "norm": "linf", "eps": "8/255", "steps": 10}
-    ledger = Ledger(Folder(str(out)), run_id(digest([side, group_bytes])))
-    outputs = tuple(_commit(ledger, number, *one) for number, one in enumerate(files))
-    parquet.ROW_GROUP_BYTES = before
-    manifest = Manifest(
-        contract=CONTRACT_VERSION,
-        status="complete",
-        run_id=ledger.run_id,
-        job={"name": "loader", "source": {"format": "npz"}, "recipes": [recipe]},
-        classes=CLASSES,
-        image=Image(height=side, width=side, channels=3),
-        models={},
-        recipes={},
-        schema_sha256=schema_sha256(CLASSES),
-        outputs=outputs,
-        failures=(),
-        totals=sum((output.counts for output in outputs), Counts()),
-        content_sha256=digest([output.content_sha256 for output in outputs]),
-        started="2026-01-01T00:00:00+00:00",
-        finished="2026-01-01T00:00:01+00:00",
-        environment={},
-    )
-    ledger.write_manifest(manifest)
-    write_card(ledger.folder, manifest)
-    return sum(file.bytes for file in manifest.data_files) / manifest.totals.rows_out
-
-
-def _commit(ledger: Ledger, number: int, pixels: Any, columns: dict[str, Any]) -> Output:
-    count = len(pixels)
-    images = [
-        {"bytes": data, "path": f"{name}.png"} for data, name in zip(encode_png(pixels), columns["row_id"], strict=True)
-    ]
-    shard = Shard(index=number, key=digest([number, count]), recipe=0, range=0, split="train", start=0, stop=count)
-    data = parquet.encode_rows({**columns, "image": images}, classes=CLASSES, footer={"run_id": ledger.run_id})
-    receipt = Receipt(
-        run_id=ledger.run_id,
-        index=number,
-        key=shard.key,
-        data=data_file(ledger.run_id, shard, data),
-        content_sha256=content_sha256(zip(columns["row_id"], columns["image_sha256"], strict=True)),
-        quarantine=None,
-        counts=Counts(rows_in=count, expected=count, rows_out=count),
-        attempt=1,
-        started="2026-01-01T00:00:00+00:00",
-        finished="2026-01-01T00:00:01+00:00",
-        host="benchmark",
-        device="cpu",
-    )
-    return ledger.commit(receipt, data, None).output(shard)
-
-
-def write_tars(place: Path, files: list[Any]) -> None:
-    """The same PNG files and labels as tar files, as webdataset reads them."""
-    place.mkdir()
-    for number, (pixels, columns) in enumerate(files):
-        with tarfile.open(place / f"train-{number:05d}.tar", "w") as tar:
-            for name, data, label in zip(columns["row_id"], encode_png(pixels), columns["label"].tolist(), strict=True):
-                for suffix, content in (("png", data), ("cls", str(label).encode())):
-                    member = tarfile.TarInfo(f"{name}.{suffix}")
-                    member.size = len(content)
-                    tar.addfile(member, io.BytesIO(content))
 
 
 def _default() -> int:
@@ -269,8 +192,6 @@ def page(found: dict[str, Any]) -> str:
         ("Rows per second of CPU time, one process", "rows_per_cpu_second"),
         ("Rows per second of CPU time, two workers", "rows_per_cpu_second_of_two_workers"),
     ):
-        if key not in found["sides"][0]:
-            continue
         lines += [
             f"## {title}",
             "",
