@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from hardset.pipeline.loading.order import Groups, Indices
 from hardset.pipeline.loading.parts import Part, RowsOfKind
 from hardset.pipeline.loading.recent import Recent
 from hardset.pipeline.sources.base import SourceReader
+from hardset.pipeline.sources.classes import shown
+from hardset.pipeline.sources.labels import comparable
 from hardset.pipeline.sources.table import open_source
 from hardset.schemas.base import Spec
 from hardset.schemas.errors import JobError
@@ -32,7 +34,7 @@ class _Section(Spec):
     """Source of clean rows, as in a job file."""
 
 
-def clean_part(clean: object, image: Image, classes: int, *, window_bytes: int = WINDOW_BYTES) -> Part:
+def clean_part(clean: object, image: Image, classes: Sequence[str], *, window_bytes: int = WINDOW_BYTES) -> Part:
     """Clean rows of a source (a mapping as in a job file) or of a map-style dataset of (image, label).
 
     `image`, `classes`: those of the made rows, which clean rows must have. Raises JobError for anything else.
@@ -40,33 +42,48 @@ def clean_part(clean: object, image: Image, classes: int, *, window_bytes: int =
     if isinstance(clean, Mapping):
         return _of_source(clean, image, classes, window_bytes)
     if isinstance(clean, Sized) and hasattr(clean, "__getitem__") and not isinstance(clean, str):
-        return OwnRows(clean, image, classes)
+        return OwnRows(clean, image, len(classes))
     raise JobError(
         f"clean: got a {type(clean).__name__}; wants a source as in a job file, such as "
         '{"format": "imagefolder", "path": "photos/"}, or a map-style dataset of (image, label)'
     )
 
 
-def _of_source(clean: Mapping[str, Any], image: Image, classes: int, window_bytes: int) -> Part:
+def _of_source(clean: Mapping[str, Any], image: Image, classes: Sequence[str], window_bytes: int) -> Part:
     section = parse_document({"clean": dict(clean)}, [], _Section, name="clean")
     source = open_source(section.clean)
-    names = source.class_names()
-    if names is not None and len(names) != classes:
-        raise JobError(f"clean: the source has {len(names)} classes, and the made rows have {classes}")
+    _check_names(source.class_names(), classes)
     found = source.probe()
     if found != image:
         have, want = (f"{one.height}x{one.width}x{one.channels}" for one in (found, image))
         raise JobError(f"clean: the source has images of {have}, and the made rows of {want}; set size and channels")
-    lazy = SourceRows(section.clean, source, image, classes, cache_bytes=2 * window_bytes)
+    lazy = SourceRows(section.clean, source, image, len(classes), cache_bytes=2 * window_bytes)
     if int(lazy.groups.bytes.sum()) > window_bytes:
         return lazy
-    parts = [source.read(part, image, classes) for part in lazy.ranges]
+    parts = [source.read(part, image, len(classes)) for part in lazy.ranges]
     _warn(sum(len(rejects) for _, rejects in parts), "are left out")
     rows = [rows for rows, _ in parts if len(rows)]
     if not rows:
         raise JobError("clean: the source has no readable row")
     labels = np.concatenate([part.labels for part in rows])
     return RowsOfKind(np.concatenate([part.pixels for part in rows]), labels, np.zeros(len(labels), np.int64))
+
+
+def _check_names(names: Sequence[str] | None, classes: Sequence[str]) -> None:
+    """Raises JobError where the source has another number of classes than the made rows, or the same in another order.
+
+    Other names may stand for the same classes.
+    """
+    if names is None:
+        return
+    if len(names) != len(classes):
+        raise JobError(f"clean: the source has {len(names)} classes, and the made rows have {len(classes)}")
+    ours, theirs = ([*map(comparable, some)] for some in (names, classes))
+    if ours != theirs and sorted(ours) == sorted(theirs):
+        raise JobError(
+            f"clean: the source has the classes {shown(names)} in this order, and the made rows {shown(classes)}; list "
+            "those of the made rows in its classes"
+        )
 
 
 def _warn(lost: int, become: str) -> None:

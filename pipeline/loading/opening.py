@@ -144,7 +144,7 @@ def _clean(run: Opened, wanted: Wanted) -> Part:
     if wanted.clean is None:
         raise JobError("mix: has clean rows, and clean is missing; name a source or a dataset of (image, label)")
     manifest = run.manifest
-    return clean_part(wanted.clean, manifest.image, len(manifest.classes), window_bytes=wanted.window_bytes)
+    return clean_part(wanted.clean, manifest.image, manifest.classes, window_bytes=wanted.window_bytes)
 
 
 def _filters_of(wanted: Wanted, kind: str | None) -> Filters | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -18,12 +19,17 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 import hardset
 import hardset.torch
 from hardset.pipeline.dataset.files.png import decode_png
+from hardset.pipeline.loading import clean_rows
+from hardset.pipeline.loading.clean_rows import SourceRows, clean_part
 from hardset.pipeline.loading.datasets import soft_targets
 from hardset.pipeline.loading.stored_rows import StoredRows
 from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.errors import JobError
+from hardset.schemas.records.run import Image as ImageShape
 from hardset.schemas.records.run import Manifest
 from hardset.schemas.rows.contract import columns_of
 from tests.loading.examples import SOURCE, made_run
+from tests.sources.making import encoded, write
 
 OLDER = sorted(Path(__file__).parents[1].glob("contract_1_*/dataset"))
 
@@ -147,6 +153,31 @@ def test_a_source_of_a_job_file_is_mixed_in(out: Path) -> None:
     lazy = hardset.torch.Batches(out, batch=30, mix={"clean": 0.5, "augmented": 0.5}, clean=SOURCE, window_bytes=1000)
     far = torch.cat([batch["image"][:15] for batch in lazy])
     assert len({image.numpy().tobytes() for image in whole}) == len({image.numpy().tobytes() for image in far}) == 45
+
+
+def test_a_far_source_is_opened_once_in_each_process(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[object] = []
+    original = clean_rows.open_source
+    monkeypatch.setattr(clean_rows, "open_source", lambda *given: opened.append(given) or original(*given))
+    part = clean_part(SOURCE, ImageShape(height=8, width=8, channels=1), tuple("0123456789"), window_bytes=1)
+    assert isinstance(part, SourceRows) and len(opened) == 1
+    part.take(np.arange(90))
+    assert len(opened) == 1
+    copy = pickle.loads(pickle.dumps(part))
+    taken = [copy.take(np.arange(90)) for _ in range(2)]
+    assert len(opened) == 2 and opened[1][1] == tuple("0123456789"), "names are not looked for again"
+    assert (taken[0].pixels == part.take(np.arange(90)).pixels).all()
+
+
+def test_a_source_with_the_classes_in_another_order_is_refused(out: Path, tmp_path: Path) -> None:
+    """Else every label would mean another class than that of the made rows."""
+    for name in "0123456789":
+        write(tmp_path / name / "x.png", encoded(np.full((8, 8), 9, np.uint8)))
+    given = {"format": "imagefolder", "path": str(tmp_path)}
+    settings: dict[str, Any] = {"batch": 10, "mix": {"clean": 1.0}}
+    assert len(hardset.torch.Batches(out, clean=given, **settings)) == 1
+    with pytest.raises(JobError, match=r"clean: the source has the classes 9, 8, .* and the made rows 0, 1, .*; list"):
+        hardset.torch.Batches(out, clean={**given, "classes": list("9876543210")}, **settings)
 
 
 # Soft labels
