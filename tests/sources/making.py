@@ -14,6 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from hardset.pipeline.sources.table import open_source
+from hardset.schemas.job.sources import ImageSource
+
 IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
@@ -82,3 +85,12 @@ def tar_bytes(members: Sequence[tuple[str, bytes]]) -> bytes:
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
     return buffer.getvalue()
+
+
+def read_all(spec: ImageSource, classes: int = 3) -> tuple[list[str], list[int], dict[str, str]]:
+    """Digests and labels of all rows of a source, in ranges of at most three, and why others are lost, by key."""
+    reader = open_source(spec)
+    reads = [reader.read(part, reader.probe(), classes) for part in reader.plan(3)]
+    digests = [digest for rows, _ in reads for digest in rows.sha256]
+    labels = [label for rows, _ in reads for label in rows.labels.tolist()]
+    return digests, labels, {reject.key: reject.message for _, rejects in reads for reject in rejects}

@@ -20,7 +20,7 @@ from hardset.schemas.digests import image_sha256
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.sources import ImageFolderSource, ManifestSource
 from hardset.schemas.records.run import Image
-from tests.sources.making import pixels, png, write
+from tests.sources.making import pixels, png, read_all, write
 
 SHAPE = Image(height=6, width=5, channels=3)
 Lines = list[dict[str, Any]]
@@ -59,14 +59,6 @@ def images(tmp_path: Path) -> Path:
 
 def lines_of(rows: int = 6, **more: Any) -> Lines:
     return [{"path": f"img/{n}.png", "label": n % 3, **{k: f(n) for k, f in more.items()}} for n in range(rows)]
-
-
-def read_all(spec: ManifestSource, classes: int = 3) -> tuple[list[str], list[int], dict[str, str]]:
-    reader = open_source(spec)
-    reads = [reader.read(part, reader.probe(), classes) for part in reader.plan(4)]
-    digests = [digest for rows, _ in reads for digest in rows.sha256]
-    labels = [label for rows, _ in reads for label in rows.labels.tolist()]
-    return digests, labels, {reject.key: reject.message for _, rejects in reads for reject in rejects}
 
 
 @pytest.mark.parametrize("kind", WRITERS)

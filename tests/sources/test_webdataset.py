@@ -16,7 +16,7 @@ from hardset.schemas.digests import image_sha256
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.sources import ImageFolderSource, WebDatasetSource
 from hardset.schemas.records.run import Image
-from tests.sources.making import pixels, png, tar_bytes, write
+from tests.sources.making import pixels, png, read_all, tar_bytes, write
 
 SHAPE = Image(height=6, width=5, channels=3)
 
@@ -26,14 +26,6 @@ def tar_of(seeds: range, label: Any = lambda seed: str(seed % 3), end: str = "cl
     for seed in seeds:
         members += [(f"{seed:06}.png", png(seed)), (f"{seed:06}.{end}", str(label(seed)).encode())]
     return tar_bytes(members)
-
-
-def read_all(spec: WebDatasetSource, classes: int = 3) -> tuple[list[str], list[int], dict[str, str]]:
-    reader = open_source(spec)
-    reads = [reader.read(part, reader.probe(), classes) for part in reader.plan(3)]
-    digests = [digest for rows, _ in reads for digest in rows.sha256]
-    labels = [label for rows, _ in reads for label in rows.labels.tolist()]
-    return digests, labels, {reject.key: reject.message for _, rejects in reads for reject in rejects}
 
 
 def test_rows_are_those_of_an_image_folder(tmp_path: Path) -> None:
