@@ -214,3 +214,13 @@ def test_the_page_of_the_loader_is_what_its_figures_give():
 
     figures = ROOT / "docs" / "benchmarks" / "loader.json"
     assert figures.with_suffix(".md").read_text(encoding="utf-8") == loader.page(json.loads(figures.read_text()))
+
+
+def test_the_page_of_sources_holds_its_figures_of_every_format() -> None:
+    from benchmarks import sources
+
+    from hardset.pipeline.sources.table import SOURCES
+
+    figures = ROOT / "docs" / "benchmarks" / "sources.json"
+    assert figures.with_suffix(".md").read_text(encoding="utf-8") == sources.page(json.loads(figures.read_text()))
+    assert {*sources.WRITERS, "digits"} == SOURCES.keys(), "digits are bundled, and need no reading"

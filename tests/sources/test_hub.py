@@ -15,6 +15,7 @@ from hardset.pipeline.sources.revisions import pinned, without_revision
 from hardset.schemas.digests import image_sha256
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Job
+from hardset.schemas.job.sources import DeltaSource
 from hardset.schemas.reading.loading import parse_job
 from tests.sources.hub import Hub, serving
 from tests.sources.making import parquet_bytes, pixels, png
@@ -85,6 +86,15 @@ def test_what_the_hub_does_not_have_is_said(hub: Hub, tmp_path: Path) -> None:
         make_plan(job_of("hf://datasets/org/name@v9", tmp_path / "out"))
     with pytest.raises(JobError, match=r"^source\.path: hf://datasets/org/other: the Hub knows no such repository"):
         make_plan(job_of("hf://datasets/org/other", tmp_path / "out"))
+
+
+def test_a_delta_table_has_versions_of_its_own_and_no_commit(hub: Hub, tmp_path: Path) -> None:
+    pytest.importorskip("deltalake")
+    hub.push(files(0))
+    job = job_of("hf://datasets/org/name", tmp_path / "out")
+    job = job.model_copy(update={"source": DeltaSource(path="hf://datasets/org/name")})
+    with pytest.raises(JobError, match=r"^source\.path: hf://datasets/org/name"):
+        make_plan(job)
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ import pytest
 from hardset.pipeline.sources.labels import LabelError, Numbering
 from hardset.pipeline.sources.table import open_source
 from hardset.schemas.errors import JobError
-from hardset.schemas.job.sources import NpzSource, ParquetSource
-from tests.sources.making import IMAGE_TYPE, parquet_bytes, pixels, png, write
+from hardset.schemas.job.sources import ManifestSource, NpzSource, ParquetSource, WebDatasetSource
+from tests.sources.making import IMAGE_TYPE, parquet_bytes, pixels, png, tar_bytes, write
 
 NAMES = ["cat", "dog", "eel"]
 NUMBERS = [0, 1, 2, 0, 1, 2]
@@ -188,3 +188,34 @@ def test_several_labels_of_a_row_are_counted(several: Sequence[Any]) -> None:
 
 def test_names_are_compared_in_nfc() -> None:
     assert Numbering.of(["dog", "cafe\u0301"]).number("caf\u00e9") == 1
+
+
+def table_of(path: Path, labels: Sequence[int | str]) -> ManifestSource:
+    lines = [f"x{row}.png,{label}\n" for row, label in enumerate(labels)]
+    write(path.with_suffix(".csv"), "".join(["path,label\n", *lines]).encode())
+    return ManifestSource(path=str(path.parent))
+
+
+def tar_of(path: Path, labels: Sequence[int | str]) -> WebDatasetSource:
+    members = [(f"{row}.{end}", data) for row, label in enumerate(labels) for end, data in both(row, label)]
+    write(path.with_suffix(".tar"), tar_bytes(members))
+    return WebDatasetSource(path=str(path.parent))
+
+
+def both(row: int, label: int | str) -> list[tuple[str, bytes]]:
+    return [("png", png(row)), ("cls", str(label).encode())]
+
+
+@pytest.mark.parametrize("make", [table_of, tar_of], ids=["manifest", "webdataset"])
+def test_every_format_refuses_text_in_one_file_and_numbers_in_another(make, tmp_path: Path) -> None:
+    make(tmp_path / "a", TEXTS)
+    spec = make(tmp_path / "b", NUMBERS)
+    with pytest.raises(JobError, match=r"source\.label: labels are text in a\.\w+ and numbers in b\.\w+; write labels"):
+        open_source(spec).class_names()
+
+
+def test_arrays_of_text_in_one_file_and_of_numbers_in_another_are_refused(tmp_path: Path) -> None:
+    npz(tmp_path / "a.npz", np.array(TEXTS))
+    npz(tmp_path / "b.npz", np.array(NUMBERS))
+    with pytest.raises(JobError, match=r"source\.labels: labels is text in a\.npz and numbers in b\.npz; write labels"):
+        open_source(NpzSource(path=str(tmp_path))).class_names()

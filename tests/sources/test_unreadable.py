@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hardset.pipeline.planning.plan import make_plan
+from hardset.pipeline.sources import row_files
 from hardset.pipeline.sources.names import Names, matches_any
 from hardset.pipeline.sources.table import open_source
 from hardset.pipeline.sources.unreadable import unreadable_warnings
@@ -194,6 +195,19 @@ def test_a_run_quarantines_the_file_and_counts_it(tmp_path: Path) -> None:
     assert refused.returncode == 2 and "b.parquet is empty" in refused.stderr
     left = hardset("plan", file, "--set", "source.exclude=[b.parquet]", "--set", "source.unreadable=fail")
     assert left.returncode == 0
+
+
+def test_a_file_that_cannot_be_read_is_hashed_once_per_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "in" / "a.parquet", good())
+    write(tmp_path / "in" / "b.parquet", good()[:-20])
+    monkeypatch.setenv("HARDSET_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("hardset.pipeline.sources.fingerprints.RACY_SECONDS", -60.0)
+    hashed: list[str] = []
+    original = row_files.fingerprint
+    monkeypatch.setattr(row_files, "fingerprint", lambda fs, path: hashed.append(Path(path).name) or original(fs, path))
+    plans = [open_source(ParquetSource(path=str(tmp_path / "in"))).plan(9) for _ in range(2)]
+    assert plans[0] == plans[1]
+    assert sorted(hashed) == ["a.parquet", "b.parquet"]
 
 
 def test_which_files_are_chosen_is_in_no_key(tmp_path: Path) -> None:
