@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from hardset.pipeline.batches import Pixels
 from hardset.pipeline.judging.judge import Classes, Floats, Mask
 from hardset.pipeline.models.numbering import GAIN, gains, numbering, sentence
+from hardset.schemas.errors import UserError
 from hardset.schemas.job.network import Network, Normalize
 
 ENOUGH = 0.9
@@ -195,7 +196,12 @@ def _fed_wrongly(
     first = slice(0, _FIRST_ROWS)
 
     def hits(one: Explanation, rows: slice) -> Mask:
-        logits = ask(_Changed(module, one.change), pixels[rows])
+        try:
+            logits = ask(_Changed(module, one.change), pixels[rows])
+        except UserError:
+            raise
+        except Exception:  # the user's code may refuse images that are changed so, such as those beyond [0, 1]
+            return np.zeros(len(labels[rows]), np.bool_)
         return np.asarray(np.isfinite(logits).all(axis=1) & (logits.argmax(axis=1) == labels[rows]), np.bool_)
 
     base = right[first].mean() + GAIN / 2

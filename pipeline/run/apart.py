@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import torch
 
+from hardset.pipeline.extensions.imports import one_line
 from hardset.schemas.errors import UserError
 
 Found = TypeVar("Found")
@@ -56,6 +57,8 @@ def _answer(question: Callable[[], object], writer: Connection) -> None:
             answer: tuple[str, object] = ("found", question())
         except UserError as error:
             answer = ("raised", error)
+        except Exception as error:  # the model is the user's code
+            answer = ("failed", f"{type(error).__name__}: {one_line(error)}")
         writer.send_bytes(pickle.dumps(answer))
     finally:
         os._exit(0)
@@ -66,8 +69,10 @@ def _heard(reader: Connection, seconds: float) -> Found:  # type: ignore[type-va
         raise ApartError(f"took longer than {seconds:,.0f} s")
     try:
         kind, answer = pickle.loads(reader.recv_bytes())
-    except EOFError:
+    except (EOFError, OSError):  # OSError: in the middle of its answer
         raise ApartError("ended its process") from None
+    if kind == "failed":
+        raise ApartError(f"ended its process with {answer}")
     if kind == "raised":
         raise answer
     return answer  # type: ignore[no-any-return]

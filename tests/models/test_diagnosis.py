@@ -47,6 +47,11 @@ PLANTED: dict[str, tuple[str, dict[str, Any], str]] = {
     "negatives": ("grey negatives", {"input": None}, r"set model.input: \{range: \[1, 0\]\}"),
     "ImageNet forgotten": ("colour, ImageNet", {"normalize": None}, r"ImageNet normalisation; set .*0.485, 0.456"),
     "BGR": ("colour, BGR", {"input": None}, r"BGR; set model.input: \{channels: bgr\}"),
+    "BGR, by a model that refuses images beyond [0, 1]": (
+        "colour, BGR",
+        {"input": None, "factory": "tests.models.factories:demanding"},
+        r"BGR; set model.input: \{channels: bgr\}",
+    ),
     "RGB": ("colour", {"input": {"channels": "bgr"}}, r"RGB; set model.input: \{channels: rgb\}"),
     "transposed": ("colour, transposed", {"input": None}, r"swapped; set model.input: \{transpose: true\}"),
     "rolled": ("grey", {"output_order": [9, *range(9)]}, r"output_order: \[0, 1, 2, 3, 4, 5, 6, 7, 8, 9\]"),

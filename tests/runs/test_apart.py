@@ -54,7 +54,8 @@ def test_what_a_user_should_read_is_raised_here() -> None:
     [
         pytest.param(lambda: os._exit(9), "ended its process", id="exit"),
         pytest.param(lambda: os.kill(os.getpid(), 9), "ended its process", id="signal"),
-        pytest.param(lambda: 1 / 0, "ended its process", id="error"),
+        pytest.param(lambda: 1 / 0, "ended its process with ZeroDivisionError: division by zero", id="error"),
+        pytest.param(lambda: lambda: 0, "ended its process", id="an answer that cannot be sent"),
         pytest.param(lambda: time.sleep(999), "took longer than 0 s", id="sleep"),
         pytest.param(lambda: os.kill(os.getpid(), 19), "took longer than 0 s", id="stopped"),
     ],
