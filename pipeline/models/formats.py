@@ -1,62 +1,78 @@
-"""Files that hold a network as well as its weights: by format, what reads them and what fixes them."""
+"""Files that hold a network as well as its weights: by format, what reads them and what fixes them.
+
+What is loaded are the bytes that were digested: a program that was replaced meanwhile does not run.
+"""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from hardset.pipeline.models import huggingface, keras_models, programs
 from hardset.pipeline.models.saved import SavedNetwork
-from hardset.pipeline.models.weights import file_sha256
+from hardset.pipeline.models.weights import read_bytes
+from hardset.schemas.digests import sha256_hex
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.network import Network
 
+Content = TypeVar("Content")
+"""What a format reads at a URL: bytes of a file, or those of a folder's files by name."""
 _HELD: dict[str, SavedNetwork] = {}
-"""Networks that this process has read, by format and digest: libraries take seconds to build one."""
+"""Networks that this process has loaded, by format and digest: libraries take seconds to build one."""
 
 
 @dataclass(frozen=True)
-class Format:
-    """A kind of file."""
+class Format(Generic[Content]):
+    """A kind of file, or folder."""
 
-    sha256: Callable[[str, str], str]
-    """Digest of what lies at a URL: (URL, key of the network in the job) to 64 hex digits."""
-    read: Callable[[str, str], SavedNetwork]
-    """The network at a URL: (URL, key of the network in the job). Raises JobError."""
+    load: Callable[[Content, str, str], SavedNetwork]
+    """The network in the content of a URL: (content, URL, key of the network in the job). Raises JobError."""
+    read: Callable[[str, str], Content]
+    """Content of a URL: (URL, key of the network in the job). Raises JobError, RunError if the storage fails."""
+    sha256: Callable[[Content], str]
+    """Digest of the content, 64 hex digits."""
     copied: bool = True
-    """Whether a network that was read once can be copied; otherwise it is read again."""
+    """Whether a network that was loaded once can be copied; otherwise it is loaded again."""
 
 
-FORMATS: dict[str, Format] = {
-    "huggingface": Format(huggingface.folder_sha256, huggingface.read),
-    "keras": Format(file_sha256, keras_models.read),
-    "torchscript": Format(file_sha256, programs.read_torchscript, copied=False),
-    "export": Format(file_sha256, programs.read_export, copied=False),
+FORMATS: dict[str, Format[Any]] = {
+    "huggingface": Format(huggingface.load, huggingface.read_files, huggingface.files_sha256),
+    "keras": Format(keras_models.load, read_bytes, sha256_hex),
+    "torchscript": Format(programs.load_torchscript, read_bytes, sha256_hex, copied=False),
+    "export": Format(programs.load_export, read_bytes, sha256_hex, copied=False),
 }
 """All formats besides factories, by name."""
 
 
 def saved_sha256(spec: Network, at: str) -> str:
     """Digest of a network that its file holds whole. Raises JobError where it is not the one that the job pins."""
+    return _pinned(spec, at)[1]
+
+
+def _pinned(spec: Network, at: str) -> tuple[Any, str]:
+    """Content of the network's file and its digest, which is the one that the job pins."""
     assert spec.format is not None
     assert spec.weights is not None
-    found = FORMATS[spec.format].sha256(spec.weights, at)
+    kind = FORMATS[spec.format]
+    content = kind.read(spec.weights, at)
+    found = kind.sha256(content)
     if spec.sha256 is not None and spec.sha256 != found:
         raise JobError(f"{at}.sha256: the weights have {found}, the job names {spec.sha256}")
-    return found
+    return content, found
 
 
 def read_saved(spec: Network, at: str, class_names: Sequence[str] | None) -> tuple[SavedNetwork, str]:
-    """The network of a file that holds it whole, and its digest; read once per process.
+    """The network of a file that holds it whole, and its digest; loaded once per process where it can be copied.
 
     `class_names`: those of the source, held against the file's own where it names them. Raises JobError.
     """
     assert spec.format is not None
     assert spec.weights is not None
-    sha256 = saved_sha256(spec, at)
+    content, sha256 = _pinned(spec, at)
     key, kind = f"{spec.format}:{sha256}", FORMATS[spec.format]
-    held = _HELD.get(key) or kind.read(spec.weights, at)
+    held = _HELD.get(key) or kind.load(content, spec.weights, at)
     if kind.copied:
         _HELD[key] = held
     if class_names is not None and held.class_names is not None:

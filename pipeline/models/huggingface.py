@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import fsspec
 from torch import Tensor, nn
 
 from hardset.pipeline.extensions.imports import one_line
 from hardset.pipeline.models.saved import SavedNetwork, extra
+from hardset.pipeline.models.weights import read_folder
 from hardset.pipeline.storage.folder import public_name
-from hardset.schemas.digests import digest
+from hardset.schemas.digests import digest, sha256_hex
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.network import Input, Normalize
 
@@ -36,19 +35,24 @@ class _Called(nn.Module):
         return logits
 
 
-def folder_sha256(url: str, at: str) -> str:
-    """Digest over names and SHA-256 of the files that fix the model. Raises JobError where the folder lacks them."""
-    return digest({name: hashlib.sha256(data).hexdigest() for name, data in _files(url, at)})
+def read_files(url: str, at: str) -> dict[str, bytes]:
+    """JSON and safetensors files by name, of a folder at any fsspec URL, `hf://owner/name` for one of the Hub.
 
-
-def read(url: str, at: str) -> SavedNetwork:
-    """The classifier in a folder at any fsspec URL, `hf://owner/name` for one of the Hub.
-
-    Reads no pickles and runs no code of the folder. Raises JobError for other folders and models.
+    Raises JobError where the folder holds no model, or only pickles.
     """
+    return read_folder(url, at, lambda names: _chosen(names, public_name(url)))
+
+
+def files_sha256(files: Mapping[str, bytes]) -> str:
+    """Digest over names and SHA-256 of the files that fix the model."""
+    return digest({name: sha256_hex(data) for name, data in files.items()})
+
+
+def load(files: Mapping[str, bytes], url: str, at: str) -> SavedNetwork:
+    """The classifier in the files of a folder; runs none of their code. Raises JobError for other models."""
     transformers: Any = extra("transformers", "huggingface", at)
     with tempfile.TemporaryDirectory() as place:
-        for name, data in _files(url, at):
+        for name, data in files.items():
             (Path(place) / name).write_bytes(data)
         try:
             model = transformers.AutoModelForImageClassification.from_pretrained(
@@ -59,41 +63,38 @@ def read(url: str, at: str) -> SavedNetwork:
                 f"{at}.weights: {public_name(url)}: transformers cannot load it as an image classifier: "
                 f"{type(error).__name__}: {one_line(error)}"
             ) from error
-        settings = _json(Path(place) / _PREPROCESSOR)
     labels = getattr(model.config, "id2label", None) or {}
     names = tuple(str(labels[number]) for number in sorted(labels))
-    return SavedNetwork(
-        network=_Called(model),
-        normalize=_normalize(settings),
-        input=_input(settings),
-        size=_size(settings),
-        class_names=None if all(name.startswith("LABEL_") for name in names) else names,
-    )
-
-
-def _files(url: str, at: str) -> Iterator[tuple[str, bytes]]:
-    """Names and bytes of the JSON and safetensors files of the folder, in order of the names."""
     try:
-        system, path = fsspec.core.url_to_fs(url)
-        found = {str(name).rsplit("/", 1)[-1]: name for name in system.ls(path, detail=False)}
-    except (OSError, ValueError, ImportError) as error:
-        raise JobError(f"{at}.weights: {public_name(url)}: is no folder that can be read: {one_line(error)}") from None
+        settings = _settings(files.get(_PREPROCESSOR))
+        return SavedNetwork(
+            network=_Called(model),
+            normalize=_normalize(settings),
+            input=_input(settings),
+            size=_size(settings),
+            class_names=None if all(name.startswith("LABEL_") for name in names) else names,
+        )
+    except (TypeError, ValueError) as error:
+        raise JobError(
+            f"{at}.weights: {public_name(url)}: {_PREPROCESSOR} is not what save_pretrained writes: {one_line(error)}"
+        ) from None
+
+
+def _chosen(names: Iterable[str], folder: str) -> list[str]:
+    """The JSON and safetensors files, in order of the names."""
+    found = sorted(name for name in names if name.endswith((".json", ".safetensors")) and not name.startswith("."))
     if _CONFIG not in found:
-        raise JobError(f"{at}.weights: {public_name(url)}: has no {_CONFIG}; wants what save_pretrained wrote")
+        raise JobError(f"{folder}: has no {_CONFIG}; wants what save_pretrained wrote")
     if not any(name.endswith(".safetensors") for name in found):
         raise JobError(
-            f"{at}.weights: {public_name(url)}: has no .safetensors file; pickles are not read: write the model anew "
-            "with save_pretrained(folder, safe_serialization=True)"
+            f"{folder}: has no .safetensors file; pickles are not read: write the model anew with "
+            "save_pretrained(folder, safe_serialization=True)"
         )
-    for name in sorted(found):
-        if name.endswith((".json", ".safetensors")) and not name.startswith("."):
-            yield name, system.cat_file(found[name])
+    return found
 
 
-def _json(file: Path) -> Mapping[str, Any]:
-    if not file.is_file():
-        return {}
-    found = json.loads(file.read_text(encoding="utf-8"))
+def _settings(data: bytes | None) -> Mapping[str, Any]:
+    found = json.loads(data) if data is not None else {}
     return found if isinstance(found, dict) else {}
 
 

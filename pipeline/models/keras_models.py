@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from hardset.pipeline.extensions.imports import one_line
 from hardset.pipeline.models.saved import SavedNetwork, extra
-from hardset.pipeline.models.weights import read_bytes
 from hardset.pipeline.storage.folder import public_name
 from hardset.schemas.errors import JobError
 
@@ -36,7 +35,7 @@ class KerasNetwork(nn.Module):
         return outputs
 
 
-def read(url: str, at: str) -> SavedNetwork:
+def load(data: bytes, url: str, at: str) -> SavedNetwork:
     """The model that model.save() wrote, without the softmax or sigmoid at its end, which attacks must not see.
 
     Raises JobError where it names code, or layers that are not Keras' own, and for what Keras cannot load.
@@ -48,7 +47,7 @@ def read(url: str, at: str) -> SavedNetwork:
             f"{at}.format: Keras runs on {keras.backend.backend()} here; set KERAS_BACKEND=torch before "
             "the command starts"
         )
-    data, name = read_bytes(url, at), f"{at}.weights: {public_name(url)}"
+    name = f"{at}.weights: {public_name(url)}"
     zipped = zipfile.is_zipfile(io.BytesIO(data))
     _check_config(_config(data, zipped, name, at), name)
     with tempfile.TemporaryDirectory() as place:

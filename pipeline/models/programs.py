@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from hardset.pipeline.extensions.imports import one_line
 from hardset.pipeline.models.saved import SavedNetwork
-from hardset.pipeline.models.weights import read_bytes
 from hardset.pipeline.storage.folder import public_name
 from hardset.schemas.errors import JobError
 
@@ -32,19 +31,18 @@ class Exported(nn.Module):
         return self
 
 
-def read_torchscript(url: str, at: str) -> SavedNetwork:
+def load_torchscript(data: bytes, url: str, at: str) -> SavedNetwork:
     """The module that torch.jit.save wrote. Raises JobError where it cannot be loaded."""
     load: Callable[..., nn.Module] = torch.jit.load
-    return SavedNetwork(_loaded(url, at, lambda file: load(file, map_location="cpu")))
+    return SavedNetwork(_loaded(data, url, at, lambda file: load(file, map_location="cpu")))
 
 
-def read_export(url: str, at: str) -> SavedNetwork:
+def load_export(data: bytes, url: str, at: str) -> SavedNetwork:
     """The program that torch.export.save wrote. Raises JobError where it cannot be loaded."""
-    return SavedNetwork(Exported(_loaded(url, at, lambda file: torch.export.load(file).module())))
+    return SavedNetwork(Exported(_loaded(data, url, at, lambda file: torch.export.load(file).module())))
 
 
-def _loaded(url: str, at: str, load: Callable[[io.BytesIO], Any]) -> Any:
-    data = read_bytes(url, at)
+def _loaded(data: bytes, url: str, at: str, load: Callable[[io.BytesIO], Any]) -> Any:
     try:
         return load(io.BytesIO(data))
     except Exception as error:  # damaged files and other versions raise whatever they raise

@@ -6,7 +6,7 @@ import hashlib
 import io
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
@@ -58,16 +58,26 @@ def weights_sha256(url: str, *, at: str = "model") -> str:
         return _of_file(url, lambda file: hashlib.file_digest(file, "sha256").hexdigest())
 
 
-def file_sha256(url: str, at: str) -> str:
-    """SHA-256 of a file of any kind. Raises JobError if it is missing; `at`: its model's key in the job."""
-    with _reading(url, at):
-        return _of_file(url, lambda file: hashlib.file_digest(file, "sha256").hexdigest())
-
-
 def read_bytes(url: str, at: str) -> bytes:
     """Content of a file of any kind. Raises JobError if it is missing, RunError if the storage fails."""
     with _reading(url, at):
         return _of_file(url, lambda file: bytes(file.read()))
+
+
+def read_folder(url: str, at: str, chosen: Callable[[Iterable[str]], Iterable[str]]) -> dict[str, bytes]:
+    """Content of files of a folder by name; `chosen`: names to those to read, or JobError. Raises as `read_bytes`."""
+
+    def act() -> dict[str, bytes]:
+        system, path = fsspec.core.url_to_fs(url)
+        places = {str(place).rsplit("/", 1)[-1]: place for place in system.ls(path, detail=False)}
+        found = {}
+        for name in chosen(places):
+            _check_place(system.info(places[name]), f"{public_name(url)}: {name}")
+            found[name] = bytes(system.cat_file(places[name]))
+        return found
+
+    with _reading(url, at):
+        return patiently(act, Retries.from_environment(), what="read weights")
 
 
 def read_weights(url: str, *, at: str = "model") -> tuple[State, str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from fsspec.implementations.local import LocalFileSystem
 from torch import Tensor, nn
 
 from hardset.pipeline.attacks.recipe import AttackRecipe
 from hardset.pipeline.batches import CleanRows
-from hardset.pipeline.models.formats import check_names
-from hardset.pipeline.models.loading import LoadedModel, load_model
+from hardset.pipeline.models.formats import FORMATS, check_names
+from hardset.pipeline.models.loading import LoadedModel, load_model, network_sha256
+from hardset.schemas.digests import digest
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Model
 from hardset.schemas.job.recipes import Attack
@@ -75,6 +79,44 @@ def test_a_program_runs_where_it_is_trusted_and_pinned(
     path.write_bytes(b"nothing")
     with pytest.raises(JobError, match=r"torch cannot load it: .*; wrong format, or written by another version"):
         load(path, format=kind, trust=True, sha256=sha256(path))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_program_that_is_replaced_after_its_digest_was_taken_does_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, trusted = tmp_path / "net.ts", tmp_path / "trusted.ts"
+    scripted(trusted)
+    pinned = sha256(trusted)
+    asked = []
+
+    def read(url: str, at: str) -> bytes:
+        asked.append(url)
+        return trusted.read_bytes() if len(asked) == 1 else b"another program"
+
+    monkeypatch.setitem(FORMATS, "torchscript", replace(FORMATS["torchscript"], read=read))
+    assert load(path, format="torchscript", trust=True, sha256=pinned).sha256 == pinned
+    assert asked == [str(path)]
+
+
+def test_a_folder_is_read_with_retries_and_within_the_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"many")
+    whole, failures = LocalFileSystem.cat_file, [OSError(errno.ECONNRESET, "reset")]
+
+    def once(self: LocalFileSystem, path: str, **options: Any) -> bytes:
+        if failures:
+            raise failures.pop()
+        return bytes(whole(self, path, **options))
+
+    monkeypatch.setattr(LocalFileSystem, "cat_file", once)
+    spec = Model(format="huggingface", weights=str(tmp_path), classes=5)
+    files = {name: sha256(tmp_path / name) for name in ("config.json", "model.safetensors")}
+    assert network_sha256(spec) == digest(files)
+    assert not failures
+    monkeypatch.setenv("HARDSET_WEIGHTS_GIB", "1e-9")
+    with pytest.raises(JobError, match=r"model\.weights: .*: config\.json: has .* HARDSET_WEIGHTS_GIB allows"):
+        network_sha256(spec)
 
 
 @pytest.mark.parametrize(
@@ -183,6 +225,14 @@ def test_a_hugging_face_model_is_held_against_the_sources_names_and_read_once(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("text", ["{", '{"image_mean": [0.5], "image_std": [0]}', '{"rescale_factor": null}'])
+def test_a_preprocessor_that_cannot_be_understood_is_named(tmp_path: Path, text: str) -> None:
+    vit().save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(text)
+    with pytest.raises(JobError, match=r"^model\.weights: .*: preprocessor_config\.json is not what save_pretrained"):
+        load(tmp_path, format="huggingface")
+
+
 def test_a_folder_without_safetensors_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "pytorch_model.bin").write_bytes(b"pickle")
