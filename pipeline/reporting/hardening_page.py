@@ -11,7 +11,6 @@ from hardset.pipeline.reporting.shell import Chapter, html_page
 from hardset.pipeline.reporting.tables import TableColumn, detail, table
 from hardset.pipeline.reporting.wording import NONE, counted, percent
 from hardset.pipeline.statistics.shares import share
-from hardset.schemas.errors import JobError
 from hardset.schemas.records.hardening import Figures, Hardening, LoopStart, Round, Score
 
 
@@ -71,11 +70,8 @@ def _under_way(loop: LoopContent) -> Markup:
 
 
 def value_of(score: Score) -> Value:
-    """A score with its interval; without SciPy the interval is the value itself."""
-    try:
-        found = share(score.rows, score.of)
-    except JobError:
-        return Value(score.value, score.value, score.value)
+    """A score with its interval."""
+    found = share(score.rows, score.of)
     return Value(found.value, found.low, found.high)
 
 

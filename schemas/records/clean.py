@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 from hardset.schemas.base import Spec
-
-_Z = 1.959963984540054
-"""Quantile of the normal distribution for an interval of 95 %."""
+from hardset.schemas.intervals import wilson
 
 
 class CleanAccuracy(Spec):
@@ -27,10 +23,7 @@ class CleanAccuracy(Spec):
     @classmethod
     def of(cls, right: int, judged: int, findings: tuple[str, ...] = ()) -> CleanAccuracy:
         """The share of `right` among `judged` rows, of which there is one at least, with its interval."""
-        share, spread = right / judged, _Z * _Z / judged
-        middle = (share + spread / 2) / (1 + spread)
-        half = math.sqrt(share * (1 - share) * spread + spread * spread / 4) / (1 + spread)
-        low, high = max(0.0, middle - half), min(1.0, middle + half)
+        low, high = wilson(right, judged)
         return cls(right=right, judged=judged, low=low, high=high, findings=findings)
 
     @property

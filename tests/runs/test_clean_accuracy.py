@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from scipy.stats import binomtest
 from torch import Tensor, nn
 
 from hardset.pipeline.dataset.provenance.card import write_card
@@ -19,7 +20,6 @@ from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.run.precheck import check_before, check_gate
 from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.sources.sampling import sample
-from hardset.pipeline.statistics.shares import share
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.job import Job, Model
@@ -37,7 +37,7 @@ def job(weights: dict[str, str], out: Path | str = "memory://none", **model: Any
 
 @pytest.mark.parametrize(("right", "of"), [(0, 10), (97, 100), (5, 10), (10, 10), (1, 1)])
 def test_the_interval_is_scipys(right: int, of: int) -> None:
-    found, scipys = CleanAccuracy.of(right, of), share(right, of)
+    found, scipys = CleanAccuracy.of(right, of), binomtest(right, of).proportion_ci(0.95, method="wilson")
     assert (found.low, found.high) == (pytest.approx(scipys.low, abs=1e-9), pytest.approx(scipys.high, abs=1e-9))
     assert str(CleanAccuracy.of(97, 100)) == "97.0 % (91.5 to 99.0)"
 
