@@ -50,6 +50,13 @@ class LoadedModel:
     """Networks of an ensemble, whose mean logits `module` returns. Empty: a single network."""
     combine: Literal["logits", "loss"] = "logits"
     """What an attack averages over the members of an ensemble."""
+    saved: bool = False
+    """Whether a file holds the network whole, so that its section of the job has no factory."""
+
+    @property
+    def key(self) -> str:
+        """Key in the job of what the network is: its factory, or its weights where they hold it whole."""
+        return f"{self.at}.weights" if self.saved else f"{self.at}.factory"
 
     @property
     def parts(self) -> tuple[nn.Module, ...]:
@@ -94,6 +101,7 @@ def load_model(
         at=at,
         members=members,
         combine=spec.combine,
+        saved=members[0].saved,
     )
 
 
@@ -122,7 +130,7 @@ def load_network(
         parameter.requires_grad_(False)
     # channels_last suits tensor cores, and made judging ResNet-20 1.7 times as fast on one CPU core (torch 2.13).
     module = module.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return LoadedModel(module, model_id(spec.model_dump(), sha256), sha256, classes, at)
+    return LoadedModel(module, model_id(spec.model_dump(), sha256), sha256, classes, at, saved=is_saved(spec))
 
 
 def model_id(network: Mapping[str, Any], sha256: str) -> str:

@@ -45,7 +45,7 @@ def check_gradient(model: LoadedModel, pixels: Pixels, device: torch.device) -> 
 
     Raises JobError if there are none, RunError if memory runs out. `pixels` as for `check_model`.
     """
-    found = [_gradient(part, model.at, pixels[:PROBE_ROWS], device) for part in model.parts or (model.module,)]
+    found = [_gradient(part, model.key, pixels[:PROBE_ROWS], device) for part in model.parts or (model.module,)]
     useless = all(not bool((gradient.isfinite() & (gradient != 0)).any()) for gradient in found)
     if useless:
         return (_useless(model.at),)
@@ -68,7 +68,7 @@ def _useless(at: str) -> str:
     )
 
 
-def _gradient(module: nn.Module, at: str, pixels: Pixels, device: torch.device) -> Tensor:
+def _gradient(module: nn.Module, key: str, pixels: Pixels, device: torch.device) -> Tensor:
     images = as_images(pixels, device).requires_grad_()
     try:
         with exact_float32(device), torch.enable_grad(), seeded(device):
@@ -78,7 +78,7 @@ def _gradient(module: nn.Module, at: str, pixels: Pixels, device: torch.device) 
         raise RunError(f"the device has not the memory for the gradient of {len(pixels)} rows") from error
     except Exception as error:  # the model is the user's code
         raise JobError(
-            f"{at}.factory: no gradient gets from the logits back to the image: {one_line(error)}; take detach(), "
+            f"{key}: no gradient gets from the logits back to the image: {one_line(error)}; take detach(), "
             "no_grad() and the like out of it, or attack with square, which needs no gradients"
         ) from error
     return gradient
@@ -101,23 +101,21 @@ def _check_network(
     logits = raw.float()
     if _differ(logits, repeated):
         raise JobError(
-            f"{model.at}.factory: the model answers differently when asked twice, even from one state of torch's "
+            f"{model.key}: the model answers differently when asked twice, even from one state of torch's "
             "generators; switch off what is random in it, or draw it with torch"
         )
     if _differ(logits, another) and not stochastic:
         raise JobError(
-            f"{model.at}.factory: the model answers differently when asked twice; switch off what is random in it, "
+            f"{model.key}: the model answers differently when asked twice; switch off what is random in it, "
             "such as dropout that ignores eval mode, or set eot above 1 in every attack recipe"
         )
     if len(probe) > 1 and _differ(logits[::2], beside_others[::2]):
         raise JobError(
-            f"{model.at}.factory: a row's logits change with its neighbours in the batch; batch normalisation must use "
+            f"{model.key}: a row's logits change with its neighbours in the batch; batch normalisation must use "
             "its running statistics (track_running_stats=True and eval mode)"
         )
     if _are_probabilities(logits, raw.dtype):
-        raise JobError(
-            f"{model.at}.factory: the model returns probabilities; wants logits, so remove the softmax at its end"
-        )
+        raise JobError(f"{model.key}: the model returns probabilities; wants logits, so remove the softmax at its end")
     # Numbers of both kinds of rows: a few logits of one kind may lie in [0, 1] by chance.
     return [_sigmoids(model.at)] if _in_unit_range(torch.cat((logits, beside_others))) else []
 
@@ -158,22 +156,22 @@ def _logits(model: LoadedModel, pixels: Pixels, device: torch.device, seed: int,
         cause = f"{type(error).__name__}: {one_line(error)}"
         where = f"{rows} row{'s' * (rows > 1)} of " if sized else ""
         raise JobError(
-            f"{at}.factory: the model fails on {where}images of {height}x{width}x{channels} (height, width, channels): "
-            f"{cause}; {_remedy(error, at)}"
+            f"{model.key}: the model fails on {where}images of {height}x{width}x{channels} (height, width, channels): "
+            f"{cause}; {_remedy(error, model)}"
         ) from error
     if not isinstance(found, Tensor):
         raise JobError(
-            f"{at}.factory: the model returns a {type(found).__name__}; wants one tensor of logits: {at}.output: auto "
+            f"{model.key}: the model returns a {type(found).__name__}; wants one tensor of logits: {at}.output: auto "
             "takes them out of an object or mapping with `logits`, or the first of a tuple"
         )
     if found.dim() != 2 or len(found) != rows:
         shapes = f"a tensor of shape {tuple(found.shape)} for {rows} row{'s' * (rows > 1)}"
-        told = f"{at}.factory: the model returns {shapes}; wants ({rows}, {model.classes})"
+        told = f"{model.key}: the model returns {shapes}; wants ({rows}, {model.classes})"
         if rows == 1 and found.shape == (model.classes,):
             told += "; squeeze() without a dimension drops that of a single row: write flatten(1), or raise run.batch"
         raise JobError(told)
     if found.shape[1] != model.classes:
-        raise JobError(_other_classes(at, model.classes, found.shape[1]))
+        raise JobError(_other_classes(model, found.shape[1]))
     if not bool(torch.isfinite(found).all()):
         raise JobError(
             f"{at}.weights: the model returns NaN or infinite logits on the first rows; check the weights and "
@@ -182,7 +180,7 @@ def _logits(model: LoadedModel, pixels: Pixels, device: torch.device, seed: int,
     return found
 
 
-def _remedy(error: Exception, at: str) -> str:
+def _remedy(error: Exception, model: LoadedModel) -> str:
     """What to do about a forward pass that failed."""
     text = str(error)
     if isinstance(error, TypeError) and "positional argument" in text and "forward()" in text:
@@ -194,15 +192,16 @@ def _remedy(error: Exception, at: str) -> str:
         )
     if "Expected all tensors to be on the same device" in text:
         return "it makes tensors on a device of its own: use the device of its input instead"
-    return f"check {at}.arguments, or source.size and source.channels"
+    return f"check {'' if model.saved else f'{model.at}.arguments, or '}source.size and source.channels"
 
 
-def _other_classes(at: str, declared: int, found: int) -> str:
+def _other_classes(model: LoadedModel, found: int) -> str:
+    at, declared = model.at, model.classes
     if found == 1 and declared == 2:
         return f"{at}: the model returns one logit for two classes; set {at}.output: auto, which makes it [0, z]"
     if at == "model":
         return f"model.classes: got {declared}, but the model returns {found} logits; they must be the same"
-    return f"{at}.factory: the model returns {found} logits; wants {declared}, as model.classes says"
+    return f"{model.key}: the model returns {found} logits; wants {declared}, as model.classes says"
 
 
 def _differ(one: Tensor, other: Tensor) -> bool:

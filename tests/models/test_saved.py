@@ -21,6 +21,7 @@ from hardset.pipeline.attacks.recipe import AttackRecipe
 from hardset.pipeline.batches import CleanRows
 from hardset.pipeline.models.formats import FORMATS, check_names
 from hardset.pipeline.models.loading import LoadedModel, load_model, network_sha256
+from hardset.pipeline.models.preflight import check_model
 from hardset.schemas.digests import digest
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Model
@@ -97,6 +98,15 @@ def test_a_program_that_is_replaced_after_its_digest_was_taken_does_not_run(
     monkeypatch.setitem(FORMATS, "torchscript", replace(FORMATS["torchscript"], read=read))
     assert load(path, format="torchscript", trust=True, sha256=pinned).sha256 == pinned
     assert asked == [str(path)]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_what_is_wrong_with_a_file_is_told_of_its_weights(tmp_path: Path) -> None:
+    path = tmp_path / "net.ts"
+    scripted(path)
+    found = load(path, format="torchscript", trust=True, sha256=sha256(path))
+    with pytest.raises(JobError, match=r"^model\.weights: the model fails on .*; check source\.size and source\.c"):
+        check_model(found, PIXELS[..., :1], CPU)
 
 
 def test_a_folder_is_read_with_retries_and_within_the_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
