@@ -47,6 +47,9 @@ _REFUSED = {
 """Suffixes of files that are no checkpoint of torch, and what those are. Any other is told by its content: checkpoints
 end in .pt, .pth, .pth.tar, .ckpt, .bin, .t7, .model or nothing."""
 
+_WHOLE = {".pt2": "export", ".keras": "keras", ".h5": "keras", ".hdf5": "keras"}
+"""Formats of a model that take such files, by suffix."""
+
 
 def weights_sha256(url: str, *, at: str = "model") -> str:
     """SHA-256 of a weight file, read in chunks. Raises JobError if its kind is refused or it is missing.
@@ -143,7 +146,7 @@ def _check_kind(url: str, at: str) -> None:
     if suffix in _REFUSED:
         raise JobError(
             f"{at}.weights: {public_name(url)}: is {_REFUSED[suffix]}; wants .safetensors, or a checkpoint of torch "
-            f"such as .pt or .pth: {_MEND}"
+            f"such as .pt or .pth: {_MEND}{_or_whole(_WHOLE.get(suffix))}"
         )
 
 
@@ -158,7 +161,8 @@ def _safetensors(data: bytes, name: str) -> State:
 def _checkpoint(data: bytes, name: str) -> Any:
     foreign = _foreign_archive(data)
     if foreign:
-        raise JobError(f"{name}: is {foreign}, which can run code; {_MEND}")
+        kind, whole = foreign
+        raise JobError(f"{name}: is {kind}, which can run code; {_MEND}{_or_whole(whole)}")
     _refuse_unfolding(data, name)
     try:
         with torch.serialization.safe_globals(list(harmless())):
@@ -173,8 +177,13 @@ def _checkpoint(data: bytes, name: str) -> Any:
         ) from None
 
 
-def _foreign_archive(data: bytes) -> str | None:
-    """Kind of a zip archive that is no plain torch.save, from its table of contents alone; None otherwise."""
+def _or_whole(name: str | None) -> str:
+    """What else to do with a file that holds the network too: the format that takes it."""
+    return "" if name is None else f"; or take the network from it too: set format: {name} in place of the factory"
+
+
+def _foreign_archive(data: bytes) -> tuple[str, str] | None:
+    """Kind of a zip archive that is no plain torch.save, by its table of contents, and its format; None otherwise."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             paths = archive.namelist()
@@ -182,9 +191,9 @@ def _foreign_archive(data: bytes) -> str | None:
         return None
     members = {path.partition("/")[2] for path in paths} | set(paths)
     if "constants.pkl" in members or any(member.startswith("code/") for member in members):
-        return "TorchScript"
+        return "TorchScript", "torchscript"
     if "archive_format" in members or "serialized_exported_program.json" in members:
-        return "an exported program (.pt2)"
+        return "an exported program (.pt2)", "export"
     return None
 
 
@@ -215,7 +224,7 @@ def _reading(url: str, at: str) -> Iterator[None]:
     except FileNotFoundError:
         raise JobError(f"{name}: no such file; check the path") from None
     except IsADirectoryError:
-        raise JobError(f"{name}: is a folder; name the weight file in it") from None
+        raise JobError(f"{name}: is a folder; name the weight file in it{_or_whole('huggingface')}") from None
     except (ImportError, ValueError) as error:
         raise JobError(f"{name}: cannot be opened: {_line(error)}") from None
     except Exception as error:  # every fsspec driver raises its own exceptions

@@ -146,8 +146,14 @@ def test_a_type_that_takes_code_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".h5", ".keras", ".onnx", ".npz"])
 def test_files_of_other_kinds_say_what_they_are(tmp_path: Path, suffix: str) -> None:
     (tmp_path / f"w{suffix}").write_bytes(b"x" * 100)
-    with pytest.raises(JobError, match=r"is an? .*; wants \.safetensors, or a checkpoint of torch"):
+    with pytest.raises(JobError, match=r"is an? .*; wants \.safetensors, or a checkpoint of torch") as refused:
         load(tmp_path / f"w{suffix}")
+    assert str(refused.value).endswith("set format: keras in place of the factory") == (suffix in (".h5", ".keras"))
+
+
+def test_a_folder_in_place_of_a_file_tells_of_the_format_that_takes_one(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match=r"is a folder; name the weight file in it; or .* set format: huggingface in"):
+        load(tmp_path)
 
 
 def test_a_normaliser_that_changes_something_is_the_jobs_or_refused(tmp_path: Path) -> None:
