@@ -19,7 +19,7 @@ from hardset.pipeline.augment.recipe import AugmentRecipe
 from hardset.pipeline.batches import CleanRows, Partners, Pixels
 from hardset.schemas.digests import image_sha256
 from hardset.schemas.job.operations.corruptions import CORRUPTIONS
-from hardset.schemas.job.operations.documentation import BY_NAME
+from hardset.schemas.job.operations.table import BY_NAME
 from hardset.schemas.job.recipes import Augment
 
 PICTURE = Path(__file__).parent / "augmentations.jpg"

@@ -7,13 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hardset.schemas.job.operations.base import OperationSettings
-from hardset.schemas.job.operations.documentation import (
-    BY_NAME,
-    OPERATION_NAMES,
-    family_of,
-    settings_of,
-    summary_of,
-)
+from hardset.schemas.job.operations.documentation import OPERATION_NAMES, family_of, settings_of, summary_of
+from hardset.schemas.job.operations.table import BY_NAME
 
 
 def show_all(terminal: Console) -> None:

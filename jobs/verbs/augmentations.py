@@ -21,7 +21,8 @@ def augmentations(name: Name = None, as_json: AsJson = False) -> None:
     NAME may be the import path of an operation, which is then imported. Writes nothing. Returns 0.
     """
     from hardset.jobs.telling.augmentations import show_all, show_one
-    from hardset.schemas.job.operations.documentation import BY_NAME, OPERATION_NAMES, facts_of
+    from hardset.schemas.job.operations.documentation import OPERATION_NAMES, facts_of
+    from hardset.schemas.job.operations.table import BY_NAME
 
     if name is None:
         if as_json:

@@ -75,13 +75,13 @@ def settled(spec: OperationSettings | UserOperation, *, at: str = "ops") -> Oper
 
 
 def written_out(spec: OperationSettings | UserOperation, *, at: str = "ops") -> OperationSettings | UserOperation:
-    """The operation with every setting given, as records hold it. Raises as `settled` does."""
+    """The operation with its settings given, as records hold it. Raises as `settled` does."""
     if isinstance(spec, Choosing):
         ops = tuple(written_out(one, at=f"{at}.ops.{number}") for number, one in enumerate(spec.ops))
         return spec if ops == spec.ops else spec.model_copy(update={"ops": ops})
     if isinstance(spec, OperationSettings):
         return spec
-    return UserOperation.model_validate(settled(spec, at=at).model_dump(mode="json"))
+    return UserOperation.model_validate(settled(spec, at=at).recorded())
 
 
 def code_version(name: str, *, at: str = "ops") -> int | dict[str, str]:
@@ -98,10 +98,7 @@ def operation_text(spec: OperationSettings | UserOperation) -> dict[str, Any]:
     """
     found = settled(spec)
     inside = {"ops"} if isinstance(found, Choosing) else set()
-    text, code = found.model_dump(mode="json", exclude=inside), code_version(found.name)
-    for name in found.added:
-        if text[name] == type(found).model_fields[name].default:
-            del text[name]
+    text, code = found.recorded(without=inside), code_version(found.name)
     if isinstance(found, Choosing):
         text["ops"] = [operation_text(one) for one in found.ops]
     used = {name: version for name, version in _used(found).items() if version != FIRST_VERSION}

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hardset.schemas.job.operations.table import DECLARED
-
-_OPERATIONS = {one.model_fields["name"].default: one for one in DECLARED}
+from hardset.schemas.job.operations.table import BY_NAME
 
 
 def agrees(declared: Any, text: Any) -> bool:
     """Whether a recipe text holds all that a job declares; it holds code versions and digests beside that.
 
-    Settings that an operation was given after its first version are left out of texts at their default.
+    Settings that an operation was given after its first version are left out of texts at their default. Jobs hold them
+    where the operation is built in; where it is a user's own they were left out of the job, too.
     """
     if isinstance(declared, dict) and isinstance(text, dict):
         return all(
@@ -25,7 +24,5 @@ def agrees(declared: Any, text: Any) -> bool:
 
 
 def _is_left_out(declared: Mapping[str, Any], key: str) -> bool:
-    known = _OPERATIONS.get(str(declared.get("name")))
-    if known is None or key not in known.added:
-        return False
-    return bool(declared[key] == known.model_fields[key].default)
+    known = BY_NAME.get(str(declared.get("name")))
+    return known is not None and known.is_left_out(key, declared[key])

@@ -15,7 +15,7 @@ from hardset.pipeline.augment.table import OPERATIONS, settled
 from hardset.pipeline.batches import CleanRows, MadeRows, Partners
 from hardset.schemas.digests import image_sha256
 from hardset.schemas.job.operations.amounts import WholeInterval, Within
-from hardset.schemas.job.operations.documentation import BY_NAME
+from hardset.schemas.job.operations.table import BY_NAME
 from hardset.schemas.job.recipes import Augment
 from tests.augment.images import document, photograph
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -26,6 +26,7 @@ from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import digest
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.job import Job
+from hardset.schemas.job.operations.amounts import NumberInterval, Numbers
 from hardset.schemas.job.operations.base import OperationSettings
 from hardset.schemas.job.operations.warps import Rotate
 from hardset.schemas.job.recipes import Augment
@@ -131,6 +132,40 @@ def test_reading_a_job_runs_no_code(tmp_path: Path) -> None:
 
 def wrong_shape(images: torch.Tensor, parameters: object, stream: object) -> torch.Tensor:
     return images[..., 1:]
+
+
+class Grown(OperationSettings):
+    """Nothing, with settings that a later version added: a number, a list and a range."""
+
+    added: ClassVar[tuple[str, ...]] = ("least", "several", "amount")
+
+    factor: float = 1.0
+    """First."""
+    least: float = 0.0
+    """Added."""
+    several: tuple[int, ...] = (1, 2)
+    """Added."""
+    amount: Numbers = NumberInterval(min=0, max=1)
+    """Added."""
+
+
+GROWN = Operation(Grown, nothing, lambda images, parameters, stream: images)
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["alone", "in a policy"])
+def test_settings_that_a_later_version_added_leave_its_recipes_as_they_were(tmp_path: Path, inside: bool) -> None:
+    def records(**settings: Any) -> tuple[dict[str, Any], list[str]]:
+        op = {"name": f"{__name__}:GROWN", **settings}
+        manifest = make_here(job_of(tmp_path, {"name": "one_of", "ops": [op]} if inside else op))
+        faults = [fault.message for fault in verify(Folder(str(tmp_path)), sample=0).faults]
+        (text,) = (recipe["ops"][0] for recipe in manifest.recipes.values())
+        return (text["ops"][0] if inside else text), faults
+
+    text, faults = records(factor=2)
+    assert text.keys() == {"name", "p", "factor", "code"} and not faults
+    assert records(factor=2, least=0, several=[1, 2], amount={"min": 0, "max": 1}) == (text, [])
+    text, faults = records(least=0.5)
+    assert text["least"] == 0.5 and not {"several", "amount"} & text.keys() and not faults
 
 
 class Plain(OperationSettings):

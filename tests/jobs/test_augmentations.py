@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from hardset.jobs.telling.augmentations import show_all, show_one
-from hardset.schemas.job.operations.documentation import BY_NAME, settings_of, summary_of
+from hardset.schemas.job.operations.documentation import settings_of, summary_of
+from hardset.schemas.job.operations.table import BY_NAME
 from tests.augment.images import document
 from tests.augment.images import settings_of as validated
 from tests.support import hardset, last_json

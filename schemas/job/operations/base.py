@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Collection
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
+from pydantic_core import to_jsonable_python
 
 from hardset.schemas.base import Spec
 from hardset.schemas.extensions import Extension, ImportPath
@@ -39,6 +41,19 @@ class OperationSettings(Spec):
     """Name of the operation."""
     p: Probability = 1.0
     """Share of the rows it is applied to."""
+
+    @classmethod
+    def is_left_out(cls, setting: str, value: object) -> bool:
+        """Whether recipe texts leave a setting out at a value, as JSON has it: one of `added`, at its default."""
+        if setting not in cls.added:
+            return False
+        default = cls.model_fields[setting].get_default(call_default_factory=True)
+        return bool(value == to_jsonable_python(default, fallback=str))
+
+    def recorded(self, *, without: Collection[str] = ()) -> dict[str, Any]:
+        """The settings as recipe texts hold them: JSON, without those that are left out, and those of `without`."""
+        given = self.model_dump(mode="json", exclude=set(without))
+        return {name: value for name, value in given.items() if not self.is_left_out(name, value)}
 
     def check_image(self, height: int, width: int, channels: int) -> None:
         """Raises ValueError, which begins with the setting's name, where images of that shape cannot be used."""

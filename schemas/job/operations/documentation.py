@@ -11,11 +11,9 @@ from pydantic import BaseModel
 from hardset.schemas.extensions import KnownName
 from hardset.schemas.job.operations.amounts import shown
 from hardset.schemas.job.operations.base import GROUP, OperationSettings
-from hardset.schemas.job.operations.table import DECLARED
+from hardset.schemas.job.operations.table import BY_NAME
 from hardset.schemas.reading.slots import describe, slot_of
 
-BY_NAME = {str(one.model_fields["name"].default): one for one in DECLARED}
-"""Settings of the built-in operations by name, in the order of the documentation."""
 OPERATION_NAMES = KnownName(tuple(BY_NAME), GROUP)
 
 

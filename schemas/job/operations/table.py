@@ -12,6 +12,8 @@ from hardset.schemas.job.operations.policies import POLICIES
 
 DECLARED: tuple[type[OperationSettings], ...] = (*LEAVES, *POLICIES, *MIXING)
 """Settings of the built-in operations; each is bound to its code in `pipeline.augment.table`."""
+BY_NAME = {str(one.model_fields["name"].default): one for one in DECLARED}
+"""The same by name, in the order of the documentation."""
 
 if TYPE_CHECKING:
     Operation: TypeAlias = OperationSettings | UserOperation
