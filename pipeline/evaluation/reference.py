@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from typing import Any
 
@@ -11,7 +10,7 @@ from pydantic import BaseModel
 from hardset.pipeline.evaluation.doubt_table import DOUBTS
 from hardset.schemas.job.evaluation import EvaluatedModel, EvaluationJob, Threat
 from hardset.schemas.job.operations.corruptions import CORRUPTIONS
-from hardset.schemas.reading.slots import describe, slot_of
+from hardset.schemas.reading.settings import meaning_of, taken_by
 
 
 def setting_table(kind: type[BaseModel]) -> str:
@@ -24,9 +23,7 @@ def setting_table_of(kind: type[BaseModel], without: Collection[str]) -> str:
     lines = ["| key | takes | default | meaning |", "|---|---|---|---|"]
     for name, field in ((name, field) for name, field in kind.model_fields.items() if name not in without):
         default = "required" if field.is_required() else _shown(field.get_default(call_default_factory=True))
-        takes = re.sub(r" \(pattern .*\)$", "", describe(slot_of(kind).field(name)))
-        meaning = " ".join((field.description or "").split())
-        cells = (f"`{name}`", takes, default, meaning)
+        cells = (f"`{name}`", taken_by(kind, name), default, meaning_of(kind, name))
         lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 

@@ -4,40 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from hardset.schemas.job.attack_declaration import DEFAULTED, AttackDeclaration, Part
 from hardset.schemas.job.attack_recipe import Attack
 from hardset.schemas.job.attacks import ATTACKS, takers
-from hardset.schemas.reading.slots import Slot, describe, slot_of
+from hardset.schemas.reading.settings import Setting, default_of, facts, meaning_of, taken_by
 from hardset.schemas.reading.wording import one_of
 
 _ALWAYS = ("kind", "name")
 _OWN = "settings"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One setting of one attack."""
-
-    name: str
-    default: Any
-    """Value where none is given; None where there is none. Text for `step_size`, which follows from eps."""
-    required: bool
-    meaning: str
-    takes: str
-    """Values that may be written, in words."""
-
-    @property
-    def shown(self) -> str:
-        """The default as a job file writes it, or `required`, or `unset`."""
-        if self.required or self.default is None:
-            return "required" if self.required else "unset"
-        if isinstance(self.default, bool):
-            return str(self.default).lower()
-        return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
 
 
 def settings_of(attack: AttackDeclaration) -> tuple[Setting, ...]:
@@ -48,7 +25,7 @@ def settings_of(attack: AttackDeclaration) -> tuple[Setting, ...]:
             default=_default(setting, attack),
             required=field.is_required(),
             meaning=_meaning(setting),
-            takes=one_of(attack.norms) if setting == "norm" else _takes(setting),
+            takes=one_of(attack.norms) if setting == "norm" else taken_by(Attack, setting),
         )
         for setting, field in Attack.model_fields.items()
         if setting not in (*_ALWAYS, _OWN) and attack.takes(setting)
@@ -57,15 +34,16 @@ def settings_of(attack: AttackDeclaration) -> tuple[Setting, ...]:
 
 
 def _own_settings(attack: AttackDeclaration) -> Iterator[Setting]:
-    for name, field in attack.settings.model_fields.items() if attack.settings else ():
-        default = None if field.is_required() else field.get_default(call_default_factory=True)
-        meaning = " ".join((field.description or "").split())
+    if attack.settings is None:
+        return
+    for name, field in attack.settings.model_fields.items():
+        default = default_of(attack.settings, name)
         yield Setting(
             name=f"{_OWN}.{name}",
             default=str(default) if isinstance(default, Fraction) else default,
             required=field.is_required(),
-            meaning=meaning,
-            takes=_described(slot_of(attack.settings).field(name)),
+            meaning=meaning_of(attack.settings, name),
+            takes=taken_by(attack.settings, name),
         )
 
 
@@ -78,10 +56,7 @@ def facts_of(name: str, attack: AttackDeclaration) -> dict[str, Any]:
         "norms": list(attack.norms),
         "gradient": attack.gradient,
         "stages": list(attack.stages),
-        "settings": {
-            s.name: {"default": s.default, "required": s.required, "meaning": s.meaning, "takes": s.takes}
-            for s in settings_of(attack)
-        },
+        "settings": facts(settings_of(attack)),
     }
 
 
@@ -136,12 +111,11 @@ def _searches(part: Part) -> int:
 def setting_table() -> str:
     """Markdown: one line per setting, with the attacks that take it."""
     lines = ["| setting | takes | attacks | meaning |", "|---|---|---|---|"]
-    for setting, field in Attack.model_fields.items():
+    for setting in Attack.model_fields:
         if setting == "kind":
             continue
-        words = "a name of the table above" if setting == "name" else _takes(setting)
-        meaning = " ".join((field.description or "").split())
-        lines.append(f"| `{setting}` | {_cell(words)} | {_attacks(setting)} | {_cell(meaning)} |")
+        words = "a name of the table above" if setting == "name" else taken_by(Attack, setting)
+        lines.append(f"| `{setting}` | {_cell(words)} | {_attacks(setting)} | {_cell(meaning_of(Attack, setting))} |")
     return "\n".join(lines) + "\n"
 
 
@@ -171,15 +145,6 @@ def _default(setting: str, attack: AttackDeclaration) -> Any:
     return None if field.is_required() else field.default
 
 
-def _takes(setting: str) -> str:
-    return _described(slot_of(Attack).field(setting))
-
-
-def _described(slot: Slot) -> str:
-    return re.sub(r" \(pattern .*\)", "", describe(slot))
-
-
 def _meaning(setting: str) -> str:
     """The setting's docstring without what it says of defaults, which differ from attack to attack."""
-    text = " ".join((Attack.model_fields[setting].description or "").split())
-    return re.sub(r" Unset: .*$", "", text)
+    return re.sub(r" Unset: .*$", "", meaning_of(Attack, setting))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -79,12 +78,3 @@ class Within:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(self.checked, handler(source))
-
-
-def shown(amount: Any) -> str:
-    """An amount in a sentence or a table."""
-    if isinstance(amount, NumberInterval | WholeInterval):
-        return f"{{min: {amount.min:g}, max: {amount.max:g}}}"
-    if isinstance(amount, Sequence) and not isinstance(amount, str):
-        return f"[{', '.join(map(shown, amount))}]"
-    return f"{amount:g}" if isinstance(amount, float) else str(amount)

@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
 
 from hardset.schemas.extensions import KnownName
-from hardset.schemas.job.operations.amounts import shown
 from hardset.schemas.job.operations.base import GROUP, OperationSettings
 from hardset.schemas.job.operations.table import BY_NAME
-from hardset.schemas.reading.slots import describe, slot_of
+from hardset.schemas.reading.settings import Setting, default_of, facts, meaning_of, taken_by
 
 OPERATION_NAMES = KnownName(tuple(BY_NAME), GROUP)
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One setting of one operation."""
-
-    name: str
-    default: Any
-    """Value where none is given, as JSON holds it; None where there is none."""
-    required: bool
-    meaning: str
-    takes: str
-    """Values that may be written, in words."""
-    shown: str
-    """The default as a job file writes it, or `required`, or `unset`."""
 
 
 def summary_of(operation: type[OperationSettings]) -> str:
@@ -50,13 +32,14 @@ def settings_of(operation: type[OperationSettings]) -> tuple[Setting, ...]:
 
 
 def _setting(operation: type[OperationSettings], name: str) -> Setting:
-    field = operation.model_fields[name]
-    default = None if field.is_required() else field.get_default(call_default_factory=True)
-    written = "required" if field.is_required() else "unset" if default is None else shown(default)
-    plain = default.model_dump() if isinstance(default, BaseModel) else default
-    takes = re.sub(r" \(pattern .*?\)", "", describe(slot_of(operation).field(name)))
-    meaning = " ".join((field.description or "").split())
-    return Setting(name, plain, field.is_required(), meaning, takes, written)
+    default = default_of(operation, name)
+    return Setting(
+        name=name,
+        default=default.model_dump() if isinstance(default, BaseModel) else default,
+        required=operation.model_fields[name].is_required(),
+        meaning=meaning_of(operation, name),
+        takes=taken_by(operation, name),
+    )
 
 
 def facts_of(name: str, operation: type[OperationSettings]) -> dict[str, Any]:
@@ -68,10 +51,7 @@ def facts_of(name: str, operation: type[OperationSettings]) -> dict[str, Any]:
         "reference": operation.reference,
         "code": operation.code,
         "flattens": operation.flattens,
-        "settings": {
-            s.name: {"default": s.default, "required": s.required, "meaning": s.meaning, "takes": s.takes}
-            for s in settings_of(operation)
-        },
+        "settings": facts(settings_of(operation)),
     }
 
 
