@@ -6,8 +6,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hardset.jobs.telling.catalogue import Catalogue, show_others, show_settings
 from hardset.schemas.job.attack_declaration import AttackDeclaration
-from hardset.schemas.job.attack_documentation import settings_of
+from hardset.schemas.job.attack_documentation import facts_of, settings_of
 from hardset.schemas.job.attack_names import ATTACK_NAMES
 from hardset.schemas.job.attacks import ATTACKS
 
@@ -30,9 +31,7 @@ def show_all(terminal: Console) -> None:
         cells = [Text(name, style="bold"), Text(" ".join(attack.norms)), Text(steps), what]
         table.add_row(*cells, *([paper] if wide else []))
     terminal.print(table, soft_wrap=False)
-    if others := ATTACK_NAMES.brought():
-        terminal.print(f"\nFrom installed packages: {', '.join(others)}.", markup=False)
-    terminal.print("\n`hardset attacks NAME` shows all settings of one, with defaults.", markup=False)
+    show_others(ATTACK_NAMES, "attacks", terminal)
 
 
 def show_one(name: str, attack: AttackDeclaration, terminal: Console) -> None:
@@ -43,8 +42,7 @@ def show_one(name: str, attack: AttackDeclaration, terminal: Console) -> None:
     if attack.parts:
         terminal.print(f"Made of: {', '.join(attack.stages)}", markup=False)
     terminal.print(f"Norms: {', '.join(attack.norms)}\n", markup=False)
-    table = Table("setting", "default", "meaning", box=None, header_style="bold", pad_edge=False)
-    table.columns[0].no_wrap = True
-    for setting in settings_of(attack):
-        table.add_row(setting.name, setting.shown, setting.meaning)
-    terminal.print(table, soft_wrap=False)
+    show_settings(settings_of(attack), terminal)
+
+
+CATALOGUE = Catalogue("attacks", "attack", ATTACKS, ATTACK_NAMES, facts_of, show_all, show_one)

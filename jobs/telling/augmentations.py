@@ -6,8 +6,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hardset.jobs.telling.catalogue import Catalogue, show_others, show_settings
 from hardset.schemas.job.operations.base import OperationSettings
-from hardset.schemas.job.operations.documentation import OPERATION_NAMES, family_of, settings_of, summary_of
+from hardset.schemas.job.operations.documentation import OPERATION_NAMES, facts_of, family_of, settings_of, summary_of
 from hardset.schemas.job.operations.table import BY_NAME
 
 
@@ -18,9 +19,7 @@ def show_all(terminal: Console) -> None:
     for name, operation in BY_NAME.items():
         table.add_row(Text(name, style="bold"), Text(family_of(operation), style="dim"), Text(summary_of(operation)))
     terminal.print(table, soft_wrap=False)
-    if others := OPERATION_NAMES.brought():
-        terminal.print(f"\nFrom installed packages: {', '.join(others)}.", markup=False)
-    terminal.print("\n`hardset augmentations NAME` shows all settings of one, with defaults.", markup=False)
+    show_others(OPERATION_NAMES, "augmentations", terminal)
 
 
 def show_one(name: str, operation: type[OperationSettings], terminal: Console) -> None:
@@ -31,8 +30,7 @@ def show_one(name: str, operation: type[OperationSettings], terminal: Console) -
     if operation.flattens:
         terminal.print(Text("Strong settings can leave an image of a single value."), soft_wrap=False)
     terminal.print()
-    table = Table("setting", "default", "meaning", box=None, header_style="bold", pad_edge=False)
-    table.columns[0].no_wrap = True
-    for setting in settings_of(operation):
-        table.add_row(setting.name, Text(setting.shown), Text(setting.meaning))
-    terminal.print(table, soft_wrap=False)
+    show_settings(settings_of(operation), terminal)
+
+
+CATALOGUE = Catalogue("augmentations", "operation", BY_NAME, OPERATION_NAMES, facts_of, show_all, show_one)
