@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import Any
 
 from hardset.schemas.job.attack_declaration import DEFAULTED, AttackDeclaration, Part
@@ -37,10 +36,9 @@ def _own_settings(attack: AttackDeclaration) -> Iterator[Setting]:
     if attack.settings is None:
         return
     for name, field in attack.settings.model_fields.items():
-        default = default_of(attack.settings, name)
         yield Setting(
             name=f"{_OWN}.{name}",
-            default=str(default) if isinstance(default, Fraction) else default,
+            default=default_of(attack.settings, name),
             required=field.is_required(),
             meaning=meaning_of(attack.settings, name),
             takes=taken_by(attack.settings, name),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 from hardset.schemas.reading.slots import describe, slot_of
 
@@ -54,9 +55,10 @@ def taken_by(kind: type[BaseModel], name: str) -> str:
 
 
 def default_of(kind: type[BaseModel], name: str) -> Any:
-    """Value of a field where none is given; None where it has to be."""
+    """Value of a field where none is given, as JSON holds it; None where it has to be."""
     field = kind.model_fields[name]
-    return None if field.is_required() else field.get_default(call_default_factory=True)
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
+    return to_jsonable_python(default, fallback=str)  # fractions are text in JSON
 
 
 def facts(settings: Iterable[Setting]) -> dict[str, dict[str, Any]]:

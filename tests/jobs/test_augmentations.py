@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import io
+import json
+from fractions import Fraction
 
 import pytest
+import yaml
 from rich.console import Console
 
+from hardset.jobs.app import run
 from hardset.jobs.telling.augmentations import show_all, show_one
+from hardset.pipeline.augment.operation import Operation, nothing
+from hardset.schemas.job.operations.amounts import NumberInterval, Numbers
+from hardset.schemas.job.operations.base import OperationSettings
 from hardset.schemas.job.operations.documentation import settings_of, summary_of
 from hardset.schemas.job.operations.table import BY_NAME
+from hardset.schemas.job.quantities import Rational
 from tests.augment.images import document
 from tests.augment.images import settings_of as validated
 from tests.support import hardset, last_json
@@ -59,6 +67,32 @@ def test_one_name_gives_one_operation() -> None:
     done = hardset("augmentations", "crop")
     assert done.returncode == 0
     assert "padding" in done.stdout and "elastic" not in done.stdout
+
+
+class Own(OperationSettings):
+    """An operation of a user's own, with a default of every kind."""
+
+    std: Rational = Fraction(4, 255)
+    """Fraction."""
+    amount: Numbers = NumberInterval(min=0, max=0.5)
+    """Range."""
+    several: tuple[int, ...] = (1, 2)
+    """List."""
+    on: bool = True
+    """Switch."""
+
+
+OWN = Operation(Own, nothing, lambda images, parameters, stream: images)
+
+
+def test_defaults_of_ones_own_are_shown_as_a_job_file_writes_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["augmentations", f"{__name__}:OWN", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["augmentations"][0]["settings"]
+    defaults = {name: one["default"] for name, one in told.items()}
+    assert defaults == {"std": "4/255", "amount": {"min": 0, "max": 0.5}, "several": [1, 2], "on": True, "p": 1}
+    shown = {one.name: one.shown for one in settings_of(Own)}
+    assert shown == {"std": "4/255", "amount": "{min: 0, max: 0.5}", "several": "[1, 2]", "on": "true", "p": "1"}
+    assert yaml.safe_load(shown["amount"]) == defaults["amount"]
 
 
 def test_an_unknown_operation_ends_in_one_sentence() -> None:

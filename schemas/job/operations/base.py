@@ -6,10 +6,10 @@ from collections.abc import Collection
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
-from pydantic_core import to_jsonable_python
 
 from hardset.schemas.base import Spec
 from hardset.schemas.extensions import Extension, ImportPath
+from hardset.schemas.reading.settings import default_of
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Level = Annotated[int, Field(ge=0, le=255)]
@@ -45,10 +45,7 @@ class OperationSettings(Spec):
     @classmethod
     def is_left_out(cls, setting: str, value: object) -> bool:
         """Whether recipe texts leave a setting out at a value, as JSON has it: one of `added`, at its default."""
-        if setting not in cls.added:
-            return False
-        default = cls.model_fields[setting].get_default(call_default_factory=True)
-        return bool(value == to_jsonable_python(default, fallback=str))
+        return setting in cls.added and bool(value == default_of(cls, setting))
 
     def recorded(self, *, without: Collection[str] = ()) -> dict[str, Any]:
         """The settings as recipe texts hold them: JSON, without those that are left out, and those of `without`."""

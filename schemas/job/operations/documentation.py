@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel
-
 from hardset.schemas.extensions import KnownName
 from hardset.schemas.job.operations.base import GROUP, OperationSettings
 from hardset.schemas.job.operations.table import BY_NAME
@@ -32,10 +30,9 @@ def settings_of(operation: type[OperationSettings]) -> tuple[Setting, ...]:
 
 
 def _setting(operation: type[OperationSettings], name: str) -> Setting:
-    default = default_of(operation, name)
     return Setting(
         name=name,
-        default=default.model_dump() if isinstance(default, BaseModel) else default,
+        default=default_of(operation, name),
         required=operation.model_fields[name].is_required(),
         meaning=meaning_of(operation, name),
         takes=taken_by(operation, name),
