@@ -103,7 +103,7 @@ class ModelVerdicts:
 
 def source_rows(job: EvaluationJob, plan: EvaluationPlan) -> SourceRows:
     """Reads labels, keys and digests of the rows from the source again."""
-    parts = [(item.split, *_read(job, plan, number)) for number, item in enumerate(plan.ranges)]
+    parts = [(item.split, *read) for item, read in zip(plan.ranges, _read(job, plan), strict=True)]
     return SourceRows(
         labels=np.concatenate([rows.labels for _, rows, _ in parts]),
         keys=tuple(key for _, rows, _ in parts for key in rows.keys),
@@ -117,12 +117,15 @@ def source_rows(job: EvaluationJob, plan: EvaluationPlan) -> SourceRows:
 
 def clean_rows(job: EvaluationJob, plan: EvaluationPlan) -> Iterator[CleanRows]:
     """Yields the rows with their pixels, range by range."""
-    return (_read(job, plan, number)[0] for number in range(len(plan.ranges)))
+    return (rows for rows, _ in _read(job, plan))
 
 
-def _read(job: EvaluationJob, plan: EvaluationPlan, number: int) -> tuple[CleanRows, int]:
-    rows, rejects = open_source(job.source, plan.classes).read(plan.ranges[number], plan.image, job.classes)
-    return rows, len(rejects)
+def _read(job: EvaluationJob, plan: EvaluationPlan) -> Iterator[tuple[CleanRows, int]]:
+    """The rows of each range, and the number of those that are lost, by one reader, which hashes a file once."""
+    source = open_source(job.source, plan.classes)
+    for part in plan.ranges:
+        rows, rejects = source.read(part, plan.image, job.classes)
+        yield rows, len(rejects)
 
 
 def gather(job: EvaluationJob, plan: EvaluationPlan, rows: SourceRows, store: PartStore) -> tuple[ModelVerdicts, ...]:
