@@ -46,7 +46,7 @@ def make_plan(job: Job, earlier: Earlier | None = None) -> Plan:
     source = open_source(job.source, commit=commit)
     image, classes = planned_image(job, source, earlier), planned_classes(job, source, earlier)
     told = (*warnings_of(source), *class_warnings(job, source, classes, earlier))
-    if classes != source.class_names():
+    if source.class_names() not in (None, classes):  # labels that are numbers alone mean the same under any names
         source = open_source(job.source, classes, commit)
     user = planned_columns(job, source, earlier)
     _check_regions(job, image)
