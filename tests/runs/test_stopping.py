@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -62,6 +63,15 @@ def test_a_command_that_nohup_started_outlives_its_terminal() -> None:
         signal.signal(signal.SIGHUP, own)
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, also where a shell that runs the tests in the background had it ignored."""
+    own = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, own)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_a_step_that_no_signal_may_cut_is_finished_first() -> None:
     done = []
     with pytest.raises(KeyboardInterrupt):
