@@ -14,7 +14,7 @@ from torch import Tensor
 from hardset.pipeline.attacks.apgd_l1 import SparseAutoPgd
 from hardset.pipeline.attacks.geometries import Geometry
 from hardset.pipeline.attacks.grid import per_row
-from hardset.pipeline.attacks.schedules import Memory, Pass, Schedule, Start, seen_at, stepped
+from hardset.pipeline.attacks.schedules import Memory, Pass, Schedule, Start, seen_at, stepped, with_best
 from hardset.schemas.norms import Norm
 
 _FIRST_WINDOW, _SHRINK, _LAST_WINDOW = 0.22, 0.03, 0.06  # of all steps: first window, its decrease, the shortest
@@ -69,12 +69,7 @@ class AutoPgd(Schedule):
 def _noted(seen: Pass, memory: Memory) -> Memory:
     """The memory with this pass's loss taken in."""
     started = seen.step > 0
-    better = seen.loss > memory["best_loss"]
-    at = per_row(better, seen.images)
-    return memory | {
-        "best": torch.where(at, seen.images, memory["best"]),
-        "best_gradient": torch.where(at, seen.gradient, memory["best_gradient"]),
-        "best_loss": torch.where(better, seen.loss, memory["best_loss"]),
+    return with_best(seen, memory) | {
         "rises": memory["rises"] + (seen.loss > memory["last_loss"]),
         "since_check": memory["since_check"] + started,
         "best_loss_at_check": torch.where(started, memory["best_loss_at_check"], seen.loss),

@@ -15,15 +15,15 @@ from torch import Tensor
 from hardset.pipeline.attacks.geometries import Geometry
 from hardset.pipeline.attacks.grid import per_row, row_sum
 from hardset.pipeline.attacks.l1 import sparsest
-from hardset.pipeline.attacks.schedules import Memory, Pass, Schedule, Start
+from hardset.pipeline.attacks.schedules import Memory, Pass, Schedule, Start, with_best
 
 _REACHES = 3.0, 2.0  # multiples of the radius before the row's own
 _SHARES = 0.3, 0.3  # of the steps, that they take
 _WINDOW = 0.04  # of a phase's steps: how often sparsity and step are looked at
 _FIRST_SHARE = 0.2  # of all values: those that the first steps move
-_FEWER = 1 / 1.5  # values of a step per value that the best point has changed
+_FEWER = 1.5  # values that the best point has changed, per value of a step
 _SPARSER = 0.95  # share of the changed values at the last look, under which the step starts again at full length
-_SHORTER, _SHORTEST = 1 / 1.5, 0.1  # change of the step otherwise, and the shortest, as a share of the first
+_SHORTER, _SHORTEST = 1.5, 0.1  # divisor of the step otherwise, and the shortest, as a share of the first
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class SparseAutoPgd(Schedule):
 
     def advance(self, seen: Pass, memory: Memory, geometry: Geometry, steps: int) -> tuple[Tensor, Memory]:
         """One step; where a sparser point was found, from there; at the end of a phase the best point, drawn in."""
-        noted = _noted(seen, memory)
+        noted = with_best(seen, memory) | {"since_check": memory["since_check"] + 1}
         reach, following = self.reach(seen.step, steps), self.reach(seen.step + 1, steps)
         checked, back = _checked(noted, seen, _window(seen.step, steps))
         at = per_row(back, seen.images)
@@ -67,28 +67,16 @@ class SparseAutoPgd(Schedule):
         return images, _begun_again(checked, ends, images, seen)
 
 
-def _noted(seen: Pass, memory: Memory) -> Memory:
-    """The memory with this pass's loss taken in."""
-    better = seen.loss > memory["best_loss"]
-    at = per_row(better, seen.images)
-    return memory | {
-        "best": torch.where(at, seen.images, memory["best"]),
-        "best_gradient": torch.where(at, seen.gradient, memory["best_gradient"]),
-        "best_loss": torch.where(better, seen.loss, memory["best_loss"]),
-        "since_check": memory["since_check"] + 1,
-    }
-
-
 def _checked(memory: Memory, seen: Pass, window: Tensor) -> tuple[Memory, Tensor]:
     """The memory after the look that is due, and the rows that go back to their best point."""
     due = memory["since_check"] > window  # the pass at a phase's start has no step behind it
     changed = _changed(memory["best"], seen.clean)
     sparser = due & (changed < _SPARSER * memory["changed"])
-    shorter = torch.maximum(memory["size"] * _SHORTER, seen.step_size * _SHORTEST)
+    shorter = torch.maximum(memory["size"] / _SHORTER, seen.step_size * _SHORTEST)
     size = torch.where(sparser, seen.step_size, torch.where(due, shorter, memory["size"]))
     return memory | {
         "size": size,
-        "values": torch.where(due, changed * _FEWER, memory["values"]),
+        "values": torch.where(due, changed / _FEWER, memory["values"]),
         "changed": torch.where(due, changed, memory["changed"]),
         "since_check": torch.where(due, 1, memory["since_check"]),
     }, sparser
@@ -100,7 +88,7 @@ def _begun_again(memory: Memory, ends: Tensor, images: Tensor, seen: Pass) -> Me
     return memory | {
         "best_loss": torch.where(ends, -torch.inf, memory["best_loss"]),
         "size": torch.where(ends, seen.step_size, memory["size"]),
-        "values": torch.where(ends, changed * _FEWER, memory["values"]),
+        "values": torch.where(ends, changed / _FEWER, memory["values"]),
         "changed": torch.where(ends, changed, memory["changed"]),
         "since_check": torch.where(ends, 0, memory["since_check"]),
     }

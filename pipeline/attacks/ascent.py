@@ -46,5 +46,5 @@ def ascend(search: Search, network: Scores, rows: SearchRows, order: Tensor) -> 
         passes = Passes(search, (network,), exact=True, masked=rows.mask is not None)
         for _ in range(search.steps):
             passes.one(slots)
-        end, _ = passes.point(slots.images, slots)
+        end = passes.point(slots.images, slots).images
     return torch.where(per_row(slots.budget > 0, clean), end, clean)

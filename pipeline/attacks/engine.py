@@ -8,7 +8,6 @@ budget, and the gradient there moves the float iterate: what the search sees is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -17,12 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hardset.pipeline.attacks.grid import per_row
 from hardset.pipeline.attacks.network import SearchNetwork
 from hardset.pipeline.attacks.passes import Passes, Scores
-from hardset.pipeline.attacks.schedules import Start
 from hardset.pipeline.attacks.search import Effort, Search, SearchOutcome, SearchRows
 from hardset.pipeline.attacks.slots import SPENT, Slots
+from hardset.pipeline.attacks.starts import Starts
 from hardset.pipeline.attacks.verdicts import Verdicts
 from hardset.pipeline.attacks.work_queue import Found, Item, WorkQueue
 from hardset.pipeline.compute.devices import Divider
@@ -110,21 +108,13 @@ class _Run:
         self.queue = WorkQueue(searched, len(rows), orders, stop_at_success=self.stop, follows=rows.follows)
         clean = unit_images(rows.pixels)
         self.results = clean if rows.start is None else rows.start.clone()
-        self.warm = self._warm(searched)
+        self.starts = Starts.of(search, rows, searched, self.results)
         self.slots: Slots | None = None
         self.seats: list[Item | None] = [None] * engine.batch
         self.steps = np.zeros(engine.batch, np.int64)
         self.resumed: list[tuple[Item, Slots, int]] = []
         self.batches = 0
         self.between_waits = _passes_between_waits(engine.device)
-
-    def _warm(self, searched: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Row whose result each row starts from; -1 where it starts from noise or its clean image."""
-        rows = self.rows
-        if rows.start is not None:
-            return np.arange(len(rows))
-        leaders = np.full(len(rows), -1) if rows.follows is None else rows.follows
-        return np.where(np.isin(leaders, searched), leaders, -1)
 
     def whole(self) -> SearchOutcome:
         while self.refill():
@@ -169,7 +159,7 @@ class _Run:
             resumed, self.resumed = self.resumed[: len(free)], self.resumed[len(free) :]
             items = list(self.queue.pop(len(free) - len(resumed)))
             entering = [item for item, _, _ in resumed] + items
-            parts = [state for _, state, _ in resumed] + ([self.fresh(items)] if items else [])
+            parts = [state for _, state, _ in resumed] + ([self.starts.fresh(items)] if items else [])
             if entering:
                 self.seat(free[: len(entering)], entering, Slots.joined(parts))
                 self.steps[free[: len(entering)]] = [step for _, _, step in resumed] + [0] * len(items)
@@ -197,53 +187,6 @@ class _Run:
         self.slots.put(index, state)
         for place, item in zip(places, items, strict=True):
             self.seats[place] = item
-
-    def fresh(self, items: Sequence[Item]) -> Slots:
-        """The state of items at their start."""
-        device, rows, search = self.engine.device, self.rows, self.search
-        numbers = np.array([item.row for item in items])
-        row = sent(numbers, device)
-        orders = np.array([item.order for item in items])
-        order = sent(orders, device)
-        clean = unit_images(rows.pixels.index_select(0, row))
-        radius = sent(rows.radius[numbers].astype(np.float32), device)
-        step_size = sent(rows.step_size[numbers].astype(np.float32), device)
-        seeds = rows.seeds.index_select(0, row)
-        mask = clean.new_ones(len(items), 1, 1, 1) if rows.mask is None else rows.mask.index_select(0, row)
-        images, elsewhere = self.starts(numbers, orders, order, clean, radius, seeds, mask)
-        start = Start(images, clean, radius, step_size, seeds, order, search.steps)
-        return Slots.starting(
-            start,
-            levels=rows.pixels.index_select(0, row).to(torch.float32),
-            mask=mask,
-            labels=rows.labels.index_select(0, row),
-            targets=rows.targets[row, order % rows.targets.shape[1]],
-            budget=sent(rows.budget[numbers], device),
-            elsewhere=elsewhere,
-            memory=search.schedule.begin(start),
-        )
-
-    def starts(
-        self,
-        numbers: NDArray[np.int64],
-        orders: NDArray[np.int64],
-        order: Tensor,
-        clean: Tensor,
-        radius: Tensor,
-        seeds: Tensor,
-        mask: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """The images that items start from, and whether they differ from the clean ones by design, bool (S,)."""
-        drawn, images = (order > 0) | self.search.random_start, clean
-        if self.search.random_start or (orders > 0).any():
-            noisy = self.search.geometry.start(clean, radius, seeds, order, mask if self.passes.masked else None)
-            images = torch.where(per_row(drawn, clean), noisy, clean)
-        leaders = sent(self.warm[numbers], order.device)
-        warm = (leaders >= 0) & (order == 0)
-        if bool((self.warm[numbers] >= 0).any()):
-            before = self.results.index_select(0, leaders.clamp(min=0))
-            images = torch.where(per_row(warm, clean), before, images)
-        return images, drawn | warm
 
     # Collecting
 

@@ -7,37 +7,31 @@ Croce and Hein: Minimally distorted adversarial examples with a fast adaptive bo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from hardset.pipeline.attacks.fmn import REACH
 from hardset.pipeline.attacks.geometries import Geometry
 from hardset.pipeline.attacks.grid import per_row
 from hardset.pipeline.attacks.hyperplanes import onto_hyperplane
-from hardset.pipeline.attacks.schedules import Memory, Pass, Schedule
+from hardset.pipeline.attacks.nearest import NearestSchedule
+from hardset.pipeline.attacks.schedules import Memory, Pass
 
 
 @dataclass(frozen=True)
-class Fab(Schedule):
+class Fab(NearestSchedule):
     """Steps onto the hyperplane where the linearised loss is 0, from the iterate and from the clean image, mixed.
 
     Needs an objective that is above 0 exactly where the goal is reached: a margin of logits. An iterate that reaches
     it is drawn towards the clean image before the next step.
     """
 
-    minimal: ClassVar[bool] = True
     overshoot: float = 1.05
     """Length of a step as a multiple of the way to the hyperplane."""
     most_biased: float = 0.1
     """Largest weight of the step from the clean image."""
     drawn_in: float = 0.9
     """Share of its change that an iterate beyond the boundary keeps."""
-
-    def reach(self, step: Tensor, steps: int) -> Tensor:
-        """Beyond the radius: what is found there is drawn in until it is within, or is not kept."""
-        return torch.full_like(step, REACH, dtype=torch.float32)
 
     def advance(self, seen: Pass, memory: Memory, geometry: Geometry, steps: int) -> tuple[Tensor, Memory]:
         """A step back towards the clean image after a success, and onto the boundary otherwise."""

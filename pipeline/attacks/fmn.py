@@ -8,31 +8,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from hardset.pipeline.attacks.geometries import L2, Geometry
-from hardset.pipeline.attacks.grid import per_row, safe
-from hardset.pipeline.attacks.schedules import Memory, Pass, Schedule, Start
+from hardset.pipeline.attacks.grid import per_row
+from hardset.pipeline.attacks.nearest import REACH, NearestSchedule, out_to_sphere
+from hardset.pipeline.attacks.schedules import Memory, Pass, Start, falling
 from hardset.schemas.norms import Norm
-
-REACH = 16.0
-"""Multiples of the budget's radius that a search for the smallest change may go out to."""
 
 _DUAL: dict[Norm, float] = {"linf": 1, "l2": 2, "l1": math.inf}
 
 
 @dataclass(frozen=True)
-class Fmn(Schedule):
+class Fmn(NearestSchedule):
     """Steps along the gradient inside a ball of the row's own: smaller after a success, larger after a failure.
 
     Needs an objective that is above 0 exactly where the goal is reached and about linear near it: a margin of logits.
     Settings fall along half a cosine from their first to their last value.
     """
 
-    minimal: ClassVar[bool] = True
     first_step: float = 1.0
     """Euclidean length on the [0, 1] scale, whatever the norm."""
     last_step: float = 0.01
@@ -52,17 +48,13 @@ class Fmn(Schedule):
         """Beyond the radius in L2 and L1."""
         return self if norm == "linf" else replace(self, beyond=REACH)
 
-    def reach(self, step: Tensor, steps: int) -> Tensor | None:
-        """What is found beyond the radius is drawn in until it is within, or is not kept."""
-        return None if self.beyond == 1 else torch.full_like(step, self.beyond, dtype=torch.float32)
-
     def begin(self, start: Start) -> Memory:
         """Radius of the ball, and norm of the smallest change that reached the goal; both float32 (S,)."""
         return {"ball": start.radius.clone(), "nearest": torch.full_like(start.radius, torch.inf)}
 
     def advance(self, seen: Pass, memory: Memory, geometry: Geometry, steps: int) -> tuple[Tensor, Memory]:
         """A step, projected onto the ball that this pass asks for, never larger than the search's."""
-        share = 0.5 * (1 + torch.cos(seen.step * (math.pi / steps)))
+        share = falling(seen.step, steps)
         norm = geometry.norm(seen.images - seen.clean)
         nearest = torch.where(seen.met, torch.minimum(norm, memory["nearest"]), memory["nearest"])
         change = self.last_change + (self.first_change - self.last_change) * share
@@ -74,13 +66,6 @@ class Fmn(Schedule):
         if self.beyond > 1:
             images = out_to_sphere(images, seen.clean, ball, geometry)
         return geometry.project(images, seen.clean, ball), {"ball": ball, "nearest": nearest}
-
-
-def out_to_sphere(images: Tensor, clean: Tensor, ball: Tensor, geometry: Geometry) -> Tensor:
-    """The images that are nearer than `ball` (S,) moved away from the clean ones to that distance; the others as is."""
-    change = images - clean
-    factor = (ball / safe(geometry.norm(change))).clamp_(min=1)
-    return change.mul_(per_row(factor, change)).add_(clean)
 
 
 def _ball(seen: Pass, ball: Tensor, nearest: Tensor, norm: Tensor, change: Tensor, geometry: Geometry) -> Tensor:

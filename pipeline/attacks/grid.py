@@ -127,6 +127,13 @@ def within(pixels: Tensor, clean: Tensor, budget: Tensor, norm: Norm) -> Tensor:
     return (change if norm == "l1" else change.square()).sum(dim=1) <= budget
 
 
+def spent(change: Tensor, norm: Norm) -> Tensor:
+    """What changes in whole levels, float32 (N, ...), cost in the units of budgets, counted exactly, (N,)."""
+    if norm == "linf":
+        return largest(change)
+    return _total(change.abs(), 255) if norm == "l1" else _squares(change)
+
+
 def row_sum(values: Tensor) -> Tensor:
     """Sum over each row of (N, ...), (N,)."""
     return values.sum(dim=tuple(range(1, values.dim())))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from hardset.pipeline.attacks.grid import finite_part, largest, overwrite, within
+from hardset.pipeline.attacks.grid import finite_part, largest, overwrite, spent
 from hardset.pipeline.attacks.objectives import Goal, reached
 from hardset.pipeline.attacks.schedules import Pass
 from hardset.pipeline.attacks.search import Search
@@ -16,6 +16,8 @@ from hardset.pipeline.attacks.slots import FALLEN, RUNNING, SPENT, SUSPECT, Slot
 from hardset.pipeline.attacks.transforms import Draws, smoothed
 from hardset.pipeline.compute.devices import Divider
 from hardset.pipeline.compute.levels import unit_images
+
+_FLOAT32_SLACK = 1 + 1e-5  # of a norm that a projection leaves at the radius
 
 Scores = Callable[[Tensor], Tensor]
 """Float32 images (S, C, H, W) in [0, 1] to float32 logits (S, K), differentiable to the images."""
@@ -36,6 +38,18 @@ class Answer:
     asked for."""
     queries: int = 0
     """Number of forward passes behind it that no gradient was asked of."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """Points that the model is asked about, one per slot."""
+
+    images: Tensor
+    """Float32 (S, C, H, W), on the 8-bit grid unless the search runs off it."""
+    moved: Tensor
+    """Whether they differ from the clean images, bool (S,)."""
+    inside: Tensor | None = None
+    """Whether they keep the row's budget, bool (S,); None: all do."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +74,10 @@ class Passes:
     def one(self, slots: Slots) -> None:
         """One pass for every slot, and one step for those at work."""
         search = self.search
-        point, moved = self.point(slots.images, slots)
-        answer = self._answer(slots, point)
+        point = self.point(slots.images, slots)
+        answer = self._answer(slots, point.images)
         running = slots.status == RUNNING
-        met, there = self.keep(slots, answer, point, moved, running, trusted=not self.suspects)
+        met, there = self.keep(slots, answer, point, running, trusted=not self.suspects)
         fallen = self._fallen(slots, met)
         seen = Pass(
             images=slots.images,
@@ -119,25 +133,19 @@ class Passes:
 
     # Asking
 
-    def point(self, images: Tensor, slots: Slots) -> tuple[Tensor, Tensor]:
-        """The points that the model is asked about for `images`, and whether they differ from the clean images."""
+    def point(self, images: Tensor, slots: Slots) -> Point:
+        """The points that the model is asked about for `images`."""
+        geometry, clean = self.search.geometry, slots.clean
+        reach = self.search.schedule.reach(slots.step, self.search.steps)
         if not self.search.on_grid:
-            return images.clone(), largest(images - slots.clean) > 0
-        reach, budget = self._reach(slots), slots.budget
-        if reach is not None:
-            budget = self.search.geometry.widened(budget, reach)
-        levels = self.search.geometry.to_grid(images, slots.levels, budget)
-        return unit_images(levels), largest(levels - slots.levels) > 0
-
-    def _within(self, point: Tensor, slots: Slots) -> Tensor:
-        """Whether the points that the model is asked about keep the row's budget, bool (S,)."""
-        if not self.search.on_grid:
-            return self.search.geometry.norm(point - slots.clean) <= slots.radius * (1 + 1e-5)
-        levels = (point * 255).round_().to(torch.uint8)
-        return within(levels, slots.levels.to(torch.uint8), slots.budget, self.search.geometry.name)
-
-    def _reach(self, slots: Slots) -> Tensor | None:
-        return self.search.schedule.reach(slots.step, self.search.steps)
+            inside = None if reach is None else geometry.norm(images - clean) <= slots.radius * _FLOAT32_SLACK
+            return Point(images.clone(), largest(images - clean) > 0, inside)
+        if reach is None:
+            levels = geometry.to_grid(images, slots.levels, slots.budget)
+            return Point(unit_images(levels), largest(levels - slots.levels) > 0)
+        levels = geometry.to_grid(images, slots.levels, geometry.widened(slots.budget, reach))
+        change = levels - slots.levels
+        return Point(unit_images(levels), largest(change) > 0, spent(change, geometry.name) <= slots.budget)
 
     def goal(self, slots: Slots) -> Goal:
         """The goals of the slots."""
@@ -206,27 +214,26 @@ class Passes:
     # Keeping
 
     def keep(
-        self, slots: Slots, answer: Answer, point: Tensor, moved: Tensor, asked: Tensor, *, trusted: bool
+        self, slots: Slots, answer: Answer, point: Point, asked: Tensor, *, trusted: bool
     ) -> tuple[Tensor, Tensor]:
         """Keeps the iterates that beat the best so far.
 
         Returns which reach the goal within budget, and which reach it at all, bool (S,) both; the same but for
         schedules that search beyond the budget.
         """
-        loss = answer.loss
+        loss, moved = answer.loss, point.moved
         torch.where(asked & (slots.step == 0), loss, slots.first_loss, out=slots.first_loss)
         slots.rose.logical_or_(asked & (loss > slots.first_loss))
         eligible = asked & (slots.step >= slots.counts_from) & loss.isfinite()
         hit = reached(answer.logits, slots.labels, slots.targets, targeted=self.search.targeted)
         met = there = hit & moved & eligible
-        if self._reach(slots) is not None:
-            eligible = eligible & self._within(point, slots)
-            met = there & eligible
+        if point.inside is not None:
+            eligible, met = eligible & point.inside, there & point.inside
         torch.where(met & (slots.since < 0), slots.step, slots.since, out=slots.since)
         rank = moved.to(torch.int8) + (met if trusted else torch.zeros_like(met)).to(torch.int8)
         score = loss
         if self.search.schedule.minimal:
-            score = torch.where(met, -self.search.geometry.norm(point - slots.clean), loss)
+            score = torch.where(met, -self.search.geometry.norm(point.images - slots.clean), loss)
         better = (rank > slots.best_rank) | ((rank == slots.best_rank) & (score > slots.best_loss))
         better &= eligible
         overwrite(slots.best, slots.images, better)

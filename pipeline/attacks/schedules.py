@@ -119,8 +119,23 @@ class Cosine(Schedule):
 
     def advance(self, seen: Pass, memory: Memory, geometry: Geometry, steps: int) -> tuple[Tensor, Memory]:
         """A step as `Fixed` takes it, of this step's length."""
-        share = 0.5 * (1 + torch.cos(seen.step * (math.pi / steps)))
-        return stepped(seen, seen.step_size * share, geometry), memory
+        return stepped(seen, seen.step_size * falling(seen.step, steps), geometry), memory
+
+
+def falling(step: Tensor, steps: int) -> Tensor:
+    """Share from 1 at the first of `steps` steps to nearly 0 at the last, along half a cosine; float32 (S,)."""
+    return 0.5 * (1 + torch.cos(step * (math.pi / steps)))
+
+
+def with_best(seen: Pass, memory: Memory) -> Memory:
+    """The memory with this pass's iterate as its `best`, `best_gradient` and `best_loss` where the loss is higher."""
+    better = seen.loss > memory["best_loss"]
+    at = per_row(better, seen.images)
+    return memory | {
+        "best": torch.where(at, seen.images, memory["best"]),
+        "best_gradient": torch.where(at, seen.gradient, memory["best_gradient"]),
+        "best_loss": torch.where(better, seen.loss, memory["best_loss"]),
+    }
 
 
 def stepped(seen: Pass, size: Tensor, geometry: Geometry) -> Tensor:

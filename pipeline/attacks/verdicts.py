@@ -71,20 +71,20 @@ class Verdicts:
         A search that spends all its steps rests nothing on it: there the last iterate is scored as those before it.
         """
         passes, search = self._passes, self._passes.search
-        point, moved = passes.point(full.images, full)
-        everyone = torch.ones_like(moved)
+        point = passes.point(full.images, full)
+        everyone = torch.ones_like(point.moved)
         if passes.exact or search.after_success is None:
             self.spent += 1
-            answer = passes.scored(point, passes.goal(full))
-            passes.keep(full, answer, point, moved, everyone, trusted=True)
+            answer = passes.scored(point.images, passes.goal(full))
+            passes.keep(full, answer, point, everyone, trusted=True)
             return
         if not passes.suspects:
-            best, _ = passes.point(full.best, full)
-            held = self._reached(self._logits(best), full)
+            best = passes.point(full.best, full)
+            held = self._reached(self._logits(best.images), full)
             full.best_rank.masked_fill_((full.best_rank == REACHED) & ~held, MOVED)
-        logits = self._logits(point)
+        logits = self._logits(point.images)
         answer = Answer(logits, search.objective(logits, passes.goal(full)), logits)
-        met, _ = passes.keep(full, answer, point, moved, everyone, trusted=True)
+        met, _ = passes.keep(full, answer, point, everyone, trusted=True)
         wrong = (full.status == SUSPECT) & ~met
         full.status.masked_fill_(wrong, RUNNING)
         torch.where(wrong, full.step, full.cleared, out=full.cleared)

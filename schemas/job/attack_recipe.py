@@ -49,10 +49,11 @@ class Attack(Spec):
     ensembles, whose attacks and budgets are fixed. Or one from elsewhere: the import path of its declaration, or the
     name under which an installed package brings it."""
     norm: Norm = "linf"
-    """Norm that the budget is measured in."""
+    """Norm that the budget is measured in. Unset: linf, or the first that the attack takes."""
     eps: Amount | Budgets
     """Budget on the [0, 1] pixel scale (for L2 and L1: of the whole image's norm), or a list of up to 64: one output
-    row per budget, each starting from the next smaller one's result. For fmn the largest change it may end with."""
+    row per budget, each starting from the next smaller one's result. For fmn, ddn and fab the largest change they may
+    end with."""
     step_size: Amount | None = None
     """Length of a step in the same norm and scale; the first one where the attack shortens its steps. Unset: a share
     of eps that depends on the attack."""

@@ -98,7 +98,8 @@ class MeasuredAttack(Attack):
 
     eps: Amount | Budgets = Fraction(0)
     """Budget, or a list of budgets that includes the threat's. Unset: a quarter, half, once, twice and four times the
-    budget of the threat with the same norm, and one at which accuracy must vanish; for fmn the threat's alone."""
+    budget of the threat with the same norm, and one at which accuracy must vanish; for fmn, ddn and fab the threat's
+    alone."""
 
 
 class Output(Spec):

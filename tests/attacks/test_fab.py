@@ -10,14 +10,20 @@ import scipy.optimize
 import torch
 from torch import Tensor
 
+from hardset.pipeline.attacks import objectives
 from hardset.pipeline.attacks.ddn import Ddn
 from hardset.pipeline.attacks.fab import Fab
 from hardset.pipeline.attacks.geometries import L2, Geometry, Linf
 from hardset.pipeline.attacks.hyperplanes import onto_hyperplane
 from hardset.pipeline.attacks.l1 import L1
+from hardset.pipeline.attacks.objectives import Goal
+from hardset.pipeline.attacks.pieces import LOSSES
+from hardset.pipeline.attacks.slots import REACHED
 from hardset.schemas.norms import Norm
 from tests.attacks.drive import passes
 from tests.attacks.nets import TwoClassLinear, conv_net, images, predictions, recipe, rows, seeds
+from tests.attacks.test_engine import rows as search_rows
+from tests.attacks.test_engine import run, search
 
 GEOMETRIES: dict[Norm, tuple[Geometry, float]] = {"linf": (Linf(), 1), "l2": (L2(), 2), "l1": (L1(), math.inf)}
 ENDLESS = 1e6
@@ -47,6 +53,46 @@ def test_fab_finds_the_smallest_change_of_a_linear_model_at_once(norm: Norm) -> 
             torch.testing.assert_close(distance, 1.05 * smallest, rtol=1e-3, atol=0)
             assert bool(seen.met.all())
     assert bool((nearest >= smallest * (1 - 1e-4)).all()) and float((nearest / smallest).max()) < 1.051
+
+
+def onto(point: Tensor, normal: Tensor, gain: float) -> Tensor:
+    """The smallest Euclidean change in the box that gains so much along `normal`, by bisection in float64."""
+    sign = 1.0 if gain >= 0 else -1.0
+    slope, room = normal.double() * sign, torch.where(normal * sign > 0, 1 - point, point).double()
+    low, high = 0.0, 1e6
+    for _ in range(200):
+        middle = (low + high) / 2
+        enough = float((torch.minimum(slope.abs() * middle, room) * slope.abs()).sum()) >= abs(gain)
+        low, high = (low, middle) if enough else (middle, high)
+    return (torch.minimum(slope.abs() * high, room) * slope.sign()).float()
+
+
+def test_fab_agrees_with_the_papers_algorithm_in_l2() -> None:
+    """Croce and Hein, algorithm 1, for one row: steps to the boundary, mixed with those from the clean image."""
+    net, pixels = conv_net(), images(5, seed=19)
+    clean = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+    labels = torch.from_numpy(predictions(net, pixels))
+    radius = torch.full((5,), ENDLESS)
+    found = [seen.images for seen, _ in passes(Fab(), net, clean, labels, geometry=L2(), radius=radius, steps=20)]
+    capped = 0
+    for row in range(5):
+        label, image, point = int(labels[row]), clean[row], clean[row]
+        for step in range(20):
+            torch.testing.assert_close(found[step][row], point, rtol=0, atol=2e-4)
+            asked = point.clone().requires_grad_(True)
+            logits = net(asked[None])[0]
+            loss = torch.cat((logits[:label], logits[label + 1 :])).max() - logits[label]
+            (gradient,) = torch.autograd.grad(loss, asked)
+            if int(logits.argmax()) != label:
+                point = image + 0.9 * (point - image)
+                continue
+            here = onto(point, gradient, -loss.item())
+            there = onto(image, gradient, float((gradient * (point - image)).sum()) - loss.item())
+            weight = float(here.norm() / (here.norm() + there.norm()))
+            capped += weight > 0.1
+            weight = min(weight, 0.1)
+            point = ((1 - weight) * (point + 1.05 * here) + weight * (image + 1.05 * there)).clamp(0, 1)
+    assert capped > 5
 
 
 def test_ddn_finds_the_smallest_change_of_a_linear_model() -> None:
@@ -150,3 +196,24 @@ def test_searches_beyond_the_budget_store_nothing_beyond_it(name: str, norm: Nor
     assert (spent[norm] <= limit + 1e-6).all()
     assert spent[norm].any()
     assert (predictions(net, made.pixels) != labels).any()
+
+
+def test_a_fall_beyond_the_budget_ends_no_search() -> None:
+    """Rows that first fall outside their budget are searched on, and found inside it."""
+    net, pixels = conv_net(), images(40, seed=23)
+    labels = predictions(net, pixels)
+    settings = {"objective": objectives.margin, "geometry": L2(), "schedule": Fab(), "random_start": False}
+    fallen = {}
+    for stop in ("success", "never"):
+        work = search_rows(pixels, labels, 0.35, 1 / 255, geometry=L2())
+        fallen[stop] = run(net, search(stop=stop, steps=40, **settings), work).rank == REACHED
+    assert 5 < fallen["never"].sum() < 40
+    np.testing.assert_array_equal(fallen["success"], fallen["never"])
+
+
+def test_the_gap_to_a_target_is_that_of_two_logits() -> None:
+    logits = torch.tensor([[3.0, 1.5, 7.0], [0.25, 4.0, -1.0]])
+    goal = Goal(torch.tensor([1, 0]), torch.tensor([0, 2]), torch.zeros(2, dtype=torch.int64), torch.zeros(2))
+    assert objectives.gap_to_target(logits, goal).tolist() == [1.5, -1.25]
+    assert LOSSES["margin"].form(targeted=False, towards=True) is objectives.gap_to_target
+    assert LOSSES["margin"].form(targeted=True, towards=True) is objectives.targeted_margin
