@@ -19,7 +19,7 @@ from hardset.pipeline.sources.stratified import chosen, shares
 from hardset.pipeline.sources.table import open_source
 from hardset.schemas.job.sources import DigitsSource, HoldOut, ImageFolderSource, ImageSource, Limit, Source
 from hardset.schemas.reading.loading import parse_job
-from tests.sources.making import npz_bytes, parquet_bytes, pixels, png, write
+from tests.sources.making import npz_bytes, parquet_bytes, pixels, png, tar_bytes, write
 from tests.sources.test_labels import parquet as text_parquet
 
 SKEWED = [0] * 40 + [1] * 12 + [2] * 8
@@ -45,7 +45,18 @@ def npz_source(place: Path) -> dict[str, Any]:
     return {"format": "npz", "path": str(place), "classes": ["a", "b", "c"]}
 
 
-SOURCES = {"imagefolder": folder_source, "parquet": parquet_source, "npz": npz_source}
+def tar_source(place: Path) -> dict[str, Any]:
+    for name, rows in (("a", range(45)), ("b", range(45, 60))):
+        members = [(f"{row:02}.{end}", data) for row in rows for end, data in _members(row)]
+        write(place / f"{name}.tar", tar_bytes(members))
+    return {"format": "webdataset", "path": str(place), "classes": ["a", "b", "c"]}
+
+
+def _members(row: int) -> list[tuple[str, bytes]]:
+    return [("png", png(row)), ("cls", str(SKEWED[row]).encode())]
+
+
+SOURCES = {"imagefolder": folder_source, "parquet": parquet_source, "npz": npz_source, "webdataset": tar_source}
 
 
 def spec_of(**settings: Any) -> ImageSource:
@@ -158,3 +169,12 @@ def test_members_of_a_sample_are_those_of_its_folders(tmp_path: Path) -> None:
         ("b", 2, 2, 2),
         ("c", 1, 1, 1),
     ]
+
+
+@pytest.mark.parametrize("make", [parquet_source, npz_source, tar_source])
+@pytest.mark.parametrize("limit", [50, Limit(rows=20)])
+def test_labels_of_a_range_are_those_of_its_rows(make: Any, limit: Any, tmp_path: Path) -> None:
+    reader = open_source(spec_of(**make(tmp_path), limit=limit))
+    for part in reader.plan(4):
+        rows, _ = reader.read(part, reader.probe(), 3)
+        assert list(reader.labels_in(part)) == rows.labels.tolist()  # type: ignore[attr-defined]

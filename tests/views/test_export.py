@@ -249,6 +249,7 @@ def test_places_that_are_taken_are_refused(nights: Nights, tmp_path: Path) -> No
     taken = tmp_path / "taken"
     taken.mkdir()
     (taken / "photo.png").write_bytes(b"mine")
+    (tmp_path / "link").symlink_to(nights.out)
     (tmp_path / "strange").mkdir()
     (tmp_path / "strange" / "export.json").write_text("[]")
     assert hardset("export", nights.out, "--to", "webdataset", "--path", tmp_path / "view").returncode == 0
@@ -256,6 +257,8 @@ def test_places_that_are_taken_are_refused(nights: Nights, tmp_path: Path) -> No
         ("webdataset", taken, "holds files that no export wrote"),
         ("webdataset", tmp_path / "strange", "is of no export"),
         ("webdataset", nights.out / "view", "lies in the dataset itself"),
+        ("webdataset", nights.out, "lies in the dataset itself"),
+        ("webdataset", tmp_path / "link" / "view", "lies in the dataset itself"),
         ("imagefolder", tmp_path / "view", "holds an export to webdataset; name another folder for imagefolder"),
         ("tfrecord", tmp_path / "new", "webdataset"),
     ):

@@ -21,6 +21,7 @@ from hardset.pipeline.dataset.files.png import decode_png
 from hardset.pipeline.dataset.records.lease import hold_lease
 from hardset.pipeline.dataset.views.layouts import LAYOUTS, Files, Layout, Piece
 from hardset.pipeline.storage.folder import Folder, in_parallel
+from hardset.pipeline.storage.nesting import lies_in, where
 from hardset.schemas.digests import content_sha256, image_sha256, sha256_hex
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.records.run import DataFile, Manifest, Output
@@ -88,7 +89,7 @@ def _told(manifest: Manifest, to: str, files: int) -> dict[str, Any]:
 
 
 def _check_place(folder: Folder, view: Folder, to: str) -> None:
-    if view.place == folder.place or view.place.startswith(f"{folder.place}/"):
+    if lies_in(where(view.url), where(folder.url)):
         raise JobError(f"--path: {view.name} lies in the dataset itself; name another folder")
     try:
         found = json.loads(view.read(RECORD))
