@@ -15,11 +15,12 @@ from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.sources import as_planned
 from hardset.pipeline.sources.base import unfixed
 from hardset.pipeline.sources.fingerprints import digests_of, stamp, tag_digest
+from hardset.pipeline.sources.npz import NpzReader
 from hardset.pipeline.sources.row_files import RowFiles
 from hardset.pipeline.sources.table import open_source
 from hardset.schemas.errors import RunError
 from hardset.schemas.job.sources import ImageFolderSource, ImageSource, NpzSource, ParquetSource
-from hardset.schemas.records.run import Image
+from hardset.schemas.records.run import Image, SourceRange
 from tests.sources.making import npz_bytes, parquet_bytes, pixels, png, write
 from tests.sources.test_own import job_of
 from tests.support import make_here
@@ -100,6 +101,31 @@ def test_a_file_replaced_while_it_is_read_gives_no_rows(name: str, old: bool, tm
     monkeypatch.setattr(RowFiles, "_rows", replacing)
     with pytest.raises(RunError, match=rf"{file.name} has changed"):
         reader.read(part, SHAPE, 3)
+
+
+class OwnDigests(NpzReader):
+    """A format that fixes its ranges by digests of its own."""
+
+    def fixed(self, parts: list[SourceRange]) -> list[SourceRange]:
+        found = {part.file: hashlib.sha256(self.open(part.file).read()).hexdigest() for part in parts}
+        return [part.model_copy(update={"digest": found[part.file]}) for part in parts]
+
+
+def test_digests_of_ones_own_are_held_before_and_after_a_read(tmp_path: Path, monkeypatch) -> None:
+    put_npz(tmp_path, 0)
+    reader = OwnDigests(NpzSource(path=str(tmp_path)))
+    (part,) = reader.plan(100)
+    assert len(reader.read(part, SHAPE, 3)[0]) == 8
+    first = RowFiles._rows
+
+    def replacing(self: Any, source_range: Any) -> Iterator[Any]:
+        yield from first(self, source_range)
+        put_npz(tmp_path, 50)
+
+    monkeypatch.setattr(RowFiles, "_rows", replacing)
+    for _ in ("replaced while it is read", "replaced before"):
+        with pytest.raises(RunError, match=r"train\.npz has changed since the run was planned"):
+            reader.read(part, SHAPE, 3)
 
 
 def test_a_file_edited_in_place_within_a_tick_of_the_clock_gives_no_rows(tmp_path: Path, monkeypatch) -> None:
