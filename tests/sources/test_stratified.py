@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from hardset.pipeline.planning.plan import make_plan
+from hardset.pipeline.sources import ranges
 from hardset.pipeline.sources.base import key_of, narrowed
 from hardset.pipeline.sources.stratified import chosen, shares
 from hardset.pipeline.sources.table import open_source
+from hardset.schemas.digests import sha256_hex
 from hardset.schemas.job.sources import DigitsSource, HoldOut, ImageFolderSource, ImageSource, Limit, Source
 from hardset.schemas.reading.loading import parse_job
 from tests.sources.making import npz_bytes, parquet_bytes, pixels, png, tar_bytes, write
@@ -178,3 +180,16 @@ def test_labels_of_a_range_are_those_of_its_rows(make: Any, limit: Any, tmp_path
     for part in reader.plan(4):
         rows, _ = reader.read(part, reader.probe(), 3)
         assert list(reader.labels_in(part)) == rows.labels.tolist()  # type: ignore[attr-defined]
+
+
+def test_the_smallest_hashes_of_each_class_are_chosen() -> None:
+    """Whatever else there is, so that few rows of a sample change where many come."""
+    rows = [(row % 2, f"file#{row}", (0, row)) for row in range(200)]
+    ranked = sorted(rows, key=lambda row: sha256_hex(f"limit/{row[1]}"))
+    wanted = [[place for label, _, place in ranked if label == one][:5] for one in (0, 1)]
+    assert chosen(rows, 10) == sorted(wanted[0] + wanted[1])
+
+
+def test_rows_that_are_close_are_read_in_one_stretch() -> None:
+    assert list(ranges.runs([0, 3, 70, 200], gap=66)) == [(0, 71), (200, 201)]
+    assert list(ranges.runs([0, 3, 70, 200], gap=65)) == [(0, 4), (70, 71), (200, 201)]
