@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import io
 import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.sources import row_files
-from hardset.pipeline.sources.names import Names, matches_any
 from hardset.pipeline.sources.table import open_source
 from hardset.pipeline.sources.unreadable import unreadable_warnings
-from hardset.schemas.errors import JobError, UserError
+from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Job
-from hardset.schemas.job.sources import HoldOut, ImageFolderSource, ImageSource, NpzSource, ParquetSource
+from hardset.schemas.job.sources import HoldOut, ImageFolderSource, NpzSource, ParquetSource
 from hardset.schemas.reading.loading import parse_job
 from hardset.schemas.records.run import Image
-from tests.sources.making import npz_bytes, parquet_bytes, pixels, png, write
+from tests.sources.making import parquet_bytes, png, write
 from tests.support import hardset, make_here
 
 SHAPE = Image(height=6, width=5, channels=3)
@@ -215,149 +212,3 @@ def test_which_files_are_chosen_is_in_no_key(tmp_path: Path) -> None:
     plain = make_plan(job_of(tmp_path / "in", tmp_path / "out"))
     chosen = make_plan(job_of(tmp_path / "in", tmp_path / "out", include=["a*"], exclude=["b*"], unreadable="fail"))
     assert plain.shards == chosen.shards
-
-
-MATCHES = [
-    (["*.txt"], "cat/x.txt", True),
-    (["*.txt"], "x.txt.png", False),
-    (["thumbs"], "cat/thumbs/x.png", True),
-    (["cat/*.png"], "cat/x.png", True),
-    (["cat/*.png"], "cat/deep/x.png", False),
-    (["cat/**"], "cat/deep/x.png", True),
-    (["**/x.png"], "x.png", True),
-    (["train/cat"], "train/cat/x.png", True),
-    (["[ab]?.png"], "a1.png", True),
-    (["[!ab]?.png"], "a1.png", False),
-    (["a.png"], "axpng", False),
-    (["new\nline*"], "new\nline.png", True),
-    ([], "x.png", False),
-]
-
-
-@pytest.mark.parametrize(("patterns", "name", "matches"), MATCHES)
-def test_patterns_are_those_of_gitignore(patterns: list[str], name: str, matches: bool) -> None:
-    assert matches_any(patterns, name) is matches
-
-
-def test_patterns_take_and_leave_and_litter_is_never_looked_into(tmp_path: Path) -> None:
-    for name in ("cat/a.png", "cat/a.txt", "cat/a.json", "dog/b.png", "@eaDir/b.png/T.jpg", "lost+found/x"):
-        write(tmp_path / name, png(0))
-
-    def taken(**patterns: Any) -> list[str]:
-        plan = open_source(ImageFolderSource(path=str(tmp_path), **patterns)).plan(9)
-        return [f"{part.file}/{member}" for part in plan for member in part.members]
-
-    assert taken() == ["cat/a.json", "cat/a.png", "cat/a.txt", "dog/b.png"]
-    assert taken(exclude=["*.txt", "*.json"]) == taken(include=["*.png"]) == ["cat/a.png", "dog/b.png"]
-    assert taken(include=["dog"]) == ["dog/b.png"]
-    with pytest.raises(JobError, match="holds no class folders"):
-        taken(include=["*.jpeg"])
-    assert not Names().enters("deep/lost+found") and Names().enters("label=3")
-
-
-def test_names_that_writers_hide_are_hidden_in_tables(tmp_path: Path) -> None:
-    names = ["part-0.parquet", "_metadata.parquet", "_temporary/0/part-1.parquet", ".x/part-2.parquet"]
-    for name in [*names, "_day=1/part-3.parquet"]:
-        write(tmp_path / name, good())
-    assert [part.file for part in open_source(ParquetSource(path=str(tmp_path))).plan(9)] == [
-        "_day=1/part-3.parquet",
-        "part-0.parquet",
-    ]
-    named = open_source(ParquetSource(path=str(tmp_path / "_metadata.parquet")))
-    assert [part.file for part in named.plan(9)] == ["_metadata.parquet"]
-
-
-@pytest.mark.parametrize("path", ["", "/*.parquet", "/**/*.parquet"])
-@pytest.mark.parametrize("place", ["", "inner"])
-def test_roots_of_tables_are_refused(path: str, place: str, tmp_path: Path) -> None:
-    if place and path == "/*.parquet":
-        pytest.skip("matches no file")
-    root = tmp_path / "lake" / place
-    write(root / "a.parquet", good())
-    spec = ParquetSource(path=f"{tmp_path}/lake{path}")
-    assert open_source(spec).plan(9)
-    write(root / "_delta_log" / "00000000000000000000.json", b"{}")
-    with pytest.raises(JobError, match=r"^source\.path: .* is a Delta table, whose folder holds files of deleted rows"):
-        open_source(spec).plan(9)
-    (root / "_delta_log" / "00000000000000000000.json").unlink()
-    (root / "_delta_log").rmdir()
-    write(root / "metadata" / "00000-abc.metadata.json", b"{}")
-    if not (place and path):
-        with pytest.raises(JobError, match="is an Iceberg table"):
-            open_source(spec).plan(9)
-    assert open_source(ParquetSource(path=str(root / "a.parquet"))).plan(9)
-
-
-def npz_of(member: bytes, *, folded: bool = True) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED if folded else zipfile.ZIP_STORED) as archive:
-        archive.writestr("images.npy", member)
-        archive.writestr("labels.npy", npy(np.zeros(4, np.int64)))
-    return buffer.getvalue()
-
-
-def npy(array: np.ndarray, shape: tuple[int, ...] | None = None) -> bytes:
-    buffer = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        buffer, {"descr": array.dtype.str, "fortran_order": False, "shape": shape or array.shape}
-    )
-    return buffer.getvalue() + array.tobytes()
-
-
-BOMBS = {
-    "says more than it holds": (lambda: npz_of(npy(pixels(0)[None], (4, 10**6, 10**6))), r"says \(4, .*and it holds"),
-    "unfolds to too much": (lambda: npz_of(npy(np.zeros((4, 512, 1024), np.uint8))), "unfolds to .* HARDSET_ARRAY_GIB"),
-    "has huge rows": (lambda: npz_of(npy(np.zeros((1, 2048, 2048), np.uint8)), folded=False), "HARDSET_VALUE_MIB"),
-    "less than nothing": (lambda: npz_of(npy(pixels(0)[None], (-4, 6, 5, 3))), "is no array"),
-}
-
-
-@pytest.mark.parametrize("case", BOMBS)
-def test_arrays_are_bounded_before_they_are_unfolded(case: str, tmp_path: Path, monkeypatch) -> None:
-    made, message = BOMBS[case]
-    monkeypatch.setenv("HARDSET_VALUE_MIB", "2")
-    monkeypatch.setenv("HARDSET_ARRAY_GIB", "0.001")
-    write(tmp_path / "x.npz", made())
-    monkeypatch.setattr("zipfile.ZipExtFile.read1", None)
-    with pytest.raises(JobError, match=message):
-        open_source(NpzSource(path=str(tmp_path / "x.npz"))).plan(9)
-
-
-def test_an_array_of_objects_is_not_unpickled(tmp_path: Path) -> None:
-    class Bomb:
-        def __reduce__(self) -> tuple[Any, ...]:
-            return os.mkdir, (str(tmp_path / "ran"),)
-
-    np.savez(tmp_path / "x.npz", images=np.array([Bomb()] * 4, dtype=object), labels=np.zeros(4, np.int64))
-    with pytest.raises(JobError, match="it holds Python objects, which would have to be unpickled"):
-        open_source(NpzSource(path=str(tmp_path / "x.npz"))).plan(9)
-    assert not (tmp_path / "ran").exists()
-
-
-def test_large_members_are_quarantined_without_being_read_whole(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setenv("HARDSET_VALUE_MIB", "0.001")
-    write(tmp_path / "a" / "big.png", png(0) + bytes(10**6))
-    write(tmp_path / "a" / "small.png", png(1))
-    reader = open_source(ImageFolderSource(path=str(tmp_path)))
-    (part,) = reader.plan(9)
-    rows, (reject,) = reader.read(part, SHAPE, 1)
-    assert rows.keys == ("a/small.png",)
-    assert (reject.key, reject.error_class) == ("a/big.png", "ImageTooLargeError")
-    assert "HARDSET_VALUE_MIB" in reject.message
-
-
-@pytest.mark.parametrize(
-    "source", [{"size": 10**9}, {"size": [8, 10**20]}, {"limit": 10**20}, {"max_pixels": 10**12}], ids=str
-)
-def test_numbers_beyond_sense_are_refused(source: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=rf"source\.{next(iter(source))}"):
-        job_of(tmp_path, tmp_path / "out", **source)
-
-
-def test_the_whole_array_of_a_good_file_is_read(tmp_path: Path) -> None:
-    images = np.stack([pixels(i) for i in range(4)])
-    write(tmp_path / "x.npz", npz_bytes(np.asfortranarray(images), np.arange(4) % 3, compressed=True))
-    spec: ImageSource = NpzSource(path=str(tmp_path / "x.npz"))
-    reader = open_source(spec)
-    (part,) = reader.plan(9)
-    np.testing.assert_array_equal(reader.read(part, SHAPE, 3)[0].pixels, images)
