@@ -64,9 +64,3 @@ def augment(
         parents=torch.from_numpy(made.parents).to(images.device),
         params=tuple(map(str, made.columns["params"])),
     )
-
-
-def _operation(one: str | Mapping[str, Any] | Spec) -> Any:
-    if isinstance(one, Spec):
-        return one.model_dump(mode="json")
-    return {"name": one} if isinstance(one, str) else one
