@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hardset.pipeline.augment.conversion import to_images, to_pixels
-from hardset.pipeline.augment.inner import shown
+from hardset.pipeline.augment.inner import checked
 from hardset.pipeline.augment.operation import Drawn, LevelOperation, Operation
 from hardset.pipeline.augment.steps import Step
 from hardset.pipeline.augment.streams import RowStream, Stream
@@ -101,11 +101,7 @@ def _by_tensors(images: Tensor, found: Operation | LevelOperation, step: Step, r
     else:
         assert found.tensors is not None
         after = found.tensors(before, chosen)
-    if not isinstance(after, Tensor) or after.shape != before.shape:
-        raise JobError(
-            f"ops.{stream.position}: {step.name} returned {shown(after)}; wants images of shape {tuple(before.shape)}"
-        )
-    return images.index_copy(0, rows, after)
+    return images.index_copy(0, rows, checked(after, before, step.name, stream.position))
 
 
 def _some(step: Step, part: slice) -> Step:

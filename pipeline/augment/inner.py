@@ -31,6 +31,13 @@ def shown(value: object) -> str:
     return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
 
 
+def checked(after: object, before: Tensor, name: str, position: int) -> Tensor:
+    """Images after an operation of that name. Raises JobError: they are not of the shape of those before."""
+    if not isinstance(after, Tensor) or after.shape != before.shape:
+        raise JobError(f"ops.{position}: {name} returned {shown(after)}; wants images of shape {tuple(before.shape)}")
+    return after
+
+
 def draw_columns(found: AnyOperation, spec: OperationSettings, stream: Stream) -> tuple[Tensor, Columns]:
     """Whether the operation applies to each row, bool (N,), and its parameters. Raises JobError: not one per row."""
     drawn = found.draw(spec, stream)
@@ -65,6 +72,7 @@ def apply_entries(find: Find, pixels: Pixels, entries: Sequence[Drawn], stream: 
             continue
         columns = {name: torch.as_tensor([value]) for name, value in drawn.items()}
         whole = Stream(torch.tensor([inner.seed]), inner.position, inner.branch)
-        images = found.apply(to_images(pixels[None], torch.device("cpu")), columns, whole)
-        pixels = to_pixels(images.clamp(0, 1))[0].reshape(pixels.shape)
+        before = to_images(pixels[None], torch.device("cpu"))
+        after = checked(found.apply(before, columns, whole), before, str(entry["name"]), whole.position)
+        pixels = to_pixels(after.clamp(0, 1))[0]
     return pixels

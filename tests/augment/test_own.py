@@ -174,6 +174,7 @@ class Plain(OperationSettings):
 
 CUTS = Operation(Plain, nothing, wrong_shape)
 DRAWS = Operation(Plain, lambda spec, stream: {"x": torch.zeros(3)}, lambda images, parameters, stream: images)
+GIVES = Operation(Plain, nothing, lambda images, parameters, stream: None)
 NO_OPERATION = 3
 
 
@@ -205,6 +206,20 @@ def test_what_cannot_be_used_is_refused_with_the_plan(tmp_path: Path, op: dict[s
 def test_what_an_operation_gives_back_is_checked(name: str, message: str) -> None:
     with pytest.raises(JobError, match=message):
         made([{"name": f"{__name__}:{name}"}], clean_rows(4), seeds_of(4))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("CUTS", r"^ops\.1: .*:CUTS returned a tensor of shape \(1, 1, 8, 7\); wants images of shape \(1, 1, 8, 8\)"),
+        ("GIVES", r"^ops\.1: .*:GIVES returned a NoneType; wants images of shape \(1, 1, 8, 8\)"),
+        ("DRAWS", r"^ops\.1: .*:DRAWS draws a tensor of shape \(3,\) for x; wants one value per row"),
+    ],
+)
+def test_what_an_operation_gives_back_is_checked_inside_a_policy(name: str, message: str) -> None:
+    policy = {"name": "one_of", "ops": [{"name": f"{__name__}:{name}"}]}
+    with pytest.raises(JobError, match=message):
+        made([{"name": "hflip"}, policy], clean_rows(4), seeds_of(4))
 
 
 def test_an_edited_operation_makes_its_rows_anew_and_is_not_replayed(tmp_path: Path, monkeypatch) -> None:
