@@ -8,9 +8,10 @@ from itertools import permutations
 import cv2
 import numpy as np
 
+from hardset.pipeline.augment.draws import numbers, same
 from hardset.pipeline.augment.operation import Columns, Drawn, LevelOperation, nothing
 from hardset.pipeline.augment.streams import RowStream, Stream
-from hardset.pipeline.augment.tables import contrasted, luminance, numbers, scaled
+from hardset.pipeline.augment.tables import contrasted, luminance, scaled
 from hardset.pipeline.batches import Pixels
 from hardset.schemas.job.operations.colour import (
     ChannelDropout,
@@ -81,7 +82,7 @@ def _draw_channels(spec: ChannelDropout, stream: Stream) -> Columns:
     count, order = stream.whole(0, spec.channels).tolist(), stream.orders(1, 3).tolist()
     return {
         "channels": [sorted(some[:few]) for some, few in zip(order, count, strict=True)],
-        "fill": [spec.fill] * len(order),
+        "fill": same(spec.fill, stream),
     }
 
 

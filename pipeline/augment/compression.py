@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from hardset.pipeline.augment.draws import numbers, wholes
 from hardset.pipeline.augment.operation import Drawn, LevelOperation
 from hardset.pipeline.augment.streams import RowStream
-from hardset.pipeline.augment.tables import numbers, wholes
 from hardset.pipeline.batches import Pixels
 from hardset.schemas.job.operations.compression import Jpeg, Pixelate, Webp
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hardset.pipeline.augment.bar_corruptions import BAR_CHANGES
 from hardset.pipeline.augment.compression import encoded, pixelated
+from hardset.pipeline.augment.draws import same
 from hardset.pipeline.augment.kernels import disk_kernel, gaussian, glass_blurred, weighed, zoom_blurred, zoomed
 from hardset.pipeline.augment.noise import (
     rounded,
@@ -166,7 +167,7 @@ def _draw(spec: Corruption, stream: Stream) -> Columns:
     return {
         "corruption": [spec.names[number] for number in names],
         "severity": stream.whole(1, spec.severity),
-        "strengths": [spec.strengths] * len(names),
+        "strengths": same(spec.strengths, stream),
     }
 
 

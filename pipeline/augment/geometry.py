@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hardset.pipeline.augment.draws import same
 from hardset.pipeline.augment.operation import Columns, Drawn, LevelOperation, Parameters, nothing
 from hardset.pipeline.augment.streams import RowStream, Stream
 from hardset.pipeline.batches import Pixels
@@ -68,7 +69,7 @@ def _symmetry_of_tensors(images: Tensor, parameters: Parameters) -> Tensor:
 def _draw_corner(spec: Crop, stream: Stream) -> Columns:
     places = 2 * spec.padding + 1
     corner = {name: stream.integers(number, places) - spec.padding for number, name in enumerate(("top", "left"))}
-    return corner if spec.fill == 0 else {**corner, "fill": [spec.fill] * len(stream.seeds)}
+    return corner if spec.fill == 0 else {**corner, "fill": same(spec.fill, stream)}
 
 
 def _crop(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:

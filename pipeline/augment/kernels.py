@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hardset.pipeline.augment.draws import numbers, wholes
 from hardset.pipeline.augment.noise import rounded
-from hardset.pipeline.augment.operation import Columns, Drawn, LevelOperation
-from hardset.pipeline.augment.streams import RowStream, Stream
-from hardset.pipeline.augment.tables import numbers, wholes
+from hardset.pipeline.augment.operation import Drawn, LevelOperation
+from hardset.pipeline.augment.streams import RowStream
 from hardset.pipeline.batches import Pixels
 from hardset.schemas.job.operations.kernels import (
     DefocusBlur,
@@ -84,10 +84,6 @@ def disk_kernel(radius: float, alias: float) -> NDArray[np.float32]:
     return soft
 
 
-def _draw_disk(spec: DefocusBlur, stream: Stream) -> Columns:
-    return {"radius": stream.number(0, spec.radius), "alias": [spec.alias] * len(stream.seeds)}
-
-
 def _defocus_blur(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
     return weighed(image, disk_kernel(drawn["radius"], drawn["alias"]), cv2.BORDER_REFLECT_101)
 
@@ -116,10 +112,6 @@ def zoom_blurred(image: Pixels, last: float, step: float) -> Pixels:
     return rounded(total / (len(factors) + 1))
 
 
-def _draw_zoom(spec: ZoomBlur, stream: Stream) -> Columns:
-    return {"factor": stream.number(0, spec.factor), "step": [spec.step] * len(stream.seeds)}
-
-
 def _zoom_blur(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
     return zoom_blurred(image, drawn["factor"], drawn["step"])
 
@@ -145,11 +137,6 @@ def glass_blurred(image: Pixels, sigma: float, shift: int, rounds: int, stream: 
     return gaussian(swapped, sigma)
 
 
-def _draw_glass(spec: GlassBlur, stream: Stream) -> Columns:
-    rows = len(stream.seeds)
-    return {"sigma": stream.number(0, spec.sigma), "shift": [spec.shift] * rows, "rounds": [spec.rounds] * rows}
-
-
 def _glass_blur(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
     return glass_blurred(image, drawn["sigma"], drawn["shift"], drawn["rounds"], stream)
 
@@ -167,8 +154,8 @@ KERNELS = (
     LevelOperation(GaussianBlur, numbers("sigma"), _gaussian_blur),
     LevelOperation(MedianBlur, wholes("size"), _median_blur),
     LevelOperation(MotionBlur, numbers("length", "degrees"), _motion_blur),
-    LevelOperation(DefocusBlur, _draw_disk, _defocus_blur),
-    LevelOperation(ZoomBlur, _draw_zoom, _zoom_blur),
-    LevelOperation(GlassBlur, _draw_glass, _glass_blur),
+    LevelOperation(DefocusBlur, numbers("radius", kept=("alias",)), _defocus_blur),
+    LevelOperation(ZoomBlur, numbers("factor", kept=("step",)), _zoom_blur),
+    LevelOperation(GlassBlur, numbers("sigma", kept=("shift", "rounds")), _glass_blur),
     LevelOperation(Sharpen, numbers("factor"), _sharpen),
 )

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hardset.pipeline.augment.draws import same
 from hardset.pipeline.augment.operation import Columns, Drawn, LevelOperation
 from hardset.pipeline.augment.steps import Step
 from hardset.pipeline.augment.streams import RowStream, Stream
@@ -62,7 +63,7 @@ def _draw_squares(spec: PatchMix, stream: Stream) -> Columns:
     orders = stream.orders(1, count).tolist()
     taken = ((1 - drawn["share"]) * count).round().long().tolist()
     squares = [sorted(order[:few]) for order, few in zip(orders, taken, strict=True)]
-    return {**drawn, "cells": [spec.cells] * len(orders), "squares": squares}
+    return {**drawn, "cells": same(spec.cells, stream), "squares": squares}
 
 
 def mask(shape: Sequence[int], drawn: Drawn) -> NDArray[np.bool_]:

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hardset.pipeline.augment.draws import numbers
 from hardset.pipeline.augment.operation import Drawn, LevelOperation
 from hardset.pipeline.augment.streams import RowStream, normal_table
-from hardset.pipeline.augment.tables import numbers
 from hardset.pipeline.batches import Pixels
 from hardset.schemas.job.operations.noise import GaussianNoise, ImpulseNoise, ShotNoise, SpeckleNoise
 

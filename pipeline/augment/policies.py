@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hardset.pipeline.augment.draws import manner_of
 from hardset.pipeline.augment.inner import Entry
 from hardset.pipeline.augment.noise import rounded
 from hardset.pipeline.augment.operation import Columns, Drawn, LevelOperation
@@ -33,7 +34,6 @@ from hardset.schemas.job.operations.policies import (
     AutoAugment,
     Choosing,
     OneOf,
-    Published,
     RandAugment,
     Shuffle,
     SomeOf,
@@ -96,11 +96,6 @@ def policies(draw_entries: DrawEntries, apply: Apply) -> tuple[LevelOperation, .
     )
 
 
-def _manner(spec: Published) -> Entry:
-    given = {"interpolation": spec.interpolation, "fill": spec.fill}
-    return {name: value for name, value in given.items() if value != {"interpolation": "bilinear", "fill": 0}[name]}
-
-
 def _signs(stream: Stream, parameter: int, count: int) -> Tensor:
     return torch.where(stream.uniforms(parameter, count) < 0.5, -1, 1)
 
@@ -108,12 +103,13 @@ def _signs(stream: Stream, parameter: int, count: int) -> Tensor:
 def _draw_rand(spec: RandAugment, stream: Stream) -> Columns:
     kinds = (stream.uniforms(0, spec.n) * len(RAND)).long().tolist()
     signs, strengths = _signs(stream, 1, spec.n).tolist(), stream.whole(2, spec.m).tolist()
+    manner = manner_of(spec)
     return {
         "ops": [
             [
                 entry
                 for kind, sign in zip(of_row, signs_of_row, strict=True)
-                for entry in _signed(NARROW, RAND[kind], strength / (BINS - 1), sign, _manner(spec))
+                for entry in _signed(NARROW, RAND[kind], strength / (BINS - 1), sign, manner)
             ]
             for of_row, signs_of_row, strength in zip(kinds, signs, strengths, strict=True)
         ]
@@ -122,15 +118,15 @@ def _draw_rand(spec: RandAugment, stream: Stream) -> Columns:
 
 def _draw_trivial(spec: TrivialAugment, stream: Stream) -> Columns:
     kinds, bins = stream.integers(0, len(RAND)).tolist(), stream.integers(1, BINS).tolist()
-    signs = _signs(stream, 2, 1)[:, 0].tolist()
+    signs, manner = _signs(stream, 2, 1)[:, 0].tolist(), manner_of(spec)
     rows = zip(kinds, bins, signs, strict=True)
-    return {"ops": [_signed(WIDE, RAND[kind], bin_ / (BINS - 1), sign, _manner(spec)) for kind, bin_, sign in rows]}
+    return {"ops": [_signed(WIDE, RAND[kind], bin_ / (BINS - 1), sign, manner) for kind, bin_, sign in rows]}
 
 
 def _draw_auto(spec: AutoAugment, stream: Stream) -> Columns:
     pairs = AUTO_PAIRS[spec.policy]
     numbers, chances = stream.integers(0, len(pairs)).tolist(), stream.uniforms(1, 2).tolist()
-    signs, manner = _signs(stream, 2, 2).tolist(), _manner(spec)
+    signs, manner = _signs(stream, 2, 2).tolist(), manner_of(spec)
     return {
         "ops": [
             [
@@ -151,7 +147,7 @@ def _signed(space: Space, name: str, share: float, sign: int, manner: Entry) -> 
 def _draw_mix(spec: AugMix, stream: Stream) -> Columns:
     """Weights by gamma variates of the row's own generator; with them Dirichlet and Beta are exact for every alpha."""
     names = (*MIX, *MIX_OVERLAPPING) if spec.overlapping else MIX
-    manner, columns = _manner(spec), {name: [] for name in ("share", "weights", "chains")}  # type: ignore[var-annotated]
+    manner, columns = manner_of(spec), {name: [] for name in ("share", "weights", "chains")}  # type: ignore[var-annotated]
     depths = [stream.inside(number).whole(0, spec.depth).tolist() for number in range(spec.width)]
     for row, seed in enumerate(stream.seeds.tolist()):
         generator = RowStream(seed, stream.position, stream.branch).generator(1)

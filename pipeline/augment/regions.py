@@ -7,6 +7,7 @@ import math
 import cv2
 import numpy as np
 
+from hardset.pipeline.augment.draws import numbers, same
 from hardset.pipeline.augment.operation import Columns, Drawn, LevelOperation
 from hardset.pipeline.augment.streams import RowStream, Stream
 from hardset.pipeline.augment.warps import log_number
@@ -20,7 +21,7 @@ def _draw_rectangle(spec: Erase, stream: Stream) -> Columns:
         "ratio": log_number(stream, 1, spec.ratio),
         "y": stream.uniform(2),
         "x": stream.uniform(3),
-        "fill": [spec.fill] * len(stream.seeds),
+        "fill": same(spec.fill, stream),
     }
 
 
@@ -46,13 +47,12 @@ def _erase(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
 
 
 def _draw_grid(spec: GridMask, stream: Stream) -> Columns:
-    rows = len(stream.seeds)
     return {
         "period": stream.whole(0, spec.period),
         "kept": stream.number(1, spec.kept),
         "y": stream.uniform(2),
         "x": stream.uniform(3),
-        "fill": [spec.fill] * rows,
+        "fill": same(spec.fill, stream),
     }
 
 
@@ -68,10 +68,6 @@ def _grid_mask(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
     return found
 
 
-def _draw_share(spec: PixelDropout, stream: Stream) -> Columns:
-    return {"share": stream.number(0, spec.share), "fill": [spec.fill] * len(stream.seeds)}
-
-
 def _pixel_dropout(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
     words = stream.words(image.shape[0] * image.shape[1]).reshape(image.shape[:2])
     found = image.copy()
@@ -82,5 +78,5 @@ def _pixel_dropout(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
 REGIONS = (
     LevelOperation(Erase, _draw_rectangle, _erase),
     LevelOperation(GridMask, _draw_grid, _grid_mask),
-    LevelOperation(PixelDropout, _draw_share, _pixel_dropout),
+    LevelOperation(PixelDropout, numbers("share", kept=("fill",)), _pixel_dropout),
 )

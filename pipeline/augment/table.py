@@ -1,6 +1,6 @@
 """Operations by name, built in or a user's own.
 
-To add one: declare its settings in `schemas.job.operations`, write its `draw` and `apply` in a file beside this one,
+To add one: declare its settings in `schemas.job.operations`, write its `draw` and `change` in a file beside this one,
 and list it in the tables of both.
 """
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hardset.pipeline.augment.draws import numbers, wholes
 from hardset.pipeline.augment.operation import Columns, Drawn, LevelOperation, nothing
 from hardset.pipeline.augment.streams import RowStream, Stream
 from hardset.pipeline.batches import Pixels
@@ -33,24 +34,6 @@ def looked_up(image: Pixels, table: NDArray[Any]) -> Pixels:
     """Image after a table of 256 numbers, or of 256 x channels, which are rounded half to even and clipped."""
     levels = table if table.dtype == np.uint8 else np.rint(table).clip(0, 255).astype(np.uint8)
     return cv2.LUT(image, levels if levels.ndim == 1 else levels[None]).reshape(image.shape)
-
-
-def numbers(*names: str) -> Any:
-    """A draw of the settings of these names, each from a stream of its own."""
-
-    def draw(spec: Any, stream: Stream) -> Columns:
-        return {name: stream.number(number, getattr(spec, name)) for number, name in enumerate(names)}
-
-    return draw
-
-
-def wholes(*names: str) -> Any:
-    """A draw of whole numbers for the settings of these names, each from a stream of its own."""
-
-    def draw(spec: Any, stream: Stream) -> Columns:
-        return {name: stream.whole(number, getattr(spec, name)) for number, name in enumerate(names)}
-
-    return draw
 
 
 def luminance(image: Pixels) -> Pixels:
@@ -132,10 +115,6 @@ def _evened(histogram: NDArray[np.int64]) -> NDArray[np.uint8]:
     return (before // step).clip(0, 255).astype(np.uint8)
 
 
-def _draw_limit(spec: Clahe, stream: Stream) -> Columns:
-    return {"limit": stream.number(0, spec.limit), "tiles": [spec.tiles] * len(stream.seeds)}
-
-
 def _clahe(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
     """Adds the change of the luminance to all channels, which keeps their differences."""
     before = np.ascontiguousarray(luminance(image))
@@ -165,6 +144,6 @@ TABLES = (
     LevelOperation(Posterize, wholes("bits"), _posterize),
     LevelOperation(AutoContrast, nothing, _autocontrast),
     LevelOperation(Equalize, nothing, _equalize),
-    LevelOperation(Clahe, _draw_limit, _clahe),
+    LevelOperation(Clahe, numbers("limit", kept=("tiles",)), _clahe),
     LevelOperation(ToneCurve, _draw_points, _tone_curve),
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -97,12 +96,6 @@ def ice(height: int, width: int, generator: np.random.Generator) -> Texture:
     y, x = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)
     rim = np.clip(0.35 + 0.65 * np.maximum(np.abs(y), np.abs(x)) ** 2, 0, 1)
     return np.clip((0.75 * veins**2 + 0.5 * grain) * rim + 0.15, 0, 1).astype(np.float32)
-
-
-def falling(height: int, width: int, layer: NDArray[np.float32], kernel: NDArray[np.float32]) -> Texture:
-    """A layer of flakes or drops blurred along their way."""
-    found: Texture = cv2.filter2D(layer, -1, kernel, borderType=cv2.BORDER_REPLICATE)
-    return found.reshape(height, width)
 
 
 def splashes(height: int, width: int, cover: float, sigma: float, generator: np.random.Generator) -> Texture:

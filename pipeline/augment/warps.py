@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hardset.pipeline.augment.draws import manner_of, numbers, same
 from hardset.pipeline.augment.geometry import border
 from hardset.pipeline.augment.operation import Columns, Drawn, LevelOperation
 from hardset.pipeline.augment.streams import RowStream, Stream
@@ -32,11 +33,7 @@ _INTERPOLATION = {"nearest": cv2.INTER_NEAREST, "bilinear": cv2.INTER_LINEAR, "b
 
 
 def _manner(spec: Any, stream: Stream) -> dict[str, list[Any]]:
-    """Settings that a row needs to be made again, where they are not the defaults."""
-    rows = len(stream.seeds)
-    given = {"interpolation": spec.interpolation, "fill": getattr(spec, "fill", 0)}
-    usual = {"interpolation": "bilinear", "fill": 0}
-    return {name: [value] * rows for name, value in given.items() if value != usual[name]}
+    return {name: same(value, stream) for name, value in manner_of(spec).items()}
 
 
 def _draw_angle(spec: Rotate, stream: Stream) -> Columns:
@@ -46,11 +43,10 @@ def _draw_angle(spec: Rotate, stream: Stream) -> Columns:
 
 
 def _draw(*names: str) -> Any:
-    """A draw of the settings of these names, each from a stream of its own."""
+    """A draw of the settings of these names, with how the warp reads."""
 
     def draw(spec: Any, stream: Stream) -> Columns:
-        drawn = {name: stream.number(number, getattr(spec, name)) for number, name in enumerate(names)}
-        return {**drawn, **_manner(spec, stream)}
+        return {**numbers(*names)(spec, stream), **_manner(spec, stream)}
 
     return draw
 

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hardset.pipeline.augment.kernels import line_kernel
+from hardset.pipeline.augment.draws import numbers
+from hardset.pipeline.augment.kernels import line_kernel, weighed
 from hardset.pipeline.augment.noise import rounded
 from hardset.pipeline.augment.operation import Columns, Drawn, LevelOperation
 from hardset.pipeline.augment.streams import RowStream, Stream
-from hardset.pipeline.augment.tables import luminance, numbers
-from hardset.pipeline.augment.textures import falling, ice, plasma, splashes
+from hardset.pipeline.augment.tables import luminance
+from hardset.pipeline.augment.textures import ice, plasma, splashes
 from hardset.pipeline.batches import Pixels
 from hardset.schemas.job.operations.weather import Fog, Frost, Rain, Snow, Spatter
 
@@ -64,7 +65,7 @@ def _snow(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
     height, width = image.shape[:2]
     flakes = (stream.uniform((height, width)) < drawn["amount"]) * np.float32(255)
     kernel = line_kernel(max(3.0, min(height, width) / 24), drawn["degrees"])
-    layer = falling(height, width, flakes, kernel / kernel.max())
+    layer = weighed(flakes, kernel / kernel.max())
     return rounded(bleached(image, drawn["bleach"]) + layer[:, :, None])
 
 
@@ -73,12 +74,8 @@ def _rain(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
     drops = (stream.uniform((height, width)) < drawn["drops"]).astype(np.float32)
     length = max(2.0, drawn["length"] * min(height, width))
     kernel = line_kernel(length, 90 - drawn["degrees"])
-    cover = np.clip(falling(height, width, drops, kernel / kernel.max()), 0, 1)[:, :, None] * np.float32(0.6)
+    cover = np.clip(weighed(drops, kernel / kernel.max()), 0, 1)[:, :, None] * np.float32(0.6)
     return rounded(0.9 * image * (1 - cover) + _RAIN * cover)
-
-
-def _draw_cover(spec: Spatter, stream: Stream) -> Columns:
-    return {"cover": stream.number(0, spec.cover), "kind": [spec.kind] * len(stream.seeds)}
 
 
 def _spatter(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
@@ -102,5 +99,5 @@ WEATHER = (
     LevelOperation(Frost, numbers("image", "ice"), _frost),
     LevelOperation(Snow, _draw_snow, _snow),
     LevelOperation(Rain, numbers("drops", "length", "degrees"), _rain),
-    LevelOperation(Spatter, _draw_cover, _spatter),
+    LevelOperation(Spatter, numbers("cover", kept=("kind",)), _spatter),
 )
