@@ -110,6 +110,26 @@ def test_any_amounts_within_their_bounds_make_rows_that_come_again(data: st.Data
         assert np.array_equal(again, out.pixels[row])
 
 
+@pytest.mark.parametrize(
+    ("op", "sentence"),
+    [
+        ({"name": "clahe", "tiles": 9}, "tiles: got 9, and rows are 8 x 12; wants at most 8"),
+        ({"name": "patch_mix", "cells": 9}, "cells: got 9, and rows are 8 x 12; wants at most 8"),
+        ({"name": "grid_mask", "period": [3, 13]}, "period: got 13, and rows are 8 x 12; wants at most 12"),
+        (
+            {"name": "grid_mask", "period": {"min": 3, "max": 13}},
+            "period: got 13, and rows are 8 x 12; wants at most 12",
+        ),
+    ],
+)
+def test_more_parts_than_an_image_has_room_for_are_refused(op: dict[str, Any], sentence: str) -> None:
+    (spec,) = Augment.model_validate({"ops": [op]}).ops
+    with pytest.raises(ValueError) as caught:
+        settled(spec).check_image(8, 12, 3)
+    assert str(caught.value) == sentence
+    settled(spec).check_image(13, 13, 3)
+
+
 OUT_OF_BOUNDS = [(name, key) for name in OPERATIONS for key in amounts(name)]
 
 

@@ -83,6 +83,12 @@ class ColourSettings(OperationSettings):
             )
 
 
+def check_at_most(setting: str, number: int, most: int, height: int, width: int) -> None:
+    """Raises ValueError where a number of pixels or of parts is larger than images of that size allow."""
+    if number > most:
+        raise ValueError(f"{setting}: got {number}, and rows are {height} x {width}; wants at most {most}")
+
+
 def check_kernel(setting: str, size: float, height: int, width: int) -> None:
     """Raises ValueError where a kernel of `size` pixels is larger than the images."""
     if size > min(height, width):

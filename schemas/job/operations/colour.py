@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
-
 from hardset.schemas.job.operations.amounts import NumberInterval, Numbers, WholeNumbers, Within
-from hardset.schemas.job.operations.base import ColourSettings, Level
+from hardset.schemas.job.operations.base import ColourSettings, Level, Probability
 
 
 class Hue(ColourSettings):
@@ -50,7 +48,7 @@ class Grayscale(ColourSettings):
     flattens: ClassVar[bool] = True
 
     name: Literal["grayscale"] = "grayscale"
-    p: Annotated[float, Field(ge=0, le=1)] = 0.2
+    p: Probability = 0.2
     """Share of the rows it is applied to."""
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from hardset.schemas.job.operations.base import OperationSettings
+from hardset.schemas.job.operations.base import OperationSettings, check_at_most
 
 Alpha = Annotated[float, Field(gt=0, le=100)]
 
@@ -51,10 +51,7 @@ class PatchMix(Mixing):
 
     def check_image(self, height: int, width: int, channels: int) -> None:
         """Refuses squares smaller than a pixel."""
-        if self.cells > min(height, width):
-            raise ValueError(
-                f"cells: got {self.cells}, and rows are {height} x {width}; wants at most {min(height, width)}"
-            )
+        check_at_most("cells", self.cells, min(height, width), height, width)
 
 
 MIXING: tuple[type[Mixing], ...] = (MixUp, CutMix, PatchMix)

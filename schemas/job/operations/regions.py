@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from hardset.schemas.job.operations.amounts import NumberInterval, Numbers, WholeInterval, WholeNumbers, Within
-from hardset.schemas.job.operations.base import Level, OperationSettings
+from hardset.schemas.job.operations.amounts import NumberInterval, Numbers, WholeInterval, WholeNumbers, Within, ends
+from hardset.schemas.job.operations.base import Level, OperationSettings, check_at_most
 
 
 class Erase(OperationSettings):
@@ -41,10 +41,7 @@ class GridMask(OperationSettings):
 
     def check_image(self, height: int, width: int, channels: int) -> None:
         """Refuses periods larger than the image."""
-        most = self.period.max if isinstance(self.period, WholeInterval) else self.period
-        most = max(most) if isinstance(most, tuple) else most
-        if most > max(height, width):
-            raise ValueError(f"period: got {most}, and rows are {height} x {width}; wants at most {max(height, width)}")
+        check_at_most("period", int(ends(self.period)[1]), max(height, width), height, width)
 
 
 class PixelDropout(OperationSettings):

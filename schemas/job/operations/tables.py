@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from hardset.schemas.job.operations.amounts import NumberInterval, Numbers, WholeNumbers, Within
-from hardset.schemas.job.operations.base import OperationSettings, Probability
+from hardset.schemas.job.operations.base import OperationSettings, Probability, check_at_most
 
 
 class Brightness(OperationSettings):
@@ -107,10 +107,7 @@ class Clahe(OperationSettings):
 
     def check_image(self, height: int, width: int, channels: int) -> None:
         """Refuses tiles smaller than a pixel."""
-        if self.tiles > min(height, width):
-            raise ValueError(
-                f"tiles: got {self.tiles}, and rows are {height} x {width}; wants at most {min(height, width)}"
-            )
+        check_at_most("tiles", self.tiles, min(height, width), height, width)
 
 
 class ToneCurve(OperationSettings):
