@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hardset.pipeline.compute import rng
-from hardset.schemas.job.operations.amounts import NumberInterval, WholeInterval
-from hardset.schemas.job.quantities import Range
+from hardset.schemas.job.operations.amounts import WholeInterval
+from hardset.schemas.job.quantities import Interval
 
 _PER_OPERATION = 64  # streams that each position owns: 0 decides whether to apply, 32 and up are for noise
 _NOISE = 32
@@ -56,7 +56,7 @@ class Stream:
 
     def number(self, parameter: int, amount: Any) -> Tensor:
         """Numbers that an amount of the settings stands for, float64 (N,): the same, of a range, or of a list."""
-        if isinstance(amount, NumberInterval | Range):
+        if isinstance(amount, Interval):
             low, high = float(amount.min), float(amount.max)
             return low + (high - low) * self.uniform(parameter)
         if isinstance(amount, tuple):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 from pydantic_core import PydanticSerializationUnexpectedValue
 
 from hardset.schemas.base import Spec
+from hardset.schemas.reading.settings import written
 
 # A float64 holds 8/255 * 255 as 8 only up to its last bit; a millionth of a level absorbs that.
 LEVEL_SLACK = 1e-6
@@ -50,7 +51,25 @@ Rational = Annotated[
 """Exact rational number; `0.03` means three hundredths, not the nearest binary float."""
 
 
-class Range(Spec):
+Number = TypeVar("Number", Fraction, float, int)
+
+
+class Interval(Spec, Generic[Number]):
+    """Two numbers of one kind, both of them included."""
+
+    min: Number
+    """Smallest number."""
+    max: Number
+    """Largest number."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"min: got {written(self.min)}; wants at most max, which is {written(self.max)}")
+        return self
+
+
+class Range(Interval[Fraction]):
     """Range of a value that is drawn uniformly for each row, from the row's key."""
 
     min: Rational = Field(examples=["2/255"])
@@ -58,22 +77,16 @@ class Range(Spec):
     max: Rational = Field(examples=["8/255"])
     """Largest value, [0, 1] pixel scale."""
 
-    @model_validator(mode="after")
-    def _ordered(self) -> Range:
-        if self.min > self.max:
-            raise ValueError(f"min: got {self.min}; wants at most max, which is {self.max}")
-        return self
-
 
 Amount = Rational | Range
 """Value for all rows, or a range from which each row's value is drawn."""
 
 
-def bounds(amount: Fraction | Range | tuple[Fraction, ...]) -> tuple[Fraction, Fraction]:
-    """Minimum and maximum of an amount."""
+def bounds(amount: Number | Interval[Number] | tuple[Number, ...]) -> tuple[Number, Number]:
+    """Smallest and largest number that an amount can give."""
     if isinstance(amount, tuple):
         return min(amount), max(amount)
-    return (amount.min, amount.max) if isinstance(amount, Range) else (amount, amount)
+    return (amount.min, amount.max) if isinstance(amount, Interval) else (amount, amount)
 
 
 def whole_levels(eps: float) -> int:

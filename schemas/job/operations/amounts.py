@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import Field, GetCoreSchemaHandler, model_validator
+from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from hardset.schemas.base import Spec
+from hardset.schemas.job.quantities import Interval, bounds
 
 
-class NumberInterval(Spec):
+class NumberInterval(Interval[float]):
     """Range of numbers; each row draws its own uniformly, from the row's key."""
 
     min: float = Field(examples=[0.5])
@@ -19,17 +19,11 @@ class NumberInterval(Spec):
     max: float = Field(examples=[1.5])
     """Largest number."""
 
-    @model_validator(mode="after")
-    def _ordered(self) -> NumberInterval:
-        if self.min > self.max:
-            raise ValueError(f"min: got {self.min:g}; wants at most max, which is {self.max:g}")
-        return self
-
 
 Whole = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 
 
-class WholeInterval(Spec):
+class WholeInterval(Interval[int]):
     """Range of whole numbers, both ends included; each row draws its own uniformly, from the row's key."""
 
     min: Whole = Field(examples=[1])
@@ -37,24 +31,11 @@ class WholeInterval(Spec):
     max: Whole = Field(examples=[5])
     """Largest number."""
 
-    @model_validator(mode="after")
-    def _ordered(self) -> WholeInterval:
-        if self.min > self.max:
-            raise ValueError(f"min: got {self.min}; wants at most max, which is {self.max}")
-        return self
-
 
 Numbers = float | NumberInterval | tuple[float, ...]
 """A number for all rows, a range, or a list of numbers that rows draw from with equal chance."""
 WholeNumbers = Whole | WholeInterval | tuple[Whole, ...]
 """A whole number for all rows, a range, or a list of whole numbers that rows draw from with equal chance."""
-
-
-def ends(amount: Any) -> tuple[float, float]:
-    """Smallest and largest number that an amount can give."""
-    if isinstance(amount, NumberInterval | WholeInterval):
-        return amount.min, amount.max
-    return (min(amount), max(amount)) if isinstance(amount, tuple) else (amount, amount)
 
 
 @dataclass(frozen=True)
@@ -70,7 +51,7 @@ class Within:
         """The amount as it is. Raises ValueError: empty, or a number outside the bounds."""
         if amount == ():
             raise ValueError("wants at least one number")
-        low, high = ends(amount)
+        low, high = bounds(amount)
         if low < self.least or high > self.most or (self.above and low == self.least):
             lower = f"above {self.least:g}" if self.above else f"from {self.least:g}"
             raise ValueError(f"wants numbers {lower} to {self.most:g}")

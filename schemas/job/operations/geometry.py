@@ -6,8 +6,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from hardset.schemas.job.operations.amounts import WholeNumbers, Within, ends
+from hardset.schemas.job.operations.amounts import WholeNumbers, Within
 from hardset.schemas.job.operations.base import Fill, OperationSettings, Probability
+from hardset.schemas.job.quantities import bounds
 
 
 class HorizontalFlip(OperationSettings):
@@ -41,7 +42,7 @@ class Rotate90(OperationSettings):
 
     def check_image(self, height: int, width: int, channels: int) -> None:
         """Refuses odd numbers of turns of images that are not square."""
-        low, high = ends(self.turns)
+        low, high = bounds(self.turns)
         turns = self.turns if isinstance(self.turns, tuple) else range(int(low), int(high) + 1)
         if any(turn % 2 for turn in turns):
             check_square(self.name, height, width)

@@ -6,8 +6,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from hardset.schemas.job.operations.amounts import NumberInterval, Numbers, WholeInterval, WholeNumbers, Within, ends
+from hardset.schemas.job.operations.amounts import NumberInterval, Numbers, WholeInterval, WholeNumbers, Within
 from hardset.schemas.job.operations.base import OperationSettings, check_kernel
+from hardset.schemas.job.quantities import bounds
 
 IMAGENET_C = (
     "Hendrycks and Dietterich: Benchmarking Neural Network Robustness to Common Corruptions and Perturbations. "
@@ -44,7 +45,7 @@ class MedianBlur(OperationSettings):
 
     def check_image(self, height: int, width: int, channels: int) -> None:
         """Refuses neighbourhoods larger than the image."""
-        check_kernel("size", ends(self.size)[1], height, width)
+        check_kernel("size", bounds(self.size)[1], height, width)
 
 
 class MotionBlur(OperationSettings):
@@ -60,7 +61,7 @@ class MotionBlur(OperationSettings):
 
     def check_image(self, height: int, width: int, channels: int) -> None:
         """Refuses lines longer than the image."""
-        check_kernel("length", ends(self.length)[1], height, width)
+        check_kernel("length", bounds(self.length)[1], height, width)
 
 
 class DefocusBlur(OperationSettings):
@@ -77,7 +78,7 @@ class DefocusBlur(OperationSettings):
 
     def check_image(self, height: int, width: int, channels: int) -> None:
         """Refuses disks larger than the image."""
-        check_kernel("radius", 2 * ends(self.radius)[1] + 1, height, width)
+        check_kernel("radius", 2 * bounds(self.radius)[1] + 1, height, width)
 
 
 class ZoomBlur(OperationSettings):

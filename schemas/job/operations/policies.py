@@ -6,9 +6,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from hardset.schemas.job.operations.amounts import WholeInterval, WholeNumbers, Within, ends
+from hardset.schemas.job.operations.amounts import WholeInterval, WholeNumbers, Within
 from hardset.schemas.job.operations.base import Fill, Interpolation, OperationSettings
 from hardset.schemas.job.operations.leaves import Leaf
+from hardset.schemas.job.quantities import bounds
 
 Leaves = Annotated[tuple[Leaf, ...], Field(min_length=1, max_length=60)]
 PRIMITIVES = (
@@ -78,8 +79,8 @@ class SomeOf(Choosing):
 
     @model_validator(mode="after")
     def _enough(self) -> SomeOf:
-        if ends(self.count)[1] > len(self.ops):
-            raise ValueError(f"count: got up to {ends(self.count)[1]:g}, and there are {len(self.ops)} ops")
+        if bounds(self.count)[1] > len(self.ops):
+            raise ValueError(f"count: got up to {bounds(self.count)[1]:g}, and there are {len(self.ops)} ops")
         return self
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from hardset.schemas.job.operations.amounts import NumberInterval, Numbers, WholeInterval, WholeNumbers, Within, ends
+from hardset.schemas.job.operations.amounts import NumberInterval, Numbers, WholeInterval, WholeNumbers, Within
 from hardset.schemas.job.operations.base import Level, OperationSettings, check_at_most
+from hardset.schemas.job.quantities import bounds
 
 
 class Erase(OperationSettings):
@@ -41,7 +42,7 @@ class GridMask(OperationSettings):
 
     def check_image(self, height: int, width: int, channels: int) -> None:
         """Refuses periods larger than the image."""
-        check_at_most("period", int(ends(self.period)[1]), max(height, width), height, width)
+        check_at_most("period", int(bounds(self.period)[1]), max(height, width), height, width)
 
 
 class PixelDropout(OperationSettings):
