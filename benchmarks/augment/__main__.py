@@ -15,7 +15,6 @@ import statistics
 import tempfile
 import time
 import warnings
-from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,8 @@ import cv2
 import numpy as np
 import torch
 from benchmarks.augment import page
-from benchmarks.augment.contenders import Work, contenders
-from benchmarks.augment.table import lines
+from benchmarks.augment.contenders import LIBRARIES, US, Work, contender
+from benchmarks.augment.table import Line, lines
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
@@ -60,46 +59,35 @@ def rate(work: Work, pixels: np.ndarray, seconds: float) -> float:
 
 
 def measured(side: int, asked: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Rows per second by operation and library."""
+    """Rows per second by operation and library; the type of the error where a library failed."""
     pixels, found = photographs(side, 48 if side > 64 else 256), {}
     for name, line in lines(side).items():
         if asked.only and name not in asked.only:
             continue
-        rates: dict[str, list[float]] = {}
-        told: dict[str, Any] = {}
-        able = {}
-        for library, work in _able(line, told).items():
-            try:
-                assert work(pixels).shape == pixels.shape
-                able[library] = work
-            except Exception as error:
-                told[f"{library}_fault"] = type(error).__name__
+        able, faults = _able(line, pixels)
+        rates: dict[str, list[float]] = {library: [] for library in able}
         for number in range(asked.rounds):
             turn = list(able.items())
             for library, work in turn if number % 2 == 0 else reversed(turn):
-                rates.setdefault(library, []).append(rate(work, pixels, asked.seconds))
-        found[name] = {library: statistics.median(values) for library, values in rates.items()} | told
-        print(
-            side,
-            name,
-            {key: value if isinstance(value, str) else round(value) for key, value in found[name].items()},
-            flush=True,
-        )
+                rates[library].append(rate(work, pixels, asked.seconds))
+        found[name] = {library: statistics.median(values) for library, values in rates.items()} | faults
+        told = {key: value if isinstance(value, str) else round(value) for key, value in found[name].items()}
+        print(side, name, told, flush=True)
     return found
 
 
-def _able(line: Any, told: dict[str, Any]) -> dict[str, Work]:
-    able = {}
-    for library in ("hardset", "albumentations", "kornia", "torchvision"):
-        others = {other: () for other in ("albumentations", "kornia", "torchvision") if other != library}
+def _able(line: Line, pixels: np.ndarray) -> tuple[dict[str, Work], dict[str, str]]:
+    """Those that have the operation and gave images of the shape; and the errors of those that did not, as figures."""
+    able, faults = {}, {}
+    for name in (US, *LIBRARIES):
         try:
-            found = contenders(replace(line, **others))
+            work = contender(line, name)
+            if work is not None:
+                assert work(pixels).shape == pixels.shape
+                able[name] = work
         except Exception as error:
-            told[f"{library}_fault"] = type(error).__name__
-            continue
-        if library in found:
-            able[library] = found[library]
-    return able
+            faults[f"{name}_fault"] = type(error).__name__
+    return able, faults
 
 
 def end_to_end(rows: int, side: int) -> dict[str, Any]:

@@ -16,17 +16,9 @@ from hardset.schemas.job.recipes import Augment
 
 Work = Callable[[np.ndarray], np.ndarray]
 """uint8 N x H x W x C -> the same."""
+US = "hardset"
 LIBRARIES = ("albumentations", "kornia", "torchvision")
 _CPU = torch.device("cpu")
-
-
-def contenders(line: Line) -> dict[str, Work]:
-    """hardset, and the libraries that have the operation, by name."""
-    found: dict[str, Work] = {"hardset": _hardset(line)}
-    for name, make in (("albumentations", _albumentations), ("kornia", _kornia), ("torchvision", _torchvision)):
-        if calls := getattr(line, name):
-            found[name] = make(calls)
-    return found
 
 
 def _hardset(line: Line) -> Work:
@@ -72,3 +64,18 @@ def _torchvision(calls: Any) -> Work:
         return torch.stack([chain(image) for image in images]).permute(0, 2, 3, 1).contiguous().numpy()
 
     return work
+
+
+_MAKERS: dict[str, Callable[[Any], Work]] = {
+    "albumentations": _albumentations,
+    "kornia": _kornia,
+    "torchvision": _torchvision,
+}
+
+
+def contender(line: Line, name: str) -> Work | None:
+    """The operation as hardset or a library does it; None where the library has none. Raises what the library does."""
+    if name == US:
+        return _hardset(line)
+    calls = getattr(line, name)
+    return _MAKERS[name](calls) if calls else None
