@@ -216,6 +216,28 @@ def test_the_page_of_the_loader_is_what_its_figures_give():
     assert figures.with_suffix(".md").read_text(encoding="utf-8") == loader.page(json.loads(figures.read_text()))
 
 
+def test_the_page_of_augmentation_is_what_its_figures_give():
+    from benchmarks.augment import page
+
+    figures = ROOT / "docs" / "benchmarks" / "augment.json"
+    assert figures.with_suffix(".md").read_text(encoding="utf-8") == page.text(json.loads(figures.read_text()))
+
+
+def test_the_page_of_augmentation_does_without_libraries_that_are_not_there():
+    from benchmarks.augment import page
+
+    figures = json.loads((ROOT / "docs" / "benchmarks" / "augment.json").read_text())
+    for line in (line for side in figures["sides"].values() for line in side.values()):
+        for library in page.LIBRARIES:
+            line.pop(library, None)
+    assert {what for what, _, _ in page.targets(figures)} == {
+        "224 px glass blur, rows/s",
+        "end to end, share of augmentation (at most)",
+    }
+    told = page.text(figures)
+    assert "| glass_blur | " in told and "albumentations 2.0.8" in told
+
+
 def test_the_page_of_sources_holds_its_figures_of_every_format() -> None:
     from benchmarks import sources
 
