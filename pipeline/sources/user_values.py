@@ -26,9 +26,8 @@ _TEXTS = (*_STRINGS, *_BINARY, pa.types.is_null, pa.types.is_decimal, pa.types.i
 _WIDER = {
     pa.int32(): (pa.int64(),),
     pa.float32(): (pa.float64(),),
-    pa.date32(): (pa.timestamp("us"),),
 }
-"""Types that hold all values of another."""
+"""Types that hold all values of another. Arrow writes no date into a column of timestamps."""
 
 
 class UserValueError(RowError):

@@ -169,11 +169,15 @@ def folder_source(home: Path, classes: int = 3, each: int = 5, split: str = "tra
     return {"format": "imagefolder", "path": str(home)}
 
 
-def test_the_pool_has_rows_of_every_class_and_of_one_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("shard_rows", [2, 100], ids=["several ranges of a class", "one range"])
+def test_the_pool_has_rows_of_every_class_and_of_one_split(
+    shard_rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pools, "MOST", 6)
     source = folder_source(tmp_path / "source", each=9)
     folder_source(tmp_path / "source", each=4, split="test")
-    plan = make_plan(job_of(tmp_path / "out", {"name": "mixup"}, source=source))
+    output = {"path": str(tmp_path / "out"), "shard_rows": shard_rows}
+    plan = make_plan(job_of(tmp_path / "out", {"name": "mixup"}, source=source, output=output))
     assert [pool.split for pool in plan.partners] == ["train", "test"]
     for pool in plan.partners:
         assert len(pool.keys) == 6

@@ -29,10 +29,10 @@ def npz_of(member: bytes, *, folded: bool = True) -> bytes:
     return buffer.getvalue()
 
 
-def npy(array: np.ndarray, shape: tuple[int, ...] | None = None) -> bytes:
+def npy(array: np.ndarray, shape: tuple[int, ...] | None = None, *, fortran: bool = False) -> bytes:
     buffer = io.BytesIO()
     np.lib.format.write_array_header_1_0(
-        buffer, {"descr": array.dtype.str, "fortran_order": False, "shape": shape or array.shape}
+        buffer, {"descr": array.dtype.str, "fortran_order": fortran, "shape": shape or array.shape}
     )
     return buffer.getvalue() + array.tobytes()
 
@@ -40,6 +40,10 @@ def npy(array: np.ndarray, shape: tuple[int, ...] | None = None) -> bytes:
 BOMBS = {
     "says more than it holds": (lambda: npz_of(npy(pixels(0)[None], (4, 10**6, 10**6))), r"says \(4, .*and it holds"),
     "unfolds to too much": (lambda: npz_of(npy(np.zeros((4, 512, 1024), np.uint8))), "unfolds to .* HARDSET_ARRAY_GIB"),
+    "is to be turned as a whole": (
+        lambda: npz_of(npy(np.zeros((4, 512, 1024), np.uint8), fortran=True), folded=False),
+        "unfolds to .* HARDSET_ARRAY_GIB",
+    ),
     "has huge rows": (lambda: npz_of(npy(np.zeros((1, 2048, 2048), np.uint8)), folded=False), "HARDSET_VALUE_MIB"),
     "less than nothing": (lambda: npz_of(npy(pixels(0)[None], (-4, 6, 5, 3))), "is no array"),
 }

@@ -271,6 +271,17 @@ def test_a_row_group_that_unfolds_beyond_the_limit_is_refused_by_its_footer(
     monkeypatch.setenv("HARDSET_ROW_GROUP_GIB", "0.01")
     with pytest.raises(JobError, match=r"bomb\.parquet: row group 0 unfolds to .* more than HARDSET_ROW_GROUP_GIB"):
         open_source(ParquetSource(path=str(file))).plan(10)
+    small = pa.array([{"bytes": png(0), "path": None}] * 4, IMAGE_TYPE)
+    text = pa.array(["x" * (8 << 20)] * 4)
+    pq.write_table(
+        pa.table({"image": small, "label": pa.array([0] * 4), "text": text}),
+        file,
+        compression="zstd",
+        use_dictionary=False,
+    )
+    assert open_source(ParquetSource(path=str(file))).plan(10), "of columns that are not read nothing unfolds"
+    with pytest.raises(JobError, match=r"bomb\.parquet: row group 0 unfolds to .* more than HARDSET_ROW_GROUP_GIB"):
+        open_source(ParquetSource(path=str(file), keep={"text": "text"})).plan(10)
 
 
 @pytest.mark.slow

@@ -56,19 +56,20 @@ def test_an_unknown_split_is_answered_with_those_there_are() -> None:
         selected(["train.x", "test.x"], split_of_file, ("train", "tset"))
 
 
-def test_made_rows_stay_in_the_split_of_their_parents(weights, tmp_path):
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_made_rows_stay_in_the_split_of_their_parents(split, weights, tmp_path):
     source = tmp_path / "source"
     source.mkdir()
     images = np.random.default_rng(0).integers(0, 256, (30, 8, 8), dtype=np.uint8)
-    np.savez(source / "test.npz", images=images, labels=np.arange(30) % 10)
+    np.savez(source / f"{split}.npz", images=images, labels=np.arange(30) % 10)
     recipes = [{"kind": "attack", "name": "fgsm", "eps": "0.1"}]
     made = tmp_path / "made"
     make_here(job_of(weights, made, source={"format": "npz", "path": str(source / "*.npz")}, recipes=recipes))
     (file,) = made.glob("data/**/*.parquet")
     again = ParquetSource(path=str(made / "data" / "**" / "*.parquet"))
-    assert {piece.split for piece in open_source(again).plan(100)} == {"test"}
+    assert {piece.split for piece in open_source(again).plan(100)} == {split}
     shutil.copy(file, tmp_path / "train-disguised.parquet")
     with pytest.raises(
-        JobError, match=r"train-disguised\.parquet is in split train, but .* made from rows of split test"
+        JobError, match=rf"train-disguised\.parquet is in split train, but .* made from rows of split {split}"
     ):
         open_source(ParquetSource(path=str(tmp_path / "train-disguised.parquet"))).plan(100)

@@ -18,8 +18,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from hardset.pipeline.sources.base import user_types_of
 from hardset.pipeline.sources.table import open_source
+from hardset.pipeline.sources.user_values import common_type
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.sources import ImageSource, NpzSource, ParquetSource, Source
+from hardset.schemas.rows.user_columns import USER_TYPES
 from tests.sources.making import IMAGE_TYPE, pixels, png, write
 
 DAY, MOMENT = date(2026, 11, 27), datetime(2026, 11, 27, 22, 54, 13, 123456)
@@ -119,6 +121,26 @@ def test_files_agree_on_the_wider_type_or_are_refused(tmp_path: Path) -> None:
         user_types_of(open_source(spec))
 
 
+def test_days_in_one_file_and_moments_in_another_are_refused(tmp_path: Path) -> None:
+    """Arrow writes no day into a column of moments: the run would fail at its first row of the one file."""
+    parquet(tmp_path / "a.parquet", {"at": pa.array([DAY])}, ["at"])
+    spec = parquet(tmp_path / "b.parquet", {"at": pa.array([MOMENT])}, ["at"])
+    with pytest.raises(
+        JobError, match=r"the column 'at' is date32\[day\] in a.parquet and timestamp\[us\] in b.parquet"
+    ):
+        user_types_of(open_source(spec))
+
+
+@pytest.mark.parametrize(("one", "other"), sorted((str(a), str(b)) for a in USER_TYPES for b in USER_TYPES))
+def test_a_type_that_files_agree_on_takes_the_values_of_both(one: str, other: str) -> None:
+    kinds = {str(kind): kind for kind in USER_TYPES}
+    values = {"string": "x", "bool": True, "date32[day]": DAY, "timestamp[us]": MOMENT, "float": 0.5, "double": 0.5}
+    agreed = common_type(kinds[one], kinds[other])
+    if agreed is not None:
+        found = [values.get(one, 3), values.get(other, 3)]
+        assert pa.array(found, agreed).to_pylist() == found
+
+
 def test_hive_folders_are_columns(tmp_path: Path) -> None:
     for day in ("2026-11-26", "2026-11-27"):
         spec = parquet(tmp_path / "in" / f"day={day}" / "a.parquet", {"n": pa.array([1])}, ["day", "n"])
@@ -126,9 +148,10 @@ def test_hive_folders_are_columns(tmp_path: Path) -> None:
     assert read(spec)[0] == {"day": ["2026-11-26", "2026-11-27"], "n": [1, 1]}
 
 
-def test_a_number_too_large_costs_its_row_alone(tmp_path: Path) -> None:
-    spec = parquet(tmp_path / "a.parquet", {"n": pa.array([1, 2**64 - 1], pa.uint64())}, ["n"])
-    assert read(spec) == ({"n": [1]}, [f"{2**64 - 1} is larger than 64-bit numbers are"])
+@pytest.mark.parametrize("large", [2**64 - 1, 2**63])
+def test_a_number_too_large_costs_its_row_alone(large: int, tmp_path: Path) -> None:
+    spec = parquet(tmp_path / "a.parquet", {"n": pa.array([1, large], pa.uint64())}, ["n"])
+    assert read(spec) == ({"n": [1]}, [f"{large} is larger than 64-bit numbers are"])
 
 
 def test_arrays_beside_the_images_are_columns(tmp_path: Path) -> None:
