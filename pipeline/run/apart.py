@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import multiprocessing
 import os
 import pickle
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -14,9 +16,12 @@ from typing import TypeVar
 
 import torch
 
+from hardset.pipeline.cluster.undisturbed import SIGNALS
 from hardset.pipeline.extensions.imports import one_line
 from hardset.schemas.errors import UserError
 
+_SIGNAL_AT_DEATH_OF_PARENT = 1
+"""PR_SET_PDEATHSIG of Linux."""
 Found = TypeVar("Found")
 
 
@@ -27,18 +32,19 @@ class ApartError(Exception):
 def apart(question: Callable[[], Found], *, seconds: float) -> Found:
     """The answer of `question`, found in a forked copy with one thread; UserError as it raises it there.
 
-    Where no process can be forked safely, which is everywhere but on Linux and once CUDA is in use, it is asked here.
-    Raises ApartError where the copy dies, raises anything else, or takes longer than `seconds`.
+    The copy leaves signals that ask for an end to this process, and never outlives it. Where no process can be forked
+    safely, which is everywhere but on Linux and once CUDA is in use, it is asked here. Raises ApartError where the copy
+    dies, raises anything else, or takes longer than `seconds`.
     """
     if sys.platform != "linux" or torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return question()
     reader, writer = multiprocessing.Pipe(duplex=False)
     sys.stdout.flush()
     sys.stderr.flush()
-    child = os.fork()
+    parent, child = os.getpid(), os.fork()
     if child == 0:
         reader.close()
-        _answer(question, writer)
+        _answer(question, writer, parent)
     writer.close()
     try:
         return _heard(reader, seconds)
@@ -47,9 +53,19 @@ def apart(question: Callable[[], Found], *, seconds: float) -> Found:
         _end(child)
 
 
-def _answer(question: Callable[[], object], writer: Connection) -> None:
+def _end_with(parent: int) -> None:
+    """Has the system end this copy when `parent` ends, however it does; signals that ask for an end are left to it."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(_SIGNAL_AT_DEATH_OF_PARENT, signal.SIGKILL)
+    if os.getppid() != parent:  # it has ended before it was asked
+        os._exit(0)
+
+
+def _answer(question: Callable[[], object], writer: Connection, parent: int) -> None:
     """Sends the answer and ends the copy, without anything that this process does at its own end."""
     try:
+        _end_with(parent)
         gc.disable()
         # Threads do not survive a fork; torch's pool would wait for them for ever.
         torch.set_num_threads(1)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -64,3 +67,30 @@ def test_a_copy_that_never_answers_is_told_and_gone(end: Ends, told: str, capfd:
     with pytest.raises(ApartError, match=told):
         apart(end, seconds=0.3)
     capfd.readouterr()
+
+
+SLEEPS = """
+import os, time
+from hardset.pipeline.run.apart import apart
+
+def sleep():
+    print(os.getpid(), flush=True)
+    time.sleep(999)
+
+apart(sleep, seconds=999)
+"""
+
+
+def test_a_copy_leaves_signals_to_its_process_and_does_not_outlive_it() -> None:
+    with subprocess.Popen([sys.executable, "-c", SLEEPS], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        copy = Path(f"/proc/{int(process.stdout.readline())}")
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            os.kill(int(copy.name), number)
+        time.sleep(0.3)
+        assert process.poll() is None and copy.exists()
+        process.kill()
+    deadline = time.monotonic() + 20
+    while copy.exists() and "(zombie)" not in (copy / "status").read_text():
+        assert time.monotonic() < deadline, "the copy outlives its process"
+        time.sleep(0.05)
