@@ -242,8 +242,10 @@ from hardset.pipeline.models.zoo import small_cnn
 
 def net():
     model = small_cnn()
-    # Trying the model takes 16 rows, shards bring more.
-    model.register_forward_pre_hook(lambda _, inputs: time.sleep(600) if len(inputs[0]) > 16 else None)
+    # Trying the model takes 16 rows, and its clean accuracy no gradient; an attack on a shard brings both.
+    model.register_forward_pre_hook(
+        lambda _, inputs: time.sleep(600) if len(inputs[0]) > 16 and inputs[0].requires_grad else None
+    )
     return model
 """
 
