@@ -25,9 +25,11 @@ from hardset.pipeline.audit.replay import chosen_manifest
 from hardset.pipeline.audit.source_checks import source_faults
 from hardset.pipeline.audit.trust import NO_TRUST, Trust
 from hardset.pipeline.audit.verdict_checks import RunWorkers, judge_again
+from hardset.pipeline.dataset.provenance.card import CARD_FILES
 from hardset.pipeline.dataset.provenance.signature import envelope_path, holds, is_signed, signature_fault
-from hardset.pipeline.dataset.records.ledger import Ledger
+from hardset.pipeline.dataset.records.ledger import RUNS, Ledger
 from hardset.pipeline.storage.folder import Folder
+from hardset.pipeline.storage.remembered import RememberedFolder
 from hardset.schemas.records.run import Output
 
 
@@ -47,6 +49,7 @@ def verify(
     all rows are held against the source there. Raises JobError where there is no such run, RunError where its manifest
     cannot be believed. `public_key`: PEM file of the key that the run is to be signed with.
     """
+    folder = RememberedFolder(folder, (f"{RUNS}/", *CARD_FILES))  # several checks hold one record against others
     manifest, findings = chosen_manifest(folder, run), Findings()
     plan = Ledger(folder, manifest.run_id).plan()
     claims = {} if plan is None else claims_of(plan, manifest)
@@ -87,7 +90,7 @@ def verify(
 def _check_signature(folder: Folder, run_id: str, public_key: Path | None, findings: Findings) -> None:
     if public_key is None:
         findings.signature = "unchecked" if is_signed(folder, run_id) else "none"
-        if is_signed(folder, run_id) and not holds(folder, run_id):
+        if findings.signature == "unchecked" and not holds(folder, run_id):
             findings.add(envelope_path(run_id), "holds another statement than the run has")
         return
     fault = signature_fault(folder, run_id, public_key)

@@ -1,0 +1,34 @@
+"""What an audit reads of a dataset."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import hardset
+from hardset.pipeline.storage.stores import LocalStore
+from hardset.schemas.reading.loading import parse_job
+from tests.support import make_here
+
+
+def test_an_audit_reads_each_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = {
+        "name": "read-once",
+        "source": {"format": "digits", "limit": 30},
+        "recipes": [{"kind": "augment", "ops": [{"name": "hflip"}]}],
+        "output": {"path": str(tmp_path / "out"), "shard_rows": 10},
+    }
+    make_here(parse_job(job))
+    make_here(parse_job(job | {"source": {"format": "digits", "limit": 40}}))  # takes shards of the first run over
+    read, times = LocalStore.read, Counter[str]()
+
+    def counted(store: LocalStore, path: str) -> bytes:
+        times[path] += 1
+        return read(store, path)
+
+    monkeypatch.setattr(LocalStore, "read", counted)
+    found = hardset.verify(tmp_path / "out", sample=0)
+    assert (found.status, found.files, found.faults) == ("verified", 4, ())
+    assert {path for path, number in times.items() if number > 1} == set()
