@@ -89,13 +89,14 @@ def run_statuses(folder: Folder) -> list[RunStatus]:
     ended = {manifest.run_id: manifest for manifest in manifests(folder)}
     left = (run for run in runs if run not in ended)
     unfinished = {one.run_id: one for one in standing(folder, left, [Summary.of(one) for one in ended.values()])}
+    earlier = {output.key: output for manifest in ended.values() for output in manifest.outputs}
     found = []
     for run in runs:
         own = present if present is not None and present.holder.run_id == run else None
         if run in ended and own is None:
             found.append(_ended(run, Ledger(folder, run).plan(), ended[run]))
         elif run in ended or run in unfinished:
-            found.append(_unfinished(folder, run, unfinished.get(run), own))
+            found.append(_unfinished(folder, run, unfinished.get(run), own, earlier))
     return found
 
 
@@ -119,12 +120,14 @@ def _ended(run_id: str, plan: Plan | None, manifest: Manifest) -> RunStatus:
     )
 
 
-def _unfinished(folder: Folder, run_id: str, left: Unfinished | None, holder: Present | None) -> RunStatus:
-    """A run without a manifest, or one that somebody is at work on again."""
+def _unfinished(
+    folder: Folder, run_id: str, left: Unfinished | None, holder: Present | None, earlier: Mapping[str, Output]
+) -> RunStatus:
+    """A run without a manifest, or one that somebody is at work on again. `earlier`: shards of the others, by key."""
     ledger = Ledger(folder, run_id)
-    plan, receipts = ledger.plan(), ledger.receipts()
+    plan, receipts = ledger.plan() if left is None else left.plan, ledger.receipts()
     by = left.superseded_by if left is not None and holder is None else None
-    done = _own_outputs(plan, receipts) if by else _committed(folder, plan, receipts)
+    done = _own_outputs(plan, receipts) if by else _committed(folder, plan, receipts, earlier)
     rows_per_s, rows_in_per_s = _pace(receipts, holder.number) if holder else (None, None)
     open_rows = sum(shard.rows for shard in plan.shards if shard.key not in done) if plan else None
     return RunStatus(
@@ -153,10 +156,11 @@ def _own_outputs(plan: Plan | None, receipts: Mapping[str, Receipt]) -> dict[str
     return {key: receipt.output(shards[key]) for key, receipt in receipts.items() if key in shards}
 
 
-def _committed(folder: Folder, plan: Plan | None, receipts: Mapping[str, Receipt]) -> dict[str, Output]:
+def _committed(
+    folder: Folder, plan: Plan | None, receipts: Mapping[str, Receipt], earlier: Mapping[str, Output]
+) -> dict[str, Output]:
     """Shards of the plan that are there, by key: those of this run, and those that earlier runs left for it."""
     shards = {shard.key: shard for shard in plan.shards} if plan else {}
-    earlier = {output.key: output for manifest in manifests(folder) for output in manifest.outputs}
     found = {
         key: output.model_copy(update={"recipe": shards[key].recipe})
         for key, output in earlier.items()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from hardset.pipeline.dataset.records.ledger import RUNS, Ledger, manifests, receipt_path
 from hardset.pipeline.storage.folder import Folder
@@ -22,11 +23,12 @@ class Unfinished:
 
 def unfinished_runs(folder: Folder, runs: Iterable[str], finished: Sequence[Summary]) -> list[Unfinished]:
     """The runs with these ids, none of which has a manifest. `finished`: summaries of all others."""
-    plans = {run: Ledger(folder, run).plan() for run in runs}
+    plan_of = cache(lambda run: Ledger(folder, run).plan())  # a plan may be large, and be that of many's later run
+    plans = {run: plan_of(run) for run in runs}
     later = [_Start(one.run_id, one.job, one.logical_date, one.lease) for one in finished]
     later += [_Start(run, plan.job["name"], plan.logical_date, plan.lease) for run, plan in plans.items() if plan]
     return [
-        Unfinished(run, plan, None if plan is None else _superseding(folder, plan, later))
+        Unfinished(run, plan, None if plan is None else _superseding(plan, later, plan_of))
         for run, plan in plans.items()
     ]
 
@@ -46,13 +48,13 @@ class _Start:
     lease: int
 
 
-def _superseding(folder: Folder, plan: Plan, starts: Sequence[_Start]) -> str | None:
+def _superseding(plan: Plan, starts: Sequence[_Start], plan_of: Callable[[str], Plan | None]) -> str | None:
     """A later run that stands for the same night, or that found the same source changed: the newest."""
     later = [one for one in starts if one.job == plan.job["name"] and one.lease > plan.lease]
     for start in sorted(later, key=lambda one: one.lease, reverse=True):
         if start.date == plan.logical_date:
             return start.run_id
-        other = Ledger(folder, start.run_id).plan()
+        other = plan_of(start.run_id)
         if other is not None and other.job["source"] == plan.job["source"]:
             return start.run_id if _source(other) != _source(plan) else None
     return None
