@@ -109,11 +109,12 @@ def made_elsewhere(folder: Folder, manifest: Manifest, output: Output, device: s
 
     `device`: of this process, as receipts tell it.
     """
-    maker = Ledger(folder, output.run_id).manifest() or manifest
+    own = output.run_id == manifest.run_id
+    maker = manifest if own else Ledger(folder, output.run_id).manifest() or manifest
     made = {f"{name} {version}" for name, version in maker.environment.items()}
     here = {f"{name} {version}" for name, version in versions().items()}
     found = sorted(made - here)
-    devices = {receipt.device for receipt in find_receipts(folder, [output.key]) if receipt.run_id == output.run_id}
+    devices = {receipt.device for receipt in find_receipts(folder, [output.key], of_run=output.run_id)}
     return tuple(sorted(f"device {name}" for name in devices - {device}) + found)
 
 

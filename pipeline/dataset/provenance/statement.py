@@ -87,7 +87,7 @@ def record_digests(folder: Folder, manifest: Manifest) -> dict[str, dict[str, st
     home = f"{RUNS}/{manifest.run_id}"
     paths = [path for path in folder.list(f"{home}/") if _READ.fullmatch(path, len(home) + 1)]
     for run in sorted({output.run_id for output in manifest.outputs}):
-        paths += receipt_paths(folder, run, [output.key for output in manifest.outputs if output.run_id == run])
+        paths += receipt_paths(folder, [one.key for one in manifest.outputs if one.run_id == run], of_run=run)
     found = {path: sha256_hex(data) for path, data in zip(paths, folder.read_many(paths), strict=True)}
     found |= {path: sha256_hex(data) for path, data in card_files(manifest).items()}
     found[f"{home}/summary.json"] = sha256_hex(sealed(Summary.of(manifest)))

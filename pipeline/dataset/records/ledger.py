@@ -248,20 +248,19 @@ def shards_of_others(folder: Folder, plan: Plan) -> int:
     return len({shard.key[:_KEY_DIGITS] for shard in plan.shards} & made[False] - made[True])
 
 
-def receipt_paths(folder: Folder, run_id: str, keys: Collection[str]) -> list[str]:
-    """Paths of the receipts that a run has of the shards with these keys, from one listing."""
+def receipt_paths(folder: Folder, keys: Collection[str], *, of_run: str | None = None) -> list[str]:
+    """Paths of the receipts of the shards with these keys, of one run or of whichever, from one listing."""
     wanted = {key[:_KEY_DIGITS] for key in keys}
-    paths = folder.list(f"{RUNS}/{run_id}/receipts/")
+    paths = folder.list(f"{RUNS}/" if of_run is None else f"{RUNS}/{of_run}/receipts/")
     return [path for path in paths if (name := _RECEIPT.search(path)) and name[1] in wanted]
 
 
-def find_receipts(folder: Folder, keys: Collection[str]) -> Iterator[Receipt]:
-    """Receipts of the shards with these keys, of whichever run, finished or not; from one listing.
+def find_receipts(folder: Folder, keys: Collection[str], *, of_run: str | None = None) -> Iterator[Receipt]:
+    """Receipts of the shards with these keys, of one run or of whichever, finished or not; from one listing.
 
     Receipts that are broken are passed over.
     """
-    wanted = {key[:_KEY_DIGITS] for key in keys}
-    paths = [path for path in folder.list(f"{RUNS}/") if (name := _RECEIPT.search(path)) and name[1] in wanted]
+    paths = receipt_paths(folder, keys, of_run=of_run)
     for path, content in zip(paths, folder.read_many(paths), strict=True):
         with suppress(RunError):
             receipt = parse_record(folder, path, content, Receipt)
