@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hardset.pipeline.audit.findings import told
 from hardset.pipeline.audit.replay import plan_of
 from hardset.pipeline.batches import CleanRows
 from hardset.pipeline.dataset.files.quarantine import quarantine_table
@@ -81,10 +82,10 @@ class _Reading:
                 return self.rows(narrowed(part, part.start, middle)).beside(
                     self.rows(narrowed(part, middle, part.stop))
                 )
-            gone = f"cannot be read: {' '.join(str(error).split())[:200]}"
+            gone = f"cannot be read: {told(error)}"
             return _Found(lost={f"{part.file}/{part.members[0]}": gone}) if part.members else _Found(rest=gone)
-        told = {reject.key: f"{reject.error_class}: {reject.message}" for reject in rejects}
-        return _Found(dict(zip(rows.keys, zip(rows.sha256, _repeated(rows), strict=True), strict=True)), told)
+        lost = {reject.key: f"{reject.error_class}: {reject.message}" for reject in rejects}
+        return _Found(dict(zip(rows.keys, zip(rows.sha256, _repeated(rows), strict=True), strict=True)), lost)
 
 
 def _repeated(rows: CleanRows) -> Iterator[dict[str, Any]]:
@@ -98,10 +99,8 @@ def _repeated(rows: CleanRows) -> Iterator[dict[str, Any]]:
 def _compare(folder: Folder, output: Output, found: _Found, user: Sequence[Column]) -> Iterator[_Fault]:
     if output.data is None:
         return
-    path, columns = (
-        output.data.path,
-        ["row_id", "source_key", "source_sha256", *_IDENTITY, *(column.name for column in user)],
-    )
+    path = output.data.path
+    columns = ["row_id", "source_key", "source_sha256", *_IDENTITY, *(column.name for column in user)]
     try:
         rows = pq.read_table(io.BytesIO(folder.read(path)), columns=columns).to_pylist()
     except (OSError, ValueError):
@@ -112,10 +111,10 @@ def _compare(folder: Folder, output: Output, found: _Found, user: Sequence[Colum
         if key not in found.rows:
             yield where, f"its source row {key} is not there any more: {found.lost.get(key, found.rest)}"
             continue
-        sha256, told = found.rows[key]
+        sha256, repeated = found.rows[key]
         if sha256 != row["source_sha256"]:
             yield where, f"its source row {key} has changed since: its pixels have the digest {sha256[:12]} now"
-        for name, value in told.items():
+        for name, value in repeated.items():
             now = pa.scalar(value, types[name]).as_py() if name in types else value
             if repr(row[name]) != repr(now):  # so that two values that are no number are alike
                 yield where, f"{name} is {row[name]!r}; its source row {key} has {now!r}"

@@ -13,10 +13,10 @@ from typing import Any
 
 import ray
 
+from hardset.pipeline.cluster.reaper import LAST_WORDS
+
 LEVEL = "critical"
 """What Ray's Python code may log."""
-LAST_WORDS = "stderr.log"
-"""Name of the file that what libraries print to the descriptor of stderr goes to."""
 _STDERR = 2
 
 

@@ -22,8 +22,8 @@ _LOOK_SECONDS = 1.0
 _GRACE_SECONDS = 2.0
 """What processes get to end by themselves after the driver's death."""
 
-_LAST_WORDS, _LINES = "stderr.log", 20
-"""File of what libraries printed (`pipeline.cluster.quiet`), and the number of lines that are told of it."""
+LAST_WORDS, _LINES = "stderr.log", 20
+"""File of what libraries print to the descriptor of stderr, and the number of its last lines that are told."""
 
 Started = dict[int, str]
 """Processes by id, with the moment each started, which tells a process from a later one of the same id."""
@@ -78,7 +78,7 @@ def tell(folder: Path) -> None:
     """Says that the driver has died, with the last lines that libraries printed."""
     lines = []
     with suppress(OSError):
-        lines = (folder / _LAST_WORDS).read_text(errors="replace").splitlines()[-_LINES:]
+        lines = (folder / LAST_WORDS).read_text(errors="replace").splitlines()[-_LINES:]
     with suppress(OSError):
         text = "hardset: this run's process has died; start the same command again to go on\n"
         os.write(2, "".join([*(f"{line}\n" for line in lines), text]).encode())

@@ -34,8 +34,7 @@ class Lineage:
     """Records the events of a run while it is entered: START first, and at the end whatever it came to.
 
     A run that neither finished nor raised was stopped: ABORT. One that another took over says no more, and one whose
-    output is gone writes no more. `send` is given
-    every event; it must not raise.
+    output is gone writes no more. `send` is given every event; it must not raise.
     """
 
     def __init__(self, folder: Folder, plan: Plan, send: Callable[[Event], None] = lambda _: None) -> None:
