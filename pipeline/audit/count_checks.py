@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 
 from hardset.pipeline.audit.expected import Claims
 from hardset.pipeline.dataset.provenance.environment import versions
+from hardset.pipeline.dataset.provenance.warnings import manifest_warnings
 from hardset.pipeline.dataset.records.places import is_own, maker
-from hardset.pipeline.judging.masking import run_warnings
+from hardset.pipeline.sources.signs import READ
 from hardset.schemas.job.recipes import Attack, Sample
-from hardset.schemas.job.warnings import job_warnings
 from hardset.schemas.records.run import Counts, DataFile, Manifest, Output, Plan
 
 _Fault = tuple[str, str]
@@ -28,11 +28,7 @@ def count_faults(manifest: Manifest, plan: Plan, claims: Mapping[str, Claims], p
     yield from ((path, what) for what in _shards(manifest, plan, claims))
     if claims and manifest.environment.get("hardset") == versions().get("hardset"):
         job = next(iter(claims.values())).job
-        if manifest.warnings != (
-            *plan.warnings,
-            *job_warnings(job),
-            *run_warnings(plan.job["recipes"], manifest.outputs),
-        ):
+        if manifest.warnings != manifest_warnings(job, plan, manifest.outputs, manifest.clean):
             yield path, "its warnings are not those that its counts call for"
 
 
@@ -48,10 +44,14 @@ def _counts(counts: Counts, claims: Claims) -> Iterator[str]:
         yield f"{counts.held_out} rows are held out; source.hold_out leaves out {held_out}"
     if min(counts.model_dump(exclude={"signals"}).values()) < 0 or min(counts.signals.values(), default=0) < 0:
         yield "holds a count below 0"
-    if not attack and (counts.attacked or counts.success or counts.signals):
+    of_source = {name: rows for name, rows in counts.signals.items() if name.startswith(READ)}
+    if any(rows > counts.rows_in for rows in of_source.values()):
+        yield f"counts more than {counts.rows_in} source rows by how they look"
+    signals = {name: rows for name, rows in counts.signals.items() if name not in of_source}
+    if not attack and (counts.attacked or counts.success or signals):
         yield "counts attacked rows; its recipe is no attack"
     judged = counts.rows_out + counts.dropped
-    if not counts.success <= counts.attacked <= judged or any(n > judged for n in counts.signals.values()):
+    if not counts.success <= counts.attacked <= judged or any(rows > judged for rows in signals.values()):
         yield f"{counts.success} of {counts.attacked} attacked rows succeed, of {judged} judged; these cannot be"
     for name, rows in counts.signals.items():
         kind, _, model = name.partition(":")

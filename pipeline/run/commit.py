@@ -8,18 +8,17 @@ from hardset.pipeline.dataset.provenance.card import tells_of, write_card
 from hardset.pipeline.dataset.provenance.environment import versions
 from hardset.pipeline.dataset.provenance.lineage import Lineage
 from hardset.pipeline.dataset.provenance.statement import write_statement
+from hardset.pipeline.dataset.provenance.warnings import manifest_warnings
 from hardset.pipeline.dataset.records.lease import hold_lease
 from hardset.pipeline.dataset.records.ledger import Ledger, latest_manifest
 from hardset.pipeline.dataset.records.places import present_files
 from hardset.pipeline.dataset.records.seals import now
-from hardset.pipeline.judging.masking import run_warnings
 from hardset.pipeline.recipes.table import recipe_text, settled_job
-from hardset.pipeline.sources.signs import reading_warnings
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import digest, recipe_id
 from hardset.schemas.errors import GoneError
 from hardset.schemas.job.job import Job
-from hardset.schemas.job.warnings import job_warnings
+from hardset.schemas.records.clean import CleanAccuracy
 from hardset.schemas.records.run import Counts, Failure, Manifest, Output, Plan, Summary
 from hardset.schemas.records.throughput import Throughput
 from hardset.schemas.rows.contract import schema_sha256
@@ -80,8 +79,9 @@ def make_manifest(
     failures: Sequence[Failure],
     started: str,
     throughput: Throughput | None = None,
+    clean: CleanAccuracy | None = None,
 ) -> Manifest:
-    """The record of the run from its committed shards."""
+    """The record of the run from its committed shards. `clean`: clean accuracy of the model under attack."""
     outputs = tuple(
         done[shard.key].model_copy(
             update={
@@ -114,11 +114,7 @@ def make_manifest(
         finished=now(),
         environment=versions(),
         changes=plan.changes,
-        warnings=(
-            *plan.warnings,
-            *job_warnings(job),
-            *reading_warnings(outputs),
-            *run_warnings(plan.job["recipes"], outputs),
-        ),
+        warnings=manifest_warnings(job, plan, outputs, clean),
         throughput=throughput,
+        clean=clean,
     )

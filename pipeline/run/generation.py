@@ -180,10 +180,9 @@ def _work_off(
             tell()
     if len(made.settled) < len(state.missing):
         return _stopped(job, state, limit, made, time.monotonic() - began, clean)
-    manifest = make_manifest(job, plan, {**state.done, **made.outputs}, made.failures, started, made.meter.throughput())
-    told = (*manifest.warnings, *(clean.findings if clean else ()))
-    manifest = manifest.model_copy(update={"lease": lease.number, "clean": clean, "warnings": told})
-    manifest = commit_run(ledger, plan, manifest, lineage)
+    throughput = made.meter.throughput()
+    manifest = make_manifest(job, plan, {**state.done, **made.outputs}, made.failures, started, throughput, clean)
+    manifest = commit_run(ledger, plan, manifest.model_copy(update={"lease": lease.number}), lineage)
     newest = latest_manifest(state.folder)
     if newest is not None and newest.run_id != manifest.run_id:
         on_warning(

@@ -11,7 +11,8 @@ from hardset.schemas.records.run import Counts, Output
 NEAR_BLACK, CONSTANT, FEW_BITS = "near_black", "constant", "few_bits"
 DARKEST = 16
 """Level that no value of a nearly black image reaches: 12 bits taken for 16 end below it."""
-_PREFIX = "read:"
+READ = "read:"
+"""Start of the names in `Counts.signals` of what is counted over source rows."""
 _TOLD = {
     NEAR_BLACK: f"are nearly black, with no level above {DARKEST - 1} of 255; if they should not be, see source.alpha "
     "for transparent images, and source.bits for images of 10 to 14 bits",
@@ -32,7 +33,7 @@ def signs_of(image: Decoded) -> str:
 def counted(rows: Iterable[str]) -> dict[str, int]:
     """Entries of `Counts.signals` for rows with these signs."""
     found = Counter(sign for row in rows if row for sign in row.split(","))
-    return {f"{_PREFIX}{sign}": number for sign, number in sorted(found.items())}
+    return {f"{READ}{sign}": number for sign, number in sorted(found.items())}
 
 
 def reading_warnings(outputs: Iterable[Output]) -> tuple[str, ...]:
@@ -42,12 +43,12 @@ def reading_warnings(outputs: Iterable[Output]) -> tuple[str, ...]:
         recipes[output.recipe] = recipes.get(output.recipe, Counts()) + output.counts
     most = max(recipes.values(), key=_number, default=Counts())
     return tuple(
-        f"source: {most.signals[_PREFIX + sign]:,} of {most.rows_in:,} rows {text}"
+        f"source: {most.signals[READ + sign]:,} of {most.rows_in:,} rows {text}"
         for sign, text in _TOLD.items()
-        if most.signals.get(_PREFIX + sign)
+        if most.signals.get(READ + sign)
     )
 
 
 def _number(counts: Counts) -> int:
     listed: Mapping[str, int] = counts.signals
-    return sum(number for name, number in listed.items() if name.startswith(_PREFIX))
+    return sum(number for name, number in listed.items() if name.startswith(READ))
