@@ -27,28 +27,20 @@ from hardset.pipeline.batches import Pixels
 from hardset.pipeline.dataset.files.parquet import encode_rows
 from hardset.pipeline.dataset.files.png import encode_png
 from hardset.pipeline.dataset.provenance.environment import versions
-from hardset.pipeline.dataset.provenance.statement import write_statement
+from hardset.pipeline.dataset.provenance.lineage import Lineage
 from hardset.pipeline.dataset.records.ledger import Ledger, data_file
-from hardset.pipeline.judging.judge import distances
+from hardset.pipeline.judging.judge import distances, verify_id
 from hardset.pipeline.judging.masking import signals_of
-from hardset.pipeline.planning.plan import public_job
-from hardset.pipeline.recipes.table import recipe_text
-from hardset.pipeline.run.commit import make_manifest
+from hardset.pipeline.models.loading import VICTIM, model_id
+from hardset.pipeline.planning.plan import make_plan
+from hardset.pipeline.run.commit import commit_run, make_manifest
+from hardset.pipeline.sources.base import key_of
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.digests import (
-    content_sha256,
-    digest,
-    image_sha256,
-    recipe_id,
-    row_id,
-    row_seed,
-    run_id,
-    sha256_hex,
-)
+from hardset.schemas.digests import content_sha256, image_sha256, row_id, row_seed
 from hardset.schemas.job.job import Job
 from hardset.schemas.reading.loading import parse_job
-from hardset.schemas.records.run import Counts, Image, Output, Plan, Receipt, Shard, SourceRange
-from hardset.schemas.rows.contract import ADVERSARIAL, CONTRACT_VERSION
+from hardset.schemas.records.run import Counts, Output, Plan, Receipt, Shard
+from hardset.schemas.rows.contract import ADVERSARIAL
 from hardset.schemas.rows.success import attacked
 
 SIDE, CLASSES, LEVELS = 32, 10, 8
@@ -81,11 +73,11 @@ def measured(rows: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         build(folder, rows)
-        size = sum(file.stat().st_size for file in folder.glob("data/**/*.parquet"))
-        command = [sys.executable, "-m", "benchmarks.verify", "--audit", str(folder)]
+        size = sum(file.stat().st_size for file in folder.glob("out/data/**/*.parquet"))
+        command = [sys.executable, "-m", "benchmarks.verify", "--audit", str(folder / "out")]
         rounds = []
         for _ in range(ROUNDS):
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
             rounds.append(json.loads(done.stdout.splitlines()[-1]))
     return {
         "rows": rows,
@@ -116,45 +108,32 @@ def _peak() -> int:
 
 def build(place: Path, rows: int) -> None:
     """Writes a finished run of `rows` rows."""
-    job = parse_job(_document(place))
-    starts = range(0, rows, SHARD_ROWS)
-    ranges = tuple(
-        SourceRange(split="train", file="x.npz", start=start, stop=min(start + SHARD_ROWS, rows), digest="")
-        for start in starts
-    )
-    shards = tuple(
-        Shard(index=i, key=digest([rows, i]), recipe=0, range=i, split="train", start=part.start, stop=part.stop)
-        for i, part in enumerate(ranges)
-    )
-    plan = Plan(
-        contract=CONTRACT_VERSION,
-        run_id=run_id(digest([job.name, *(shard.key for shard in shards)])),
-        job=public_job(job),
-        classes=tuple(map(str, range(CLASSES))),
-        image=Image(height=SIDE, width=SIDE, channels=3),
-        models={"victim": sha256_hex("no model")},
-        ranges=ranges,
-        shards=shards,
-    )
-    ledger = Ledger(Folder(str(place)), plan.run_id)
-    ledger.write_plan(plan)
-    done = {shard.key: _commit(ledger, job, plan, shard) for shard in shards}
-    manifest = make_manifest(job, plan, done, [], "2026-01-01T00:00:00+00:00")
-    ledger.write_manifest(write_statement(ledger.folder, plan, manifest))
+    source = place / "source.npz"
+    clean = [_clean(start, min(SHARD_ROWS, rows - start)) for start in range(0, rows, SHARD_ROWS)]
+    np.savez(source, images=np.concatenate(clean), labels=np.arange(rows) % CLASSES)
+    job = parse_job(_document(source, place / "out"))
+    plan, folder = make_plan(job), Folder(job.output.path)
+    ledger = Ledger(folder, plan.run_id)
+    with Lineage(folder, plan) as lineage:
+        ledger.write_plan(plan)
+        pairs = zip(plan.shards, clean, strict=True)
+        done = {shard.key: _commit(ledger, job, plan, shard, images) for shard, images in pairs}
+        manifest = make_manifest(job, plan, done, [], "2026-01-01T00:00:00+00:00")
+        commit_run(ledger, plan, manifest, lineage)
 
 
-def _document(place: Path) -> dict[str, Any]:
+def _document(source: Path, out: Path) -> dict[str, Any]:
     return {
         "name": "verify-benchmark",
-        "source": {"format": "npz", "path": str(place / "x.npz")},
+        "source": {"format": "npz", "path": str(source)},
         "model": {"factory": "hardset.pipeline.models.zoo:small_cnn", "classes": CLASSES},
         "recipes": [{"kind": "attack", "name": "pgd", "norm": "linf", "eps": f"{LEVELS}/255", "steps": 10}],
-        "output": {"path": str(place), "shard_rows": SHARD_ROWS},
+        "output": {"path": str(out), "shard_rows": SHARD_ROWS},
     }
 
 
-def _commit(ledger: Ledger, job: Job, plan: Plan, shard: Shard) -> Output:
-    columns = _columns(job, plan, shard)
+def _commit(ledger: Ledger, job: Job, plan: Plan, shard: Shard, clean: Pixels) -> Output:
+    columns = _columns(job, plan, shard, clean)
     counted = attacked(columns["clean_pred"], columns["label"])
     counts = Counts(
         rows_in=shard.rows,
@@ -184,10 +163,11 @@ def _commit(ledger: Ledger, job: Job, plan: Plan, shard: Shard) -> Output:
     return ledger.commit(receipt, data, None).output(shard)
 
 
-def _columns(job: Job, plan: Plan, shard: Shard) -> dict[str, Any]:
-    clean, stored = _images(shard)
-    count, this = shard.rows, recipe_id(recipe_text(job.recipes[0], 0, plan.models))
-    keys = [f"x.npz#{row}" for row in range(shard.start, shard.stop)]
+def _columns(job: Job, plan: Plan, shard: Shard, clean: Pixels) -> dict[str, Any]:
+    stored = _attacked(clean, shard.start)
+    count, this = shard.rows, plan.recipes[0]
+    assert shard.range is not None
+    keys = [key_of(plan.ranges[shard.range], row)[0] for row in range(shard.start, shard.stop)]
     sources = [image_sha256(image) for image in clean]
     named = zip(sources, keys, strict=True)
     ids = [row_id(recipe=this, source_sha256=source, source_key=key, variant=0) for source, key in named]
@@ -198,7 +178,7 @@ def _columns(job: Job, plan: Plan, shard: Shard) -> dict[str, Any]:
     levels, l2, l1 = distances(stored, clean)
     pred = np.where(fallen, (labels + 1) % CLASSES, labels)
     return {
-        **_same(count, plan, this),
+        **_same(count, job, plan, this),
         "image": [{"bytes": data, "path": f"{name}.png"} for data, name in files],
         "label": labels,
         "row_id": ids,
@@ -213,6 +193,7 @@ def _columns(job: Job, plan: Plan, shard: Shard) -> dict[str, Any]:
         "clean_margin": np.abs(margin),
         "float_margin": margin,
         "margin": margin,
+        "confidence": 1 / (1 + (CLASSES - 1) * np.exp(-np.abs(margin))),  # all other classes alike
         "success": fallen,
         "linf_levels": levels,
         "l2": l2,
@@ -220,37 +201,42 @@ def _columns(job: Job, plan: Plan, shard: Shard) -> dict[str, Any]:
     }
 
 
-def _same(count: int, plan: Plan, recipe: str) -> dict[str, Any]:
+def _same(count: int, job: Job, plan: Plan, recipe: str) -> dict[str, Any]:
     """Columns that hold one value for all rows."""
+    victim = plan.models[VICTIM]
     texts = {
         "kind": ADVERSARIAL,
-        "source_dataset": "x.npz",
+        "source_dataset": plan.job["source"]["path"],
         "source_split": "train",
         "run_id": plan.run_id,
         "recipe_id": recipe,
         "op": "pgd_linf",
-        "model_id": "none",
-        "model_sha256": plan.models["victim"],
+        "model_id": model_id(plan.job["model"], victim),
+        "model_sha256": victim,
         "norm": "Linf",
-        "verify_id": "none",
+        "verify_id": verify_id(job.run.batch, stochastic=job.stochastic),
         "found_by": "pgd",
         "flags": "",
     }
     numbers: dict[str, float] = {"width": SIDE, "height": SIDE, "variant": 0, "steps": 10, "queries": 0}
-    numbers |= {"eps": LEVELS / 255, "confidence": 0.5}
+    numbers |= {"eps": LEVELS / 255}
     return {name: [value] * count for name, value in texts.items()} | {
         name: np.full(count, value) for name, value in numbers.items()
     }
 
 
-def _images(shard: Shard) -> tuple[Pixels, Pixels]:
-    """Images of smooth colours, and the same with noise of up to `LEVELS` levels."""
-    rng = np.random.default_rng(shard.start)
+def _clean(start: int, rows: int) -> Pixels:
+    """Images of smooth colours. `start`: the first row's number, which they are drawn by."""
+    slopes = np.random.default_rng(start).uniform(1, 3, (rows, 1, 1, 3)).astype(np.float32)
     ramp = np.linspace(0, 3, SIDE, dtype=np.float32)
-    slopes = rng.uniform(1, 3, (shard.rows, 1, 1, 3)).astype(np.float32)
-    clean = (127 + 90 * np.sin(ramp[:, None, None] * slopes + ramp[None, :, None])).astype(np.int16)
-    noise = rng.integers(-LEVELS, LEVELS + 1, clean.shape, np.int16)
-    return clean.astype(np.uint8), np.clip(clean + noise, 0, 255).astype(np.uint8)
+    clean: Pixels = (127 + 90 * np.sin(ramp[:, None, None] * slopes + ramp[None, :, None])).astype(np.uint8)
+    return clean
+
+
+def _attacked(clean: Pixels, start: int) -> Pixels:
+    """The images with noise of up to `LEVELS` levels."""
+    noise = np.random.default_rng([start, 1]).integers(-LEVELS, LEVELS + 1, clean.shape, np.int16)
+    return np.clip(clean + noise, 0, 255).astype(np.uint8)
 
 
 def page(found: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What an audit reads of a dataset."""
+"""What an audit reads of a dataset, and the one that this is timed on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from benchmarks import verify as timed
 
 import hardset
 from hardset.pipeline.storage.stores import LocalStore
@@ -32,3 +33,10 @@ def test_an_audit_reads_each_file_once(tmp_path: Path, monkeypatch: pytest.Monke
     found = hardset.verify(tmp_path / "out", sample=0)
     assert (found.status, found.files, found.faults) == ("verified", 4, ())
     assert {path for path, number in times.items() if number > 1} == set()
+
+
+def test_the_dataset_that_an_audit_is_timed_on_is_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timed, "SHARD_ROWS", 20)
+    timed.build(tmp_path, 50)
+    found = hardset.verify(tmp_path / "out", sample=0)
+    assert (found.files, found.rows, found.faults) == (3, 50, ())
