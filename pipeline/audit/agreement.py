@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hardset.pipeline.dataset.provenance.environment import versions
+from hardset.pipeline.dataset.provenance.environment import is_of_this_version
 from hardset.pipeline.models.loading import VICTIM
 from hardset.pipeline.planning.keys import common, determinants, range_key, sample_key
 from hardset.pipeline.planning.partner_pools import pooled
@@ -59,7 +59,7 @@ def _key_faults(plan: Plan, manifest: Manifest, texts: list[Mapping[str, Any]]) 
     except ValidationError as error:
         yield None, f"its job is none: {error.errors(include_url=False)[0]['msg']}"
         return
-    is_ours = plan.contract == CONTRACT_VERSION and manifest.environment.get("hardset") == versions().get("hardset")
+    is_ours = plan.contract == CONTRACT_VERSION and is_of_this_version(manifest)
     if not is_ours or isinstance(job.source, UserSource):
         return
     # The name of a source is its path, as the records have it, or that of a bundled one.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from hardset.pipeline.audit.expected import Claims
-from hardset.pipeline.dataset.provenance.environment import versions
+from hardset.pipeline.dataset.provenance.environment import is_of_this_version
 from hardset.pipeline.dataset.provenance.warnings import manifest_warnings
 from hardset.pipeline.dataset.records.places import is_own, maker
 from hardset.pipeline.sources.signs import READ
@@ -26,7 +26,7 @@ def count_faults(manifest: Manifest, plan: Plan, claims: Mapping[str, Claims], p
             yield from ((where, what) for what in _counts(output.counts, claims[output.key]))
             yield from ((where, what) for what in _excluded(output, claims[output.key]))
     yield from ((path, what) for what in _shards(manifest, plan, claims))
-    if claims and manifest.environment.get("hardset") == versions().get("hardset"):
+    if claims and is_of_this_version(manifest):
         job = next(iter(claims.values())).job
         if manifest.warnings != manifest_warnings(job, plan, manifest.outputs, manifest.clean):
             yield path, "its warnings are not those that its counts call for"

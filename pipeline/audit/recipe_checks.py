@@ -157,10 +157,11 @@ def _flags(table: pa.Table, claims: Claims, recipe: Attack) -> Iterator[Fault]:
     if "flags" not in table.column_names:
         return
     norm_budget = whole_squares if recipe.norm == "l2" else whole_levels
+    stochastic = claims.job.stochastic
     names = ("flags", "eps", "label", "target_label", "clean_pred", "clean_margin", "linf_levels", "steps", "queries")
     for i, row in enumerate(table.select(names).to_pylist()):
         flags = set(flags_of(row["flags"]))
-        for flag, holds in _implied(row, flags, recipe, stochastic=claims.job.stochastic, budget=norm_budget):
+        for flag, holds in _implied(row, flags, recipe, stochastic=stochastic, budget=norm_budget):
             if holds != (flag in flags):
                 yield i, f"is {'not ' if holds else ''}flagged {flag}, and its columns say otherwise"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hardset.pipeline.dataset.provenance.card import CARD_FILES
-from hardset.pipeline.dataset.provenance.environment import versions
+from hardset.pipeline.dataset.provenance.environment import is_of_this_version
 from hardset.pipeline.dataset.provenance.lineage import START_DIGEST
 from hardset.pipeline.dataset.provenance.statement import (
     MANIFEST_DIGEST,
@@ -52,7 +52,7 @@ def statement_faults(folder: Folder, manifest: Manifest, plan: Plan | None) -> I
         return
     yield from _data_faults(subjects, manifest)
     yield from _record_faults(folder, manifest, subjects, records)
-    if plan is not None and manifest.environment.get("hardset") == versions().get("hardset"):
+    if plan is not None and is_of_this_version(manifest):
         told = {name: one for name, one in records.items() if name not in _quarantine(manifest)}
         if has_statement(manifest) and json.loads(json.dumps(statement(plan, manifest, told))) != document:
             yield "says something else of job, inputs or run than plan and manifest"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
+from hardset.schemas.records.run import Manifest
+
 LIBRARIES = (
     "hardset",
     "torch",
@@ -18,6 +20,11 @@ LIBRARIES = (
     "pydantic",
 )
 """Distributions that touch the rows or move them."""
+
+
+def is_of_this_version(manifest: Manifest) -> bool:
+    """Whether a run was made by the version of hardset that is at work here."""
+    return manifest.environment.get("hardset") == version("hardset")
 
 
 def versions() -> dict[str, str]:
