@@ -120,7 +120,7 @@ def test_no_error_holds_a_secret(
     elif broken == "weights":
         changes["model"]["weights"] = URL.format("gone.safetensors")
     else:
-        monkeypatch.setattr("hardset.pipeline.storage.stores.MemoryStore.write", lambda *_: refuse(places["out"]))
+        monkeypatch.setattr("hardset.pipeline.storage.objects.MemoryStore.write", lambda *_: refuse(places["out"]))
     path = tmp_path / "job.yaml"
     path.write_text(yaml.safe_dump(document(weights, places["out"], **changes)))
     done = hardset("generate", path, "--json")

@@ -19,8 +19,10 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
+from hardset.pipeline.storage.disk import LocalStore
+from hardset.pipeline.storage.objects import MemoryStore, ObjectStore
 from hardset.pipeline.storage.retrying import denied, passes
-from hardset.pipeline.storage.stores import LocalStore, MemoryStore, ObjectStore, Store, reason
+from hardset.pipeline.storage.stores import Store, reason
 from hardset.schemas.errors import DeniedError, JobError, RunError
 from hardset.schemas.retries import Retries
 

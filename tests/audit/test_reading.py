@@ -9,7 +9,7 @@ import pytest
 from benchmarks import verify as timed
 
 import hardset
-from hardset.pipeline.storage.stores import LocalStore
+from hardset.pipeline.storage.disk import LocalStore
 from hardset.schemas.reading.loading import parse_job
 from tests.support import make_here
 

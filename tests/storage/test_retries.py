@@ -20,8 +20,8 @@ from s3fs.errors import translate_boto_error
 
 from hardset.pipeline.sources.files import resolve
 from hardset.pipeline.storage.folder import Folder
+from hardset.pipeline.storage.objects import ObjectStore
 from hardset.pipeline.storage.retrying import PatientFiles, denied, passes, patiently
-from hardset.pipeline.storage.stores import ObjectStore
 from hardset.schemas.errors import DeniedError, JobError, RunError
 from hardset.schemas.retries import Retries
 
@@ -66,20 +66,29 @@ PASSING = [
     botocore.exceptions.ReadTimeoutError(endpoint_url="x"),
     botocore.exceptions.EndpointConnectionError(endpoint_url="x"),
 ]
-DECIDED = [
+DENIED = [
     _s3("AccessDenied", 403),
-    _s3("NoSuchBucket", 404),
-    _s3("NoSuchKey", 404),
     _s3("InvalidAccessKeyId", 403),
     _s3("SignatureDoesNotMatch", 403),
+    _HttpError(code=403),
+    _HttpError(status=401),
+    _HttpError(status_code=403, error_code="AuthenticationFailed"),
+    botocore.exceptions.NoCredentialsError(),
+    botocore.exceptions.PartialCredentialsError(provider="x", cred_var="y"),
+    PermissionError("x"),
+    OSError(errno.EROFS, "read-only"),
+    OSError(errno.ENAMETOOLONG, "too long"),
+    NotADirectoryError(errno.ENOTDIR, "a file"),
+]
+DECIDED = [
+    *DENIED,
+    _s3("NoSuchBucket", 404),
+    _s3("NoSuchKey", 404),
     _s3("PreconditionFailed", 412),
     _s3("InvalidBucketName", 400),
-    _HttpError(code=403),
     _HttpError(code=404),
     _HttpError(status_code=409, error_code="BlobAlreadyExists"),
-    botocore.exceptions.NoCredentialsError(),
     FileNotFoundError("x"),
-    PermissionError("x"),
     NotImplementedError(),
     OSError(errno.ENOSPC, "full"),
     ValueError("x"),
@@ -96,20 +105,6 @@ def test_refusals_that_stay(error: Exception) -> None:
     assert not passes(error)
 
 
-DENIED = [
-    _s3("AccessDenied", 403),
-    _s3("InvalidAccessKeyId", 403),
-    _s3("SignatureDoesNotMatch", 403),
-    _HttpError(code=403),
-    _HttpError(status=401),
-    _HttpError(status_code=403, error_code="AuthenticationFailed"),
-    botocore.exceptions.NoCredentialsError(),
-    botocore.exceptions.PartialCredentialsError(provider="x", cred_var="y"),
-    PermissionError("x"),
-    OSError(errno.EROFS, "read-only"),
-    OSError(errno.ENAMETOOLONG, "too long"),
-    NotADirectoryError(errno.ENOTDIR, "a file"),
-]
 MENDED = [*PASSING, _s3("NoSuchKey", 404), _s3("ExpiredToken", 400), OSError(errno.ENOSPC, "full"), ValueError("x")]
 
 

@@ -19,8 +19,8 @@ from typing import Any
 import fsspec
 import pytest
 
-from hardset.pipeline.storage import stores
 from hardset.pipeline.storage.folder import TEMPORARY, Folder, public_name
+from hardset.pipeline.storage.objects import MemoryStore
 from hardset.schemas.errors import JobError, RunError
 
 
@@ -262,7 +262,7 @@ def test_unknown_stores_are_refused() -> None:
 
 
 def test_a_store_that_ignores_conditions_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stores.MemoryStore, "create", lambda *_: True)
+    monkeypatch.setattr(MemoryStore, "create", lambda *_: True)
     with pytest.raises(JobError, match="If-None-Match"):
         Folder("memory://loose").check_writable()
     assert Folder("memory://loose").list() == []
