@@ -17,7 +17,8 @@ from hardset.pipeline.dataset.records.unfinished import remains, unfinished_runs
 from hardset.pipeline.dataset.tables.listing import published_files
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError
-from hardset.schemas.records.run import Manifest, Output, Receipt, Summary
+from hardset.schemas.records.run import Manifest, Output, Receipt
+from hardset.schemas.records.summary import Summary
 
 UNLISTED = "no record lists this file"
 FOREIGN = "no record lists this file, and hardset did not name it so, or a link leads to it: it is never removed"

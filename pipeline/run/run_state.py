@@ -13,7 +13,8 @@ from hardset.pipeline.planning.changes import Earlier
 from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.job.job import Job
-from hardset.schemas.records.run import Manifest, Output, Plan, Shard, Summary
+from hardset.schemas.records.run import Manifest, Output, Plan, Shard
+from hardset.schemas.records.summary import Summary
 
 
 @dataclass(frozen=True)

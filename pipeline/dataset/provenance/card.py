@@ -17,7 +17,8 @@ from hardset.pipeline.dataset.provenance.croissant import croissant
 from hardset.pipeline.dataset.provenance.inputs import networks_of
 from hardset.pipeline.models.loading import VICTIM
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.records.run import Counts, Manifest, Summary
+from hardset.schemas.records.run import Counts, Manifest
+from hardset.schemas.records.summary import Summary
 from hardset.schemas.rows.contract import card_features
 from hardset.schemas.rows.sql import rows_view
 from hardset.schemas.rows.user_columns import recorded_columns

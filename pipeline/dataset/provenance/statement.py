@@ -16,7 +16,8 @@ from hardset.pipeline.dataset.records.ledger import RUNS, receipt_paths
 from hardset.pipeline.dataset.records.seals import sealed, unsealed
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import canonical_json, sha256_hex
-from hardset.schemas.records.run import DataFile, Manifest, Plan, Summary
+from hardset.schemas.records.run import DataFile, Manifest, Plan
+from hardset.schemas.records.summary import Summary
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"

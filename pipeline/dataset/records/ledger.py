@@ -20,7 +20,8 @@ from hardset.pipeline.dataset.records.seals import parse_record, read_record, se
 from hardset.pipeline.storage.folder import Folder, in_parallel
 from hardset.schemas.digests import sha256_hex
 from hardset.schemas.errors import RunError
-from hardset.schemas.records.run import DataFile, Manifest, Output, Plan, Receipt, Shard, Summary
+from hardset.schemas.records.run import DataFile, Manifest, Output, Plan, Receipt, Shard
+from hardset.schemas.records.summary import Summary
 from hardset.schemas.records.throughput import StageSeconds
 
 RUNS = "_hardset/runs"

@@ -8,7 +8,8 @@ from functools import cache
 
 from hardset.pipeline.dataset.records.ledger import RUNS, Ledger, manifests, receipt_path
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.records.run import Manifest, Plan, Summary
+from hardset.schemas.records.run import Manifest, Plan
+from hardset.schemas.records.summary import Summary
 
 
 @dataclass(frozen=True)
