@@ -21,6 +21,7 @@ from securesystemslib.signer import SSlibKey
 from hardset.pipeline.dataset.provenance.signature import PASSWORD, envelope_path, sign, signature_fault
 from hardset.pipeline.dataset.provenance.statement import statement_path
 from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.errors import JobError
 from tests.dataset.examples import RUN, finished_run, shard_of
 from tests.support import hardset, job_of, last_json, make_here
 
@@ -93,6 +94,21 @@ def test_the_envelope_is_what_the_library_verifies_and_may_lack_the_id_of_the_ke
 def test_what_is_no_envelope_is_told(stated: Folder, tmp_path: Path, content: bytes) -> None:
     stated.write(envelope_path(RUN), content)
     assert signature_fault(stated, RUN, written(tmp_path)[1]) == "is no envelope of a signed statement"
+
+
+def test_a_file_that_cannot_be_a_key_is_told_for_what_it_is(stated: Folder, tmp_path: Path) -> None:
+    private, public = written(tmp_path)
+    for path in (private, public):
+        path.write_bytes(path.read_bytes() + b"\n" * 100_000)
+    for act, option in (
+        (lambda: sign(stated, RUN, private), "--key"),
+        (lambda: signature_fault(stated, RUN, public), "--public-key"),
+    ):
+        with pytest.raises(JobError, match=rf"^{option}: .* holds more than 100,000 bytes, which no key does$"):
+            act()
+        (private if option == "--key" else public).unlink()
+        with pytest.raises(JobError, match=rf"^{option}: \S+: cannot be read: No such file or directory$"):
+            act()
 
 
 def test_a_run_is_signed_and_verified_by_the_commands(

@@ -109,9 +109,9 @@ def _envelope(content: bytes | None) -> Any:
 def _private(path: Path) -> Any:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415 - an extra
 
-    password = os.environ.get(PASSWORD)
+    password, content = os.environ.get(PASSWORD), _content(path, "--key")
     try:
-        return load_pem_private_key(_content(path, "--key"), None if not password else password.encode())
+        return load_pem_private_key(content, None if not password else password.encode())
     except TypeError:
         raise JobError(f"--key: {path}: is encrypted, or is not; set {PASSWORD} for an encrypted key alone") from None
     except ValueError as error:
@@ -121,8 +121,9 @@ def _private(path: Path) -> Any:
 def _public(path: Path) -> Any:
     from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415 - an extra
 
+    content = _content(path, "--public-key")
     try:
-        return load_pem_public_key(_content(path, "--public-key"))
+        return load_pem_public_key(content)
     except ValueError as error:
         raise JobError(f"--public-key: {path}: is no public key in PEM ({_line(error)})") from None
 
