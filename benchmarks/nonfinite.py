@@ -25,6 +25,7 @@ from hardset.pipeline.attacks.l1 import L1
 from hardset.pipeline.attacks.recipe import AttackRecipe
 from hardset.pipeline.batches import CleanRows
 from hardset.pipeline.dataset.provenance.environment import versions
+from hardset.pipeline.models.feeding import Through
 from hardset.pipeline.models.fitting import fit_classifier
 from hardset.pipeline.models.zoo import small_cnn
 from hardset.pipeline.planning.plan import make_plan
@@ -41,19 +42,6 @@ SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 GEOMETRIES: dict[str, tuple[Geometry, float]] = {"linf": (Linf(), 24 / 255), "l2": (L2(), 1.0), "l1": (L1(), 5.0)}
 ATTACKS = ("bim", "pgd", "apgd_ce")
-
-
-class Through(nn.Module):
-    """A classifier that sees a function of its images."""
-
-    def __init__(self, net: nn.Module, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.net, self.function = net, function
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, K) of images (N, C, H, W) in [0, 1]."""
-        logits: Tensor = self.net(self.function(images))
-        return logits
 
 
 def plain_loop(model: nn.Module, rows: CleanRows, geometry: Geometry, eps: float, *, drawn: bool) -> float:

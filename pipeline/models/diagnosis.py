@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from hardset.pipeline.batches import Pixels
 from hardset.pipeline.judging.judge import Classes, Floats, Mask
+from hardset.pipeline.models.feeding import Through
 from hardset.pipeline.models.numbering import GAIN, gains, numbering, sentence
 from hardset.schemas.errors import UserError
 from hardset.schemas.job.network import Network, Normalize
@@ -46,16 +47,6 @@ class Explanation:
     """Images in [0, 1], N x C x H x W, to what the loaded model has to be given instead."""
     mends: float = 0.0
     """Share of the errors that must vanish for it to be named."""
-
-
-class _Changed(nn.Module):
-    def __init__(self, module: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.module, self.change = module, change
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.module(self.change(images))
-        return logits
 
 
 NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
@@ -197,7 +188,7 @@ def _fed_wrongly(
 
     def hits(one: Explanation, rows: slice) -> Mask:
         try:
-            logits = ask(_Changed(module, one.change), pixels[rows])
+            logits = ask(Through(module, one.change), pixels[rows])
         except UserError:
             raise
         except Exception:  # the user's code may refuse images that are changed so, such as those beyond [0, 1]

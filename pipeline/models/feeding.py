@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -9,29 +11,16 @@ from hardset.schemas.errors import JobError
 from hardset.schemas.job.network import Input
 
 
-class Fed(nn.Module):
-    """Gives the network the images as it expects them, before anything else is done to them."""
+class Through(nn.Module):
+    """A network that sees a function of its images."""
 
-    def __init__(self, network: nn.Module, spec: Input) -> None:
+    def __init__(self, network: nn.Module, function: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.network, self.spec = network, spec
+        self.network, self.function = network, function
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits of images in [0, 1], N x C x H x W."""
-        logits: Tensor = self.network(fed(images, self.spec))
-        return logits
-
-
-class Laid(nn.Module):
-    """Gives the network its images as N x H x W x C."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits of images N x C x H x W."""
-        logits: Tensor = self.network(images.permute(0, 2, 3, 1))
+        """Logits (N, K) of images (N, C, H, W)."""
+        logits: Tensor = self.network(self.function(images))
         return logits
 
 
@@ -43,6 +32,11 @@ def fed(images: Tensor, spec: Input) -> Tensor:
         images = images.mT
     black, white = spec.range
     return images if spec.range == (0.0, 1.0) else images * (white - black) + black
+
+
+def channels_last(images: Tensor) -> Tensor:
+    """Images N x C x H x W as N x H x W x C."""
+    return images.permute(0, 2, 3, 1)
 
 
 def check_input(spec: Input, channels: int, at: str) -> None:

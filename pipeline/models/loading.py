@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from hardset.pipeline.models.ensemble import Ensemble, ensemble_sha256
 from hardset.pipeline.models.factory import build
-from hardset.pipeline.models.feeding import Fed, Laid, check_input, sized
+from hardset.pipeline.models.feeding import Through, channels_last, check_input, fed, sized
 from hardset.pipeline.models.formats import read_saved, saved_sha256
 from hardset.pipeline.models.normalise import normalised
 from hardset.pipeline.models.outputs import Logits, Reordered, check_order
@@ -175,12 +176,12 @@ def _dressed(network: nn.Module, spec: Network, *, at: str, classes: int, channe
         check_order(spec.output_order, classes, at)
         network = Reordered(network, spec.output_order)
     if spec.input is not None and spec.input.layout == "nhwc":
-        network = Laid(network)
+        network = Through(network, channels_last)
     network = normalised(network, spec.normalize, channels, at=at)
     if spec.input is None:
         return network
     check_input(spec.input, channels, at)
-    return Fed(network, spec.input)
+    return Through(network, partial(fed, spec=spec.input))
 
 
 def _below(at: str, key: str) -> str:

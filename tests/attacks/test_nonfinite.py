@@ -17,6 +17,7 @@ from hardset.pipeline.attacks.l1 import L1
 from hardset.pipeline.attacks.momentum import _scaled
 from hardset.pipeline.batches import CleanRows
 from hardset.pipeline.judging.masking import signals_of, warnings_of
+from hardset.pipeline.models.feeding import Through
 from hardset.pipeline.models.loading import load_model
 from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.sources.table import open_source
@@ -26,18 +27,6 @@ from tests.support import job_of
 
 ROWS, STEPS = 200, 12
 GEOMETRIES: dict[str, tuple[Geometry, float]] = {"linf": (Linf(), 32 / 255), "l2": (L2(), 1.0), "l1": (L1(), 5.0)}
-
-
-class Through(nn.Module):
-    """A network that sees a function of the images."""
-
-    def __init__(self, net: nn.Module, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.net, self.function = net, function
-
-    def forward(self, shown: Tensor) -> Tensor:
-        logits: Tensor = self.net(self.function(shown))
-        return logits
 
 
 SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
