@@ -23,6 +23,7 @@ from hardset.pipeline.sources.sampling import sample
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.job import Job, Model
+from hardset.schemas.job.sources import DigitsSource
 from hardset.schemas.records.clean import CleanAccuracy
 from tests.support import document, hardset, job_of, last_json, make_here
 
@@ -54,6 +55,15 @@ def test_a_sound_model_passes_and_a_rolled_one_is_explained(weights: dict[str, s
     assert "set model.output_order: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]" in wrong.findings[0]
     with pytest.raises(RunError, match=r"--min-clean-accuracy: the model is right on .* wants 50 %; model: the model"):
         check_gate(wrong, rolled, 0.5)
+
+
+def test_so_many_rows_are_judged_that_the_interval_is_9_points_wide_at_most(weights: dict[str, str]) -> None:
+    whole = job(weights).model_copy(update={"source": DigitsSource(format="digits")})
+    clean = check_before(whole, make_plan(whole)).clean
+    assert clean is not None
+    assert clean.judged == 512
+    widest = CleanAccuracy.of(256, 512)
+    assert 0.08 < widest.high - widest.low < 0.09
 
 
 def test_a_gate_without_a_figure_or_a_model_does_not_hold(weights: dict[str, str]) -> None:
