@@ -16,7 +16,7 @@ from hardset.pipeline.hardening.home import Home
 from hardset.pipeline.hardening.loop_warnings import loop_warnings
 from hardset.pipeline.hardening.measuring import figures, measuring_attacks
 from hardset.pipeline.hardening.rounds import Loop, Maker, run_round
-from hardset.pipeline.models.loading import load_network, model_digests
+from hardset.pipeline.models.loading import is_saved, load_network, model_digests
 from hardset.pipeline.planning.plan import public_job
 from hardset.pipeline.run.generation import RunOutcome, generate
 from hardset.pipeline.sources.table import open_source, reading
@@ -129,6 +129,11 @@ def _checked(job: Job) -> tuple[Harden, Train]:
         raise JobError("harden: missing; add the section, such as harden: {rounds: 8, validation: {fraction: 0.1}}")
     if job.model is None:
         raise JobError("model: missing; name the classifier that is to be hardened")
+    if is_saved(job.model):
+        raise JobError(
+            f"model.format: got {job.model.format}, whose files hold the network whole; rounds are trained and kept as "
+            "state dicts of a network that model.factory builds: name the code that builds yours"
+        )
     if job.model.members:
         raise JobError("model.members: one network is hardened at a time; remove them")
     train = job.train or Train()

@@ -68,7 +68,7 @@ class Loop:
     def model_with(self, weights: StoredWeights) -> Job:
         """The job with these weights in its model."""
         assert self.job.model is not None
-        model = self.job.model.model_copy(update={"weights": self.home.url(weights.path)})
+        model = self.job.model.with_weights(self.home.url(weights.path))
         return self.job.model_copy(update={"model": model})
 
 
@@ -144,7 +144,7 @@ def _train(loop: Loop, start: LoopStart, rounds: Sequence[Round], rows: Training
     if not settings.workers:
         model = loop.load(start.weights)
         return train(model.module, rows, course, device=loop.device, state=state, first_epoch=first)
-    network = job.model.model_copy(update={"weights": loop.home.place(start.weights.path)})
+    network = job.model.with_weights(loop.home.place(start.weights.path))
     run, channels = job.run, loop.splits.image.channels
     work = TrainingWork(
         network, network.classes, channels, rows, course, state, first, run.gpus_per_actor > 0, run.cpus_per_actor

@@ -15,7 +15,7 @@ from hardset.pipeline.models.ensemble import Ensemble, ensemble_sha256
 from hardset.pipeline.models.factory import build
 from hardset.pipeline.models.feeding import Through, channels_last, check_input, fed, sized
 from hardset.pipeline.models.formats import read_saved, saved_sha256
-from hardset.pipeline.models.normalise import normalised
+from hardset.pipeline.models.normalise import Normalised, normalised
 from hardset.pipeline.models.outputs import Logits, Reordered, check_order
 from hardset.pipeline.models.state import check_finite, fill_from
 from hardset.pipeline.models.weights import read_states, weights_sha256
@@ -182,6 +182,13 @@ def _dressed(network: nn.Module, spec: Network, *, at: str, classes: int, channe
         return network
     check_input(spec.input, channels, at)
     return Through(network, partial(fed, spec=spec.input))
+
+
+def undressed(module: nn.Module) -> nn.Module:
+    """The network that the factory built, out of the module of its `LoadedModel`."""
+    while isinstance(module, (Through, Normalised, Reordered, Logits)):
+        module = module.network
+    return module
 
 
 def _below(at: str, key: str) -> str:

@@ -16,7 +16,7 @@ from torch import nn
 from hardset.pipeline.judging.judge import deterministic, seeded
 from hardset.pipeline.loading.mixture import TrainingRows
 from hardset.pipeline.loading.parts import whole
-from hardset.pipeline.models.normalise import Normalised
+from hardset.pipeline.models.loading import undressed
 from hardset.pipeline.training.inner import InnerAttack
 from hardset.pipeline.training.learner import EpochTally, Learner, State
 from hardset.pipeline.training.methods import method_of
@@ -101,12 +101,10 @@ def state_of(learner: Learner, epoch: int) -> State:
 
 
 def weights_of(module: nn.Module) -> dict[str, torch.Tensor]:
-    """The network's tensors without its normalisation, on the CPU and each in memory of its own, for safetensors."""
-    if isinstance(module, Normalised):
-        module = module.network
+    """The tensors of the network itself, on the CPU and each in memory of its own, for safetensors."""
     return {
         name: tensor.detach().to("cpu", copy=True).contiguous(memory_format=torch.contiguous_format)
-        for name, tensor in module.state_dict().items()
+        for name, tensor in undressed(module).state_dict().items()
     }
 
 

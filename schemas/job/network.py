@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     ConfigDict,
@@ -150,6 +150,10 @@ class Network(Spec):
         if order is not None and len(set(order)) != len(order):
             raise ValueError("names an output twice; wants every class's own")
         return order
+
+    def with_weights(self, url: str) -> Self:
+        """The same network with a state dict of its own at a URL in place of its weights and what is said of those."""
+        return self.model_copy(update={"weights": url, "weights_key": None, "sha256": None})
 
     @model_serializer(mode="wrap")
     def _without_unset(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -46,6 +46,12 @@ def test_weights_that_do_not_fit(weights, tmp_path):
         harden_here(job)
 
 
+def test_a_file_that_holds_the_network_whole(weights, tmp_path):
+    model = {"format": "huggingface", "weights": str(tmp_path), "classes": 10}
+    with pytest.raises(JobError, match=r"^model\.format: got huggingface, .*: name the code that builds yours$"):
+        harden_here(loop_job(weights, tmp_path / "out", model=model))
+
+
 def test_an_attack_that_leaves_nothing_to_learn(weights, tmp_path):
     train = {"method": "pgd_at", "epochs": 3, "batch": 64, "give_up_after": 2}
     train |= {"attack": {"name": "pgd", "eps": 1, "steps": 2}}

@@ -10,6 +10,8 @@ from typing import Any
 
 import pyarrow.dataset as ds
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from hardset.pipeline.audit.trust import Trust
 from hardset.pipeline.audit.verify import verify
@@ -66,6 +68,24 @@ def test_any_row_tells_which_rounds_model_it_was_made_against(finished):
         assert sha256_hex((finished.out / earlier.path).read_bytes()) == earlier.sha256
         earlier = one.weights
     assert [one.number for one in finished.rounds] == [1, 2]
+
+
+def test_a_checkpoint_that_is_pinned_and_fed_otherwise_goes_on_as_plain_weights_of_its_network(weights, tmp_path):
+    state, file = load_file(weights["victim"]), tmp_path / "checkpoint.pt"
+    torch.save({"state_dict_ema": state, "state_dict": {name: value + 1 for name, value in state.items()}}, file)
+    model = {
+        "factory": "hardset.pipeline.models.zoo:small_cnn", "classes": 10, "weights": str(file),
+        "weights_key": "state_dict_ema", "sha256": sha256_hex(file.read_bytes()), "input": {"range": [0, 1]},
+        "normalize": {"mean": [0.0], "std": [1.0]}, "output": "auto", "output_order": list(range(10)),
+    }  # fmt: skip
+    outcome = harden_here(loop_job(weights, tmp_path / "out", model=model))
+    assert (outcome.status, outcome.rounds_made) == ("complete", 2)
+    start = outcome.home.start()
+    assert start is not None
+    kept = load_file(tmp_path / "out" / start.weights.path)
+    assert kept.keys() == state.keys()
+    assert all(torch.equal(kept[name], state[name]) for name in state)
+    assert load_file(tmp_path / "out" / outcome.home.rounds()[-1].weights.path).keys() == state.keys()
 
 
 def test_no_row_stems_from_a_held_out_one(finished):
