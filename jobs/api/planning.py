@@ -13,6 +13,7 @@ from hardset.schemas.job.job import Job
 from hardset.schemas.job.recipes import Attack
 from hardset.schemas.job.warnings import job_warnings
 from hardset.schemas.records.results import Planned, PlannedRecipe
+from hardset.schemas.records.run import Plan
 
 
 def plan(job: Document | Job, *, overrides: Overrides = ()) -> Planned:
@@ -34,7 +35,7 @@ def plan(job: Document | Job, *, overrides: Overrides = ()) -> Planned:
     declared = load_job(job, overrides)
     state = look(declared)
     found = state.plan
-    _load_models(declared, found.image.channels)
+    _load_models(declared, found)
     return Planned(
         run_id=found.run_id,
         shards=len(found.shards),
@@ -48,15 +49,15 @@ def plan(job: Document | Job, *, overrides: Overrides = ()) -> Planned:
     )
 
 
-def _load_models(job: Job, channels: int) -> None:
+def _load_models(job: Job, found: Plan) -> None:
     """Builds all models of the job with their weights, so that what does not fit is told now. Raises JobError."""
     if job.model is None:
         return
-    device = torch.device("cpu")
-    load_model(job.model, channels=channels, device=device)
+    device, channels, names = torch.device("cpu"), found.image.channels, found.classes
+    load_model(job.model, channels=channels, device=device, class_names=names)
     for position, network in enumerate(job.transfer_to):
-        at = f"transfer_to.{position}"
-        load_network(network, at=at, classes=job.model.classes, channels=channels, device=device)
+        at, classes = f"transfer_to.{position}", job.model.classes
+        load_network(network, at=at, classes=classes, channels=channels, device=device, class_names=names)
 
 
 def _recipe(job: Job, state: RunState, position: int) -> PlannedRecipe:

@@ -70,6 +70,7 @@ class EvaluationWorker:
                 channels=self.plan.image.channels,
                 device=self.device,
                 at=f"models.{position}",
+                class_names=self.plan.classes,
             )
             if model.sha256 != self.plan.models[position]:
                 name = public_name(spec.weights or str(spec.factory))

@@ -115,6 +115,7 @@ class Worker:
                 classes=self.job.model.classes,
                 channels=self.plan.image.channels,
                 device=self.device,
+                class_names=self.plan.classes,
             )
             self._as_planned(model, network, transfer_role(network.name))
             found[network.name] = model
