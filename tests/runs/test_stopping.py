@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +84,36 @@ def test_a_step_that_no_signal_may_cut_is_finished_first() -> None:
             done.append("second half")
         raise AssertionError("the signal was lost")
     assert done == ["first half", "second half"]
+
+
+SLOW = """
+import time
+print("loading", flush=True)
+time.sleep(30)
+"""
+
+
+def _entries() -> dict[str, list[str]]:
+    scripts = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["scripts"]
+    module, _, function = scripts["hardset"].partition(":")
+    return {
+        "hardset": [sys.executable, "-c", f"from {module} import {function}; {function}()"],
+        "python -m hardset": [sys.executable, "-m", "hardset"],
+    }
+
+
+@pytest.mark.usefixtures("_interruptible")
+@pytest.mark.parametrize("entry", _entries())
+def test_an_interruption_while_libraries_load_is_no_traceback(entry: str, tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text(SLOW)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)])}
+    process = subprocess.Popen(
+        [*_entries()[entry], "--version"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None and process.stdout.readline() == b"loading\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=20) == (b"", b"")
+    assert process.returncode == 130
 
 
 INTERRUPTED = """
