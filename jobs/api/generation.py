@@ -89,6 +89,7 @@ def ended(outcome: RunOutcome) -> Ended:
         made=outcome.made,
         totals=totals,
         clean=outcome.clean,
+        admitted=manifest.admitted if manifest else (),
         transfer={n: Transfer(fooled=fooled, of=of) for n, (fooled, of) in transfer_rates(totals.signals).items()},
         throughput=None if pace is None else Pace.model_validate(pace),
         changes=outcome.plan.changes,

@@ -72,6 +72,8 @@ def sentence(ended: Ended, path: str) -> str:
         text += f", {rate.fooled / rate.of:.1%} fooled {name}"
     if ended.clean is not None:
         text += f"; clean accuracy {ended.clean} on {count(ended.clean.judged, 'sampled row')}"
+    for one in ended.admitted:
+        text += f"; generator of recipe {one.recipe + 1}: {one}"
     if totals.quarantined:
         text += (
             f"; {count(totals.quarantined, 'row')} in quarantine (reasons in {path.rstrip('/')}/_hardset/quarantine)"

@@ -25,7 +25,7 @@ from hardset.schemas.job.attacks import ATTACKS
 from hardset.schemas.job.operations.base import OperationSettings
 from hardset.schemas.job.operations.table import Operation
 from hardset.schemas.job.quantities import Range, whole_levels, whole_squares
-from hardset.schemas.job.recipes import Attack, Augment
+from hardset.schemas.job.recipes import UNMEASURED, Attack, Augment, Sample
 from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, GENERATED
 from hardset.schemas.rows.flags import flags_of
 
@@ -36,7 +36,14 @@ _OF_ATTACKS = (
 _EMPTY = {
     ADVERSARIAL: (),
     AUGMENTED: (*_OF_ATTACKS, "model_id", "model_sha256"),
-    GENERATED: (*_OF_ATTACKS, "params", "source_dataset", "source_split", "source_sha256", "parent_row_id"),
+    GENERATED: (
+        *(name for name in _OF_ATTACKS if name != "flags"),
+        "params",
+        "source_dataset",
+        "source_split",
+        "source_sha256",
+        "parent_row_id",
+    ),
 }
 """Columns that no recipe fills in rows of a kind."""
 _OF_MIXING = ("label_2", "label_weight", "partner_key", "partner_sha256")
@@ -65,6 +72,8 @@ def recipe_faults(table: pa.Table, expected: Expected) -> Iterator[Fault]:
             yield from check(table, claims, claims.recipe)
         if claims.job.output.keep == "success":
             yield from ((i, "does not succeed, and output.keep is success") for i in _false(table["success"]))
+    elif isinstance(claims.recipe, Sample):
+        yield from _unmeasured(table, claims.recipe)
     elif isinstance(claims.recipe, Augment):
         yield from _parameters(table, claims, claims.recipe)
         yield from _partners(table, claims, claims.recipe.ops)
@@ -75,6 +84,15 @@ def _empty(table: pa.Table) -> Iterator[Fault]:
     for name in _EMPTY.get(kind, ()):
         if name in table.column_names:
             yield from ((i, f"{name} is filled; {kind} rows have none") for i in _true(pc.is_valid(table[name])))
+
+
+def _unmeasured(table: pa.Table, recipe: Sample) -> Iterator[Fault]:
+    """Generated rows that do not say whether their generator was measured as their recipe does."""
+    if "flags" in table.column_names:
+        wanted = UNMEASURED if recipe.admit == UNMEASURED else None
+        for i, found in enumerate(table["flags"].to_pylist()):
+            if found != wanted:
+                yield i, f"flags is {found!r}; its recipe has {wanted!r}"
 
 
 def _nonfinite_shares(table: pa.Table) -> Iterator[Fault]:

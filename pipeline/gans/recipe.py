@@ -36,15 +36,19 @@ class SampleRecipe:
         device: torch.device,
         image: Image | None = None,
         key: str = "generator.weights",
+        flag: str | None = None,
         divider: Divider | None = None,
     ) -> None:
-        """`image`: required shape of the rows, if any. `divider`: splits batches that do not fit into memory.
+        """`image`: required shape of the rows, if any. `flag`: of every row, if any.
+
+        `divider`: splits batches that do not fit into memory.
 
         Raises JobError, naming `key`, if the generator does not fit the job.
         """
         check_fit(generator.card, classes=classes, image=image, key=key)
         self._net = copy.deepcopy(generator.net).to(device).eval()
         self._card, self._batch, self._device = generator.card, batch, device
+        self._columns_of_all = {} if flag is None else {"flags": flag}
         self._divider = divider or Divider()
 
     def make(self, rows: CleanRows, seeds: NDArray[np.int64]) -> MadeRows:
@@ -54,7 +58,8 @@ class SampleRecipe:
         for start in range(0, count, self._batch):
             part = slice(start, start + self._batch)
             pixels[part] = self._sample(rows.labels[part], seeds.reshape(count, -1)[part, 0])
-        return MadeRows(pixels, np.arange(count, dtype=np.int64), np.zeros(count, np.int32))
+        columns = {name: [value] * count for name, value in self._columns_of_all.items()}
+        return MadeRows(pixels, np.arange(count, dtype=np.int64), np.zeros(count, np.int32), columns)
 
     def _sample(self, labels: NDArray[np.int64], seeds: NDArray[np.int64]) -> Pixels:
         """Samples of at most one batch of rows; a partial batch is padded with its first row."""

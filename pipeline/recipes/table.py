@@ -21,7 +21,7 @@ from hardset.pipeline.recipes.generator_files import load_generator
 from hardset.pipeline.storage.folder import public_name
 from hardset.schemas.errors import RunError
 from hardset.schemas.job.job import Job, Run
-from hardset.schemas.job.recipes import Attack, Augment, Sample
+from hardset.schemas.job.recipes import UNMEASURED, Admit, Attack, Augment, Sample
 from hardset.schemas.job.recipes import Recipe as DeclaredRecipe
 from hardset.schemas.records.run import Image
 
@@ -72,7 +72,14 @@ def _sample(spec: Sample, at: RecipeContext) -> Recipe:
     generator = load_generator(spec.generator.weights, device=at.device)
     if generator.sha256 != at.generator_sha256:
         raise RunError(f"{public_name(spec.generator.weights)}: changed since the run was planned; start it again")
-    return SampleRecipe(generator, classes=at.classes, batch=at.run.batch, device=at.device, divider=at.divider)
+    return SampleRecipe(
+        generator,
+        classes=at.classes,
+        batch=at.run.batch,
+        device=at.device,
+        flag=UNMEASURED if spec.admit == UNMEASURED else None,
+        divider=at.divider,
+    )
 
 
 _BUILDERS: dict[str, Callable[[Any, RecipeContext], Recipe]] = {
@@ -94,6 +101,8 @@ def recipe_text(spec: Attack | Augment | Sample, position: int, models: Mapping[
     text = {**spec.model_dump(mode="json"), "code": CODE_VERSIONS[spec.kind]}
     if isinstance(spec, Augment):
         return {**text, "ops": [operation_text(one) for one in spec.ops]}
+    if isinstance(spec.admit, Admit):
+        del text["admit"]  # gates decide whether rows are made, not what they are
     return {**text, "generator": models[f"generator:{position}"]}
 
 

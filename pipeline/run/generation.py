@@ -20,6 +20,7 @@ from hardset.pipeline.planning.carried_columns import check_columns
 from hardset.pipeline.planning.changes import change_warnings, check_changes
 from hardset.pipeline.planning.class_map import check_classes
 from hardset.pipeline.recipes.table import variants
+from hardset.pipeline.run.admission import check_judged
 from hardset.pipeline.run.budget import NO_BUDGET, Budget, Left, Limit, Reason
 from hardset.pipeline.run.commit import commit_run, make_manifest, renew_card
 from hardset.pipeline.run.precheck import Checked, check_before, check_gate
@@ -28,6 +29,7 @@ from hardset.pipeline.run.shard_results import Made, results
 from hardset.schemas.errors import GoneError, HeldError, RunError, UserError
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.warnings import job_warnings
+from hardset.schemas.records.admission import Admission
 from hardset.schemas.records.clean import CleanAccuracy
 from hardset.schemas.records.run import Counts, Manifest, Plan, Shard
 from hardset.schemas.records.throughput import Throughput
@@ -105,6 +107,7 @@ def generate(
         check_gate(state.earlier.clean if state.earlier else None, job, min_clean_accuracy)
         _renew_card(state, on_warning)
         return _nothing(state)
+    check_judged(job)
     check_changes(job.source, state.plan.changes)
     check_classes(job, state.plan, state.earlier, accept=accept.classes)
     check_columns(state.plan, state.earlier, accept=accept.columns)
@@ -118,7 +121,11 @@ def generate(
             *job_warnings(job),
         ):
             on_warning(warning)
-        checked = check_before(job, state.plan) if state.missing else Checked(clean=_known(state))
+        checked = (
+            check_before(job, state.plan, state.folder, state.missing)
+            if state.missing
+            else Checked(clean=_known(state), admitted=_admitted_before(state))
+        )
         for warning in (*checked.warnings, *(checked.clean.findings if checked.clean else ())):
             on_warning(warning)
         check_gate(checked.clean, job, min_clean_accuracy)
@@ -132,7 +139,7 @@ def generate(
                     return _nothing(state)
             with Lineage(state.folder, state.plan, send) as lineage:
                 place = ClusterPlace(address, metrics_port)
-                return _work_off(job, state, checked.clean, place, limit, on_progress, on_warning, lease, lineage)
+                return _work_off(job, state, checked, place, limit, on_progress, on_warning, lease, lineage)
     except HeldError:
         if not (wait and limit.is_set()):
             raise
@@ -142,7 +149,7 @@ def generate(
 def _work_off(
     job: Job,
     state: RunState,
-    clean: CleanAccuracy | None,
+    checked: Checked,
     place: ClusterPlace,
     limit: Limit,
     on_progress: Callable[[RunProgress], None],
@@ -150,7 +157,7 @@ def _work_off(
     lease: Lease,
     lineage: Lineage,
 ) -> RunOutcome:
-    plan = state.plan.model_copy(update={"lease": lease.number})
+    clean, plan = checked.clean, state.plan.model_copy(update={"lease": lease.number})
     made, started, began = Made(), now(), time.monotonic()
     admitted = limit.admitted(state.missing, lambda shard: _rows_out(job, shard))
     ledger = Ledger(state.folder, plan.run_id, fence=lease.check)
@@ -182,7 +189,8 @@ def _work_off(
         return _stopped(job, state, limit, made, time.monotonic() - began, clean)
     throughput = made.meter.throughput()
     manifest = make_manifest(job, plan, {**state.done, **made.outputs}, made.failures, started, throughput, clean)
-    manifest = commit_run(ledger, plan, manifest.model_copy(update={"lease": lease.number}), lineage)
+    records = {"lease": lease.number, "admitted": _with_earlier(checked.admitted, state)}
+    manifest = commit_run(ledger, plan, manifest.model_copy(update=records), lineage)
     newest = latest_manifest(state.folder)
     if newest is not None and newest.run_id != manifest.run_id:
         on_warning(
@@ -222,6 +230,18 @@ def _known(state: RunState) -> CleanAccuracy | None:
     """The clean accuracy of an earlier run of the same model; None where no record holds it."""
     earlier = state.earlier
     return earlier.clean if earlier is not None and earlier.models == state.plan.models else None
+
+
+def _admitted_before(state: RunState) -> tuple[Admission, ...]:
+    """Figures of generators in the record of an earlier run of the same models."""
+    earlier = state.earlier
+    return earlier.admitted if earlier is not None and earlier.models == state.plan.models else ()
+
+
+def _with_earlier(admitted: tuple[Admission, ...], state: RunState) -> tuple[Admission, ...]:
+    """Figures of this start, and those of earlier ones whose shards it did not have to make."""
+    known = {one.recipe: one for one in (*_admitted_before(state), *admitted)}
+    return tuple(known[position] for position in sorted(known))
 
 
 def _stopped(

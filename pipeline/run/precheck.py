@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,14 +14,17 @@ from hardset.pipeline.compute.devices import driver_device
 from hardset.pipeline.judging.judge import Classes
 from hardset.pipeline.models.clean_accuracy import clean_accuracy
 from hardset.pipeline.models.preflight import check_gradient, check_model
+from hardset.pipeline.run.admission import admitted
 from hardset.pipeline.run.apart import ApartError, apart
 from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.sources.base import narrowed
 from hardset.pipeline.sources.sampling import sample
+from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.job import Job
+from hardset.schemas.records.admission import Admission
 from hardset.schemas.records.clean import CleanAccuracy
-from hardset.schemas.records.run import Plan
+from hardset.schemas.records.run import Plan, Shard
 
 ACCURACY_ROWS = 512
 """Number of source rows that the clean accuracy is measured on: the interval is 9 points wide at most."""
@@ -38,10 +42,16 @@ class Checked:
     """Warnings, one sentence each."""
     clean: CleanAccuracy | None = None
     """How often the model is right on a sample of the source; None without a model or rows."""
+    admitted: tuple[Admission, ...] = ()
+    """Figures of the generators that were measured."""
 
 
-def check_before(job: Job, plan: Plan) -> Checked:
-    """Tries source, models and recipes on a few rows, so that a fault costs seconds and not a night."""
+def check_before(job: Job, plan: Plan, folder: Folder | None = None, missing: Sequence[Shard] = ()) -> Checked:
+    """Tries source, models and recipes on a few rows, so that a fault costs seconds and not a night.
+
+    `folder`: of the dataset, in which pictures of refused generators are left; None: generators are not measured.
+    `missing`: shards that are still to be made, whose generators are measured.
+    """
     worker = Worker(job, plan, driver_device(job.run))
     warnings: tuple[str, ...] = ()
     clean = None
@@ -58,7 +68,8 @@ def check_before(job: Job, plan: Plan) -> Checked:
         worker.recipe(position)
     if not plan.shards:
         raise JobError(f"source: {worker.source.name} has no rows")
-    return Checked(warnings, clean)
+    samples = sorted({shard.recipe for shard in missing})
+    return Checked(warnings, clean, admitted(worker, folder, samples) if folder is not None else ())
 
 
 def check_gate(clean: CleanAccuracy | None, job: Job, least: float | None) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hardset.schemas.job.operations.table import BY_NAME
+from hardset.schemas.job.recipes import UNMEASURED
 
 
 def agrees(declared: Any, text: Any) -> bool:
@@ -24,5 +25,7 @@ def agrees(declared: Any, text: Any) -> bool:
 
 
 def _is_left_out(declared: Mapping[str, Any], key: str) -> bool:
+    if declared.get("kind") == "sample":
+        return key == "admit" and declared[key] != UNMEASURED  # gates are not in texts: they change no row
     known = BY_NAME.get(str(declared.get("name")))
     return known is not None and known.is_left_out(key, declared[key])

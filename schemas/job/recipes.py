@@ -60,6 +60,22 @@ class GeneratorFile(Spec):
     """Settings of `hardset train-gan`; they do not change rows that are sampled from given weights."""
 
 
+UNMEASURED = "unmeasured"
+"""Value of `admit` where no generator is measured, and the flag of every row then."""
+
+
+class Admit(Spec):
+    """Least figures of a generator's rows, after its filters, for any of them to be stored; 0 asks nothing."""
+
+    agreement: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Least share of sampled rows for which the model predicts the class asked for."""
+    coverage: Annotated[float, Field(ge=0, le=1)] = 0.3
+    """Least share of real rows with a sampled row among their neighbours, in the model's features. Agreement is 1 for a
+    generator that makes one image per class; coverage is not."""
+    judge: Annotated[float, Field(ge=0, le=1)] = 0.7
+    """Least accuracy of the model on real rows, below which its word on generated ones is not taken."""
+
+
 class Sample(Spec):
     """Generated rows: sampled by class from a GAN, each from a latent drawn with the row's seed."""
 
@@ -67,6 +83,9 @@ class Sample(Spec):
     generator: GeneratorFile
     per_class: Annotated[int, Field(ge=1, le=10**9)]
     """Number of rows sampled per class."""
+    admit: Admit | Literal["unmeasured"] = Admit()
+    """What the generator must reach on a sample before any row is stored. unmeasured: nothing is measured, as where the
+    job has no model to judge by; the flags of every row say so."""
 
 
 Recipe = Annotated[Attack | Augment | Sample, Field(discriminator="kind")]

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from hardset.schemas.base import Spec
+from hardset.schemas.records.admission import Admission
 from hardset.schemas.records.clean import CleanAccuracy
 from hardset.schemas.records.evaluation import Finding
 from hardset.schemas.records.run import Changes, Counts, Failure, Image
@@ -71,6 +72,8 @@ class Ended(Spec):
     clean: CleanAccuracy | None = None
     """Clean accuracy of the model under attack on a sample of the source, with its 95 % interval, and what explains a
     low one; None without a model."""
+    admitted: tuple[Admission, ...] = ()
+    """Figures of the generators whose rows were admitted."""
     transfer: dict[str, Transfer]
     """Transfer by held-out model."""
     throughput: Pace | None

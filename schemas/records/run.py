@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from hardset.schemas.base import Record, Spec
+from hardset.schemas.records.admission import Admission
 from hardset.schemas.records.clean import CleanAccuracy
 from hardset.schemas.records.throughput import StageSeconds, Throughput
 
@@ -309,6 +310,8 @@ class Manifest(Spec):
     clean: CleanAccuracy | None = None
     """Clean accuracy of the model under attack on a sample of the source; None without a model, or if the version of
     hardset did not measure it."""
+    admitted: tuple[Admission, ...] = ()
+    """Figures of the generators whose rows were admitted; those of recipes with `admit: unmeasured` are missing."""
 
     @property
     def data_files(self) -> tuple[DataFile, ...]:

@@ -1,4 +1,4 @@
-"""Flags of adversarial rows: the names in the `flags` column, each with its meaning and remedy."""
+"""Flags of rows, nearly all of adversarial ones: the names in the `flags` column, each with its meaning and remedy."""
 
 from __future__ import annotations
 
@@ -55,6 +55,10 @@ FLAGS: dict[str, Flag] = {
     "target_is_label": Flag(
         "the target is the row's own label, and so skipped",
         "none is needed: such rows do not count as attacked; target: next or random never gives the label",
+    ),
+    "unmeasured": Flag(
+        "a generator made the row that no model has judged, as the recipe's admit: unmeasured says",
+        "a model in the job, and admit with the least figures for its generator's rows",
     ),
 }
 """Flags in the order in which a row lists them."""

@@ -199,11 +199,20 @@ def _models(manifest: Manifest) -> str:
 
 
 def _sampled(manifest: Manifest) -> list[str]:
-    """The clean accuracy that was measured before the run."""
-    clean = manifest.clean
-    if clean is None:
-        return []
-    return ["", f"Clean accuracy on {clean.judged:,} rows sampled from the source: {clean}, 95 % confidence interval."]
+    """The clean accuracy, and the figures of generators, that were measured before the run."""
+    clean, lines = manifest.clean, []
+    if clean is not None:
+        lines += [
+            "",
+            f"Clean accuracy on {clean.judged:,} rows sampled from the source: {clean}, 95 % confidence interval.",
+        ]
+    for one in manifest.admitted:
+        lines += [
+            "",
+            f"The generator of recipe {one.recipe + 1} was admitted on {one.rows:,} sampled rows against {one.real:,} "
+            f"real ones: {one}.",
+        ]
+    return lines
 
 
 def _accuracies(manifest: Manifest) -> list[str]:
