@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from benchmarks import attackbench
 from benchmarks.attacks import page
 from benchmarks.attacks.adapters import LIBRARIES, _restarted
 from benchmarks.attacks.cases import Settings, Subject
@@ -246,3 +247,29 @@ def test_the_page_of_sources_holds_its_figures_of_every_format() -> None:
     figures = ROOT / "docs" / "benchmarks" / "sources.json"
     assert figures.with_suffix(".md").read_text(encoding="utf-8") == sources.page(json.loads(figures.read_text()))
     assert {*sources.WRITERS, "digits"} == SOURCES.keys(), "digits are bundled, and need no reading"
+
+
+def test_optimality_is_the_area_between_the_curves_of_an_attack_and_of_the_nearest():
+    nearest = np.array([0.0, 1.0, 2.0, 4.0])
+    assert attackbench.optimality(nearest, nearest) == 1
+    assert attackbench.optimality(np.array([0.0, np.inf, np.inf, np.inf]), nearest) == 0
+    # Accuracy 3/4 up to 2, 1/2 up to 4: an area of 2.5 of the 3 that nothing found has; the nearest leave 1.75.
+    assert attackbench.optimality(np.array([0.0, 2.0, np.inf, 9.0]), nearest) == pytest.approx(0.5 / 1.25)
+
+
+def test_a_bisection_finds_the_smallest_change_that_crosses_the_border(subject):
+    def attempt(rows, budgets):
+        step = torch.from_numpy(budgets).float() * torch.tensor([1.0, 1.0, -1.0, -1.0, -1.0])
+        return rows.images + step.view(-1, 1, 1, 1)
+
+    found = attackbench.bisected(attempt, subject, "linf", stored=False)
+    assert found == pytest.approx(np.abs(subject.pixels[:, 0, 0, 0] / 255 - 0.5), abs=2**-attackbench.ROUNDS)
+    stored = attackbench.bisected(attempt, subject, "linf", stored=True)
+    assert np.rint(stored * 255).tolist() == [8, 1, 1, 2, 13]
+
+
+def test_distances_are_those_of_images_that_fool(subject):
+    moved = shifted(subject, 2)
+    assert attackbench.distances(subject, moved, "linf") * 255 == pytest.approx([np.inf, 2, 2, 2, np.inf], rel=1e-5)
+    assert attackbench.distances(subject, moved, "l2")[1] * 255 == pytest.approx(4, rel=1e-5)
+    assert attackbench.distances(subject, moved, "l1")[1] * 255 == pytest.approx(8, rel=1e-5)
