@@ -15,9 +15,9 @@ from tests.chaos.processes import PATIENCE, send
 
 ROOT = Path(__file__).resolve().parents[2]
 
-
 SKEW = "import time; own = time.time; time.time = lambda: own() + {}\n"
-MAIN = "from hardset.jobs.app import main; main()"
+MAIN = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); from hardset.__main__ import main; main()"
+"""The command, which heeds a closed terminal also where `nohup` started the suite."""
 
 
 class Driver:

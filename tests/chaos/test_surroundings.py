@@ -116,11 +116,12 @@ def test_a_source_file_is_replaced(dataset: Trial, tmp_path: Path) -> None:
     dataset.document["source"] = {"format": "parquet", "path": str(source), "limit": 1000}
     dataset.document["output"]["shard_rows"] = 50
     _undisturbed(dataset, tmp_path / "undisturbed")
+    other = write(tmp_path / "other.parquet", _images(corrupt=0, lethal=1))
     kept = source.with_suffix(".kept")
+    kept.hardlink_to(source)
     with dataset.running(pace=0.5) as scene:
         eventually(lambda: dataset.committed() > 1, "commits")
-        source.rename(kept)
-        write(source, _images(corrupt=0, lethal=1))
+        other.replace(source)
         dataset.trouble.note("replaced source")
         code = scene.driver.end()
         dataset.trouble.exit_codes.append(code)
