@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from hardset.pipeline.models import huggingface, keras_models, programs
+from hardset.pipeline.models import huggingface, keras_models, onnx_models, programs
 from hardset.pipeline.models.saved import SavedNetwork
 from hardset.pipeline.models.weights import read_bytes
 from hardset.schemas.digests import sha256_hex
@@ -40,6 +40,7 @@ class Format(Generic[Content]):
 FORMATS: dict[str, Format[Any]] = {
     "huggingface": Format(huggingface.load, huggingface.read_files, huggingface.files_sha256),
     "keras": Format(keras_models.load, read_bytes, sha256_hex),
+    "onnx": Format(onnx_models.load, read_bytes, sha256_hex),
     "torchscript": Format(programs.load_torchscript, read_bytes, sha256_hex, copied=False),
     "export": Format(programs.load_export, read_bytes, sha256_hex, copied=False),
 }

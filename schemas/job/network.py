@@ -98,9 +98,10 @@ class Network(Spec):
     """Output of the model for each class of the source, in label order, where the model was trained with another order.
     Unset: the same order."""
 
-    format: Literal["factory", "huggingface", "keras", "torchscript", "export"] | None = None
+    format: Literal["factory", "huggingface", "keras", "onnx", "torchscript", "export"] | None = None
     """What the model comes as. factory or unset: code that builds it, and weights. huggingface: a folder with
-    config.json and safetensors. keras: a .keras or .h5 file. torchscript: torch.jit.save. export: torch.export.save."""
+    config.json and safetensors. keras: a .keras or .h5 file. onnx: an .onnx file. torchscript: torch.jit.save.
+    export: torch.export.save."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """Digest that the weights must have, 64 hex digits. Needed for torchscript and export, whose files are programs."""
     trust: bool | None = None
