@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: install demo docs test slow chaos mutants bench bench-attacks gpu gpu-wheels lint clean
+.PHONY: install demo docs test slow chaos foreign mutants bench bench-attacks gpu gpu-wheels lint clean
 
 install: .venv/.core
 
@@ -23,7 +23,7 @@ demo: install
 	$(BIN)/hardset demo
 
 test: .venv/.dev
-	$(BIN)/pytest -m "not chaos and not slow" --numprocesses 2 --dist loadfile
+	$(BIN)/pytest -m "not chaos and not slow and not foreign" --numprocesses 2 --dist loadfile
 
 slow: .venv/.dev
 	$(BIN)/pytest -m slow
@@ -65,6 +65,16 @@ BENCH_PIP := PIP_CONSTRAINT=$(BENCH_CONSTRAINT) PIP_BUILD_CONSTRAINT=$(BENCH_CON
 bench-attacks: .venv-bench/.bench
 	.venv-bench/bin/python -m benchmarks.attacks $(BENCH_ARGS)
 
+.venv-foreign/.foreign: pyproject.toml $(BENCH_CONSTRAINT)
+	test -x .venv-foreign/bin/python || $(PYTHON) -m venv .venv-foreign
+	$(subst .venv-bench,.venv-foreign,$(BENCH_PIP)) install --quiet $(TORCH_ARGS) torch torchvision
+	$(subst .venv-bench,.venv-foreign,$(BENCH_PIP)) install --quiet --editable '.[bench]' pytest pytest-timeout hypothesis
+	touch $@
+
+# Attacks of other libraries as recipes, with the real libraries: ART, torchattacks, foolbox, adv-lib.
+foreign: .venv-foreign/.foreign
+	.venv-foreign/bin/python -m pytest tests/foreign -m foreign
+
 # The tables that the code knows best, written into the pages of docs/.
 docs: install
 	$(BIN)/python -m docs.tables
@@ -88,4 +98,4 @@ lint: .venv/.dev
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf .venv .venv-bench wheels demo
+	rm -rf .venv .venv-bench .venv-foreign wheels demo

@@ -137,7 +137,7 @@ def _art(model: nn.Module, settings: Settings, classes: int, shape: tuple[int, .
 def _adv_lib(model: nn.Module, settings: Settings, classes: int, shape: tuple[int, ...]) -> Attack | None:
     if settings.attack == "fgsm":
         return None
-    with _stand_ins("visdom", "torchvision"):
+    with stand_ins("visdom", "torchvision"):
         attacks = importlib.import_module("adv_lib.attacks")
     eps, step, steps = float(settings.eps), float(settings.step_size), settings.steps
     if settings.attack == "pgd":
@@ -151,7 +151,7 @@ def _adv_lib(model: nn.Module, settings: Settings, classes: int, shape: tuple[in
 
 
 @contextmanager
-def _stand_ins(*names: str) -> Iterator[None]:
+def stand_ins(*names: str) -> Iterator[None]:
     """Stand-in modules for imports of adv-lib 0.2.8 that fail here and that none of these attacks uses.
 
     torchvision wheels from the package index need the CUDA build of torch; visdom is a web server.

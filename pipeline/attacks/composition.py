@@ -55,6 +55,11 @@ def stages_of(spec: Attack, classes: int) -> tuple[Stage, ...]:
 
 
 def _stage(spec: Attack, part: Part, attack: AttackDeclaration, classes: int) -> Stage:
+    if attack.foreign:
+        raise JobError(
+            f"{part.name}: makes its images by itself, so that it is a recipe of `generate` alone; evaluations, "
+            "ensembles and training want an attack of hardset, or a declaration"
+        )
     own = own_settings(attack, spec.settings if part.name == spec.name else None)
     loss = _loss(spec, part, attack, own)
     targeted = spec.target is not None

@@ -5,15 +5,20 @@ Whoever calls these functions runs the user's code. Reading and checking a job f
 
 from __future__ import annotations
 
+import json
+from fractions import Fraction
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from hardset.pipeline.attacks.libraries import check_settings, function_at, library_of, own_arguments
 from hardset.pipeline.attacks.objectives import Goal, Objective
+from hardset.pipeline.attacks.schedules import Schedule
 from hardset.pipeline.extensions.declarations import code_of, find, settled
 from hardset.pipeline.extensions.imports import by_path, one_line
 from hardset.schemas.base import Spec
+from hardset.schemas.digests import canonical_json
 from hardset.schemas.errors import JobError
 from hardset.schemas.extensions import is_import_path
 from hardset.schemas.job.attack_declaration import AttackDeclaration
@@ -21,13 +26,43 @@ from hardset.schemas.job.attack_recipe import Attack
 from hardset.schemas.job.attacks import ATTACKS, FIRST_CODE
 from hardset.schemas.norms import Norm
 
+FOREIGN_CODE = 1
+"""Version of the way in which images of other libraries become rows, raised when it makes other bytes."""
+
 
 def declaration_of(name: str, *, at: str = "name") -> AttackDeclaration:
     """The declaration of an attack of the table, or at an import path.
 
     Raises JobError, which begins with the key `at`, where the path leads to no declaration.
     """
-    return ATTACKS[name] if name in ATTACKS else find(name, AttackDeclaration, at=at)
+    if name in ATTACKS:
+        return ATTACKS[name]
+    found = _found(name, at=at)
+    return found if isinstance(found, AttackDeclaration) else _foreign(name, found)
+
+
+def foreign_attack(name: str, *, at: str = "name") -> Any:
+    """The class or function behind an attack of another library, or a user's function. Raises as `declaration_of`."""
+    return _found(name, at=at)
+
+
+def _found(name: str, *, at: str) -> Any:
+    library = library_of(name)
+    if library is not None:
+        return library.find(name.partition(":")[2], at=at)
+    found = find(name, object, at=at)
+    if callable(found) and not isinstance(found, type | Schedule):
+        return function_at(name, found, at=at)
+    return found if isinstance(found, AttackDeclaration) else find(name, AttackDeclaration, at=at)
+
+
+def _foreign(name: str, attack: Any) -> AttackDeclaration:
+    library = library_of(name)
+    whose = "a function of images, labels, eps and seed" if library is None else f"an attack of {library.told}"
+    takes = ", ".join(own_arguments(name, attack)) or "none"
+    return AttackDeclaration(
+        summary=f"{whose}, whose rows depend on their shard; arguments under settings: {takes}", foreign=True
+    )
 
 
 def resolved(spec: Attack, classes: int | None = None, *, at: str = "attack") -> Attack:
@@ -42,9 +77,22 @@ def resolved(spec: Attack, classes: int | None = None, *, at: str = "attack") ->
         spec.check(declared)
     except ValueError as error:
         raise JobError(f"{at}.{error}") from None
+    if declared.foreign:
+        return _resolved_foreign(spec, at)
     own = own_settings(declared, spec.settings, at=at)
     settings = None if own is None else own.model_dump(mode="json")
     return spec.model_copy(update={"settings": settings}).resolved(classes, declared)
+
+
+def _resolved_foreign(spec: Attack, at: str) -> Attack:
+    if not isinstance(spec.eps, Fraction):
+        raise JobError(f"{at}.eps: {spec.name} makes one row of each; wants one number")
+    try:
+        settings = json.loads(canonical_json(spec.settings or {}))
+    except (TypeError, ValueError):
+        raise JobError(f"{at}.settings: wants text, finite numbers, booleans, lists and mappings only") from None
+    check_settings(spec.name, foreign_attack(spec.name, at=f"{at}.name"), settings, at=f"{at}.settings")
+    return spec.model_copy(update={"settings": settings or None})
 
 
 def own_settings(declared: AttackDeclaration, given: dict[str, Any] | None, *, at: str = "attack") -> Spec | None:
@@ -66,6 +114,9 @@ def attack_code(name: str, norm: Norm) -> int | dict[str, Any]:
         stages = dict.fromkeys(part.name for part in declared.parts_in(norm))
         return _number(declared, norm) + sum(_number(ATTACKS[part], norm) - FIRST_CODE for part in stages)
     declared = declaration_of(name)
+    if declared.foreign:
+        library = library_of(name)
+        return {**code_of(name if library is None else library.module), "foreign_code": FOREIGN_CODE}
     own = code_of(name) if declared.code is None else {"version": declared.code}
     return {**own, "hardset_code": sum(_number(attack, norm) - FIRST_CODE for attack in ATTACKS.values())}
 

@@ -15,6 +15,7 @@ from hardset.pipeline.attacks import drawing, grid
 from hardset.pipeline.attacks.composition import stages_of
 from hardset.pipeline.attacks.declared import resolved
 from hardset.pipeline.attacks.engine import Engine
+from hardset.pipeline.attacks.geometries import Geometry
 from hardset.pipeline.attacks.network import search_network
 from hardset.pipeline.attacks.objectives import label_margin
 from hardset.pipeline.attacks.program import ProgramOutcome, run_program
@@ -89,7 +90,7 @@ class AttackRecipe:
         SearchRows with an impossible label, or for which the model is not finite, become rejects.
         """
         known = (rows.labels >= 0) & (rows.labels < self._classes)
-        rejects = [self._unknown_label(rows, int(at)) for at in np.flatnonzero(~known)]
+        rejects = [unknown_label(rows, int(at), self._classes) for at in np.flatnonzero(~known)]
         keys = seeds.reshape(len(rows), self.variants)
         chunks = [self._chunk(rows, kept, keys[kept]) for kept in self._chunks(rows, np.flatnonzero(known))]
         rejects += [reject for chunk in chunks for reject in chunk.rejects]
@@ -121,7 +122,7 @@ class AttackRecipe:
             parents=np.repeat(kept, self.variants)[finite],
             variants=np.tile(np.arange(self.variants, dtype=np.int32), len(kept))[finite],
             columns={name: np.asarray(values)[finite] for name, values in columns.items()},
-            rejects=tuple(_not_finite(rows, int(at)) for at in kept[~whole]),
+            rejects=tuple(not_finite(rows, int(at)) for at in kept[~whole]),
         )
 
     def _drawn(self, rows: CleanRows, kept: NDArray[np.int64], seeds: NDArray[np.int64]) -> _Drawn:
@@ -167,13 +168,9 @@ class AttackRecipe:
     def _stored(self, drawn: _Drawn, ended: ProgramOutcome) -> Pixels:
         rows = drawn.rows
         budget = torch.from_numpy(rows.budget).to(rows.pixels.device)
-        levels = self._geometry.to_grid(ended.images, rows.pixels.to(torch.float32), budget)
-        stored = levels.to(torch.uint8)
-        held = grid.within(stored, rows.pixels, budget, self._geometry.name)
+        stored = on_grid(self._geometry, ended.images, rows.pixels, budget)
         if rows.mask is not None:
-            held &= unchanged_outside(stored, rows.pixels, rows.mask)
-        if not bool(held.all()):
-            raise AssertionError(f"{int((~held).sum())} rows left their budget on the 8-bit grid")
+            _demand_held(unchanged_outside(stored, rows.pixels, rows.mask))
         return stored.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
     def _columns(
@@ -213,10 +210,6 @@ class AttackRecipe:
             }
         )
 
-    def _unknown_label(self, rows: CleanRows, at: int) -> Reject:
-        error = LabelError(f"label {rows.labels[at]} is not a class; the model has 0 to {self._classes - 1}")
-        return Reject.of(error, index=int(rows.indices[at]), key=rows.keys[at], stage="make")
-
 
 @dataclass(frozen=True)
 class _Drawn:
@@ -251,6 +244,28 @@ def _joined(columns: list[Mapping[str, ColumnValues]]) -> Mapping[str, ColumnVal
     return {name: np.concatenate([np.asarray(one[name]) for one in columns]) for name in columns[0]}
 
 
-def _not_finite(rows: CleanRows, at: int) -> Reject:
+def on_grid(geometry: Geometry, images: Tensor, pixels: Tensor, budget: Tensor) -> Tensor:
+    """Images (N, C, H, W) in [0, 1] as they are stored, uint8. Raises AssertionError where a row leaves its budget.
+
+    `pixels`: the clean levels, uint8; `budget` (N,): in the units of the geometry.
+    """
+    stored = geometry.to_grid(images, pixels.to(torch.float32), budget).to(torch.uint8)
+    _demand_held(grid.within(stored, pixels, budget, geometry.name))
+    return stored
+
+
+def _demand_held(held: Tensor) -> None:
+    if not bool(held.all()):
+        raise AssertionError(f"{int((~held).sum())} rows left their budget on the 8-bit grid")
+
+
+def unknown_label(rows: CleanRows, at: int, classes: int) -> Reject:
+    """The reject of a row whose label is none of the model's classes."""
+    error = LabelError(f"label {rows.labels[at]} is not a class; the model has 0 to {classes - 1}")
+    return Reject.of(error, index=int(rows.indices[at]), key=rows.keys[at], stage="make")
+
+
+def not_finite(rows: CleanRows, at: int) -> Reject:
+    """The reject of a row for which the model is not finite."""
     error = NonFiniteError("the model gives NaN or infinite logits for this row")
     return Reject.of(error, index=int(rows.indices[at]), key=rows.keys[at], stage="make")

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from hardset.pipeline.attacks import drawing
+from hardset.pipeline.attacks.libraries import library_of
 from hardset.pipeline.audit.expected import Claims, Expected
 from hardset.pipeline.audit.spending import most_spent
 from hardset.pipeline.augment.mixing import mixes, share_of
@@ -49,6 +50,8 @@ _EMPTY = {
 _OF_MIXING = ("label_2", "label_weight", "partner_key", "partner_sha256")
 _NONFINITE = "nonfinite_gradient"
 """Flag of attacked rows, and key of the share in their `params`."""
+_SHARD_BOUND = "shard_bound"
+"""Flag of every row that another library made."""
 _SHA256 = 64
 _DRAWN_ALIKE = 1e-6
 """Accepted difference of drawn parameters, relative: their last bits are those of the device that drew them."""
@@ -176,7 +179,10 @@ def _flags(table: pa.Table, claims: Claims, recipe: Attack) -> Iterator[Fault]:
         return
     norm_budget = whole_squares if recipe.norm == "l2" else whole_levels
     stochastic = claims.job.stochastic
-    names = ("flags", "eps", "label", "target_label", "clean_pred", "clean_margin", "linf_levels", "steps", "queries")
+    names = (
+        *("flags", "eps", "label", "target_label", "clean_pred", "clean_margin", "linf_levels", "steps", "queries"),
+        *("float_pred", "pred", "margin"),
+    )
     for i, row in enumerate(table.select(names).to_pylist()):
         flags = set(flags_of(row["flags"]))
         for flag, holds in _implied(row, flags, recipe, stochastic=stochastic, budget=norm_budget):
@@ -206,6 +212,22 @@ def _implied(
         yield "no_rise", False
     if not stochastic:
         yield "stochastic", False
+    yield from _implied_of_foreign(row, flags, recipe, stochastic=stochastic)
+
+
+def _implied_of_foreign(
+    row: dict[str, Any], flags: set[str], recipe: Attack, *, stochastic: bool
+) -> Iterator[tuple[str, bool]]:
+    """Flags that rows of other libraries have and no others; an import path alone may be of either."""
+    if recipe.name in ATTACKS:
+        yield from ((flag, False) for flag in ("cut_back", "lost_in_storing", _SHARD_BOUND))
+        return
+    if library_of(recipe.name) is not None:
+        yield _SHARD_BOUND, True
+    if _SHARD_BOUND not in flags:
+        yield from ((flag, False) for flag in ("cut_back", "lost_in_storing"))
+    elif not stochastic and abs(row["margin"]) > _CLOSE:
+        yield "lost_in_storing", row["float_pred"] != row["label"] and row["pred"] == row["label"]
 
 
 def _held_out_models(table: pa.Table, claims: Claims, recipe: Attack) -> Iterator[Fault]:

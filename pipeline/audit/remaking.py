@@ -15,6 +15,7 @@ from hardset.pipeline.audit.replay import DIFFERS, code_fault, differing, made_e
 from hardset.pipeline.audit.verdict_checks import RunWorkers
 from hardset.pipeline.dataset.files.png import decode_png
 from hardset.pipeline.dataset.files.quarantine import quarantine_table
+from hardset.pipeline.recipes.table import stands_alone
 from hardset.pipeline.shards.encoding import quarantine_records
 from hardset.pipeline.shards.judgement import MadeShard
 from hardset.pipeline.shards.make import make_shard
@@ -57,8 +58,9 @@ def make_again(
 ) -> None:
     """Makes the `chosen` rows of the file of `output` again, and notes those that come out otherwise.
 
-    Where all are chosen its shard is made whole, and what it would store beside them is noted too. Rows whose recipe's
-    code has changed since are left out with a note, and so are those of shards whose source is gone.
+    Where all are chosen its shard is made whole, and what it would store beside them is noted too. Where its rows
+    depend on one another it is always made whole. Rows whose recipe's code has changed since are left out with a note,
+    and so are those of shards whose source is gone.
     """
     if output.kept or not chosen:
         return
@@ -75,7 +77,8 @@ def make_again(
             findings.note(f"rows of {plan.job['recipes'][shard.recipe]['kind']} were not made again: {fault}")
             return
         whole = len(chosen) == table.num_rows
-        made = _made(worker, shard, output, None if whole else table.take(list(chosen)))
+        alone = not whole and text is not None and stands_alone(text)
+        made = _made(worker, shard, output, table.take(list(chosen)) if alone else None)
     except (UserError, OSError) as error:
         findings.add(path, f"its rows cannot be made again: {told(error)}")
         return

@@ -173,7 +173,8 @@ def evaluated(attack: Attack, classes: int) -> Attack:
             f"{attack.name}: eps is a range from {attack.eps.min} to {attack.eps.max}, and a figure belongs to one "
             "budget; wants a number, or a list of numbers"
         )
-    if attack.stop is None and not declaration_of(attack.name).minimal:
+    declared = declaration_of(attack.name)
+    if attack.stop is None and not declared.minimal and not declared.foreign:
         attack = attack.model_copy(update={"stop": "success"})
     return resolved(attack, classes)
 

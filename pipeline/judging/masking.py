@@ -32,6 +32,7 @@ _LOOKED_AT = [
 ]
 _SQUARE_SHARE = Fraction(2, 1000)
 _ZERO_GRADIENT_SHARE = Fraction(1, 100)
+_LOST_SHARE = Fraction(1, 100)
 _NO_RISE_SHARE = Fraction(1, 2)
 
 
@@ -199,6 +200,18 @@ _SYMPTOMS = (
         Fraction(0),
         "eps holds no 8-bit level for {rows}, so they are stored unchanged and were not attacked; raise eps to 1/255 "
         "or more",
+    ),
+    _Symptom(
+        "flag:cut_back",
+        Fraction(0),
+        "the library's images left the budget or [0, 1] for {rows} and were brought back, which costs them strength; "
+        "give the recipe the norm and eps of the library's attack, or let its settings stay within them",
+    ),
+    _Symptom(
+        "flag:lost_in_storing",
+        _LOST_SHARE,
+        "the library's images fooled the model, and rounded to 8 bits within the budget they do not, for {rows}; "
+        "take more steps, or an attack of hardset, which searches on the 8-bit grid",
     ),
     _Symptom(
         "flag:stochastic",

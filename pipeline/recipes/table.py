@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from hardset.pipeline.attacks.declared import attack_code, attack_text, objective_code, resolved
+from hardset.pipeline.attacks.declared import attack_code, attack_text, declaration_of, objective_code, resolved
+from hardset.pipeline.attacks.foreign import ForeignRecipe
 from hardset.pipeline.attacks.recipe import AttackRecipe
 from hardset.pipeline.augment.recipe import AugmentRecipe
 from hardset.pipeline.augment.table import code_versions as operation_versions
@@ -51,6 +52,15 @@ class RecipeContext:
 def _attack(spec: Attack, at: RecipeContext) -> Recipe:
     if at.victim is None:
         raise RunError("an attack recipe needs the model under attack")
+    if declaration_of(spec.name).foreign:
+        return ForeignRecipe(
+            spec,
+            module=at.victim.module,
+            classes=at.classes,
+            batch=at.run.batch,
+            shape=(at.image.channels, at.image.height, at.image.width),
+            device=at.device,
+        )
     return AttackRecipe(
         spec,
         module=at.victim.module,
@@ -139,6 +149,14 @@ def _settled(recipe: DeclaredRecipe, classes: int | None, at: str) -> DeclaredRe
         ops = tuple(written_out(one, at=f"{at}.ops.{number}") for number, one in enumerate(recipe.ops))
         return recipe.model_copy(update={"ops": ops})
     return recipe
+
+
+def stands_alone(text: Mapping[str, Any]) -> bool:
+    """Whether the rows of a recorded recipe can be made without the others of their shard.
+
+    Imports the code that an attack from elsewhere names; raises JobError where that is missing.
+    """
+    return text.get("kind") != "attack" or not declaration_of(text["name"]).foreign
 
 
 def variants(spec: Attack | Augment | Sample) -> int:

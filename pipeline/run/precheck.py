@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hardset.pipeline.attacks.declared import declaration_of
+from hardset.pipeline.attacks.foreign import ForeignRecipe
 from hardset.pipeline.batches import Pixels
 from hardset.pipeline.compute.devices import driver_device
 from hardset.pipeline.judging.judge import Classes
@@ -54,7 +55,7 @@ def check_before(job: Job, plan: Plan, folder: Folder | None = None, missing: Se
     """
     worker = Worker(job, plan, driver_device(job.run))
     warnings: tuple[str, ...] = ()
-    clean = None
+    clean = pixels = None
     started = time.monotonic()
     if worker.model is not None and any(not part.kept for part in plan.ranges):
         pixels = _probe(worker)
@@ -65,7 +66,9 @@ def check_before(job: Job, plan: Plan, folder: Folder | None = None, missing: Se
         clean, others = _clean_accuracy(worker, _LEAST_SECONDS + _SLOWER * (time.monotonic() - started))
         warnings += others
     for position in range(len(job.recipes)):
-        worker.recipe(position)
+        recipe = worker.recipe(position)
+        if isinstance(recipe, ForeignRecipe) and pixels is not None:
+            recipe.try_out(pixels)
     if not plan.shards:
         raise JobError(f"source: {worker.source.name} has no rows")
     samples = sorted({shard.recipe for shard in missing})

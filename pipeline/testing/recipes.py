@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from hardset.pipeline.attacks.declared import resolved
+from hardset.pipeline.attacks.declared import declaration_of, resolved
 from hardset.pipeline.augment.recipe import replay_params
 from hardset.pipeline.batches import CleanRows, MadeRows
 from hardset.pipeline.recipes.table import recipe_text, variants
@@ -47,8 +47,10 @@ def check_recipe(example: RecipeExample) -> None:
 
 def recipe_checks(example: RecipeExample) -> tuple[Check, ...]:
     """The checks that apply to a recipe, each a function of the example; for `pytest.mark.parametrize`."""
-    own = (budgets_hold_on_the_grid,) if isinstance(example.declared, Attack) else (params_make_the_row_again,)
-    return (*_ALL, *own)
+    if not isinstance(example.declared, Attack):
+        return (*_ALL, params_make_the_row_again)
+    alone = not declaration_of(example.declared.name).foreign
+    return (*(check for check in _ALL if alone or check not in _ALONE), budgets_hold_on_the_grid)
 
 
 def every_row_is_told(example: RecipeExample) -> None:
@@ -190,6 +192,8 @@ _ALL: tuple[Check, ...] = (
     columns_are_those_of_the_contract,
     its_text_names_it,
 )
+_ALONE: tuple[Check, ...] = (rows_do_not_depend_on_their_neighbours, rows_with_the_same_seed_are_the_same)
+"""Checks that rows of other libraries do not pass, since these see a batch whole."""
 
 
 def _demand(held: bool, fault: str) -> None:

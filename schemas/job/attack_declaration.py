@@ -110,6 +110,10 @@ class AttackDeclaration:
     parts: tuple[Part, ...] = ()
     """The attacks that an ensemble runs in turn; it has no loss and no schedule of its own."""
 
+    foreign: bool = False
+    """Whether another library, or a function, makes its images: it has no loss and no schedule, and takes but a few
+    settings of a job file, arguments of its own under `settings` among them."""
+
     settings: type[Spec] | None = None
     """Settings of its own, which a job gives under `settings`; None where it has none."""
     # From here on: defaults of the settings of `schemas.job.attack_recipe.Attack`, which documents them.
@@ -147,12 +151,14 @@ class AttackDeclaration:
 
     def takes(self, setting: str) -> bool:
         """Whether a setting of `schemas.job.attack_recipe.Attack` means anything to this attack."""
+        if self.foreign:
+            return setting in _FOREIGN
         declared = getattr(self, setting, True)
         return declared if setting in ("target", "eot") else declared is not None
 
     def defaults(self) -> dict[str, Any]:
         """Values of all settings that may be left unset, `step_size` excepted: that depends on eps."""
-        names = [name for name in DEFAULTED if getattr(self, name) is not None]
+        names = [] if self.foreign else [name for name in DEFAULTED if getattr(self, name) is not None]
         return {name: getattr(self, name) for name in names}
 
 
@@ -170,3 +176,5 @@ DEFAULTED = (
     "scales",
 )
 """Settings whose default depends on the attack."""
+_FOREIGN = ("kind", "name", "norm", "eps", "misclassified", "settings")
+"""Settings that an attack of another library takes."""

@@ -46,8 +46,9 @@ class Attack(Spec):
     kind: Literal["attack"] = "attack"
     name: AttackName
     """Which attack; `hardset attacks` lists them with their defaults, norms and papers. standard and fast are
-    ensembles, whose attacks and budgets are fixed. Or one from elsewhere: the import path of its declaration, or the
-    name under which an installed package brings it."""
+    ensembles, whose attacks and budgets are fixed. Or one from elsewhere: the import path of its declaration or of a
+    function, the name under which an installed package brings it, or that of another library's, such as
+    art:ProjectedGradientDescent."""
     norm: Norm = "linf"
     """Norm that the budget is measured in. Unset: linf, or the first that the attack takes."""
     eps: Amount | Budgets
@@ -95,7 +96,8 @@ class Attack(Spec):
     region: Region | None = None
     """Rectangle that alone may change: a patch attack. Unset: the whole image."""
     settings: dict[str, Any] | None = Field(default=None, exclude_if=lambda given: given is None)
-    """Settings that an attack from elsewhere declares as its own; `hardset attacks NAME` lists them."""
+    """Settings that an attack from elsewhere declares as its own, or arguments of another library's; `hardset attacks
+    NAME` lists them."""
 
     @model_validator(mode="before")
     @classmethod
@@ -216,6 +218,8 @@ def _reason(declared: AttackDeclaration, setting: str) -> str:
     """The reason why an attack takes no such setting, where that is not plain."""
     if setting == "settings":
         return " of its own"
+    if declared.foreign:
+        return ", as another library's; its own arguments stand under settings"
     if declared.parts:
         return ", its attacks and their budgets are fixed"
     if setting == "objective":

@@ -60,6 +60,18 @@ FLAGS: dict[str, Flag] = {
         "a generator made the row that no model has judged, as the recipe's admit: unmeasured says",
         "a model in the job, and admit with the least figures for its generator's rows",
     ),
+    "cut_back": Flag(
+        "the image that another library gave lay out of the budget or of [0, 1], and was brought back",
+        "a norm and eps of the recipe that are those of the library's attack",
+    ),
+    "lost_in_storing": Flag(
+        "the image that another library gave fooled the model, and rounded to 8 bits within the budget it does not",
+        "more steps, so that rows lie deeper; an attack of hardset, which searches on the 8-bit grid",
+    ),
+    "shard_bound": Flag(
+        "another library made the row, which depends on the others of its shard",
+        "none is needed: replay and verify make the shard again; another shard_rows or batch gives others",
+    ),
 }
 """Flags in the order in which a row lists them."""
 
