@@ -168,3 +168,18 @@ def test_a_converted_network_has_the_gradients_of_its_origin(tmp_path: Path, bui
     (origin,) = torch.autograd.grad(net(images).logsumexp(1).sum(), images)
     torch.testing.assert_close(found(images), net(images), atol=1e-4, rtol=0)
     torch.testing.assert_close(gradient, origin, atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_the_published_mobilenet_has_the_same_logits_as_onnx(shared_data: Path, tmp_path: Path) -> None:
+    weights = str(shared_data / "weights" / "mobilenet_v1_0.25_128.safetensors")
+    normalize = {"mean": [128 / 255] * 3, "std": [128 / 255] * 3}
+    factory = "hardset.pipeline.models.zoo:mobilenet_v1"
+    spec = Model.model_validate({"factory": factory, "weights": weights, "classes": 1000, "normalize": normalize})
+    net, file = load_model(spec, channels=3, device=CPU).module, io.BytesIO()
+    images = torch.rand(6, 3, 128, 128, generator=torch.Generator().manual_seed(3))
+    torch.onnx.export(undressed(net), (images,), file, dynamo=False, opset_version=17)
+    (tmp_path / "m.onnx").write_bytes(file.getvalue())
+    found = load(tmp_path / "m.onnx", classes=1000, normalize=normalize).module(images)
+    torch.testing.assert_close(found, net(images), atol=1e-4, rtol=0)
+    assert torch.equal(found.argmax(1), net(images).argmax(1))
