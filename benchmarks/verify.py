@@ -31,7 +31,8 @@ from hardset.pipeline.dataset.provenance.lineage import Lineage
 from hardset.pipeline.dataset.records.ledger import Ledger, data_file
 from hardset.pipeline.judging.judge import distances, verify_id
 from hardset.pipeline.judging.masking import signals_of
-from hardset.pipeline.models.loading import VICTIM, model_id
+from hardset.pipeline.models.loading import model_id
+from hardset.pipeline.models.roles import VICTIM
 from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.run.commit import commit_run, make_manifest
 from hardset.pipeline.sources.base import key_of

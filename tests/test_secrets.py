@@ -17,9 +17,9 @@ import pytest
 import yaml
 from fsspec.implementations.memory import MemoryFileSystem
 
-from hardset.pipeline.audit.replay import newest_manifest
 from hardset.pipeline.audit.trust import Trust
 from hardset.pipeline.audit.verify import verify
+from hardset.pipeline.dataset.records.chosen import newest_manifest
 from hardset.pipeline.dataset.tables.iceberg import publish_iceberg
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import UserError

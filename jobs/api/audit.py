@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hardset.jobs.api.inputs import Document, Place, load_job, place_of
-from hardset.pipeline.audit.replay import Replayed, chosen_manifest
+from hardset.jobs.api.inputs import Document, Place, place_of
+from hardset.jobs.api.trusting import trust_of
+from hardset.pipeline.audit.replay import Replayed
 from hardset.pipeline.audit.replay import replay as make_again
 from hardset.pipeline.audit.statement_checks import statement_faults
-from hardset.pipeline.audit.trust import Trust
 from hardset.pipeline.audit.verify import verify as audit
 from hardset.pipeline.dataset.provenance.signature import envelope_path
 from hardset.pipeline.dataset.provenance.signature import sign as put_name
 from hardset.pipeline.dataset.provenance.statement import statement_path
+from hardset.pipeline.dataset.records.chosen import chosen_manifest
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import RunError
 from hardset.schemas.job.job import Job
 from hardset.schemas.records.results import Signed, Verified
-
-
-def trust_of(job: Document | Job | None, records: bool = False, source: str | None = None) -> Trust:
-    """What an operator brings to an audit: the job that made the dataset, a word for its records, its source."""
-    return Trust(None if job is None else load_job(job), records, source)
 
 
 def verify(

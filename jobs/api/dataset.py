@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from hardset.jobs.api.inputs import Place, place_of
-from hardset.pipeline.audit.replay import chosen_manifest
 from hardset.pipeline.browse.query import ask
 from hardset.pipeline.dataset.files.scan import UnreadableFileError, batches
+from hardset.pipeline.dataset.records.chosen import chosen_manifest
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.records.run import Manifest

@@ -9,9 +9,10 @@ from hardset.jobs.api.hearing import Warn, nothing, warner
 from hardset.jobs.api.inputs import Document, Overrides, load_evaluation
 from hardset.pipeline.cluster.deadlines import Stop
 from hardset.pipeline.dataset.records.seals import read_record
-from hardset.pipeline.evaluation.evaluate import RECORD, EvaluationProgress, read_evaluation
+from hardset.pipeline.evaluation.evaluate import EvaluationProgress
 from hardset.pipeline.evaluation.evaluate import evaluate as run_evaluation
 from hardset.pipeline.evaluation.gates import failures, parse_gates, regressions
+from hardset.pipeline.evaluation.stored import RECORD, read_evaluation
 from hardset.pipeline.evaluation.summary import gate_figures
 from hardset.pipeline.storage.folder import Folder, public_name
 from hardset.schemas.errors import JobError

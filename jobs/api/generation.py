@@ -9,7 +9,7 @@ from typing import Literal
 from hardset.jobs.api.hearing import Warn, nothing, warner
 from hardset.jobs.api.inputs import Document, Overrides, load_job
 from hardset.pipeline.cluster.deadlines import Stop
-from hardset.pipeline.judging.transfer import transfer_rates
+from hardset.pipeline.judging.transfer_counts import transfer_rates
 from hardset.pipeline.run.budget import Budget
 from hardset.pipeline.run.generation import Accept, RunOutcome, RunProgress
 from hardset.pipeline.run.generation import generate as run_job

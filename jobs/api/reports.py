@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from hardset.pipeline.audit.replay import chosen_manifest
 from hardset.pipeline.audit.trust import NO_TRUST, Trust, UntrustedError
+from hardset.pipeline.dataset.records.chosen import chosen_manifest
 from hardset.pipeline.dataset.records.ledger import RUNS, Ledger, latest_manifest
-from hardset.pipeline.evaluation.evaluate import read_evaluation
-from hardset.pipeline.evaluation.example_rows import read_examples
+from hardset.pipeline.evaluation.stored import read_evaluation, read_examples
 from hardset.pipeline.hardening.home import LOOPS, Home
 from hardset.pipeline.reporting.clean import clean_pixels
 from hardset.pipeline.reporting.evaluation_content import EvaluationContent

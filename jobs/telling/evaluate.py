@@ -6,7 +6,8 @@ from hardset.jobs.api.evaluation import evaluate
 from hardset.jobs.terminal.console import console, count, say
 from hardset.jobs.terminal.stopping import stop_on_signal
 from hardset.jobs.terminal.voice import LogFormat, Voice, speaking
-from hardset.pipeline.evaluation.evaluate import EvaluationProgress, read_evaluation
+from hardset.pipeline.evaluation.evaluate import EvaluationProgress
+from hardset.pipeline.evaluation.stored import read_evaluation
 from hardset.pipeline.evaluation.summary import gate_figures, summary_line
 from hardset.pipeline.storage.folder import Folder, public_name
 from hardset.schemas.job.evaluation import EvaluationJob

@@ -10,9 +10,9 @@ from rich.text import Text
 
 from hardset.jobs.api.reports import clean_rows_of, why_no_clean_rows, write_file
 from hardset.jobs.terminal.console import console, count, say
-from hardset.pipeline.audit.replay import chosen_manifest
 from hardset.pipeline.audit.trust import NO_TRUST, Trust
 from hardset.pipeline.browse.query import FoundRows, examples, find, names
+from hardset.pipeline.dataset.records.chosen import chosen_manifest
 from hardset.pipeline.reporting.example_grid import rows_png
 from hardset.pipeline.reporting.wording import class_name, eps_of_row, number, public_text
 from hardset.pipeline.storage.folder import Folder, public_name

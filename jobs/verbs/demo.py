@@ -26,9 +26,10 @@ def demo(
     """
     from importlib.resources import files
 
-    from hardset.jobs.api.audit import trust_of, verify
+    from hardset.jobs.api.audit import verify
     from hardset.jobs.api.inputs import load_job
     from hardset.jobs.api.reports import write_report
+    from hardset.jobs.api.trusting import trust_of
     from hardset.jobs.telling.generate import make
     from hardset.jobs.telling.train_gan import train
     from hardset.jobs.telling.verify import tell

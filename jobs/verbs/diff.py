@@ -28,8 +28,8 @@ def diff(
     whether or not they differ, and says which.
     """
     from hardset.jobs.telling.diff import tell
-    from hardset.pipeline.audit.replay import chosen_manifest
     from hardset.pipeline.browse.compare import compare
+    from hardset.pipeline.dataset.records.chosen import chosen_manifest
     from hardset.pipeline.storage.folder import Folder
 
     folders = {"A": Folder(out_a), "B": Folder(out_b)}

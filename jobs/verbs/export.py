@@ -38,7 +38,7 @@ def export(
     are taken away. Returns 0; 5 where another export is at work there.
     """
     from hardset.jobs.telling.export import told
-    from hardset.pipeline.audit.replay import chosen_manifest
+    from hardset.pipeline.dataset.records.chosen import chosen_manifest
     from hardset.pipeline.dataset.views.export import export as make
     from hardset.pipeline.storage.folder import Folder
 

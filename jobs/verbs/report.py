@@ -28,8 +28,8 @@ def report(
     Reads the dataset, and for the examples' clean rows the source that --job names, or a bundled one. Writes one
     self-contained HTML file. Returns 0.
     """
-    from hardset.jobs.api.audit import trust_of
     from hardset.jobs.api.reports import why_no_clean_rows, write_report
+    from hardset.jobs.api.trusting import trust_of
     from hardset.pipeline.dataset.records.ledger import latest_manifest
     from hardset.pipeline.storage.folder import Folder, public_name
 

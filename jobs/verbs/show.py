@@ -44,7 +44,7 @@ def show(
 
         give(preview_rows(out, recipe=recipe, rows=rows, png=png), as_json=as_json)
         return
-    from hardset.jobs.api.audit import trust_of
+    from hardset.jobs.api.trusting import trust_of
     from hardset.jobs.telling.show import show_rows
 
     trust = trust_of(made_by, trust_code)

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hardset.pipeline.dataset.provenance.environment import is_of_this_version
-from hardset.pipeline.models.loading import VICTIM
+from hardset.pipeline.models.roles import VICTIM
 from hardset.pipeline.planning.keys import common, determinants, range_key, sample_key
 from hardset.pipeline.planning.partner_pools import pooled
 from hardset.schemas.job.job import Job

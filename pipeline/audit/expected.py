@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from hardset.pipeline.audit.agreement import text_of
 from hardset.pipeline.judging.judge import verify_id
-from hardset.pipeline.models.loading import VICTIM, generator_id, model_id
+from hardset.pipeline.models.loading import generator_id, model_id
+from hardset.pipeline.models.roles import VICTIM
 from hardset.pipeline.sources.base import key_of
 from hardset.pipeline.sources.hold_out import held_out
 from hardset.schemas.digests import recipe_id

@@ -20,14 +20,14 @@ from hardset.pipeline.audit.trust import NO_TRUST, Trust
 from hardset.pipeline.compute.devices import driver_device
 from hardset.pipeline.dataset.files.png import decode_png
 from hardset.pipeline.dataset.provenance.environment import versions
-from hardset.pipeline.dataset.records.ledger import Ledger, find_receipts, latest_manifest, manifests
+from hardset.pipeline.dataset.records.chosen import chosen_manifest
+from hardset.pipeline.dataset.records.ledger import Ledger, find_receipts
 from hardset.pipeline.recipes.table import code_versions
 from hardset.pipeline.shards.make import make_shard
 from hardset.pipeline.shards.reading import BadRow
 from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.sources.base import unfixed
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.dates import is_date
 from hardset.schemas.digests import image_sha256, recipe_id
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.records.run import Manifest, Output, Plan, Shard
@@ -207,34 +207,6 @@ def differing(row: Mapping[str, Any], columns: Mapping[str, Any], at: int) -> li
         if name != "image" and name in row and again != row[name]:  # rows of older contracts lack columns
             names.append(name)
     return names
-
-
-def newest_manifest(folder: Folder) -> Manifest:
-    """The manifest of the newest run. Raises JobError where the folder holds none."""
-    manifest = latest_manifest(folder)
-    if manifest is None:
-        raise JobError(f"{folder.name}: no finished run here; `hardset generate JOB` makes one")
-    return manifest
-
-
-def chosen_manifest(folder: Folder, run: str | None) -> Manifest:
-    """The manifest of the finished run whose id starts with `run`; of the newest that stands for the date `run`, or of
-    all where `run` is None.
-
-    Raises JobError where there is no such run, or more than one.
-    """
-    if run is None:
-        return newest_manifest(folder)
-    every = manifests(folder)
-    if is_date(run):
-        found = [manifest for manifest in every if manifest.logical_date == run][-1:]
-    else:
-        found = [manifest for manifest in every if manifest.run_id.startswith(run)] if run else []
-    if len(found) != 1:
-        names = (f"{one.run_id[:8]}{f' of {one.logical_date}' if one.logical_date else ''}" for one in every)
-        what = f"{len(found)} finished runs start with it" if found else "no finished run has that id or date"
-        raise JobError(f"--run: {run!r}: {what} in {folder.name}; there are {', '.join(names) or 'none'}")
-    return found[0]
 
 
 def plan_of(folder: Folder, run_id: str) -> Plan:

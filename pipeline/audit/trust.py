@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from hardset.pipeline.planning.keys import not_reading
-from hardset.pipeline.recipes.table import settled_job
 from hardset.pipeline.storage.folder import Folder, public_name
 from hardset.schemas.digests import canonical_json
 from hardset.schemas.errors import JobError
@@ -54,6 +53,8 @@ class Trust:
         """
         job = Job.model_validate(plan.job)
         if self.job is not None:
+            from hardset.pipeline.recipes.table import settled_job  # noqa: PLC0415 - 2 s of torch that readers can spare
+
             job = _vouched(job, settled_job(self.job), folder)
         elif not self.records:
             self._refuse(plan, set(_LOADED), folder)

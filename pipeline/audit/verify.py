@@ -21,12 +21,12 @@ from hardset.pipeline.audit.file_checks import check_shard
 from hardset.pipeline.audit.findings import Findings
 from hardset.pipeline.audit.record_checks import record_faults
 from hardset.pipeline.audit.remaking import Lot, make_again
-from hardset.pipeline.audit.replay import chosen_manifest
 from hardset.pipeline.audit.source_checks import source_faults
 from hardset.pipeline.audit.trust import NO_TRUST, Trust
 from hardset.pipeline.audit.verdict_checks import RunWorkers, judge_again
 from hardset.pipeline.dataset.provenance.card import CARD_FILES
 from hardset.pipeline.dataset.provenance.signature import envelope_path, holds, is_signed, signature_fault
+from hardset.pipeline.dataset.records.chosen import chosen_manifest
 from hardset.pipeline.dataset.records.ledger import RUNS, Ledger
 from hardset.pipeline.storage.folder import Folder
 from hardset.pipeline.storage.remembered import RememberedFolder

@@ -13,10 +13,11 @@ from hardset.pipeline.dataset.records.seals import now, read_record, sealed
 from hardset.pipeline.evaluation.doubts import check_leaks
 from hardset.pipeline.evaluation.evaluation_plan import EvaluationPart, EvaluationPlan, make_plan
 from hardset.pipeline.evaluation.evaluation_worker import EvaluationWorker
-from hardset.pipeline.evaluation.example_rows import EXAMPLES, examples_file
+from hardset.pipeline.evaluation.example_rows import examples_file
 from hardset.pipeline.evaluation.gathered import SourceRows, gather, source_rows
 from hardset.pipeline.evaluation.parts import PartStore
 from hardset.pipeline.evaluation.pool import work_here, work_on_ray
+from hardset.pipeline.evaluation.stored import EXAMPLES, RECORD, ROWS
 from hardset.pipeline.evaluation.summary import make_record, rows_file
 from hardset.pipeline.evaluation.training_data import training_parents
 from hardset.pipeline.models.preflight import check_gradient, check_model
@@ -26,7 +27,6 @@ from hardset.schemas.errors import JobError
 from hardset.schemas.job.evaluation import EvaluationJob
 from hardset.schemas.records.evaluation import Evaluation
 
-RECORD, ROWS = "evaluation.json", "evaluation.parquet"
 _PROBE_ROWS = 16
 
 
@@ -89,11 +89,6 @@ def evaluate(
     store.folder.write(ROWS, rows_file(job, rows, found))
     store.folder.write(RECORD, sealed(record))
     return EvaluationOutcome("complete", made, of, record)
-
-
-def read_evaluation(folder: Folder) -> Evaluation | None:
-    """Record of the evaluation in a folder; None if there is none. Raises RunError if it was changed."""
-    return read_record(folder, RECORD, Evaluation)
 
 
 def _distinct(plan: EvaluationPlan) -> list[EvaluationPart]:

@@ -10,7 +10,8 @@ from hardset.pipeline.attacks.declared import attack_text
 from hardset.pipeline.attacks.regions import check_region
 from hardset.pipeline.evaluation.measure import evaluated
 from hardset.pipeline.evaluation.training_data import dataset_digest
-from hardset.pipeline.models.loading import VICTIM, model_digests
+from hardset.pipeline.models.loading import model_digests
+from hardset.pipeline.models.roles import VICTIM
 from hardset.pipeline.sources.base import SourceReader, has_text_labels
 from hardset.pipeline.sources.table import open_source, reading
 from hardset.schemas.digests import digest, run_id

@@ -10,15 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from hardset.pipeline.dataset.files.png import decode_png, encode_png
+from hardset.pipeline.dataset.files.png import encode_png
 from hardset.pipeline.evaluation.evaluation_plan import EvaluationPlan
 from hardset.pipeline.evaluation.gathered import AttackVerdicts, ModelVerdicts, SourceRows, clean_rows
 from hardset.pipeline.evaluation.parts import PartStore
-from hardset.pipeline.reporting.evaluation_content import AttackedExample
-from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.job.evaluation import EvaluationJob
 
-EXAMPLES = "_hardset/evaluation/examples.parquet"
 FALLEN, STANDING = 6, 2
 """Numbers of examples per attack and model: rows that it breaks, of as many classes as possible, and robust rows."""
 
@@ -93,15 +90,3 @@ def _line(model: str, rows: SourceRows, found: ModelVerdicts, attacked: AttackVe
         "gradients": int(attacked.gradients[: level + 1, at].sum()),
         "queries": int(attacked.queries[: level + 1, at].sum()),
     }
-
-
-def read_examples(folder: Folder) -> tuple[AttackedExample, ...]:
-    """Examples of the evaluation in a folder; empty if there are none or they cannot be read."""
-    try:
-        lines = pq.read_table(io.BytesIO(folder.read(EXAMPLES))).to_pylist()
-        return tuple(
-            AttackedExample(**{**line, "clean": decode_png(line["clean"]), "attacked": decode_png(line["attacked"])})
-            for line in lines
-        )
-    except (FileNotFoundError, pa.ArrowException, OSError, ValueError, TypeError):
-        return ()

@@ -5,18 +5,18 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import safetensors.torch
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from hardset.pipeline.dataset.records.seals import read_record, sealed
 from hardset.pipeline.storage.folder import Folder
-from hardset.pipeline.training.learner import State
 from hardset.schemas.digests import sha256_hex
 from hardset.schemas.errors import RunError
 from hardset.schemas.records.hardening import Hardening, LoopStart, Round, StoredWeights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hardset.pipeline.training.learner import State
 
 LOOPS = "_hardset/hardening"
 
@@ -63,16 +63,22 @@ class Home:
 
     def keep_weights(self, number: int, weights: Mapping[str, Tensor]) -> StoredWeights:
         """Writes the weights of a round; round 0 is the start."""
+        import safetensors.torch  # noqa: PLC0415 - torch takes 2 s, and most read records alone
+
         return self._write(f"{self.path}/round-{number:03d}.safetensors", safetensors.torch.save(dict(weights)))
 
     def keep_state(self, number: int, state: State) -> StoredWeights:
         """Writes the training state from which the next round continues."""
+        import torch  # noqa: PLC0415 - as above
+
         file = io.BytesIO()
         torch.save(state, file)
         return self._write(f"{self.path}/state-{number:03d}.pt", file.getvalue())
 
     def state(self, stored: StoredWeights) -> State:
         """Reads a training state. Raises RunError if it is gone or was changed."""
+        import torch  # noqa: PLC0415 - as above
+
         try:
             data = self.folder.read(stored.path)
         except FileNotFoundError:

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from hardset.pipeline.batches import Pixels
 from hardset.pipeline.judging.judge import Classes, Floats, Judge, Mask, verdict
+from hardset.pipeline.judging.transfer_counts import COUNTED, FOOLED
 from hardset.schemas.digests import canonical_json
 from hardset.schemas.rows.success import succeeded
-
-_COUNTED, _FOOLED = "transfer_counted", "transfer_fooled"
 
 
 @dataclass(frozen=True)
@@ -71,8 +70,8 @@ class HeldOutVerdicts:
         found: dict[str, int] = {}
         for name in self.seen:
             counted = self.counted(name) & attacked
-            found[f"{_COUNTED}:{name}"] = int(counted.sum())
-            found[f"{_FOOLED}:{name}"] = int((self.fooled(name) & counted).sum())
+            found[f"{COUNTED}:{name}"] = int(counted.sum())
+            found[f"{FOOLED}:{name}"] = int((self.fooled(name) & counted).sum())
         return {key: rows for key, rows in sorted(found.items()) if rows}
 
 
@@ -93,12 +92,6 @@ def transfer_of(
         return HeldOutVerdicts({}, labels, targets)
     seen = {name: Seen(judge.logits(clean)[parents], judge.logits(stored)) for name, judge in judges.items()}
     return HeldOutVerdicts(seen, labels, targets)
-
-
-def transfer_rates(signals: Mapping[str, int]) -> dict[str, tuple[int, int]]:
-    """Numbers of (fooled, counted) rows by held-out model, from the summed signals of shards."""
-    counted = {key.partition(":")[2]: rows for key, rows in signals.items() if key.startswith(f"{_COUNTED}:")}
-    return {name: (signals.get(f"{_FOOLED}:{name}", 0), rows) for name, rows in sorted(counted.items())}
 
 
 def transfer_faults(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Protocol
 
-from hardset.pipeline.audit.replay import chosen_manifest
+from hardset.pipeline.dataset.records.chosen import chosen_manifest
 from hardset.pipeline.loading.clean_rows import clean_part
 from hardset.pipeline.loading.filters import Filters
 from hardset.pipeline.loading.mixture import CLEAN, WINDOW_BYTES, Plan, TrainingRows, WholeEpochs

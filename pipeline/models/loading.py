@@ -17,20 +17,13 @@ from hardset.pipeline.models.feeding import Through, channels_last, check_input,
 from hardset.pipeline.models.formats import read_saved, saved_sha256
 from hardset.pipeline.models.normalise import Normalised, normalised
 from hardset.pipeline.models.outputs import Logits, Reordered, check_order
+from hardset.pipeline.models.roles import VICTIM
 from hardset.pipeline.models.state import check_finite, fill_from
 from hardset.pipeline.models.weights import read_states, weights_sha256
 from hardset.pipeline.storage.folder import public_name
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Model
 from hardset.schemas.job.network import Network
-
-VICTIM = "victim"
-"""Role of the model under attack in a plan's digests; an ensemble's members are `victim:0`, `victim:1` and so on."""
-
-
-def transfer_role(name: str) -> str:
-    """Role of a held-out model in a plan's digests."""
-    return f"transfer:{name}"
 
 
 @dataclass(frozen=True)

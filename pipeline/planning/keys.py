@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hardset.pipeline.models.loading import VICTIM, transfer_role
+from hardset.pipeline.models.roles import VICTIM, transfer_role
 from hardset.pipeline.sources.table import NOT_READING, reading
 from hardset.schemas.digests import digest
 from hardset.schemas.job.job import Job

@@ -7,7 +7,8 @@ from typing import Any
 
 from hardset.pipeline.attacks.regions import check_region
 from hardset.pipeline.augment.table import settled
-from hardset.pipeline.models.loading import model_digests, network_sha256, transfer_role
+from hardset.pipeline.models.loading import model_digests, network_sha256
+from hardset.pipeline.models.roles import transfer_role
 from hardset.pipeline.planning.apart import check_apart, check_links
 from hardset.pipeline.planning.carried_columns import planned_columns
 from hardset.pipeline.planning.changes import Earlier, comparable, compare, merged

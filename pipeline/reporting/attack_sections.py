@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hardset.pipeline.judging.transfer import transfer_rates
+from hardset.pipeline.judging.transfer_counts import transfer_rates
 from hardset.pipeline.reporting.charts import bar
 from hardset.pipeline.reporting.markup import Child, Markup, element, join
 from hardset.pipeline.reporting.sections import Content, numbered

@@ -14,7 +14,8 @@ import torch
 from hardset.pipeline.batches import Partners, Recipe
 from hardset.pipeline.compute.devices import Divider
 from hardset.pipeline.judging.judge import Judge
-from hardset.pipeline.models.loading import VICTIM, LoadedModel, generator_id, load_model, load_network, transfer_role
+from hardset.pipeline.models.loading import LoadedModel, generator_id, load_model, load_network
+from hardset.pipeline.models.roles import VICTIM, transfer_role
 from hardset.pipeline.recipes.table import RecipeContext, build_recipe, recipe_text, settled_job, variants
 from hardset.pipeline.shards.device_stage import DeviceTools
 from hardset.pipeline.shards.facts import ShardFacts

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hardset.pipeline.audit.replay import newest_manifest
+from hardset.pipeline.dataset.records.chosen import newest_manifest
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.storage.folder import Folder
 from tests.support import RECIPES, hardset, job_of, last_json, make_here

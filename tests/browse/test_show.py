@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from hardset.jobs.telling.show import _value
-from hardset.pipeline.audit.replay import newest_manifest
 from hardset.pipeline.browse.query import find
 from hardset.pipeline.dataset.files.scan import StoredFile
+from hardset.pipeline.dataset.records.chosen import newest_manifest
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.records.run import DataFile
 from hardset.schemas.rows.contract import COLUMNS

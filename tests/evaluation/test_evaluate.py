@@ -15,10 +15,11 @@ import torch
 import yaml
 from sklearn.metrics import classification_report, confusion_matrix, jaccard_score
 
-from hardset.pipeline.evaluation.evaluate import RECORD, ROWS, evaluate, read_evaluation
+from hardset.pipeline.evaluation.evaluate import evaluate
 from hardset.pipeline.evaluation.evaluation_plan import make_plan
 from hardset.pipeline.evaluation.gathered import clean_rows
 from hardset.pipeline.evaluation.parts import PARTS, PartStore
+from hardset.pipeline.evaluation.stored import RECORD, ROWS, read_evaluation
 from hardset.pipeline.models.zoo import small_cnn
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import RunError

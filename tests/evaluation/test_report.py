@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hardset.jobs.api.reports import write_report
-from hardset.pipeline.evaluation.example_rows import read_examples
+from hardset.pipeline.evaluation.stored import read_examples
 from hardset.pipeline.hardening.home import Home
 from hardset.pipeline.reporting.evaluation_content import EvaluationContent
 from hardset.pipeline.reporting.evaluation_page import evaluation_page

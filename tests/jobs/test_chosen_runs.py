@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hardset.pipeline.audit.replay import chosen_manifest
 from hardset.pipeline.audit.verify import verify
+from hardset.pipeline.dataset.records.chosen import chosen_manifest
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError
 from hardset.schemas.records.run import Manifest

@@ -15,29 +15,46 @@ import typer
 from typer.testing import CliRunner
 
 from hardset.jobs.app import VERBS, Group, app
-from tests.support import hardset
+from tests.support import hardset, last_json
 
 HEAVY = ("torch", "ray", "cv2", "pyarrow", "numpy", "fsspec")
 """What help and version can do without."""
-LOADED = f"""
+WORK = ("torch", "ray", "cv2")
+"""What verbs that only read a dataset can do without: 2 s of imports."""
+LOADED = """
 import contextlib, io, json, sys
 from hardset.jobs.app import run
-loaded = {{}}
+loaded = {}
 for line in json.loads(sys.argv[1]):
     with contextlib.redirect_stdout(io.StringIO()) as told:
         code = run(line)
     assert code == 0 and told.getvalue(), line
-    loaded[" ".join(line)] = [name for name in {HEAVY} if name in sys.modules]
+    loaded[" ".join(line)] = [name for name in json.loads(sys.argv[2]) if name in sys.modules]
 print(json.dumps(loaded))
 """
 
 
-def test_help_and_version_load_no_library_of_the_work() -> None:
-    lines = [["--version"], ["--help"], *([verb.name, "--help"] for verb in VERBS)]
-    command = [sys.executable, "-c", LOADED, json.dumps(lines)]
+def libraries_loaded(lines: list[list[str]], libraries: tuple[str, ...]) -> dict[str, list[str]]:
+    """Those of `libraries` that each command line has loaded when it is done, where there are any."""
+    command = [sys.executable, "-c", LOADED, json.dumps(lines), json.dumps(libraries)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
-    assert {line: names for line, names in json.loads(done.stdout).items() if names} == {}
+    return {line: names for line, names in json.loads(done.stdout).items() if names}
+
+
+def test_help_and_version_load_no_library_of_the_work() -> None:
+    lines = [["--version"], ["--help"], *([verb.name, "--help"] for verb in VERBS)]
+    assert libraries_loaded(lines, HEAVY) == {}
+
+
+def test_verbs_that_read_load_nothing_that_makes_rows(small_dataset: Path, tmp_path: Path) -> None:
+    out = str(small_dataset)
+    row_id = last_json(hardset("show", out, "--limit", "1", "--columns", "row_id", "--json"))["rows"][0]["row_id"]
+    lines = [
+        *(["status", out], ["runs", out], ["explain", out, row_id], ["diff", out, out]),
+        *(["show", out, "--png", str(tmp_path / "rows.png")], ["report", out, "--to", str(tmp_path / "report.html")]),
+    ]
+    assert libraries_loaded(lines, WORK) == {}
 
 
 def test_the_help_shows_every_verb_below_its_group() -> None:

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from hardset.pipeline.judging.judge import Judge
-from hardset.pipeline.judging.transfer import HeldOutVerdicts, Seen, transfer_faults, transfer_of, transfer_rates
+from hardset.pipeline.judging.transfer import HeldOutVerdicts, Seen, transfer_faults, transfer_of
+from hardset.pipeline.judging.transfer_counts import transfer_rates
 
 CPU = torch.device("cpu")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hardset.pipeline.audit.gc import collect
-from hardset.pipeline.audit.replay import chosen_manifest
+from hardset.pipeline.dataset.records.chosen import chosen_manifest
 from hardset.pipeline.dataset.records.ledger import latest_manifest, run_ids
 from hardset.pipeline.run.budget import Budget
 from hardset.pipeline.run.generation import generate

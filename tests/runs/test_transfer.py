@@ -22,10 +22,11 @@ from torch import nn
 
 from hardset.jobs.api.generation import ended
 from hardset.jobs.telling.generate import sentence
-from hardset.pipeline.audit.replay import newest_manifest, replay
+from hardset.pipeline.audit.replay import replay
 from hardset.pipeline.audit.trust import Trust
 from hardset.pipeline.audit.verify import verify
-from hardset.pipeline.judging.transfer import transfer_rates
+from hardset.pipeline.dataset.records.chosen import newest_manifest
+from hardset.pipeline.judging.transfer_counts import transfer_rates
 from hardset.pipeline.models.fitting import fit_classifier
 from hardset.pipeline.models.zoo import cnn_a, small_cnn
 from hardset.pipeline.planning.plan import make_plan

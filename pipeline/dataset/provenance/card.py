@@ -15,7 +15,7 @@ import yaml
 
 from hardset.pipeline.dataset.provenance.croissant import croissant
 from hardset.pipeline.dataset.provenance.inputs import networks_of
-from hardset.pipeline.models.loading import VICTIM
+from hardset.pipeline.models.roles import VICTIM
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.records.run import Counts, Manifest
 from hardset.schemas.records.summary import Summary

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from hardset.pipeline.models.loading import VICTIM, transfer_role
+from hardset.pipeline.models.roles import VICTIM, transfer_role
 
 
 def source_uri(job: Mapping[str, Any]) -> str:
