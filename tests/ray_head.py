@@ -21,6 +21,7 @@ from hardset.jobs.cluster.following import connect
 from hardset.schemas.errors import RunError
 
 START_S = 60.0
+END_S = 10.0
 
 
 @contextmanager
@@ -74,11 +75,22 @@ def free_ports(count: int) -> list[int]:
 
 
 def stop_all_below(folder: Path) -> None:
-    """Kills what the head started: every process whose command line names its private folder."""
+    """Ends what the head started, every process whose command line names its private folder, and waits for that."""
+    deadline = time.monotonic() + END_S
+    while (left := _all_below(folder)) and time.monotonic() < deadline:
+        for process in left:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+def _all_below(folder: Path) -> list[int]:
+    found = []
     for entry in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError, ProcessLookupError):
+        with suppress(OSError):
             if str(folder).encode() in (entry / "cmdline").read_bytes():
-                os.kill(int(entry.name), signal.SIGKILL)
+                found.append(int(entry.name))
+    return found
 
 
 def wait_for_head(address: str, token: str, process: subprocess.Popen[bytes], folder: Path) -> None:
