@@ -48,9 +48,12 @@ def train_generators(job: Job, on_step: Callable[[str, int, int], None] = nothin
 
     Raises JobError where no recipe samples or there is no row to train on.
     """
-    wanted = {r.generator.weights: r.generator.training for r in job.recipes if isinstance(r, Sample)}
-    if not wanted:
+    sampling = [r.generator for r in job.recipes if isinstance(r, Sample)]
+    if not sampling:
         raise JobError("recipes: none has kind sample, so there is no generator to train")
+    wanted = {one.weights: one.training for one in sampling if one.format == "hardset"}
+    if not wanted:
+        raise JobError(f"recipes: a generator of format {sampling[0].format} is trained where it comes from")
     rows, classes = training_rows(job)
     return tuple(_trained(job, rows, classes, weights, settings, on_step) for weights, settings in wanted.items())
 

@@ -20,6 +20,7 @@ _KEY = "generator.weights"
 def encode_generator(generator: Generator) -> bytes:
     """Generator file as bytes."""
     tensors = {name: tensor.contiguous().cpu() for name, tensor in generator.net.state_dict().items()}
+    assert isinstance(generator.card, Card)
     card = canonical_json(generator.card.model_dump(mode="json"))
     data: bytes = safetensors.torch.save(tensors, metadata={_CARD: card})
     return data
@@ -45,6 +46,15 @@ def decode_generator(data: bytes, *, name: str, key: str = _KEY) -> Generator:
     return Generator(net.eval().requires_grad_(False), card, sha256_hex(data))
 
 
+def _way(name: str) -> str:
+    if name.endswith((".pkl", ".pickle")):
+        return (
+            "; pickles, such as those of StyleGAN, run code when they are loaded: load it where nothing is at stake, "
+            "save G_ema.state_dict() by safetensors.torch.save_file, and name the network by generator.format: factory"
+        )
+    return "; other generators come in by generator.format"
+
+
 def _card(data: bytes, name: str, key: str) -> Card:
     try:
         # A safetensors file starts with the length of its JSON header, 8 bytes, little endian.
@@ -52,7 +62,7 @@ def _card(data: bytes, name: str, key: str) -> Card:
         text = json.loads(header["__metadata__"][_CARD])
         architecture = text["architecture"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise JobError(f"{key}: {name} is not a generator that `hardset train-gan` wrote") from None
+        raise JobError(f"{key}: {name} is not a generator that `hardset train-gan` wrote{_way(name)}") from None
     if architecture != ARCHITECTURE:
         raise JobError(f"{key}: {name} has architecture {str(architecture)[:40]}; this version reads {ARCHITECTURE}")
     try:

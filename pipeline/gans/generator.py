@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field
+from torch import nn
 
-from hardset.pipeline.gans.networks import ARCHITECTURE, GeneratorNet, Shape
+from hardset.pipeline.gans.networks import ARCHITECTURE, Shape
 from hardset.schemas.base import Spec
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.recipes import GanTraining
@@ -40,18 +41,35 @@ class Card(Spec):
 
 
 @dataclass(frozen=True)
+class Output:
+    """What a generator that hardset did not train takes and makes."""
+
+    latent: int
+    height: int
+    width: int
+    channels: int
+    classes: int = 0
+    """0: as many as the job has."""
+
+
+@dataclass(frozen=True)
 class Generator:
     """A trained generator, in eval mode and frozen."""
 
-    net: GeneratorNet
-    card: Card
+    net: nn.Module
+    """Latents (N, latent) and classes (N,) to images (N, C, H, W) in [0, 1]; keys (N,) too where it `takes_keys`."""
+    card: Card | Output
     sha256: str = ""
-    """SHA-256 of the generator's file; empty until it has one."""
+    """SHA-256 of the generator's file, or of all that fixes what it makes; empty until it has one."""
+    uniform: bool = False
+    """Whether latents are uniform in [-1, 1] instead of standard normal."""
+    takes_keys: bool = False
+    """Whether it draws noise of its own from the rows' keys."""
 
 
-def check_fit(card: Card, *, classes: int | None, image: Image | None, key: str) -> None:
+def check_fit(card: Card | Output, *, classes: int | None, image: Image | None, key: str) -> None:
     """Raises JobError, naming `key`, if the generator does not produce the job's classes or image shape."""
-    if classes is not None and card.classes != classes:
+    if classes is not None and card.classes not in (0, classes):
         raise JobError(
             f"{key}: the generator makes {card.classes} classes, the job has {classes}; "
             "train one for this job with `hardset train-gan JOB`"

@@ -7,13 +7,30 @@ import copy
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from hardset.pipeline.batches import CleanRows, MadeRows, Pixels
 from hardset.pipeline.compute import rng
 from hardset.pipeline.compute.devices import Divider
 from hardset.pipeline.gans.generator import Generator, check_fit
+from hardset.schemas.errors import RunError
 from hardset.schemas.records.run import Image
 from hardset.schemas.rows.contract import GENERATED
+
+
+def drawn(generator: Generator, keys: Tensor, classes: Tensor) -> tuple[Tensor, ...]:
+    """What goes into a generator's network for rows with keys and classes, int64 (N,) both."""
+    size = (generator.card.latent,)
+    if generator.uniform:
+        latents = rng.uniform(keys, rng.Draw.LATENT, size) * 2 - 1
+    else:
+        latents = rng.normal(keys, rng.Draw.LATENT, size)
+    return (latents, classes, keys) if generator.takes_keys else (latents, classes)
+
+
+def copied(net: nn.Module) -> nn.Module:
+    """A copy of the network; programs that cannot be copied are used as they are, since they have no train mode."""
+    return net if getattr(net, "is_program", False) else copy.deepcopy(net)
 
 
 class SampleRecipe:
@@ -46,8 +63,9 @@ class SampleRecipe:
         Raises JobError, naming `key`, if the generator does not fit the job.
         """
         check_fit(generator.card, classes=classes, image=image, key=key)
-        self._net = copy.deepcopy(generator.net).to(device).eval()
+        self._net = copied(generator.net).to(device).eval()
         self._card, self._batch, self._device = generator.card, batch, device
+        self._generator = generator
         self._columns_of_all = {} if flag is None else {"flags": flag}
         self._divider = divider or Divider()
 
@@ -67,11 +85,13 @@ class SampleRecipe:
         fill[: len(labels)] = np.arange(len(labels))
         keys = torch.from_numpy(seeds[fill]).to(self._device)
         classes = torch.from_numpy(labels[fill]).to(self._device)
-        latents = rng.normal(keys, rng.Draw.LATENT, (self._card.latent,))
+        inputs = drawn(self._generator, keys, classes)
         with torch.no_grad():
             (images,) = self._divider.run(
-                "the generator", self._batch, lambda rows: (self._net(latents[rows], classes[rows]),)
+                "the generator", self._batch, lambda rows: (self._net(*(one[rows] for one in inputs)),)
             )
+        if not images.isfinite().all():
+            raise RunError("the generator makes NaN or infinite values; look at its weights, or train it again")
         levels = (images.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
         pixels: Pixels = levels[: len(labels)].contiguous().cpu().numpy()
         return pixels

@@ -38,6 +38,15 @@ class KerasNetwork(nn.Module):
 def load(data: bytes, url: str, at: str) -> SavedNetwork:
     """The model that model.save() wrote, without the softmax or sigmoid at its end, which attacks must not see.
 
+    Raises as `read_model` does.
+    """
+    model = read_model(data, url, at)
+    return SavedNetwork(KerasNetwork(_without_head(extra("keras", "keras", at), model)))
+
+
+def read_model(data: bytes, url: str, at: str) -> Any:
+    """The Keras model that model.save() wrote, on torch.
+
     Raises JobError where it names code, or layers that are not Keras' own, and for what Keras cannot load.
     """
     os.environ.setdefault("KERAS_BACKEND", "torch")
@@ -54,10 +63,9 @@ def load(data: bytes, url: str, at: str) -> SavedNetwork:
         file = Path(place) / ("model.keras" if zipped else "model.h5")
         file.write_bytes(data)
         try:
-            model = keras.saving.load_model(file, compile=False, safe_mode=True)
+            return keras.saving.load_model(file, compile=False, safe_mode=True)
         except Exception as error:  # Keras raises whatever its layers raise
             raise JobError(f"{name}: Keras cannot load it: {type(error).__name__}: {one_line(error)}") from error
-    return SavedNetwork(KerasNetwork(_without_head(keras, model)))
 
 
 def _config(data: bytes, zipped: bool, name: str, at: str) -> Any:

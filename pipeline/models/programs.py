@@ -22,9 +22,9 @@ class Exported(nn.Module):
         super().__init__()
         self._held = [program]  # in a list, so that eval() does not reach it
 
-    def forward(self, images: Tensor) -> Any:
-        """What the program returns for images N x C x H x W."""
-        return self._held[0](images)
+    def forward(self, images: Tensor, *others: Tensor) -> Any:
+        """What the program returns for images N x C x H x W, or for whatever goes into it."""
+        return self._held[0](images, *others)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Exported:
         self._held[0]._apply(fn, recurse)  # type: ignore[no-untyped-call]

@@ -114,9 +114,8 @@ def _models(job: Job, classes: int, image: Image) -> dict[str, str]:
         digests[transfer_role(held_out.name)] = network_sha256(held_out, at=f"transfer_to.{position}")
     for position, recipe in enumerate(job.recipes):
         if isinstance(recipe, Sample):
-            key = f"recipes.{position}.generator.weights"
             digests[f"generator:{position}"] = generator_digest(
-                recipe.generator.weights, key=key, classes=classes, image=image
+                recipe.generator, at=f"recipes.{position}.generator", classes=classes, image=image
             )
     return digests
 

@@ -7,10 +7,12 @@ from dataclasses import replace
 import torch
 
 from hardset.pipeline.gans.files import decode_generator, encode_generator
+from hardset.pipeline.gans.foreign import foreign_generator
 from hardset.pipeline.gans.generator import Generator, check_fit
 from hardset.pipeline.storage.folder import Folder, public_name
 from hardset.schemas.digests import sha256_hex
 from hardset.schemas.errors import JobError
+from hardset.schemas.job.recipes import GeneratorFile
 from hardset.schemas.records.run import Image
 
 _KEY = "generator.weights"
@@ -36,22 +38,33 @@ def load_generator(weights: str, *, device: torch.device, key: str = _KEY) -> Ge
     return replace(generator, net=generator.net.to(device))
 
 
-def generator_digest(weights: str, *, key: str = _KEY, classes: int | None = None, image: Image | None = None) -> str:
-    """SHA-256 of a generator file that can be sampled from.
+def declared_generator(spec: GeneratorFile, *, device: torch.device, at: str = "generator") -> Generator:
+    """The generator that a recipe declares, of any format. Raises as `load_generator`, naming keys below `at`."""
+    if spec.format == "hardset":
+        return load_generator(spec.weights, device=device, key=f"{at}.weights")
+    data = _read(spec.weights, f"{at}.weights", made_by=None)
+    generator = foreign_generator(data, sha256_hex(data), spec, at)
+    return replace(generator, net=generator.net.to(device))
 
-    Raises as `load_generator`, and JobError where the generator does not make `classes` or the shape `image`.
+
+def generator_digest(
+    spec: GeneratorFile, *, at: str = "generator", classes: int | None = None, image: Image | None = None
+) -> str:
+    """SHA-256 of a generator that can be sampled from; of anybody's, also over the settings that fix what it makes.
+
+    Raises as `declared_generator`, and JobError where the generator does not make `classes` or the shape `image`.
     """
-    generator = load_generator(weights, device=torch.device("cpu"), key=key)
-    check_fit(generator.card, classes=classes, image=image, key=key)
+    generator = declared_generator(spec, device=torch.device("cpu"), at=at)
+    check_fit(generator.card, classes=classes, image=image, key=f"{at}.weights")
     return generator.sha256
 
 
-def _read(weights: str, key: str) -> bytes:
+def _read(weights: str, key: str, made_by: str | None = "`hardset train-gan JOB` makes it") -> bytes:
     folder, name = _place(weights)
     try:
         return folder.read(name)
     except FileNotFoundError:
-        raise JobError(f"{key}: no file at {public_name(weights)}; `hardset train-gan JOB` makes it") from None
+        raise JobError(f"{key}: no file at {public_name(weights)}; {made_by or 'check the path'}") from None
 
 
 def _place(weights: str) -> tuple[Folder, str]:

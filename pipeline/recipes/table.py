@@ -18,7 +18,7 @@ from hardset.pipeline.batches import Partners, Recipe
 from hardset.pipeline.compute.devices import Divider
 from hardset.pipeline.gans.recipe import SampleRecipe
 from hardset.pipeline.models.loading import LoadedModel
-from hardset.pipeline.recipes.generator_files import load_generator
+from hardset.pipeline.recipes.generator_files import declared_generator
 from hardset.pipeline.storage.folder import public_name
 from hardset.schemas.errors import RunError
 from hardset.schemas.job.job import Job, Run
@@ -79,7 +79,7 @@ def _augment(spec: Augment, at: RecipeContext) -> Recipe:
 
 
 def _sample(spec: Sample, at: RecipeContext) -> Recipe:
-    generator = load_generator(spec.generator.weights, device=at.device)
+    generator = declared_generator(spec.generator, device=at.device)
     if generator.sha256 != at.generator_sha256:
         raise RunError(f"{public_name(spec.generator.weights)}: changed since the run was planned; start it again")
     return SampleRecipe(

@@ -19,11 +19,13 @@ from hardset.pipeline.gans.files import decode_generator, encode_generator
 from hardset.pipeline.gans.generator import Generator
 from hardset.pipeline.recipes.generator_files import generator_digest, load_generator, save_generator
 from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.job.recipes import GeneratorFile
 from hardset.schemas.records.run import Image
 from tests.gans.conftest import TINY, tiny_generator
 
 CPU = torch.device("cpu")
-KEY = "recipes.2.generator.weights"
+AT = "recipes.2.generator"
+KEY = f"{AT}.weights"
 
 
 def refused(path: Path) -> str:
@@ -37,7 +39,7 @@ def refused(path: Path) -> str:
 def test_a_saved_generator_comes_back_bit_for_bit(generator: Generator, tmp_path: Path) -> None:
     path = tmp_path / "gan.safetensors"
     digest = save_generator(generator, str(path))
-    assert digest == hashlib.sha256(path.read_bytes()).hexdigest() == generator_digest(str(path))
+    assert digest == hashlib.sha256(path.read_bytes()).hexdigest() == generator_digest(GeneratorFile(weights=str(path)))
     again = load_generator(str(path), device=CPU)
     assert (again.card, again.sha256) == (generator.card, digest)
     assert not again.net.training and not any(weight.requires_grad for weight in again.net.parameters())
@@ -64,7 +66,7 @@ def test_a_relative_path_is_written_beside_the_caller(
     generator: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert save_generator(generator, "gan.safetensors") == generator_digest("gan.safetensors")
+    assert save_generator(generator, "gan.safetensors") == generator_digest(GeneratorFile(weights="gan.safetensors"))
     assert (tmp_path / "gan.safetensors").is_file()
 
 
@@ -77,7 +79,7 @@ def test_loading_leaves_the_global_generator_alone(generator: Generator) -> None
 def test_a_missing_file_names_the_command_that_makes_it(tmp_path: Path) -> None:
     assert "`hardset train-gan JOB` makes it" in refused(tmp_path / "gan.safetensors")
     with pytest.raises(JobError, match="train-gan JOB"):
-        generator_digest(str(tmp_path / "gan.safetensors"), key=KEY)
+        generator_digest(GeneratorFile(weights=str(tmp_path / "gan.safetensors")), at=AT)
 
 
 def test_credentials_stay_out_of_messages() -> None:
@@ -149,15 +151,15 @@ def test_a_broken_file_is_refused(case: str, generator: Generator, tmp_path: Pat
     path.write_bytes(spoil(encode_generator(generator)))
     assert expected in refused(path)
     with pytest.raises(JobError):
-        generator_digest(str(path), key=KEY)
+        generator_digest(GeneratorFile(weights=str(path)), at=AT)
 
 
 def test_a_generator_for_another_job_is_refused_when_its_digest_is_asked_for(tmp_path: Path) -> None:
     path = str(tmp_path / "gan.safetensors")
     digest = save_generator(tiny_generator((8, 12, 3)), path)
     image = Image(height=8, width=12, channels=3)
-    assert generator_digest(path, key=KEY, classes=3, image=image) == digest
+    assert generator_digest(GeneratorFile(weights=path), at=AT, classes=3, image=image) == digest
     with pytest.raises(JobError, match="makes 3 classes, the job has 4"):
-        generator_digest(path, key=KEY, classes=4, image=image)
+        generator_digest(GeneratorFile(weights=path), at=AT, classes=4, image=image)
     with pytest.raises(JobError, match="8 x 12 pixels with 3 channels"):
-        generator_digest(path, key=KEY, classes=3, image=Image(height=12, width=8, channels=3))
+        generator_digest(GeneratorFile(weights=path), at=AT, classes=3, image=Image(height=12, width=8, channels=3))
