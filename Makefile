@@ -68,12 +68,13 @@ bench-attacks: .venv-bench/.bench
 .venv-foreign/.foreign: pyproject.toml $(BENCH_CONSTRAINT)
 	test -x .venv-foreign/bin/python || $(PYTHON) -m venv .venv-foreign
 	$(subst .venv-bench,.venv-foreign,$(BENCH_PIP)) install --quiet $(TORCH_ARGS) torch torchvision
-	$(subst .venv-bench,.venv-foreign,$(BENCH_PIP)) install --quiet --editable '.[bench]' pytest pytest-timeout hypothesis
+	$(subst .venv-bench,.venv-foreign,$(BENCH_PIP)) install --quiet --editable '.[bench,onnx]' pytest pytest-timeout hypothesis
 	touch $@
 
-# Attacks of other libraries as recipes, with the real libraries: ART, torchattacks, foolbox, adv-lib.
+# With the real libraries: attacks of ART, torchattacks, foolbox and adv-lib as recipes, and ONNX files made torch networks.
 foreign: .venv-foreign/.foreign
 	.venv-foreign/bin/python -m pytest tests/foreign -m foreign
+	.venv-foreign/bin/python -m pytest tests/models/test_onnx.py -m "not slow"
 
 # The tables that the code knows best, written into the pages of docs/.
 docs: install

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from hardset.schemas.job.job import Run
 
 _NODE = re.compile(r"node \(IP: (\S+?),.*?\) was ([\d.]+ ?\w+) used / ([\d.]+ ?\w+) limit", re.DOTALL)
 _CGROUP = Path("/sys/fs/cgroup")
-_COUNTERS = (("memory.events", "oom_kill"), ("memory/memory.oom_control", "oom_kill"))
-"""Files of cgroup 2 and 1 that count processes killed because the group's memory ran out."""
-_FIGURES = (
-    ("memory.current", "memory.max"),
-    ("memory/memory.usage_in_bytes", "memory/memory.limit_in_bytes"),
-)
+_OWN = Path("/proc/self/cgroup")
+_COUNTERS = ("memory.events", "memory.oom_control")
+"""Files of cgroup 2 and 1 that count, as `oom_kill`, processes killed because the group's memory ran out."""
+_FIGURES = (("memory.current", "memory.max"), ("memory.usage_in_bytes", "memory.limit_in_bytes"))
 
 
 def told_by_ray(text: str, run: Run) -> str | None:
@@ -41,11 +41,29 @@ def remedy(run: Run) -> str:
 
 def kills() -> int:
     """Number of processes that were killed because the memory of this process's cgroup ran out; 0 where none tells."""
-    for name, key in _COUNTERS:
+    for name in _COUNTERS:
         for line in _read(name).splitlines():
-            if line.startswith(f"{key} "):
+            if line.startswith("oom_kill "):
                 return int(line.split()[1])
     return 0
+
+
+def _groups() -> Iterator[Path]:
+    """Folders of this process's memory group, of cgroup 2 and 1; then those of the root.
+
+    With a namespace of cgroups, as containers have, the root is the process's own group. Without one, as under Slurm
+    and systemd, its own lies below.
+    """
+    try:
+        lines = [line.split(":", 2) for line in _OWN.read_text().splitlines()]
+    except OSError:
+        lines = []
+    for _, controllers, path in lines:
+        if controllers == "":
+            yield _CGROUP / path.lstrip("/")
+        elif "memory" in controllers.split(","):
+            yield _CGROUP / "memory" / path.lstrip("/")
+    yield from (_CGROUP, _CGROUP / "memory")
 
 
 def _figures(used: str, limit: str) -> str | None:
@@ -58,7 +76,8 @@ def _number(*texts: str) -> bool:
 
 
 def _read(name: str) -> str:
-    try:
-        return (_CGROUP / name).read_text()
-    except OSError:
-        return ""
+    """Text of a file of the nearest group that has it; empty where none has."""
+    for group in _groups():
+        with contextlib.suppress(OSError):
+            return (group / name).read_text()
+    return ""

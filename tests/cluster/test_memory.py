@@ -71,3 +71,23 @@ def test_kills_of_the_kernel_are_counted_in_the_cgroup(
     told = memory.told_by_kernel("node-7", Run(actors=1))
     assert told.startswith(f"memory ran out on node node-7 ({figures}), and the kernel killed the worker; lower ")
     assert "run.actors" not in told
+
+
+@pytest.mark.parametrize(
+    ("own", "group", "counter"),
+    [
+        pytest.param("0::/slurm/job_7\n", "slurm/job_7", "memory.events", id="version 2"),
+        pytest.param("5:cpu:/\n4:memory:/job_7\n0::/\n", "memory/job_7", "memory.oom_control", id="version 1"),
+    ],
+)
+def test_kills_are_counted_in_the_own_group_where_cgroups_have_no_namespace(
+    own: str, group: str, counter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own").write_text(own)
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    monkeypatch.setattr(memory, "_OWN", tmp_path / "own")
+    folder = tmp_path / group
+    folder.mkdir(parents=True)
+    (folder.parent / counter).write_text("oom_kill 9\n")  # of all groups on the machine
+    (folder / counter).write_text("oom_kill 2\n")
+    assert memory.kills() == 2
