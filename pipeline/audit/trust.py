@@ -18,7 +18,7 @@ from hardset.schemas.errors import JobError
 from hardset.schemas.extensions import is_import_path
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.network import OWN_FACTORIES, PROGRAMS
-from hardset.schemas.job.recipes import Recipe
+from hardset.schemas.job.recipes import UNMEASURED, Recipe
 from hardset.schemas.job.sources import Source
 from hardset.schemas.records.run import Plan
 
@@ -146,7 +146,11 @@ def _vouched(recorded: Job, brought: Job, folder: Folder) -> Job:
 
 
 def _fixed(recipe: Recipe) -> str:
-    return canonical_json(dict(_leaves(recipe.model_dump(mode="json"))))
+    """What of a recipe fixes its rows: all but its places, and the gates of a generator that is measured."""
+    whole = recipe.model_dump(mode="json")
+    if whole.get("admit") != UNMEASURED:  # which every row's flags repeat
+        whole.pop("admit", None)
+    return canonical_json(dict(_leaves(whole)))
 
 
 def _compare(recorded: Mapping[str, Any], brought: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ import yaml
 
 from hardset.pipeline.audit.replay import replay
 from hardset.pipeline.audit.trust import Trust, UntrustedError
+from hardset.pipeline.audit.trust import _vouched as vouched
 from hardset.pipeline.audit.verify import verify
 from hardset.pipeline.dataset.records.ledger import RUNS, Ledger, latest_manifest
 from hardset.pipeline.dataset.records.seals import sealed
@@ -157,6 +158,19 @@ def test_a_job_that_would_make_other_rows_is_refused(
         return
     with pytest.raises(JobError, match=told):
         verify(Folder(str(made)), sample=3, trust=trust)
+
+
+def test_other_gates_for_a_generator_make_no_other_rows(weights: dict[str, str], tmp_path: Path) -> None:
+    sample = {"kind": "sample", "generator": {"weights": weights["generator"]}, "per_class": 2}
+    gates, unmeasured = {"agreement": 0, "coverage": 0.01}, "unmeasured"
+    recorded, gated, without = (
+        job_of(weights, str(tmp_path), recipes=[sample | {"admit": admit}])
+        for admit in ({"agreement": 0, "coverage": 0}, gates, unmeasured)
+    )
+    folder = Folder(str(tmp_path))
+    assert vouched(recorded, gated, folder).recipes == gated.recipes
+    with pytest.raises(JobError, match=r"has no recipe like recipes\.0"):
+        vouched(recorded, without, folder)
 
 
 def test_weights_that_are_others_are_refused(made: Path, weights: dict[str, str], tmp_path: Path) -> None:
