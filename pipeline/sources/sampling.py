@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +32,9 @@ def sample(
     count = min(pieces, -(-total // length))
     pixels: list[Pixels] = []
     labels: list[NDArray[np.int64]] = []
-    for number in range(count):
-        for part in _piece(ranges, number * total // count, length):
+    starts = [number * total // count for number in range(count)]
+    for start, following in pairwise([*starts, total]):
+        for part in _piece(ranges, start, min(length, following - start)):  # a piece ends where the next one begins
             try:
                 found, _ = source.read(part, image, classes)
             except UserError:
