@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from benchmarks.attacks.adapters import LIBRARIES, _stand_ins
+from benchmarks.attacks.adapters import LIBRARIES, stand_ins
 from benchmarks.attacks.cases import Published, Subject
 from benchmarks.attacks.context import Book, Record
 from benchmarks.attacks.counting import Counted
@@ -137,7 +137,7 @@ def _hardset(name: str, **more: object) -> Callable[[Counted, Norm, int, bool], 
 
 def _adv_lib(attack: str, steps_name: str) -> Callable[[Counted, Norm, int, bool], Attempt]:
     def make(model: Counted, norm: Norm, steps: int, stored: bool) -> Attempt:
-        with _stand_ins("visdom", "torchvision"):
+        with stand_ins("visdom", "torchvision"):
             run = getattr(importlib.import_module("adv_lib.attacks"), attack)
         more: dict[str, object] = {steps_name: steps} | ({} if attack == "ddn" else {"norm": _ORDER[norm]})
 

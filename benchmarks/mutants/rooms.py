@@ -56,7 +56,9 @@ ROOMS: Mapping[str, Room] = {
             "ddn": ("attacks/test_fab",),
             "declared": ("attacks/test_settings", "attacks/test_program"),
             "drawing": ("attacks/test_recipe",),
+            "generators": ("attacks/test_foreign",),
             "hyperplanes": ("attacks/test_fab",),
+            "libraries": ("attacks/test_foreign",),
             "nearest": ("attacks/test_fmn", "attacks/test_fab"),
             "passes": (*_ENGINE, "attacks/test_regions", "attacks/test_textbook_fmn"),
             "program": ("attacks/test_several_budgets",),
@@ -88,10 +90,16 @@ ROOMS: Mapping[str, Room] = {
         tuple(f"tests/dataset/test_{name}.py" for name in ("lease_patience", "lease", "ledger", "publish")),
         # The same tests run on a local folder, which is enough here, and on a store in a process of its own.
         without="s3",
-        nearest={"seals": ("dataset/test_ledger",), "places": ("dataset/test_ledger",)}
+        nearest={
+            "chosen": ("jobs/test_chosen_runs",),
+            "places": ("dataset/test_ledger",),
+            "seals": ("dataset/test_ledger",),
+        }
         | dict.fromkeys(("holders", "turns", "unfinished"), ("dataset/test_lease", "dataset/test_lease_patience")),
     ),
-    "judge": Room("pipeline/judging", ("tests/judging",)),
+    "judge": Room(
+        "pipeline/judging", ("tests/judging",), nearest={"transfer_counts": ("judging/test_transfer_columns",)}
+    ),
     "random numbers and devices": Room(
         "pipeline/compute", ("tests/compute",), nearest={"transfers": ("compute/test_devices",)}
     ),
