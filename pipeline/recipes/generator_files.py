@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 
 from hardset.pipeline.gans.files import decode_generator, encode_generator
-from hardset.pipeline.gans.foreign import foreign_generator
 from hardset.pipeline.gans.generator import Generator, check_fit
+from hardset.pipeline.recipes.foreign_generators import foreign_generator
 from hardset.pipeline.storage.folder import Folder, public_name
 from hardset.schemas.digests import sha256_hex
 from hardset.schemas.errors import JobError

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from hardset.pipeline.batches import CleanRows, Pixels
 from hardset.pipeline.dataset.files.png import decode_png
-from hardset.pipeline.gans.foreign import Noise
 from hardset.pipeline.gans.generator import Generator
 from hardset.pipeline.gans.recipe import SampleRecipe
+from hardset.pipeline.recipes.foreign_generators import Noise
 from hardset.pipeline.recipes.generator_files import declared_generator, generator_digest
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Job
