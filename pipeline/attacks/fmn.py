@@ -45,7 +45,9 @@ class Fmn(NearestSchedule):
     """
 
     def under(self, norm: Norm) -> Fmn:
-        """Beyond the radius in L2 and L1."""
+        """Beyond the radius in L2 and L1; balls of whole pixels in L0."""
+        if norm == "l0":
+            return FmnPixels()
         return self if norm == "linf" else replace(self, beyond=REACH)
 
     def begin(self, start: Start) -> Memory:
@@ -58,23 +60,53 @@ class Fmn(NearestSchedule):
         norm = geometry.norm(seen.images - seen.clean)
         nearest = torch.where(seen.met, torch.minimum(norm, memory["nearest"]), memory["nearest"])
         change = self.last_change + (self.first_change - self.last_change) * share
-        ball = _ball(seen, memory["ball"], nearest, norm, change, geometry)
+        ball = self.next_ball(seen, memory["ball"], nearest, norm, change, geometry)
         ball = torch.minimum(ball, seen.radius * self.beyond)
         size = self.last_step + (self.first_step - self.last_step) * share
         step = L2().steepest(seen.gradient, seen.images, seen.radius).mul_(per_row(size, seen.images))
         images = step.add_(seen.images)
-        if self.beyond > 1:
+        if self.outward:
             images = out_to_sphere(images, seen.clean, ball, geometry)
         return geometry.project(images, seen.clean, ball), {"ball": ball, "nearest": nearest}
 
+    @property
+    def outward(self) -> bool:
+        """Whether iterates go all the way out to their ball."""
+        return self.beyond > 1
 
-def _ball(seen: Pass, ball: Tensor, nearest: Tensor, norm: Tensor, change: Tensor, geometry: Geometry) -> Tensor:
-    """Radius of the next ball, float32 (S,)."""
-    shrunk = torch.minimum(ball * (1 - change), nearest)
-    grown = ball * (1 + change)
-    # Before the first success: to where a linear loss would be 0, and a little beyond. The paper's ball ends right
-    # there, and rows of nearly linear models then wait for ever a rounding error short of their goal.
-    slope = torch.linalg.vector_norm(seen.gradient.flatten(1), ord=_DUAL[geometry.name], dim=1)
-    distance = torch.nan_to_num(seen.loss.abs() / slope, nan=torch.inf)
-    outward = torch.where(nearest.isfinite(), grown, (norm + distance) * (1 + change))
-    return torch.where(seen.met, shrunk, outward)
+    def next_ball(
+        self, seen: Pass, ball: Tensor, nearest: Tensor, norm: Tensor, change: Tensor, geometry: Geometry
+    ) -> Tensor:
+        """Radius of the next ball, float32 (S,)."""
+        shrunk = torch.minimum(ball * (1 - change), nearest)
+        grown = ball * (1 + change)
+        # Before the first success: to where a linear loss would be 0, and a little beyond. The paper's ball ends right
+        # there, and rows of nearly linear models then wait for ever a rounding error short of their goal.
+        slope = torch.linalg.vector_norm(seen.gradient.flatten(1), ord=_DUAL[geometry.name], dim=1)
+        distance = torch.nan_to_num(seen.loss.abs() / slope, nan=torch.inf)
+        outward = torch.where(nearest.isfinite(), grown, (norm + distance) * (1 + change))
+        return torch.where(seen.met, shrunk, outward)
+
+
+@dataclass(frozen=True)
+class FmnPixels(Fmn):
+    """FMN in L0: balls of whole pixels, from one pixel on, that change by one at least (as adv-lib's do)."""
+
+    beyond: float = REACH
+
+    @property
+    def outward(self) -> bool:
+        """In L0 no length could be scaled."""
+        return False
+
+    def begin(self, start: Start) -> Memory:
+        """A ball of one pixel."""
+        return {"ball": torch.ones_like(start.radius), "nearest": torch.full_like(start.radius, torch.inf)}
+
+    def next_ball(
+        self, seen: Pass, ball: Tensor, nearest: Tensor, norm: Tensor, change: Tensor, geometry: Geometry
+    ) -> Tensor:
+        """Number of pixels of the next ball, float32 (S,)."""
+        shrunk = torch.minimum(torch.minimum(ball - 1, (ball * (1 - change)).floor()), nearest)
+        grown = torch.maximum(ball + 1, (ball * (1 + change)).floor())
+        return torch.where(seen.met, shrunk, grown).clamp_(min=1)

@@ -1,7 +1,7 @@
 """The 8-bit grid: what an image becomes when it is stored, without ever leaving its budget.
 
 Budgets are whole numbers here. Linf: 8-bit levels that fit in eps. L2: largest sum of squared level changes.
-L1: largest sum of level changes.
+L1: largest sum of level changes. L0: number of pixels that change, in any channel.
 """
 
 from __future__ import annotations
@@ -31,6 +31,11 @@ def l2_budget(eps: NDArray[np.float64]) -> NDArray[np.int64]:
 def l1_budget(eps: NDArray[np.float64]) -> NDArray[np.int64]:
     """Largest whole sum of level changes within L1 budgets on the [0, 1] scale."""
     return linf_budget(eps)
+
+
+def l0_budget(eps: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Whole pixels in L0 budgets; agrees with `schemas.job.quantities.whole_pixels`."""
+    return (eps + LEVEL_SLACK).astype(np.int64)
 
 
 def round_linf(images: Tensor, levels: Tensor, budget: Tensor) -> Tensor:
@@ -99,6 +104,36 @@ def round_l1(images: Tensor, levels: Tensor, budget: Tensor) -> Tensor:
     return torch.where(per_row(fits, images), nearest, whole.copysign_(change)) + levels
 
 
+def round_l0(images: Tensor, levels: Tensor, budget: Tensor) -> Tensor:
+    """Nearest levels for the `budget` (N,) pixels whose levels change most, the clean ones for all others.
+
+    Arguments and result as `round_linf`, of images (N, C, H, W).
+    """
+    nearest = torch.round(images * 255).clamp_(0, 255)
+    return torch.where(most_changed(nearest - levels, budget), nearest, levels)
+
+
+def most_changed(change: Tensor, count: Tensor) -> Tensor:
+    """Mask, bool (N, 1, H, W), of the `count` (N,) pixels of `change` (N, C, H, W) with the largest squares, summed
+    over channels."""
+    return top_pixels(change.square().sum(dim=1, keepdim=True), count)
+
+
+def top_pixels(score: Tensor, count: Tensor) -> Tensor:
+    """Mask, bool (N, 1, H, W), of the `count` (N,) pixels of largest score (N, 1, H, W).
+
+    Among equals the first in order of position.
+    """
+    size = score.flatten(1)
+    rank = size.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+    return (rank < count[:, None]).view(score.shape)
+
+
+def pixels_of(change: Tensor) -> Tensor:
+    """Number of pixels of each row of (N, C, H, W) that are not 0 in some channel, int64 (N,)."""
+    return (change != 0).any(dim=1).flatten(1).sum(dim=1)
+
+
 def _affordable(cost: Tensor, left: Tensor) -> Tensor:
     """1 for each value whose cost can be paid, first come first served within what is left; 0 where there is none."""
     costs = cost.flatten(1).long()  # whole numbers; CUDA adds up integers in a fixed order, and floats not
@@ -121,6 +156,8 @@ def _total(whole: Tensor, most: int) -> Tensor:
 
 def within(pixels: Tensor, clean: Tensor, budget: Tensor, norm: Norm) -> Tensor:
     """Whether uint8 rows keep their budget, bool (N,), counted in integers."""
+    if norm == "l0":
+        return pixels_of(pixels.to(torch.int16) - clean.to(torch.int16)) <= budget
     change = (pixels.to(torch.int64) - clean.to(torch.int64)).flatten(1).abs()
     if norm == "linf":
         return change.amax(dim=1) <= budget
@@ -131,6 +168,8 @@ def spent(change: Tensor, norm: Norm) -> Tensor:
     """What changes in whole levels, float32 (N, ...), cost in the units of budgets, counted exactly, (N,)."""
     if norm == "linf":
         return largest(change)
+    if norm == "l0":
+        return pixels_of(change)
     return _total(change.abs(), 255) if norm == "l1" else _squares(change)
 
 

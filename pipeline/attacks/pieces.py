@@ -16,10 +16,12 @@ from hardset.pipeline.attacks.ddn import Ddn
 from hardset.pipeline.attacks.fab import Fab
 from hardset.pipeline.attacks.fmn import Fmn
 from hardset.pipeline.attacks.geometries import L2, Geometry, Linf
+from hardset.pipeline.attacks.l0 import L0
 from hardset.pipeline.attacks.l1 import L1
 from hardset.pipeline.attacks.momentum import Momentum
 from hardset.pipeline.attacks.objectives import Objective
 from hardset.pipeline.attacks.schedules import Cosine, Fixed, Schedule
+from hardset.pipeline.attacks.sigma_zero import SigmaZero
 from hardset.pipeline.attacks.square import Square
 from hardset.schemas.norms import Norm
 
@@ -65,7 +67,8 @@ SCHEDULES: Mapping[str, Schedule] = MappingProxyType(
         "fast_minimum_norm": Fmn(),
         "decoupled_norm": Ddn(),
         "boundary": Fab(),
+        "smooth_count": SigmaZero(),
     }
 )
 
-GEOMETRIES: Mapping[Norm, Geometry] = MappingProxyType({"linf": Linf(), "l2": L2(), "l1": L1()})
+GEOMETRIES: Mapping[Norm, Geometry] = MappingProxyType({"linf": Linf(), "l2": L2(), "l1": L1(), "l0": L0()})

@@ -16,7 +16,7 @@ from hardset.schemas.records.run import Manifest, Output
 Lineage = dict[str, Any]
 
 _VERDICT = ("label", "target_label", "clean_pred", "clean_margin", "pred", "margin", "confidence", "success")
-_DISTANCE = ("norm", "eps", "linf_levels", "l2", "l1", "steps", "queries", "found_by", "flags")
+_DISTANCE = ("norm", "eps", "linf_levels", "l2", "l1", "l0_pixels", "steps", "queries", "found_by", "flags")
 _TRANSFER = ("transfer_pred", "transferred", "verify_id")
 
 

@@ -25,7 +25,7 @@ from hardset.schemas.extensions import is_import_path
 from hardset.schemas.job.attacks import ATTACKS
 from hardset.schemas.job.operations.base import OperationSettings
 from hardset.schemas.job.operations.table import Operation
-from hardset.schemas.job.quantities import Range, whole_levels, whole_squares
+from hardset.schemas.job.quantities import Range, whole_levels, whole_pixels, whole_squares
 from hardset.schemas.job.recipes import UNMEASURED, Attack, Augment, Sample
 from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, GENERATED
 from hardset.schemas.rows.flags import flags_of
@@ -177,7 +177,7 @@ def _flags(table: pa.Table, claims: Claims, recipe: Attack) -> Iterator[Fault]:
     """Rows whose flags do not follow from their own columns and the recipe."""
     if "flags" not in table.column_names:
         return
-    norm_budget = whole_squares if recipe.norm == "l2" else whole_levels
+    norm_budget = {"l2": whole_squares, "l0": whole_pixels}.get(recipe.norm, whole_levels)
     stochastic = claims.job.stochastic
     names = (
         *("flags", "eps", "label", "target_label", "clean_pred", "clean_margin", "linf_levels", "steps", "queries"),

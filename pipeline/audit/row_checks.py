@@ -15,7 +15,7 @@ from hardset.pipeline.audit.place_checks import place_faults
 from hardset.pipeline.audit.recipe_checks import recipe_faults
 from hardset.pipeline.dataset.files.png import decode_pngs
 from hardset.schemas.digests import image_sha256, row_id, row_seed
-from hardset.schemas.job.quantities import whole_levels, whole_squares
+from hardset.schemas.job.quantities import whole_levels, whole_pixels, whole_squares
 from hardset.schemas.norms import STORED_NORMS, Norm, norm_of
 from hardset.schemas.records.run import Counts
 from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, GENERATED, Column, columns_of
@@ -210,6 +210,7 @@ _BUDGETS: Mapping[Norm, tuple[str, Callable[[float], float]]] = {
     "linf": ("linf_levels", whole_levels),
     "l2": ("l2", lambda eps: whole_squares(eps) ** 0.5 / 255 * _FLOAT32_SLACK),
     "l1": ("l1", lambda eps: whole_levels(eps) / 255 * _FLOAT32_SLACK),
+    "l0": ("l0_pixels", whole_pixels),
 }
 """The column that a budget limits, and the most that it may hold."""
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hardset.pipeline.judging.judge import Judge, Verdict, distances, verdict, within_budget
+from hardset.pipeline.judging.judge import Judge, Verdict, distances, pixels_changed, verdict, within_budget
 from hardset.pipeline.judging.transfer import transfer_faults, transfer_of
 from hardset.schemas.norms import norm_of
 from hardset.schemas.rows.success import succeeded
@@ -83,6 +83,7 @@ def distance_faults(judged: Judged) -> Iterator[Fault]:
     assert judged.clean is not None
     rows = judged.rows
     levels, l2, l1 = distances(judged.stored, judged.clean)
+    pixels = pixels_changed(judged.stored, judged.clean)
     eps = np.asarray([row["eps"] for row in rows], np.float64)
     inside = within_budget(judged.stored, judged.clean, norm_of(rows[0]["norm"]), eps)
     for i, row in enumerate(rows):
@@ -92,6 +93,8 @@ def distance_faults(judged: Judged) -> Iterator[Fault]:
         norms = ((l2[i], row["l2"]), (l1[i], row.get("l1", l1[i])))  # rows of contract 1.0 have no l1
         if levels[i] != row["linf_levels"] or any(abs(a - b) > 1e-5 * max(1.0, a) for a, b in norms):
             yield i, "its stored distances are not those of its pixels"
+        if row.get("l0_pixels") not in (None, pixels[i]):
+            yield i, _told("l0_pixels", int(pixels[i]), row["l0_pixels"])
 
 
 def least_likely_faults(judged: Judged) -> Iterator[Fault]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hardset.pipeline.attacks.declared import attack_text
+from hardset.pipeline.attacks.l0 import check_budget
 from hardset.pipeline.attacks.regions import check_region
 from hardset.pipeline.evaluation.measure import evaluated
 from hardset.pipeline.evaluation.training_data import dataset_digest
@@ -68,6 +69,8 @@ def make_plan(job: EvaluationJob) -> EvaluationPlan:
     """
     source = open_source(job.source)
     image, classes = source.probe(), _classes(job, source)
+    for position, threat in enumerate(job.threats):
+        check_budget(threat.norm, threat.eps, image, at=f"threats.{position}.eps")
     for position, attack in enumerate(job.attacks):
         try:
             if attack.region is not None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from hardset.pipeline.batches import Pixels
 from hardset.pipeline.compute.devices import Divider
 from hardset.pipeline.compute.levels import unit_images
-from hardset.schemas.job.quantities import whole_levels, whole_squares
+from hardset.schemas.job.quantities import whole_levels, whole_pixels, whole_squares
 from hardset.schemas.norms import NORMS, Norm
 
 Floats = NDArray[np.float32]
@@ -211,15 +211,20 @@ def distances(stored: Pixels, clean: Pixels) -> tuple[NDArray[np.int32], Floats,
     return _largest(change).astype(np.int32), l2.astype(np.float32), l1.astype(np.float32)
 
 
+def pixels_changed(stored: Pixels, clean: Pixels) -> NDArray[np.int32]:
+    """Number of pixels of each row that differ in any channel, int32 (N,); takes uint8 (N, H, W, C)."""
+    return _pixels(_change(stored, clean)).astype(np.int32)
+
+
 def within_budget(stored: Pixels, clean: Pixels, norm: Norm, eps: NDArray[np.float64]) -> Mask:
     """Mask (N,) of rows within their budget, checked in integers.
 
-    `eps`: (N,) on the [0, 1] scale. Raises ValueError for another norm.
+    `eps`: (N,) on the [0, 1] scale, in L0 pixels. Raises ValueError for another norm.
     """
     if norm not in NORMS:
-        raise ValueError(f"norm must be linf, l2 or l1, got {norm!r}")
-    spend = {"linf": _largest, "l2": _squares, "l1": _sum}
-    budget = whole_squares if norm == "l2" else whole_levels
+        raise ValueError(f"norm must be linf, l2, l1 or l0, got {norm!r}")
+    spend = {"linf": _largest, "l2": _squares, "l1": _sum, "l0": _pixels}
+    budget = {"l2": whole_squares, "l0": whole_pixels}.get(norm, whole_levels)
     allowed = np.asarray([budget(value) for value in eps.tolist()], np.int64)
     inside: Mask = spend[norm](_change(stored, clean)) <= allowed
     return inside
@@ -235,6 +240,10 @@ def _change(stored: Pixels, clean: Pixels) -> Pixels:
 def _largest(change: Pixels) -> NDArray[np.int64]:
     largest: NDArray[np.int64] = change.max(axis=(1, 2, 3), initial=0).astype(np.int64)
     return largest
+
+
+def _pixels(change: Pixels) -> NDArray[np.int64]:
+    return np.asarray((change > 0).any(axis=3).sum(axis=(1, 2)), np.int64)
 
 
 def _sum(change: Pixels) -> NDArray[np.int64]:

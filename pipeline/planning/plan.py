@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+from hardset.pipeline.attacks.l0 import check_budget
 from hardset.pipeline.attacks.regions import check_region
 from hardset.pipeline.augment.table import settled
 from hardset.pipeline.models.loading import model_digests, network_sha256
@@ -27,6 +28,7 @@ from hardset.schemas.base import Spec
 from hardset.schemas.digests import plan_digest, recipe_id, run_id
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Job
+from hardset.schemas.job.quantities import bounds
 from hardset.schemas.job.recipes import Attack, Augment, Sample
 from hardset.schemas.records.run import Image, Plan, Shard, SourceRange
 from hardset.schemas.rows.contract import CONTRACT_VERSION
@@ -122,7 +124,10 @@ def _models(job: Job, classes: int, image: Image) -> dict[str, str]:
 
 def _check_regions(job: Job, image: Image) -> None:
     for position, recipe in enumerate(job.recipes):
-        region = recipe.region if isinstance(recipe, Attack) else None
+        if not isinstance(recipe, Attack):
+            continue
+        check_budget(recipe.norm, bounds(recipe.eps)[1], image, at=f"recipes.{position}.eps")
+        region = recipe.region
         if region is None:
             continue
         try:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardset.pipeline.batches import CleanRows, MadeRows, Pixels
-from hardset.pipeline.judging.judge import Verdict, distances, finite_rows, verdict, within_budget
+from hardset.pipeline.judging.judge import Verdict, distances, finite_rows, pixels_changed, verdict, within_budget
 from hardset.pipeline.judging.transfer import HeldOutVerdicts
 from hardset.pipeline.shards.device_stage import Answers, targets_of
 from hardset.pipeline.shards.facts import ShardFacts
@@ -110,8 +110,9 @@ def _distance_columns(clean: CleanRows, made: MadeRows, stored: Pixels) -> tuple
     before = clean.pixels[made.parents]
     levels, l2, l1 = distances(stored, before)
     eps = np.asarray(made.columns["eps"], np.float64)
-    over = ~within_budget(stored, before, norm_of(str(made.columns["norm"][0])), eps)
-    return {"linf_levels": levels, "l2": l2, "l1": l1}, over
+    norm = norm_of(str(made.columns["norm"][0]))
+    pixels = {"l0_pixels": pixels_changed(stored, before)} if norm == "l0" else {}
+    return {"linf_levels": levels, "l2": l2, "l1": l1, **pixels}, ~within_budget(stored, before, norm, eps)
 
 
 def _attack_columns(clean: CleanRows, made: MadeRows, found: Verdict, before: Verdict) -> Columns:

@@ -28,7 +28,7 @@ from hardset.pipeline.recipes.table import recipe_text, variants
 from hardset.pipeline.testing.faults import NonconformityError
 from hardset.pipeline.testing.recipe_example import DECLARED, RecipeExample
 from hardset.schemas.digests import canonical_json
-from hardset.schemas.job.quantities import whole_levels, whole_squares
+from hardset.schemas.job.quantities import whole_levels, whole_pixels, whole_squares
 from hardset.schemas.job.recipes import Attack
 from hardset.schemas.rows.contract import arrow_schema
 
@@ -159,9 +159,15 @@ def budgets_hold_on_the_grid(example: RecipeExample) -> None:
     """No stored image is further from its clean one than eps allows, counted in whole 8-bit levels."""
     made = example.made
     change = np.abs(made.pixels.astype(np.int64) - example.clean.pixels[made.parents]).reshape(len(made), -1)
-    spent = {"Linf": change.max(axis=1), "L2": (change**2).sum(axis=1), "L1": change.sum(axis=1)}
+    pixels = change.reshape(len(made), -1, made.pixels.shape[-1]).any(axis=2)
+    spent = {
+        "Linf": change.max(axis=1),
+        "L2": (change**2).sum(axis=1),
+        "L1": change.sum(axis=1),
+        "L0": pixels.sum(axis=1),
+    }
     for row, (norm, eps) in enumerate(zip(made.columns["norm"], made.columns["eps"], strict=True)):
-        allowed = whole_squares(float(eps)) if norm == "L2" else whole_levels(float(eps))
+        allowed = {"L2": whole_squares, "L0": whole_pixels}.get(str(norm), whole_levels)(float(eps))
         used = int(spent[str(norm)][row])
         unit = "squared levels" if norm == "L2" else "levels"
         _demand(

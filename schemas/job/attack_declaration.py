@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from hardset.schemas.base import Spec
-from hardset.schemas.norms import NORMS, Norm
+from hardset.schemas.norms import BALLS, Norm
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Part:
     """Number of likely wrong classes that an attack which goes towards them tries."""
     on: bool = False
     """Whether it goes on from where the parts before it ended, in steps of half the budget at most."""
-    norms: tuple[Norm, ...] = NORMS
+    norms: tuple[Norm, ...] = BALLS
     """Norms in which it is part of the ensemble."""
 
 
@@ -88,7 +88,7 @@ class AttackDeclaration:
     elsewhere alone: the digest of the distribution or of the source files that declare it."""
     code_in: Mapping[Norm, int] = field(default_factory=dict)
     """Versions in the norms where it was raised alone, so that rows of the others keep their recipe."""
-    norms: tuple[Norm, ...] = NORMS
+    norms: tuple[Norm, ...] = BALLS
 
     loss: Any = "cross_entropy"
     """Loss that it maximises where the job sets no `objective`: a key of `LOSSES`, a `Loss`, or a function of the

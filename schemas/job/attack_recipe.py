@@ -13,7 +13,7 @@ from hardset.schemas.job.attack_declaration import AttackDeclaration
 from hardset.schemas.job.attack_names import AttackName
 from hardset.schemas.job.attacks import ATTACKS, takers
 from hardset.schemas.job.bounds import MOST_CLASSES
-from hardset.schemas.job.quantities import Amount, Rational, bounds
+from hardset.schemas.job.quantities import Amount, Rational, bounds, check_pixels
 from hardset.schemas.norms import Norm
 from hardset.schemas.reading.wording import one_of
 
@@ -52,9 +52,9 @@ class Attack(Spec):
     norm: Norm = "linf"
     """Norm that the budget is measured in. Unset: linf, or the first that the attack takes."""
     eps: Amount | Budgets
-    """Budget on the [0, 1] pixel scale (for L2 and L1: of the whole image's norm), or a list of up to 64: one output
-    row per budget, each starting from the next smaller one's result. For fmn, ddn and fab the largest change they may
-    end with."""
+    """Budget on the [0, 1] pixel scale (for L2 and L1: of the whole image's norm; for L0 a whole number of pixels), or
+    a list of up to 64: one output row per budget, each starting from the next smaller one's result. For fmn, ddn, fab
+    and sigma_zero the largest change they may end with."""
     step_size: Amount | None = None
     """Length of a step in the same norm and scale; the first one where the attack shortens its steps. Unset: a share
     of eps that depends on the attack."""
@@ -133,6 +133,9 @@ class Attack(Spec):
             raise ValueError(f"eps: got {low}; wants 0 or more")
         if self.norm == "linf" and high > 1:
             raise ValueError(f"eps: got {high}; {_too_large(high)}")
+        if self.norm == "l0":
+            for eps in self.eps if isinstance(self.eps, tuple) else (low, high):
+                check_pixels(eps)
         smallest, largest = bounds(self.step_size) if self.step_size is not None else (1, 1)
         if smallest <= 0:
             raise ValueError(f"step_size: got {smallest}; wants more than 0")

@@ -8,6 +8,7 @@ from fractions import Fraction
 from types import MappingProxyType
 
 from hardset.schemas.job.attack_declaration import AttackDeclaration, Paper, Part, StepShare
+from hardset.schemas.norms import NORMS
 
 MOST_TARGETS = 9
 """Number of classes that a targeted attack tries unless told otherwise, as AutoAttack does."""
@@ -92,6 +93,7 @@ _ENSEMBLE = AttackDeclaration(
     paper=_CROCE,
     code=FIRST_CODE,
     code_in={"l2": 3},
+    norms=NORMS,
     parts=(
         Part("apgd_ce", 50, norms=("linf", "l2")),
         Part("apgd_ce", 100, norms=("l1",)),
@@ -100,6 +102,9 @@ _ENSEMBLE = AttackDeclaration(
         Part("fab_t", 100, targets=9, norms=("l2", "l1")),
         Part("square", 5000, norms=("linf", "l2")),
         Part("pma", 50, on=True, norms=("linf", "l2")),
+        Part("sigma_zero", 100, norms=("l0",)),
+        Part("sigma_zero", 1000, norms=("l0",)),
+        Part("fmn", 30, norms=("l0",)),
     ),
     stop="success",
     restarts=None,
@@ -213,6 +218,7 @@ ATTACKS: Mapping[str, AttackDeclaration] = MappingProxyType(
             ),
             code=FIRST_CODE,
             code_in={"l2": 3, "l1": 3},
+            norms=NORMS,
             loss="margin",
             schedule="fast_minimum_norm",
             minimal=True,
@@ -229,6 +235,21 @@ ATTACKS: Mapping[str, AttackDeclaration] = MappingProxyType(
             code=FIRST_CODE,
             norms=("l2",),
             schedule="decoupled_norm",
+            minimal=True,
+            steps=100,
+            restarts=None,
+        ),
+        "sigma_zero": AttackDeclaration(
+            summary="the fewest pixels that fool, at most eps, by a smooth count of those that change",
+            paper=Paper(
+                "Cina, Villani, Pintor, Schonherr, Biggio, Pelillo",
+                "Sigma-zero: gradient-based optimization of l0-norm adversarial examples",
+                "ICLR 2025",
+            ),
+            code=FIRST_CODE,
+            norms=("l0",),
+            loss="margin",
+            schedule="smooth_count",
             minimal=True,
             steps=100,
             restarts=None,
@@ -253,6 +274,8 @@ ATTACKS: Mapping[str, AttackDeclaration] = MappingProxyType(
                 Part("fab", 100, norms=("l2", "l1")),
                 Part("apgd_t", 9, targets=5, norms=("linf", "l2")),
                 Part("apgd_t", 20, targets=5, norms=("l1",)),
+                Part("sigma_zero", 200, norms=("l0",)),
+                Part("fmn", 30, norms=("l0",)),
             ),
             targets=5,
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +16,7 @@ from hardset.schemas.job.attacks import ATTACKS
 from hardset.schemas.job.bounds import MOST_ACTORS, MOST_CLASSES
 from hardset.schemas.job.job import HeldOut, Member, Model, Name, Run, check_classes
 from hardset.schemas.job.operations.corruptions import CorruptionName
-from hardset.schemas.job.quantities import Amount, Range, Rational
+from hardset.schemas.job.quantities import Amount, Range, Rational, check_pixels
 from hardset.schemas.job.sources import Source
 from hardset.schemas.norms import Norm
 from hardset.schemas.reading.loading import load_job_file, parse_document
@@ -49,7 +50,7 @@ class Threat(Spec):
     norm: Norm = "linf"
     """Norm of the budget."""
     eps: Rational
-    """Budget on the [0, 1] pixel scale (for L2 and L1: of the whole image's norm)."""
+    """Budget on the [0, 1] pixel scale (for L2 and L1: of the whole image's norm; for L0 a whole number of pixels)."""
 
     @model_validator(mode="after")
     def _sound(self) -> Threat:
@@ -58,11 +59,16 @@ class Threat(Spec):
         if self.norm == "linf" and self.eps > 1:
             hint = f" (write {self.eps}/255, not {self.eps})" if self.eps.denominator == 1 and self.eps <= 255 else ""
             raise ValueError(f"eps: got {self.eps}; wants at most 1, pixels lie in [0, 1]{hint}")
+        if self.norm == "l0":
+            check_pixels(self.eps)
         return self
 
     @property
     def curve(self) -> tuple[Fraction, ...]:
         """Default budgets of attacks, ascending: around `eps`, and one at which accuracy must vanish."""
+        if self.norm == "l0":
+            whole = {Fraction(math.ceil(share * self.eps)) for share in _CURVE}
+            return (*sorted(whole), _VANISHING * self.eps)
         if self.norm != "linf":
             return (*(share * self.eps for share in _CURVE), _VANISHING * self.eps)
         last = max(_HALF_RANGE, min(8 * self.eps, Fraction(1)))

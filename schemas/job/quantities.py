@@ -97,6 +97,17 @@ def whole_levels(eps: float) -> int:
     return int(eps * 255 + LEVEL_SLACK)
 
 
+def check_pixels(eps: Fraction) -> None:
+    """Raises ValueError where an L0 budget is no whole number of pixels."""
+    if eps.denominator != 1:
+        raise ValueError(f"eps: got {eps}; in L0 a budget is a whole number of pixels")
+
+
+def whole_pixels(eps: float) -> int:
+    """Number of pixels in an L0 budget."""
+    return int(eps + LEVEL_SLACK)
+
+
 def whole_squares(eps: float) -> int:
     """Largest sum of squared level changes in an L2 budget of `eps` on the [0, 1] scale: floor((eps * 255)^2)."""
     return int((eps * 255) ** 2 + LEVEL_SLACK)

@@ -30,7 +30,7 @@ from tests.attacks.test_engine import rows, search
 
 META = torch.device("meta")
 SEVERAL = engine._passes_between_waits(META)
-EPS = {"linf": "8/255", "l2": "0.5", "l1": "12"}
+EPS = {"linf": "8/255", "l2": "0.5", "l1": "12", "l0": "8"}
 NAMED: list[dict[str, Any]] = [
     {"name": name, "norm": norm}
     for name, facts in ATTACKS.items()

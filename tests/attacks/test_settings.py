@@ -19,10 +19,11 @@ from hardset.schemas.job.job import Job
 from hardset.schemas.job.warnings import job_warnings
 from hardset.schemas.reading.json_schema import job_schema
 from hardset.schemas.reading.loading import parse_job
+from hardset.schemas.reading.wording import one_of
 
 NAMES = list(ATTACKS)
 ENSEMBLES = ("standard", "fast")
-MINIMAL = ("fmn", "ddn", "fab", "fab_t")
+MINIMAL = ("fmn", "ddn", "sigma_zero", "fab", "fab_t")
 TRANSFER = ("mi_fgsm", "ni_fgsm", "di_fgsm", "ti_fgsm")
 
 SET: dict[str, Any] = {
@@ -52,7 +53,7 @@ def document(classes: int = 10, **attack: Any) -> dict[str, Any]:
         "name": "a",
         "source": {"format": "digits"},
         "model": {"factory": "hardset.pipeline.models.zoo:small_cnn", "classes": classes},
-        "recipes": [{"kind": "attack", "eps": "8/255", **attack}],
+        "recipes": [{"kind": "attack", "eps": 8 if attack.get("norm") == "l0" else "8/255", **attack}],
         "output": {"path": "out/"},
     }
 
@@ -117,9 +118,10 @@ def test_who_takes_what(setting: str, names: set[str]) -> None:
 
 
 NORMS = [
-    ("linf", set(NAMES) - {"ddn"}),
-    ("l2", set(NAMES)),
+    ("linf", set(NAMES) - {"ddn", "sigma_zero"}),
+    ("l2", set(NAMES) - {"sigma_zero"}),
     ("l1", {"fgsm", "bim", "pgd", "apgd_ce", "apgd_dlr", "apgd_t", "fmn", "fab", "fab_t", *ENSEMBLES}),
+    ("l0", {"fmn", "sigma_zero", *ENSEMBLES}),
 ]
 
 
@@ -129,7 +131,7 @@ def test_norms(norm: str, names: set[str]) -> None:
         if name in names:
             assert attack(name=name, norm=norm).norm == norm
         else:
-            wanted = "l2" if name == "ddn" else "linf or l2"
+            wanted = one_of(ATTACKS[name].norms)
             assert complaint(name=name, norm=norm).startswith(f"norm: got {norm}; {name} wants {wanted}; {norm} suits")
 
 
@@ -149,6 +151,7 @@ DEFAULTS: list[tuple[str, dict[str, Any]]] = [
     ("square", {"steps": 5000, "step_size": None, "random_start": None}),
     ("fmn", {"steps": 100, "step_size": None, "random_start": None}),
     ("ddn", {"norm": "l2", "steps": 100, "step_size": None, "random_start": None}),
+    ("sigma_zero", {"norm": "l0", "steps": 100, "step_size": None, "restarts": 1}),
     ("fab", {"steps": 100, "step_size": None, "random_start": False, "targets": None}),
     ("fab_t", {"steps": 100, "step_size": None, "random_start": False, "targets": 9}),
     ("standard", {"steps": None, "step_size": None, "targets": 9, "stop": "success"}),
@@ -279,10 +282,18 @@ def chosen(name: str) -> st.SearchStrategy[dict[str, Any]]:
     }
     if facts.momentum is not None:
         taken |= {"momentum": st.sampled_from([0, 0.5]), "nesterov": st.booleans()}
-    return st.fixed_dictionaries(
-        {"name": st.just(name), "eps": eps if name in MINIMAL else eps | several, "norm": st.sampled_from(facts.norms)},
-        optional=taken,
-    ).filter(lambda given: not {"target", "targets"} <= set(given))
+    return (
+        st.fixed_dictionaries(
+            {
+                "name": st.just(name),
+                "eps": eps if name in MINIMAL else eps | several,
+                "norm": st.sampled_from(facts.norms),
+            },
+            optional=taken,
+        )
+        .map(lambda given: given | {"eps": 8} if given["norm"] == "l0" else given)
+        .filter(lambda given: not {"target", "targets"} <= set(given))
+    )
 
 
 SCHEMA = Draft202012Validator(job_schema())

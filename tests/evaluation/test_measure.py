@@ -142,7 +142,7 @@ def test_rows_without_a_verdict_count_as_wrong_and_leave_the_others_alone(pixels
 @pytest.mark.parametrize("name", sorted(ATTACKS))
 def test_every_attack_can_be_measured(module, pixels, labels, name):
     facts = ATTACKS[name]
-    settings = {"eps": "64/255" if "linf" in facts.norms else 2}
+    settings = {"eps": "64/255" if "linf" in facts.norms else 64 if facts.norms == ("l0",) else 2}
     settings["steps"] = 100 if facts.takes("steps") and name != "fgsm" else None
     found = measure(module, pixels[:8], labels[:8], KEYS[:8], attack(name=name, **settings), SETTINGS, classes=2)
     assert found.gradients.sum() + found.queries.sum() > 0

@@ -67,9 +67,10 @@ def test_json_holds_what_a_job_file_may_say() -> None:
         assert defaults.pop("norm") == ("linf" if "linf" in attack["norms"] else attack["norms"][0])
         step_size = defaults.pop("step_size", "")
         assert not step_size or "eps" in step_size
-        document = {"kind": "attack", "name": attack["name"], "eps": "8/255", **defaults}
+        short = {"kind": "attack", "name": attack["name"], "eps": 8 if attack["norms"] == ["l0"] else "8/255"}
+        document = {**short, **defaults}
         (made,) = parse_job(job_document(document)).attacks
-        assert made == parse_job(job_document({"kind": "attack", "name": attack["name"], "eps": "8/255"})).attacks[0]
+        assert made == parse_job(job_document(short)).attacks[0]
 
 
 def test_one_name_gives_one_attack() -> None:

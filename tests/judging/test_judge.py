@@ -327,7 +327,7 @@ def test_photographs_overflow_nothing() -> None:
 def test_misuse_is_refused() -> None:
     with pytest.raises(ValueError, match="shapes differ"):
         distances(pixels(2), pixels(3))
-    with pytest.raises(ValueError, match="norm must be linf, l2 or l1, got 'l3'"):
+    with pytest.raises(ValueError, match="norm must be linf, l2, l1 or l0, got 'l3'"):
         within_budget(pixels(2), pixels(2), "l3", np.ones(2))
 
 

@@ -270,10 +270,11 @@ def test_a_recipe_is_said_in_words(settings, title, details):
 @pytest.mark.parametrize("name", ATTACKS)
 def test_every_attack_can_be_told_with_and_without_its_defaults(name):
     for norm in ATTACKS[name].norms:
-        attack = Attack(name=name, norm=norm, eps="8/255")
+        eps = "8" if norm == "l0" else "8/255"
+        attack = Attack(name=name, norm=norm, eps=eps)
         for told in (attack, attack.resolved()):
             text = told.model_dump(mode="json")
-            assert f"eps {amount('8/255', norm)}" in recipe_title(text)
+            assert f"eps {amount(eps, norm)}" in recipe_title(text)
             assert "None" not in recipe_details(text)
 
 

@@ -15,6 +15,6 @@ def test_every_norm_has_a_word_in_the_column_and_a_geometry_of_its_name() -> Non
 
 
 def test_what_the_column_has_stored_since_contract_1_0_stays() -> None:
-    assert dict(STORED_NORMS) == {"linf": "Linf", "l2": "L2", "l1": "L1"}
+    assert dict(STORED_NORMS) == {"linf": "Linf", "l2": "L2", "l1": "L1", "l0": "L0"}
     with pytest.raises(KeyError):
         norm_of("linf")

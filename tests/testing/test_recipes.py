@@ -25,7 +25,7 @@ from hardset.testing import NonconformityError, check_recipe, recipe_checks
 from tests.augment.images import document
 from tests.augment.test_recipe import ALL
 
-EPS = {"linf": "24/255", "l2": "1", "l1": "6"}
+EPS = {"linf": "24/255", "l2": "1", "l1": "6", "l0": "9"}
 STEPS = 4
 
 
