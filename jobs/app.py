@@ -84,7 +84,12 @@ class Verb:
 
 VERBS = (
     Verb(demo, Group.MAKE, "hardset demo --to demo"),
-    Verb(init, Group.MAKE, "hardset init job.yaml"),
+    Verb(
+        init,
+        Group.MAKE,
+        "hardset init job.yaml --data photos/ --model my_models:resnet18 --weights resnet18.pt",
+        loads=True,
+    ),
     Verb(plan, Group.MAKE, "hardset plan job.yaml --set recipes.0.eps=4/255", loads=True),
     Verb(generate, Group.MAKE, "hardset generate job.yaml --max-minutes 60 --json", loads=True),
     Verb(train_gan, Group.MAKE, "hardset train-gan job.yaml", loads=True),

@@ -18,6 +18,15 @@ _LISTED = 3
 """Maximum number of names listed in one sentence."""
 
 
+class NormalisationError(JobError):
+    """The checkpoint carries another normalisation than the job says."""
+
+    def __init__(self, message: str, normalize: dict[str, list[float]]) -> None:
+        super().__init__(message)
+        self.normalize = normalize
+        """The one that it carries, as a job file has it."""
+
+
 def fill(module: nn.Module, state: State, *, name: str, normalize: Normalize | None, at: str = "model") -> None:
     """Copies `state` into `module`; it must hold every tensor of the module and no other.
 
@@ -117,8 +126,12 @@ def _check_normaliser(carried: tuple[Tensor, Tensor], normalize: Normalize | Non
         abs(a - b) <= _SAME_NORMALISATION for a, b in zip((*given_mean, *given_std), (*mean, *std), strict=True)
     )
     if not same and not identity:
-        figures = f"{{mean: {[round(value, 4) for value in mean]}, std: {[round(value, 4) for value in std]}}}"
-        raise JobError(f"{at}.normalize: {name} was trained with another normalisation; write normalize: {figures}")
+        means, deviations = ([round(value, 4) for value in values] for values in (mean, std))
+        raise NormalisationError(
+            f"{at}.normalize: {name} was trained with another normalisation; write normalize: "
+            f"{{mean: {means}, std: {deviations}}}",
+            {"mean": means, "std": deviations},
+        )
 
 
 def _shape(tensor: Tensor) -> str:

@@ -26,6 +26,15 @@ class NoImageError(RowError):
     """The row holds no image bytes."""
 
 
+class SizesDifferError(JobError):
+    """The rows differ in size, and the job asks for none."""
+
+    def __init__(self, message: str, side: int) -> None:
+        super().__init__(message)
+        self.side = side
+        """Shortest side among the rows that were compared, in pixels."""
+
+
 def clean_rows(
     raws: Iterable[RawRow], spec: ImageSource, image: records.Image, classes: int
 ) -> tuple[CleanRows, list[Reject]]:
@@ -70,9 +79,10 @@ def probe_image(raws: Iterable[RawRow], spec: ImageSource, channels: Literal[1, 
         height, width = first.shape[:2]
         for key, pixels in islice(readable, _PROBE_READABLE - 1):
             if pixels.shape[:2] != (height, width):
-                raise JobError(
+                raise SizesDifferError(
                     f"source.size: rows differ in size: {first_key} is {height} x {width} and {key} is "
-                    f"{pixels.shape[0]} x {pixels.shape[1]} (height x width); set source.size, such as 224"
+                    f"{pixels.shape[0]} x {pixels.shape[1]} (height x width); set source.size, such as 224",
+                    min(height, width, *pixels.shape[:2]),
                 )
     found: Literal[1, 3] = channels or (1 if first.shape[2] == 1 else 3)
     return records.Image(height=height, width=width, channels=found if spec.channels == "auto" else spec.channels)

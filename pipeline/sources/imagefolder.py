@@ -17,8 +17,8 @@ from hardset.pipeline.sources.splits import TRAINING_SPLIT, split_of_folder
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.sources import ImageFolderSource
 
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
-_METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
+METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 """Tables of images as `datasets` knows them."""
 _WANTED = "CLASS/FILE, or SPLIT/CLASS/FILE with split folders named as train, validation or test"
 
@@ -101,7 +101,7 @@ class ImageFolderReader(MemberFiles):
 
 def _class_folders(files: list[SourceFile], name: str) -> list[_ClassFolder]:
     """Files by class folder, in the order of their paths. Raises JobError for files that fit no layout."""
-    listed = next((file.name for file in files if file.name.rpartition("/")[2] in _METADATA), None)
+    listed = next((file.name for file in files if file.name.rpartition("/")[2] in METADATA), None)
     if listed is not None:
         raise JobError(
             f"source.path: {name} holds {listed}, which lists images with their labels; write format: manifest to read "
@@ -118,7 +118,7 @@ def _class_folders(files: list[SourceFile], name: str) -> list[_ClassFolder]:
         if depth == (2 if file.name.partition("/")[0] in split_folders else 1):
             split = split_of_folder(folder.partition("/")[0]) if depth == 2 else TRAINING_SPLIT
             found[split or TRAINING_SPLIT, folder].append(file)
-        elif depth > 2 or base.lower().endswith(_IMAGE_SUFFIXES):
+        elif depth > 2 or base.lower().endswith(IMAGE_SUFFIXES):
             raise JobError(f"source.path: {name} holds {file.name}, which lies in no class folder; wants {_WANTED}")
     if not found:
         raise JobError(f"source.path: {name} holds no class folders with files; wants {_WANTED}")

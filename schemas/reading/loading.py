@@ -37,13 +37,19 @@ def parse_job(document: dict[str, Any], overrides: Sequence[str] = (), *, name: 
 
 def parse_document(document: dict[str, Any], overrides: Sequence[str], kind: type[JOB], *, name: str) -> JOB:
     """Validated job file of any kind, as `load_job` and `parse_job` read jobs."""
-    for override in overrides:
-        document = _overridden(document, override)
+    document = overlaid(document, overrides)
     try:
         return kind.model_validate(document)
     except ValidationError as error:
         lines = sentences(error, kind, document)
         raise JobError("\n".join(f"{name}: {line}" for line in lines)) from None
+
+
+def overlaid(document: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """A job file's content with `key.path=value` overrides laid over it. Raises JobError for one that does not fit."""
+    for override in overrides:
+        document = _overridden(document, override)
+    return document
 
 
 def _overridden(document: Any, override: str) -> Any:
