@@ -67,6 +67,7 @@ ROOMS: Mapping[str, Room] = {
             "pieces": ("attacks/test_settings", "attacks/test_program"),
             "schedules": ("attacks/test_textbook_pma", *_ENGINE),
             "search": _ENGINE,
+            "sigma_zero": ("attacks/test_textbook_sigma_zero", "attacks/test_l0"),
             "slots": _ENGINE,
             "starts": (*_ENGINE, "attacks/test_several_budgets"),
             "verdicts": _ENGINE,
