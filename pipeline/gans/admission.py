@@ -17,7 +17,7 @@ from hardset.schemas.job.recipes import Admit
 from hardset.schemas.records.admission import Admission
 
 ROWS = 512
-"""Number of rows that are sampled, and most real ones that they are held against: shares are known to 4.5 points."""
+"""Number of rows that are sampled: shares are known to 4.5 points."""
 FEWEST = 50
 """Number of real rows, and of sampled ones that are left by filters, below which no figure is believed."""
 _TELLING = 5

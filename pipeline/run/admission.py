@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hardset.pipeline.batches import Pixels
 from hardset.pipeline.dataset.files.png import encode_png
 from hardset.pipeline.gans.admission import FEWEST, ROWS, failings, measured, picture, pilot
+from hardset.pipeline.judging.judge import Classes
 from hardset.pipeline.shards.worker import Worker
-from hardset.pipeline.sources.sampling import sample
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.job import Job
@@ -30,8 +31,12 @@ def check_judged(job: Job) -> None:
             )
 
 
-def admitted(worker: Worker, folder: Folder, positions: Sequence[int]) -> tuple[Admission, ...]:
+def admitted(
+    worker: Worker, folder: Folder, positions: Sequence[int], real: Pixels, labels: Classes
+) -> tuple[Admission, ...]:
     """Figures of the generators of the recipes at these positions, those that are unmeasured left out.
+
+    `real`, `labels`: rows of the source, uint8 (N, H, W, C) and (N,), that samples are held against.
 
     Raises RunError for the first that misses its gates, once a picture of its rows is in `folder`, and where the
     source has too few rows to tell.
@@ -40,17 +45,17 @@ def admitted(worker: Worker, folder: Folder, positions: Sequence[int]) -> tuple[
     for position in positions:
         recipe = worker.recipes[position]
         if isinstance(recipe, Sample) and isinstance(recipe.admit, Admit):
-            one = _admitted(worker, folder, position, recipe.admit)
+            one = _admitted(worker, folder, position, recipe.admit, real, labels)
             found += [one] if one is not None else []
     return tuple(found)
 
 
-def _admitted(worker: Worker, folder: Folder, position: int, gates: Admit) -> Admission | None:
+def _admitted(
+    worker: Worker, folder: Folder, position: int, gates: Admit, real: Pixels, labels: Classes
+) -> Admission | None:
     plan, at = worker.plan, f"recipes.{position}.admit"
     assert worker.model is not None
     made, asked = pilot(worker.recipe(position), len(plan.classes), worker.job.seed, worker.recipe_id(position))
-    fresh = [part for part in plan.ranges if not part.kept]
-    real, labels = sample(worker.source, fresh, plan.image, len(plan.classes), ROWS)
     found = measured(
         worker.model.module,
         made.pixels,

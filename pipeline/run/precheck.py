@@ -27,8 +27,9 @@ from hardset.schemas.records.admission import Admission
 from hardset.schemas.records.clean import CleanAccuracy
 from hardset.schemas.records.run import Plan, Shard
 
-ACCURACY_ROWS = 512
-"""Number of source rows that the clean accuracy is measured on: the interval is 9 points wide at most."""
+SAMPLED_ROWS = 512
+"""Number of source rows that the clean accuracy is measured on, whose interval is 9 points wide at most, and that
+generators are held against."""
 _LEAST_SECONDS, _SLOWER = 60.0, 40.0
 """Longest time that measuring it may take: so many seconds, and so many times what trying the models took."""
 PREFLIGHT_ROWS = 16
@@ -56,14 +57,17 @@ def check_before(job: Job, plan: Plan, folder: Folder | None = None, missing: Se
     worker = Worker(job, plan, driver_device(job.run))
     warnings: tuple[str, ...] = ()
     clean = pixels = None
+    fresh = [part for part in plan.ranges if not part.kept]
+    judged = fresh if worker.model is not None else []
+    sampled = sample(worker.source, judged, plan.image, len(plan.classes), SAMPLED_ROWS)
     started = time.monotonic()
-    if worker.model is not None and any(not part.kept for part in plan.ranges):
+    if worker.model is not None and fresh:
         pixels = _probe(worker)
         for model in (worker.model, *worker.held_out_models.values()):
             warnings += check_model(model, pixels, worker.device, stochastic=job.stochastic, batch=job.run.batch)
         if any(declaration_of(attack.name).gradient for attack in job.attacks):
             warnings += check_gradient(worker.model, pixels, worker.device)
-        clean, others = _clean_accuracy(worker, _LEAST_SECONDS + _SLOWER * (time.monotonic() - started))
+        clean, others = _clean_accuracy(worker, *sampled, _LEAST_SECONDS + _SLOWER * (time.monotonic() - started))
         warnings += others
     for position in range(len(job.recipes)):
         recipe = worker.recipe(position)
@@ -72,7 +76,7 @@ def check_before(job: Job, plan: Plan, folder: Folder | None = None, missing: Se
     if not plan.shards:
         raise JobError(f"source: {worker.source.name} has no rows")
     samples = sorted({shard.recipe for shard in missing})
-    return Checked(warnings, clean, admitted(worker, folder, samples) if folder is not None else ())
+    return Checked(warnings, clean, admitted(worker, folder, samples, *sampled) if folder is not None else ())
 
 
 def check_gate(clean: CleanAccuracy | None, job: Job, least: float | None) -> None:
@@ -97,14 +101,13 @@ def check_gate(clean: CleanAccuracy | None, job: Job, least: float | None) -> No
         )
 
 
-def _clean_accuracy(worker: Worker, seconds: float) -> tuple[CleanAccuracy | None, tuple[str, ...]]:
-    """How often the model under attack is right on a sample, and what seems wrong with held-out models.
+def _clean_accuracy(
+    worker: Worker, pixels: Pixels, labels: Classes, seconds: float
+) -> tuple[CleanAccuracy | None, tuple[str, ...]]:
+    """How often the model under attack is right on sampled rows, and what seems wrong with held-out models.
 
     Asked apart, since a row may end the process of the model, and for `seconds` at most.
     """
-    plan = worker.plan
-    fresh = [part for part in plan.ranges if not part.kept]
-    pixels, labels = sample(worker.source, fresh, plan.image, len(plan.classes), ACCURACY_ROWS)
     if not len(labels):
         return None, ()
     try:
