@@ -176,7 +176,7 @@ def check_settings(name: str, attack: Any, settings: Mapping[str, Any], *, at: s
         raise JobError(
             f"{at}.{twice}: stands in the recipe itself, beside name: {'norm' if twice == 'norm' else 'eps'}"
         )
-    positional = 3 if library is None else library.positional
+    positional = _positional(library)
     signature, names = inspect.signature(attack), own_arguments(name, attack)
     takes_any = any(one.kind is one.VAR_KEYWORD for one in signature.parameters.values())
     for key in settings:
@@ -194,18 +194,22 @@ def check_settings(name: str, attack: Any, settings: Mapping[str, Any], *, at: s
 def own_arguments(name: str, attack: Any) -> tuple[str, ...]:
     """Names of the arguments that a recipe may give a foreign attack under `settings`."""
     library = library_of(name)
-    positional = 3 if library is None else library.positional
     taken = [
         one
         for one in inspect.signature(attack).parameters.values()
         if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)
     ]
-    return tuple(one.name for one in taken[positional:] if one.name not in _given(library))
+    return tuple(one.name for one in taken[_positional(library) :] if one.name not in _given(library))
 
 
 def _given(library: Library | None) -> tuple[str, ...]:
     """Arguments that hardset gives out of the recipe's own keys."""
     return ("eps", "seed") if library is None else (*library.eps, "norm")
+
+
+def _positional(library: Library | None) -> int:
+    """Number of arguments that hardset gives by position; a user's function takes model, images and labels."""
+    return 3 if library is None else library.positional
 
 
 def function_at(name: str, found: Any, *, at: str) -> Any:

@@ -83,7 +83,7 @@ def load(data: bytes, url: str, at: str) -> SavedNetwork:
     except Exception as error:  # the runtime's own exceptions have no common class
         raise JobError(f"{name}: onnxruntime cannot load it: {type(error).__name__}: {one_line(error)}") from error
     shape = _shape(session, name)
-    nhwc = shape[3] in _COLOURS and shape[1] not in _COLOURS
+    nhwc = _is_nhwc(shape)
     rows, sides = shape[0], (shape[1:3] if nhwc else shape[2:])
     black_box = RunByOnnxruntime(session, rows, "")
     network: nn.Module = black_box
@@ -160,6 +160,11 @@ def _shape(session: Any, name: str) -> tuple[int | None, ...]:
     return tuple(side if isinstance(side, int) and side > 0 else None for side in inputs[0].shape)
 
 
+def _is_nhwc(shape: tuple[int | None, ...]) -> bool:
+    """Whether the channels of a graph's input come last."""
+    return shape[3] in _COLOURS and shape[1] not in _COLOURS
+
+
 def _converted(model: Any) -> nn.Module:
     """The graph as a module of torch. Raises whatever the library does."""
     make_importable()
@@ -193,7 +198,7 @@ def _answered(black_box: RunByOnnxruntime, shape: tuple[int | None, ...], name: 
     """Rows of noise that onnxruntime takes, and its logits."""
     numbers = torch.Generator().manual_seed(0)
     fault: Exception | None = None
-    nhwc = shape[3] in _COLOURS and shape[1] not in _COLOURS
+    nhwc = _is_nhwc(shape)
     for side in _TRIED_SIDES:
         for colours in reversed(_COLOURS):
             assumed = (HELD_ROWS, side, side, colours) if nhwc else (HELD_ROWS, colours, side, side)
