@@ -7,13 +7,15 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.records import commit
+
 from hardset.pipeline.dataset.files import parquet
 from hardset.pipeline.dataset.files.png import encode_png
 from hardset.pipeline.dataset.provenance.card import write_card
-from hardset.pipeline.dataset.records.ledger import Ledger, data_file
+from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.digests import content_sha256, digest, run_id
-from hardset.schemas.records.run import Counts, Image, Manifest, Output, Receipt, Shard
+from hardset.schemas.digests import digest, run_id
+from hardset.schemas.records.run import Counts, Image, Manifest, Output, Shard
 from hardset.schemas.rows.contract import CONTRACT_VERSION, schema_sha256
 
 CLASSES = tuple(f"class {number}" for number in range(10))
@@ -56,21 +58,7 @@ def _commit(ledger: Ledger, number: int, pixels: Any, columns: dict[str, Any]) -
     ]
     shard = Shard(index=number, key=digest([number, count]), recipe=0, range=0, split="train", start=0, stop=count)
     data = parquet.encode_rows({**columns, "image": images}, classes=CLASSES, footer={"run_id": ledger.run_id})
-    receipt = Receipt(
-        run_id=ledger.run_id,
-        index=number,
-        key=shard.key,
-        data=data_file(ledger.run_id, shard, data),
-        content_sha256=content_sha256(zip(columns["row_id"], columns["image_sha256"], strict=True)),
-        quarantine=None,
-        counts=Counts(rows_in=count, expected=count, rows_out=count),
-        attempt=1,
-        started="2026-01-01T00:00:00+00:00",
-        finished="2026-01-01T00:00:01+00:00",
-        host="benchmark",
-        device="cpu",
-    )
-    return ledger.commit(receipt, data, None).output(shard)
+    return commit(ledger, shard, data, columns, Counts(rows_in=count, expected=count, rows_out=count))
 
 
 def write_tars(place: Path, files: list[Any]) -> None:

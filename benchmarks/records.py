@@ -1,9 +1,12 @@
-"""Plans and receipts of realistic size."""
+"""Plans and receipts of realistic size, and shards whose rows a benchmark makes itself."""
 
 from __future__ import annotations
 
-from hardset.schemas.digests import digest
-from hardset.schemas.records.run import Counts, DataFile, Image, Plan, Receipt, Shard, SourceRange
+from collections.abc import Mapping, Sequence
+
+from hardset.pipeline.dataset.records.ledger import Ledger, data_file
+from hardset.schemas.digests import content_sha256, digest
+from hardset.schemas.records.run import Counts, DataFile, Image, Output, Plan, Receipt, Shard, SourceRange
 from hardset.schemas.records.throughput import StageSeconds
 
 ROWS = 2048
@@ -53,6 +56,25 @@ def receipt_of(shard: Shard) -> Receipt:
         process=123456,
         seconds=StageSeconds(read=12.3456, device=540.1234, encode=30.5678, write=8.9012, waiting=45.6789),
     )
+
+
+def commit(ledger: Ledger, shard: Shard, data: bytes, columns: Mapping[str, Sequence[str]], counts: Counts) -> Output:
+    """Commits the Parquet file `data` of a shard. `columns`: of its rows, `row_id` and `image_sha256` among them."""
+    receipt = Receipt(
+        run_id=ledger.run_id,
+        index=shard.index,
+        key=shard.key,
+        data=data_file(ledger.run_id, shard, data),
+        content_sha256=content_sha256(zip(columns["row_id"], columns["image_sha256"], strict=True)),
+        quarantine=None,
+        counts=counts,
+        attempt=1,
+        started="2026-01-01T00:00:00+00:00",
+        finished="2026-01-01T00:00:01+00:00",
+        host="benchmark",
+        device="cpu",
+    )
+    return ledger.commit(receipt, data, None).output(shard)
 
 
 def _range(number: int, members: int) -> SourceRange:

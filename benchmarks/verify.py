@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmarks.records import commit
 
 from hardset.pipeline.audit.verify import verify
 from hardset.pipeline.batches import Pixels
@@ -28,7 +29,7 @@ from hardset.pipeline.dataset.files.parquet import encode_rows
 from hardset.pipeline.dataset.files.png import encode_png
 from hardset.pipeline.dataset.provenance.environment import versions
 from hardset.pipeline.dataset.provenance.lineage import Lineage
-from hardset.pipeline.dataset.records.ledger import Ledger, data_file
+from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.judging.judge import distances, verify_id
 from hardset.pipeline.judging.masking import signals_of
 from hardset.pipeline.models.loading import model_id
@@ -37,10 +38,10 @@ from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.run.commit import commit_run, make_manifest
 from hardset.pipeline.sources.base import key_of
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.digests import content_sha256, image_sha256, row_id, row_seed
+from hardset.schemas.digests import image_sha256, row_id, row_seed
 from hardset.schemas.job.job import Job
 from hardset.schemas.reading.loading import parse_job
-from hardset.schemas.records.run import Counts, Output, Plan, Receipt, Shard
+from hardset.schemas.records.run import Counts, Output, Plan, Shard
 from hardset.schemas.rows.contract import ADVERSARIAL
 from hardset.schemas.rows.success import attacked
 
@@ -144,24 +145,9 @@ def _commit(ledger: Ledger, job: Job, plan: Plan, shard: Shard, clean: Pixels) -
         success=int(columns["success"].sum()),
         signals=signals_of(columns, counted),
     )
-    content = content_sha256(zip(columns["row_id"], columns["image_sha256"], strict=True))
     footer = {"run_id": plan.run_id, "shard_key": shard.key}
     data = encode_rows(columns, classes=plan.classes, footer=footer)
-    receipt = Receipt(
-        run_id=plan.run_id,
-        index=shard.index,
-        key=shard.key,
-        data=data_file(plan.run_id, shard, data),
-        content_sha256=content,
-        quarantine=None,
-        counts=counts,
-        attempt=1,
-        started="2026-01-01T00:00:00+00:00",
-        finished="2026-01-01T00:00:01+00:00",
-        host="benchmark",
-        device="cpu",
-    )
-    return ledger.commit(receipt, data, None).output(shard)
+    return commit(ledger, shard, data, columns, counts)
 
 
 def _columns(job: Job, plan: Plan, shard: Shard, clean: Pixels) -> dict[str, Any]:
