@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from hardset.schemas.base import Spec
 
 
@@ -30,8 +28,6 @@ class Admission(Spec):
     """Share of real rows with a sampled row in their neighbourhood."""
     unreachable: tuple[str, ...] = ()
     """Names of classes, asked for often enough to tell, that the model finds in none of the rows sampled for them."""
-    rejected: dict[str, int] = Field(default_factory=dict)
-    """Number of samples that each filter of the recipe refused while these rows were drawn."""
 
     def __str__(self) -> str:
         """Such as "agreement 0.97, coverage 0.88, recall 0.93, judge 0.99"."""

@@ -154,3 +154,11 @@ def test_gates_change_no_row(weights: dict[str, str], tmp_path: Path) -> None:
     ]
     assert keys[0] == keys[1] != keys[2]
     assert len(look(sampling(weights, tmp_path)).missing) == 1
+
+
+@pytest.mark.parametrize(("figure", "least"), [("agreement", 0.5), ("coverage", 0.3), ("judge", 0.7)])
+def test_the_usual_gates_are_those_that_the_docs_tell(figure: str, least: float) -> None:
+    shares = dict.fromkeys(("judge", "agreement", "precision", "recall", "density", "coverage"), 1.0)
+    at = Admission.model_validate({"recipe": 0, "rows": 512, "real": 512, **shares, figure: least})
+    assert failings(at, Admit()) == ()
+    assert failings(at.model_copy(update={figure: least - 0.01}), Admit()) != ()
