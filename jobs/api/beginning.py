@@ -10,11 +10,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
-import yaml
 
 from hardset.pipeline.extensions.imports import by_path
 from hardset.pipeline.judging.judge import Judge
-from hardset.pipeline.models.clean_accuracy import clean_accuracy
+from hardset.pipeline.models.clean_accuracy import diagnosed
+from hardset.pipeline.models.finding import Finding
 from hardset.pipeline.models.loading import LoadedModel, load_network
 from hardset.pipeline.models.state import NormalisationError
 from hardset.pipeline.sources.base import SourceReader, warnings_of
@@ -36,8 +36,6 @@ _SIZES = (224, 160, 128, 96, 64, 32)
 """Sides in pixels that rows of mixed sizes are brought to: the largest that enlarges none of the first."""
 _CPU = torch.device("cpu")
 _FACTORY = re.compile(r"[\w.]+:[\w.]+")
-_TOLD = re.compile(r"set model\.(\w+): (\{[^{}]*\}|\[[^\[\]]*\])")
-"""A setting that the diagnosis of a low accuracy asks for."""
 _FITTED: Mapping[str, tuple[str, ...]] = {
     "classes": ("classes", "num_classes", "n_classes"),
     "channels": ("channels", "in_channels", "in_chans"),
@@ -69,7 +67,8 @@ class Looked:
     clean: CleanAccuracy | None = None
     """Accuracy on a sample, with the settings that were found; None where it was not measured."""
     found: dict[str, tuple[Any, str]] = field(default_factory=dict)
-    """Settings of the model that were found, which `model` has already, each with how."""
+    """Settings of the model that were found, which `model` has already, each with how; None for one that it must not
+    have."""
     notes: tuple[str, ...] = ()
     """What was taken for granted or looks wrong, one sentence each."""
 
@@ -196,23 +195,23 @@ def _with_model(looked: Looked, section: dict[str, Any], reader: SourceReader, r
     if not len(labels):
         raise JobError("--data: none of the sampled rows can be read with a label that the model has")
 
-    def measured(settings: dict[str, Any]) -> CleanAccuracy | None:
-        model = _load(settings, outputs, looked)
-        return clean_accuracy(model, (_network(settings),), Judge(model.module, 64, _CPU), pixels, labels)
+    def measured(section: dict[str, Any]) -> tuple[CleanAccuracy | None, tuple[Finding, ...]]:
+        model = _load(section, outputs, looked)
+        judge = Judge(model.module, 64, _CPU)
+        return diagnosed(model, (_network(section),), judge, pixels, labels) or (None, ())
 
-    clean = measured(section)
-    told = clean.findings[0] if clean is not None and clean.findings else ""
-    tried = {key: yaml.safe_load(value) for key, value in _TOLD.findall(told)}
+    clean, findings = measured(section)
+    tried = findings[0].settings if findings else {}
     if tried:
-        clean = measured({**section, **tried})
+        section = {key: value for key, value in {**section, **tried}.items() if value is not None}
+        clean, findings = measured(section)
     found = {
         **{key: (value, "carried by the checkpoint") for key, value in carried.items()},
         **{key: (value, "found by trying: far more rows are right with it") for key, value in tried.items()},
     }
-    findings = clean.findings if clean is not None else ()
     return Looked(
-        **{**vars(looked), "classes": outputs, "model": {**section, **tried}, "clean": clean, "found": found}
-        | {"notes": (*looked.notes, *findings)}
+        **{**vars(looked), "classes": outputs, "model": section, "clean": clean, "found": found}
+        | {"notes": (*looked.notes, *(one.text for one in findings))}
     )
 
 

@@ -76,7 +76,7 @@ def _tell(looked: Looked) -> None:
     if looked.clean is not None:
         say(f"The model is right on {looked.clean} of {count(looked.clean.judged, 'sampled row')}.")
     for key, (value, how) in looked.found.items():
-        say(f"Set model.{key}: {flow(value)} ({how}).")
+        say(f"Left out model.{key} ({how})." if value is None else f"Set model.{key}: {flow(value)} ({how}).")
     for note in looked.notes:
         complain(f"warning: {note}")
 

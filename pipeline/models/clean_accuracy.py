@@ -11,6 +11,7 @@ from torch import nn
 from hardset.pipeline.batches import Pixels
 from hardset.pipeline.judging.judge import Classes, Floats, Judge, Mask
 from hardset.pipeline.models.diagnosis import findings
+from hardset.pipeline.models.finding import Finding
 from hardset.pipeline.models.loading import LoadedModel
 from hardset.schemas.errors import UserError
 from hardset.schemas.job.network import Network
@@ -20,11 +21,22 @@ from hardset.schemas.records.clean import CleanAccuracy
 def clean_accuracy(
     model: LoadedModel, networks: Sequence[Network], judge: Judge, pixels: Pixels, labels: Classes
 ) -> CleanAccuracy | None:
-    """The model's accuracy on rows, uint8 (N, H, W, C), with labels (N,), as the judge sees them; None without any.
+    """The model's accuracy on rows, with a sentence for what explains it where it is low; None without any row.
+
+    All as of `diagnosed`.
+    """
+    found = diagnosed(model, networks, judge, pixels, labels)
+    return None if found is None else found[0]
+
+
+def diagnosed(
+    model: LoadedModel, networks: Sequence[Network], judge: Judge, pixels: Pixels, labels: Classes
+) -> tuple[CleanAccuracy, tuple[Finding, ...]] | None:
+    """The model's accuracy on rows, uint8 (N, H, W, C), with labels (N,), as the judge sees them, and what explains it.
 
     `networks`: the sections of the job that the model, or its members, were made from. Where the model errs, each is
     looked at for what it may be fed or numbered wrongly. Batches with a row on which the model fails are left out: the
-    run finds and names such rows.
+    run finds and names such rows. None where no row is left.
     """
 
     def ask(module: nn.Module, rows: Pixels) -> Floats:
@@ -35,14 +47,14 @@ def clean_accuracy(
     if not len(labels):
         return None
     right = np.isfinite(logits).all(axis=1) & (logits.argmax(axis=1) == labels)
-    told: list[str] = []
+    told: list[Finding] = []
     for member, network in zip(model.members or (model,), networks, strict=True):
         own = ask(member.module, pixels) if model.members else logits
         told += findings(member.module, network, member.at, pixels, labels, np.nan_to_num(own), ask)
-    found = CleanAccuracy.of(int(right.sum()), len(labels), tuple(told))
+    found = CleanAccuracy.of(int(right.sum()), len(labels))
     if not told and found.low <= 1 / model.classes:
-        return found.model_copy(update={"findings": (_at_chance(model, found),)})
-    return found
+        told.append(Finding(_at_chance(model, found)))
+    return found.model_copy(update={"findings": tuple(one.text for one in told)}), tuple(told)
 
 
 def _answered(judge: Judge, pixels: Pixels) -> tuple[Floats, Mask]:

@@ -6,8 +6,9 @@ a model that is merely weak is left alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
@@ -15,7 +16,8 @@ from torch import Tensor, nn
 from hardset.pipeline.batches import Pixels
 from hardset.pipeline.judging.judge import Classes, Floats, Mask
 from hardset.pipeline.models.feeding import Through
-from hardset.pipeline.models.numbering import GAIN, gains, numbering, sentence
+from hardset.pipeline.models.finding import Finding, remedy, sentence
+from hardset.pipeline.models.numbering import GAIN, gains, numbering
 from hardset.schemas.errors import UserError
 from hardset.schemas.job.network import Network, Normalize
 
@@ -41,8 +43,8 @@ class Explanation:
     """Name in a list, such as "BGR"."""
     what: str
     """What the model seems to have been trained on, such as "its channels were BGR"."""
-    remedy: str
-    """The key to set and its value."""
+    settings: Mapping[str, Any]
+    """Sections of the network as they would have to be, by key; None for one that would have to go."""
     change: Callable[[Tensor], Tensor]
     """Images in [0, 1], N x C x H x W, to what the loaded model has to be given instead."""
     mends: float = 0.0
@@ -75,41 +77,48 @@ def explanations(network: Network, channels: int) -> Iterator[Explanation]:
     bgr = bool(network.input and network.input.channels == "bgr")
     if channels == 3:
         order = "rgb" if bgr else "bgr"
-        remedy = f"set {{at}}.input: {{{{channels: {order}}}}}"
-        yield Explanation(order.upper(), f"its channels were {order.upper()}", remedy, lambda images: images.flip(1))
+        settings = _fed_with(network, channels=order)
+        yield Explanation(order.upper(), f"its channels were {order.upper()}", settings, lambda images: images.flip(1))
     if channels == 3 and not bgr:
         yield Explanation(
             "Caffe",
             "it was trained on BGR images in [0, 255] less ImageNet's mean, as Caffe has them",
-            f"set {{at}}.input: {{{{channels: bgr, range: [0, 255]}}}} and {{at}}.normalize: {{{{mean: {list(_CAFFE)}, "
-            "std: [1, 1, 1]}}",
+            {
+                **_fed_with(network, channels="bgr", range=[0, 255]),
+                "normalize": {"mean": list(_CAFFE), "std": [1, 1, 1]},
+            },
             lambda images: _renormalised([v / 255 for v in _CAFFE], [1 / 255] * 3, now, span)(images.flip(1)),
         )
-    turned = bool(network.input and network.input.transpose)
     yield Explanation(
         "transposed",
         "rows and columns of its images were swapped",
-        f"set {{at}}.input: {{{{transpose: {str(not turned).lower()}}}}}",
+        _fed_with(network, transpose=not (network.input and network.input.transpose)),
         lambda images: images.mT if images.shape[2] == images.shape[3] else images,
     )
-    yield Explanation(
-        "negatives",
-        "its images were negatives",
-        f"set {{at}}.input: {{{{range: [{span[1]:g}, {span[0]:g}]}}}}",
-        lambda images: 1 - images,
-    )
+    settings = _fed_with(network, range=[span[1], span[0]])
+    yield Explanation("negatives", "its images were negatives", settings, lambda images: 1 - images)
+
+
+def _fed_with(network: Network, **changes: Any) -> dict[str, Any]:
+    """The section `input` with some keys changed; None takes one out, and the section where nothing is left of it."""
+    now = {} if network.input is None else network.input.model_dump(mode="json", exclude_defaults=True)
+    new = {key: value for key, value in {**now, **changes}.items() if value is not None}
+    return {"input": new or None}
 
 
 def _ranges(network: Network, now: Normalize, span: tuple[float, float], channels: int) -> Iterator[Explanation]:
     if span != (0.0, 1.0):
         unspanned = "it was trained on images in [0, 1]"
-        yield Explanation("[0, 1]", unspanned, "remove {at}.input.range", lambda x: (x - span[0]) / (span[1] - span[0]))
+        settings = _fed_with(network, range=None)
+        yield Explanation("[0, 1]", unspanned, settings, lambda x: (x - span[0]) / (span[1] - span[0]))
     for name, (mean, std) in NORMALISATIONS.items():
+        if name == "[0, 1]" and network.normalize is None:
+            continue  # as yielded above, or as it is
         if len(mean) in (1, channels) and not _same(now, mean, std, span):
             what = f"on images in {name}" if name[0] == "[" else f"with {name} normalisation"
-            remedy = _normalisation_remedy(name, mean, std, network, channels)
+            settings = _normalised_with(name, mean, std, network, channels)
             change = _renormalised(mean, std, now, span)
-            yield Explanation(name, f"it was trained {what}", remedy, change, mends=_MENDED)
+            yield Explanation(name, f"it was trained {what}", settings, change, mends=_MENDED)
 
 
 def _same(now: Normalize, mean: tuple[float, ...], std: tuple[float, ...], span: tuple[float, float]) -> bool:
@@ -143,22 +152,24 @@ def _values(values: Sequence[float], images: Tensor) -> Tensor:
     return images.new_tensor(list(values)).view(1, -1, 1, 1)
 
 
-def _normalisation_remedy(
+def _normalised_with(
     name: str, mean: tuple[float, ...], std: tuple[float, ...], network: Network, channels: int
-) -> str:
-    span = {"[-1, 1]": "[-1, 1]", "[0, 255]": "[0, 255]"}.get(name)
+) -> dict[str, Any]:
+    """Sections by which the network would get images of a normalisation."""
+    unspanned = _fed_with(network, range=None) if network.input and network.input.range != (0.0, 1.0) else {}
     if name == "[0, 1]":
-        return "remove {at}.normalize" + (" and {at}.input.range" if network.input else "")
+        return {**({"normalize": None} if network.normalize else {}), **unspanned}
+    span = {"[-1, 1]": [-1, 1], "[0, 255]": [0, 255]}.get(name)
     if span and network.normalize is None:
-        return f"set {{at}}.input: {{{{range: {span}}}}}"
+        return _fed_with(network, range=span)
     means, stds = ([round(value, 6) for value in values * (channels // len(values))] for values in (mean, std))
-    return f"set {{at}}.normalize: {{{{mean: {means}, std: {stds}}}}}"
+    return {"normalize": {"mean": means, "std": stds}, **unspanned}
 
 
 def findings(
     module: nn.Module, network: Network, at: str, pixels: Pixels, labels: Classes, logits: Floats, ask: Asked
-) -> tuple[str, ...]:
-    """What explains that the module errs on rows, uint8 (N, H, W, C) with labels (N,): a sentence with the key to set.
+) -> tuple[Finding, ...]:
+    """What explains that the module errs on rows, uint8 (N, H, W, C) with labels (N,): one that fits, or none.
 
     `logits` (N, K): the module's own on these rows. `ask`: gives logits of a changed module. Empty where nothing
     explains it significantly, or accuracy is high.
@@ -173,11 +184,11 @@ def findings(
     if not fitting:
         return ()
     (why, hits), others = fitting[0], fitting[1:]
-    remedy = why.remedy.format(at=at)
+    mended = remedy(at, why.settings)
     if others:
         names = ", ".join(f"{other.name} ({mask.mean():.1%})" for other, mask in others)
-        remedy += f"; {names} would fit as well: take what the model was trained with"
-    return (sentence(at, right, hits, why.what, remedy),)
+        mended += f"; {names} would fit as well: take what the model was trained with"
+    return (Finding(sentence(at, right, hits, why.what, mended), why.settings),)
 
 
 def _fed_wrongly(

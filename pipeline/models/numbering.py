@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hardset.pipeline.judging.judge import Classes, Floats, Mask
+from hardset.pipeline.models.finding import Finding, remedy, sentence
 
 _CHANCE = 1e-3
 """Largest probability of the gain by chance (one-sided sign test over the rows that changed sides)."""
@@ -31,8 +32,8 @@ def _tail(won: int, of: int) -> float:
     return float(sum(math.comb(of, k) for k in range(won, of + 1)) / 2**of)
 
 
-def numbering(logits: Floats, labels: Classes, declared: Sequence[int] | None, at: str) -> str | None:
-    """The sentence for classes that are numbered in another order; None where that explains nothing.
+def numbering(logits: Floats, labels: Classes, declared: Sequence[int] | None, at: str) -> Finding | None:
+    """The finding that classes are numbered in another order; None where that explains nothing.
 
     `declared`: the job's own output_order. An order is derived from every other row and held against the rest.
     """
@@ -55,21 +56,22 @@ def numbering(logits: Floats, labels: Classes, declared: Sequence[int] | None, a
     ):
         step = f"+ {shift}" if shift <= classes // 2 else f"- {classes - shift}"
         what = f"its outputs were the classes {step}"
-        remedy = f"set {at}.output_order: {_written(rolled, declared)}"
+        settings = {"output_order": _order_over(rolled, declared)}
+        mended = remedy(at, settings)
         if shift == classes - 1:
-            remedy = f"labels that count from 1 look so: let them count from 0; where the model is rolled, {remedy}"
-        return sentence(at, right, rolled[labels] == pred, what, remedy)
+            mended = f"labels that count from 1 look so: let them count from 0; where the model is rolled, {mended}"
+            settings = {}  # only the user knows which of the two it is
+        return Finding(sentence(at, right, rolled[labels] == pred, what, mended), settings)
     if found is None or np.array_equal(found, numbers):
         return None
     what = "its outputs stood in another order than the source's classes"
-    return sentence(at, right, found[labels] == pred, what, f"set {at}.output_order: {_written(found, declared)}")
+    settings = {"output_order": _order_over(found, declared)}
+    return Finding(sentence(at, right, found[labels] == pred, what, remedy(at, settings)), settings)
 
 
-def _written(order: Classes, declared: Sequence[int] | None) -> str:
+def _order_over(order: Classes, declared: Sequence[int] | None) -> list[int]:
     """The order as the job has to have it, over the one that it has."""
-    outputs = [int(number) if declared is None else declared[int(number)] for number in order]
-    shown = ", ".join(map(str, outputs[:20]))
-    return f"[{shown}]" if len(outputs) <= 20 else f"[{shown}, ...]"
+    return [int(number) if declared is None else declared[int(number)] for number in order]
 
 
 def _order(pred: Classes, labels: Classes, classes: int) -> Classes | None:
@@ -89,11 +91,3 @@ def _order(pred: Classes, labels: Classes, classes: int) -> Classes | None:
             order[label] = label
     free = iter(sorted(set(range(classes)) - set(order.tolist())))
     return np.array([next(free) if output < 0 else output for output in order.tolist()], np.int64)
-
-
-def sentence(at: str, before: Mask, after: Mask, what: str, remedy: str) -> str:
-    """What is wrong, the accuracy before and after, and the key to set."""
-    return (
-        f"{at}: the model is right on {before.mean():.1%} of {len(before):,} clean rows, and on {after.mean():.1%} as "
-        f"if {what}; {remedy}"
-    )

@@ -145,3 +145,17 @@ def test_a_normalisation_that_the_checkpoint_carries_is_written(weights: dict[st
     assert "(carried by the checkpoint)" in done.stdout
     assert written()["model"]["normalize"] == {"mean": [0.25], "std": [0.5]}
     assert hardset("plan", "job.yaml").returncode == 0
+
+
+def test_an_order_of_classes_that_makes_far_more_rows_right_is_written(weights: dict[str, str]) -> None:
+    order = [3, 2, 1, 0, 5, 4, 8, 6, 9, 7]
+    state = load_file(weights["victim"])
+    last = [key for key, value in state.items() if value.shape[:1] == (10,)]
+    save_file(
+        {key: value[np.argsort(order)] if key in last else value for key, value in state.items()}, "other.safetensors"
+    )
+    done = hardset("init", "--data", "digits", *MODEL, "other.safetensors")
+    assert done.returncode == 0, done.stderr
+    assert f"Set model.output_order: {order} (found by trying" in done.stdout
+    assert re.search(r"The model is right on [89]\d", done.stdout)
+    assert written()["model"]["output_order"] == order

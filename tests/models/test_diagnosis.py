@@ -12,9 +12,11 @@ import torch
 
 from hardset.pipeline.batches import Pixels
 from hardset.pipeline.judging.judge import Judge
-from hardset.pipeline.models.clean_accuracy import clean_accuracy
+from hardset.pipeline.models.clean_accuracy import clean_accuracy, diagnosed
+from hardset.pipeline.models.finding import Finding
 from hardset.pipeline.models.fitting import fit_classifier
 from hardset.pipeline.models.loading import load_model
+from hardset.pipeline.models.numbering import numbering
 from hardset.pipeline.models.zoo import small_cnn
 from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.sources.table import open_source
@@ -41,7 +43,7 @@ SOUND: dict[str, tuple[int, dict[str, Any]]] = {
 PLANTED: dict[str, tuple[str, dict[str, Any], str]] = {
     "in [-1, 1]": ("grey in [-1, 1]", {"input": None}, r"set model.input: \{range: \[-1, 1\]\}"),
     "in [0, 255]": ("grey in [0, 255]", {"input": None}, r"set model.input: \{range: \[0, 255\]\}"),
-    "fed [0, 255]": ("grey", {"input": {"range": [0, 255]}}, r"images in \[0, 1\]; remove model.input.range"),
+    "fed [0, 255]": ("grey", {"input": {"range": [0, 255]}}, r"images in \[0, 1\]; remove model.input$"),
     "normalised in vain": ("grey", {"normalize": {"mean": [-2.0], "std": [0.1]}}, "remove model.normalize"),
     "MNIST forgotten": ("grey, MNIST", {"normalize": None}, r"MNIST normalisation; set .*\[0.1307\], std: \[0.3081\]"),
     "negatives": ("grey negatives", {"input": None}, r"set model.input: \{range: \[1, 0\]\}"),
@@ -121,7 +123,7 @@ def model(channels: int, weights: str, settings: dict[str, Any]) -> dict[str, An
     }
 
 
-def judged(digits, channels: int, weights: str, settings: dict[str, Any]) -> CleanAccuracy:
+def judged(digits, channels: int, weights: str, settings: dict[str, Any]) -> tuple[CleanAccuracy, tuple[Finding, ...]]:
     pixels, labels = pictures(digits, channels)
     labels = labels[:ROWS]
     pixels = pixels[:ROWS]
@@ -131,24 +133,52 @@ def judged(digits, channels: int, weights: str, settings: dict[str, Any]) -> Cle
     spec = Model.model_validate(model(channels, weights, settings))
     loaded = load_model(spec, channels=channels, device=CPU)
     judge = Judge(module=loaded.module, batch=100, device=CPU)
-    return clean_accuracy(loaded, tuple(spec.networks().values()), judge, pixels, labels)
+    found = diagnosed(loaded, tuple(spec.networks().values()), judge, pixels, labels)
+    assert found is not None
+    assert clean_accuracy(loaded, tuple(spec.networks().values()), judge, pixels, labels) == found[0]
+    return found
 
 
 @pytest.mark.parametrize("name", SOUND)
 def test_a_sound_model_is_left_alone(digits, saved, name: str) -> None:
     channels, settings = SOUND[name]
-    found = judged(digits, channels, saved[name], settings)
-    assert found.findings == ()
+    found, told = judged(digits, channels, saved[name], settings)
+    assert (found.findings, told) == ((), ())
     assert found.low <= found.share <= found.high
     assert found.share > (0.2 if name == "weak" else 0.85)
 
 
 @pytest.mark.parametrize("mistake", PLANTED)
-def test_a_planted_mistake_is_named_with_the_key_to_set(digits, saved, mistake: str) -> None:
+def test_a_planted_mistake_is_named_with_the_key_to_set_which_mends_it(digits, saved, mistake: str) -> None:
     name, wrong, expected = PLANTED[mistake]
     channels, settings = SOUND[name]
-    found = judged(digits, channels, saved[name], settings | wrong)
+    found, (told,) = judged(digits, channels, saved[name], settings | wrong)
     assert found.share < 0.9
-    (text,) = found.findings
-    assert text.startswith("model: the model is right on ")
-    assert re.search(expected, text), text
+    assert found.findings == (told.text,)
+    assert told.text.startswith("model: the model is right on ")
+    assert re.search(expected, told.text), told.text
+    if mistake == "labels from 1":
+        assert told.settings == {}, "the labels are at fault, or the model: the user knows which"
+        return
+    mended, _ = judged(digits, channels, saved[name], settings | wrong | told.settings)
+    assert mended.share > 0.85
+
+
+def test_a_setting_is_mended_and_its_neighbours_stay(digits, saved) -> None:
+    wrong = {"input": {"channels": "rgb", "range": [0, 1], "layout": "nchw", "transpose": True}}
+    channels, settings = SOUND["colour"]
+    _, (told,) = judged(digits, channels, saved["colour"], settings | wrong)
+    assert told.settings == {"input": {"transpose": False}}
+    wrong = {"input": {"channels": "bgr", "transpose": True}}
+    _, (told,) = judged(digits, channels, saved["colour, transposed"], settings | wrong)
+    assert told.settings == {"input": {"channels": "rgb", "transpose": True}}
+    assert told.text.endswith("set model.input: {channels: rgb, transpose: true}")
+
+
+def test_the_order_of_many_classes_is_told_in_part_and_found_whole() -> None:
+    order = np.random.default_rng(0).permutation(30)
+    labels = np.repeat(np.arange(30), 20)
+    found = numbering(np.eye(30, dtype=np.float32)[order[labels]], labels, None, "model")
+    assert found is not None
+    assert found.settings == {"output_order": order.tolist()}
+    assert found.text.endswith(f"{', '.join(map(str, order[:20]))}, ...]")
