@@ -15,7 +15,7 @@ from hardset.pipeline.gans.training import train_generator
 from hardset.pipeline.models.loading import load_model
 from hardset.pipeline.recipes.generator_files import save_generator
 from hardset.pipeline.sources.splits import TRAINING_SPLIT
-from hardset.pipeline.sources.table import open_source
+from hardset.pipeline.sources.table import as_of_now, open_source
 from hardset.pipeline.storage.folder import public_name
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Job
@@ -54,6 +54,7 @@ def train_generators(job: Job, on_step: Callable[[str, int, int], None] = nothin
     wanted = {one.weights: one.training for one in sampling if one.format == "hardset"}
     if not wanted:
         raise JobError(f"recipes: a generator of format {sampling[0].format} is trained where it comes from")
+    job = job.model_copy(update={"source": as_of_now(job.source)})
     rows, classes = training_rows(job)
     return tuple(_trained(job, rows, classes, weights, settings, on_step) for weights, settings in wanted.items())
 

@@ -14,7 +14,7 @@ from hardset.pipeline.evaluation.training_data import dataset_digest
 from hardset.pipeline.models.loading import model_digests
 from hardset.pipeline.models.roles import VICTIM
 from hardset.pipeline.sources.base import SourceReader, has_text_labels
-from hardset.pipeline.sources.table import open_source, reading
+from hardset.pipeline.sources.table import open_source, reading, version_of
 from hardset.schemas.digests import digest, run_id
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.evaluation import EvaluationJob
@@ -58,6 +58,8 @@ class EvaluationPlan:
     image: Image
     models: tuple[str, ...]
     """SHA-256 of each model's weights."""
+    commit: str
+    """Version of the source that is read: a commit of the Hugging Face Hub, or a version of a table; or empty."""
     ranges: tuple[SourceRange, ...]
     parts: tuple[EvaluationPart, ...]
 
@@ -67,7 +69,8 @@ def make_plan(job: EvaluationJob) -> EvaluationPlan:
 
     Raises JobError if source, weights, training datasets or class counts cannot be used.
     """
-    source = open_source(job.source)
+    commit = version_of(job.source)
+    source = open_source(job.source, commit=commit)
     image, classes = source.probe(), _classes(job, source)
     for position, threat in enumerate(job.threats):
         check_budget(threat.norm, threat.eps, image, at=f"threats.{position}.eps")
@@ -98,7 +101,7 @@ def make_plan(job: EvaluationJob) -> EvaluationPlan:
     parts = tuple(_parts(job, ranges, models, fixed))
     named = [[model.name, model.hardened_from, model.last_of] for model in job.models]
     identity = digest([job.name, named, job.labels, [part.key for part in parts]])
-    return EvaluationPlan(run_id(identity), classes, image, models, ranges, parts)
+    return EvaluationPlan(run_id(identity), classes, image, models, commit, ranges, parts)
 
 
 def _are_numbered_by_names(job: EvaluationJob, source: SourceReader) -> bool:

@@ -42,7 +42,7 @@ class EvaluationWorker:
     @cached_property
     def source(self) -> SourceReader:
         """Reader of clean rows."""
-        return open_source(self.job.source, self.plan.classes)
+        return open_source(self.job.source, self.plan.classes, self.plan.commit)
 
     @cached_property
     def settings(self) -> Settings:

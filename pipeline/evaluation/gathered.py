@@ -122,7 +122,7 @@ def clean_rows(job: EvaluationJob, plan: EvaluationPlan) -> Iterator[CleanRows]:
 
 def _read(job: EvaluationJob, plan: EvaluationPlan) -> Iterator[tuple[CleanRows, int]]:
     """The rows of each range, and the number of those that are lost, by one reader, which hashes a file once."""
-    source = open_source(job.source, plan.classes)
+    source = open_source(job.source, plan.classes, plan.commit)
     for part in plan.ranges:
         rows, rejects = source.read(part, plan.image, job.classes)
         yield rows, len(rejects)

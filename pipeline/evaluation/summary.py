@@ -43,6 +43,7 @@ def make_record(
         job=public_job(job),
         classes=plan.classes,
         image=plan.image,
+        commit=plan.commit,
         rows=Rows(count=len(rows), lost=rows.lost, splits=dict(Counter(rows.splits)), sha256=rows.digest),
         models=tuple(_model(job, plan, one, position, likeness[position]) for position, one in enumerate(found)),
         transfer=tuple(_transfer(job, found)),

@@ -243,6 +243,7 @@ def _finish(loop: Loop, start: LoopStart, rounds: list[Round], ended_by: EndedBy
         before=before,
         after=after,
         judged_on=name,
+        commit=loop.splits.commit,
         gradients=total_gradients(start, rounds) + spent,
         warnings=loop_warnings(start, rounds, best),
         environment=versions(),

@@ -19,7 +19,7 @@ from hardset.pipeline.loading.recent import Recent
 from hardset.pipeline.sources.base import SourceReader
 from hardset.pipeline.sources.classes import shown
 from hardset.pipeline.sources.labels import comparable
-from hardset.pipeline.sources.table import open_source
+from hardset.pipeline.sources.table import as_of_now, open_source
 from hardset.schemas.base import Spec
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.sources import Source
@@ -51,13 +51,14 @@ def clean_part(clean: object, image: Image, classes: Sequence[str], *, window_by
 
 def _of_source(clean: Mapping[str, Any], image: Image, classes: Sequence[str], window_bytes: int) -> Part:
     section = parse_document({"clean": dict(clean)}, [], _Section, name="clean")
-    source = open_source(section.clean)
+    spec = as_of_now(section.clean)
+    source = open_source(spec)
     _check_names(source.class_names(), classes)
     found = source.probe()
     if found != image:
         have, want = (f"{one.height}x{one.width}x{one.channels}" for one in (found, image))
         raise JobError(f"clean: the source has images of {have}, and the made rows of {want}; set size and channels")
-    lazy = SourceRows(section.clean, source, image, len(classes), cache_bytes=2 * window_bytes)
+    lazy = SourceRows(spec, source, image, len(classes), cache_bytes=2 * window_bytes)
     if int(lazy.groups.bytes.sum()) > window_bytes:
         return lazy
     parts = [source.read(part, image, len(classes)) for part in lazy.ranges]

@@ -78,9 +78,7 @@ def open_source(spec: ImageSource, classes: Sequence[str] | None = None, commit:
     `classes`: names that a plan has settled on, so that no reader looks for them again. `commit`: the version that
     the plan reads, as `version_of` gave it.
     """
-    own = settled(spec)
-    if commit and isinstance(own, StoredSource):
-        own = _versions(own).at(own, commit)
+    own = settled(at_version(spec, commit))
     if classes is not None and isinstance(own, StoredSource):
         own = own.model_copy(update={"classes": tuple(classes)})
     reader = source(own.format).reader(own)
@@ -94,6 +92,27 @@ def version_of(spec: ImageSource) -> str:
     """
     own = settled(spec)
     return _versions(own).now(own)
+
+
+def at_version(spec: ImageSource, version: str) -> ImageSource:
+    """The settings that read one version, whatever is newest when they are opened; as they are where it is empty.
+
+    `version`: as `version_of` gave it for these settings. Raises JobError where a user's own cannot be found.
+    """
+    own = settled(spec)
+    if not version or not isinstance(own, StoredSource):
+        return spec
+    found: StoredSource = _versions(own).at(own, version)
+    if not isinstance(spec, UserSource):
+        return found
+    before = own.model_dump(mode="json")
+    pinned = {name: value for name, value in found.model_dump(mode="json").items() if value != before[name]}
+    return UserSource.model_validate({**spec.model_dump(mode="json"), **pinned})
+
+
+def as_of_now(spec: ImageSource) -> ImageSource:
+    """The settings that read the version which is newest now, whenever they are opened. Raises JobError."""
+    return at_version(spec, version_of(spec))
 
 
 def _versions(own: ImageSource) -> Versions:

@@ -9,7 +9,7 @@ import numpy as np
 
 from hardset.pipeline.batches import CleanRows, joined
 from hardset.pipeline.sources.splits import TRAINING_SPLIT
-from hardset.pipeline.sources.table import open_source
+from hardset.pipeline.sources.table import at_version, open_source, version_of
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.hardening import HeldOutShare
 from hardset.schemas.job.job import Job
@@ -31,7 +31,9 @@ class Splits:
     image: Image
     classes: int
     source: ImageSource
-    """Source section of the rows of `train`, with their split and hold-out, for generate."""
+    """Source section of the rows of `train`, at their version, with their split and hold-out, for generate."""
+    commit: str
+    """Version of the source that was read: a commit of the Hugging Face Hub, or a version of a table; or empty."""
     twins: int
     """Training rows left out because validation or test holds the very same pixels."""
 
@@ -45,7 +47,8 @@ def read_splits(job: Job, validation: str | HeldOutShare) -> Splits:
     """Reads all clean rows of a job. Raises JobError: no validation rows, a class without training rows, made rows."""
     if job.model is None:
         raise JobError("model: missing; name the classifier that is to be trained")
-    spec = job.source.model_copy(update={"splits": None, "hold_out": None})
+    commit = version_of(job.source)
+    spec = at_version(job.source, commit).model_copy(update={"splits": None, "hold_out": None})
     source, classes = open_source(spec), job.model.classes
     image, present = source.probe(), _splits_of(spec)
     if TRAINING_SPLIT not in present:
@@ -76,7 +79,7 @@ def read_splits(job: Job, validation: str | HeldOutShare) -> Splits:
     known = frozenset(valid.sha256) | frozenset(test.sha256 if test else ())
     train, twins = _without(train, lambda digest: digest in known)
     _check_classes(train, classes)
-    return Splits(train, valid, test, image, classes, training, twins)
+    return Splits(train, valid, test, image, classes, training, commit, twins)
 
 
 def _hold_out(share: HeldOutShare, seed: int, part: str) -> HoldOut:

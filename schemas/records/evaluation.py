@@ -242,6 +242,8 @@ class Evaluation(Spec):
     """Resolved job, without credentials."""
     classes: tuple[str, ...]
     image: Image
+    commit: str = ""
+    """Version of the source that was read: a commit of the Hugging Face Hub, or a version of a table; or empty."""
     rows: Rows
     models: tuple[ModelFigures, ...]
     transfer: tuple[TransferCell, ...]

@@ -115,6 +115,8 @@ class Hardening(Spec):
     """Figures of the best round, on the same rows."""
     judged_on: str
     """Split of these rows: test if the source has one, else validation, which also selected the round."""
+    commit: str = ""
+    """Version of the source that was read: a commit of the Hugging Face Hub, or a version of a table; or empty."""
     gradients: int
     """Number of all attack gradients, of training and of measuring."""
     warnings: tuple[str, ...] = ()

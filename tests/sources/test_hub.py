@@ -17,7 +17,7 @@ from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.sources import DeltaSource
 from hardset.schemas.reading.loading import parse_job
-from tests.sources.hub import Hub, serving
+from tests.sources.hub import Hub, reached
 from tests.sources.making import parquet_bytes, pixels, png
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
@@ -25,17 +25,8 @@ huggingface_hub = pytest.importorskip("huggingface_hub")
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    from huggingface_hub import HfFileSystem, constants
-
-    hub = Hub()
-    with serving(hub) as address:
-        monkeypatch.setattr(constants, "ENDPOINT", address)
-        monkeypatch.setattr(
-            constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}"
-        )
-        HfFileSystem.clear_instance_cache()
+    with reached(monkeypatch) as hub:
         yield hub
-        HfFileSystem.clear_instance_cache()
 
 
 def files(seed: int) -> dict[str, bytes]:
