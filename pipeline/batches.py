@@ -61,6 +61,8 @@ class CleanRows:
     """Rows of the range that the source's hold-out leaves to the other part."""
     split: str = ""
     """Split of all rows, where a shard says so; partners of mixing are of the same."""
+    logits: NDArray[np.float32] | None = None
+    """Logits (N, classes) of the model under attack, as its judge gives them; None where nobody has asked yet."""
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -78,6 +80,7 @@ class CleanRows:
             signs=tuple(self.signs[at] for at in places) if self.signs else (),
             held_out=self.held_out,
             split=self.split,
+            logits=None if self.logits is None else self.logits[places],
         )
 
 

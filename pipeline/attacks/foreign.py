@@ -134,7 +134,8 @@ class ForeignRecipe:
         images = unit_images(pixels)
         skipped = torch.zeros_like(labels, dtype=torch.bool)
         if self._spec.misclassified == "skip":
-            skipped = self._logits(images).argmax(dim=1) != labels
+            known = None if rows.logits is None else torch.from_numpy(rows.logits[kept]).to(self._device)
+            skipped = (self._logits(images) if known is None else known).argmax(dim=1) != labels
         searched = ~skipped & (self._budget > 0)
         raw, passes = images.clone(), Passes(0, 0)
         if bool(searched.any()):

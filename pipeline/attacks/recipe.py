@@ -25,6 +25,8 @@ from hardset.pipeline.batches import CleanRows, ColumnValues, MadeRows, Pixels, 
 from hardset.pipeline.compute import rng
 from hardset.pipeline.compute.devices import Divider
 from hardset.pipeline.compute.levels import unit_images
+from hardset.pipeline.compute.runs import runs_of
+from hardset.pipeline.compute.transfers import sent
 from hardset.schemas.digests import canonical_json
 from hardset.schemas.job.recipes import Attack
 from hardset.schemas.norms import STORED_NORMS
@@ -113,7 +115,7 @@ class AttackRecipe:
         drawn = self._drawn(rows, kept, keys)
         ended = run_program(self._engine, self._stages, drawn.rows, drawn.eps, drawn.clean_logits, self.variants)
         pixels = self._stored(drawn, ended)
-        logits = self._engine.logits(ended.images)
+        logits = self._float_logits(ended.images)
         whole = logits.isfinite().all(dim=1).cpu().numpy().reshape(-1, self.variants).all(axis=1)
         finite = np.repeat(whole, self.variants)
         columns = self._columns(drawn, ended, logits, pixels)
@@ -132,7 +134,7 @@ class AttackRecipe:
         shared = keys[:: self.variants].repeat_interleave(self.variants)
         labels = torch.from_numpy(np.repeat(rows.labels[kept], self.variants)).to(device)
         clean = torch.from_numpy(rows.pixels[kept]).to(device).permute(0, 3, 1, 2).contiguous()
-        logits = self._clean_logits(clean)
+        logits = self._clean_logits(clean, None if rows.logits is None else rows.logits[kept])
         pixels = clean.repeat_interleave(self.variants, dim=0)
         eps = drawing.budgets(spec.eps, keys, self.variants)
         budget = self._geometry.budget(eps)
@@ -158,12 +160,26 @@ class AttackRecipe:
         )
         return _Drawn(searched, eps, budget, wrong, own, logits)
 
-    def _clean_logits(self, clean: Tensor) -> Tensor | None:
-        """Logits of the clean images, one line per made row; None where nothing depends on them."""
+    def _clean_logits(self, clean: Tensor, known: NDArray[np.float32] | None) -> Tensor | None:
+        """Logits of the clean images, one line per made row; None where nothing depends on them.
+
+        `known`: those that the judge gave, where it was asked before.
+        """
         towards = any(stage.targets for stage in self._stages)
         if self._spec.misclassified == "attack" and self._spec.target is None and not towards:
             return None
-        return self._engine.logits(unit_images(clean)).repeat_interleave(self.variants, dim=0)
+        logits = self._engine.logits(unit_images(clean)) if known is None else sent(known, self._engine.device)
+        return logits.repeat_interleave(self.variants, dim=0)
+
+    def _float_logits(self, images: Tensor) -> Tensor:
+        """Logits of the results before storing, float32 (N, K); a row that took another budget's over takes its too."""
+        if self.variants == 1 or self._spec.eot > 1:
+            return self._engine.logits(images)
+        equal = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+        equal[1:] = (images[1:] == images[:-1]).flatten(1).all(dim=1)
+        equal[:: self.variants] = False
+        first, run = runs_of(equal.cpu().numpy())
+        return self._engine.logits(images.index_select(0, sent(first, images.device)))[sent(run, images.device)]
 
     def _stored(self, drawn: _Drawn, ended: ProgramOutcome) -> Pixels:
         rows = drawn.rows

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from hardset.pipeline.cluster.backend import Backend, Event
 from hardset.pipeline.cluster.deadlines import Deadlines, Stop
 from hardset.pipeline.cluster.fleet import Fleet
+from hardset.pipeline.cluster.fresh import FreshShards
 from hardset.pipeline.cluster.loads import Loads
 from hardset.pipeline.cluster.messages import Died, Order, Passed, Placed, Raised, Ready, Tally
 from hardset.pipeline.cluster.pending import FailedTry, PendingShard, Rules, after_fault, after_pass
@@ -54,8 +55,7 @@ class Dispatcher:
         self._loads = Loads(run.shards_per_actor)
         self._fleet = Fleet(run, backend, tell, self._loads)
         self._deadlines = Deadlines(None if run.shard_minutes is None else 60 * run.shard_minutes)
-        self._fresh: Iterator[Shard] = iter(())
-        self._fresh_left = 0
+        self._fresh = FreshShards()
         self._again: deque[PendingShard] = deque()
         self._suspects: deque[PendingShard] = deque()
         self._hands: dict[int, dict[int, _InHand]] = {}
@@ -66,12 +66,12 @@ class Dispatcher:
         self._tally = Tally()
 
     def run(self, shards: Sequence[Shard]) -> Iterator[Receipt | Failure]:
-        """Makes `shards` in plan order. Once `stop` is set it ends early: the shards in hand are finished, or dropped
+        """Makes `shards`, range by range. Once `stop` is set it ends early: the shards in hand are finished, or dropped
         when their time has expired.
 
         Raises the UserError that an actor met where trying again cannot help, RunError where there are no actors.
         """
-        self._fresh, self._fresh_left = iter(shards), len(shards)
+        self._fresh = FreshShards(shards)
         try:
             while not self._stop.expired() and (self._in_hand or (self._waiting and not self._stop.is_set())):
                 self._fleet.resize(self._in_hand + (0 if self._stop.is_set() else self._waiting))
@@ -97,7 +97,7 @@ class Dispatcher:
 
     @property
     def _waiting(self) -> int:
-        return self._fresh_left + len(self._again) + len(self._suspects)
+        return len(self._fresh) + len(self._again) + len(self._suspects)
 
     def _feed(self) -> None:
         """Hands out what waits: suspects to actors with nothing in hand, the rest wherever there is room."""
@@ -107,14 +107,10 @@ class Dispatcher:
                 continue
             if not self._suspects:
                 self._loads.reserved = None
-            ordinary = self._fresh_left + len(self._again)
+            ordinary = len(self._fresh) + len(self._again)
             if not ordinary or (actor := self._loads.for_ordinary(ordinary)) is None:
                 return
-            self._hand_out(actor, self._again.popleft() if self._again else self._first_try())
-
-    def _first_try(self) -> PendingShard:
-        self._fresh_left -= 1
-        return PendingShard(next(self._fresh))
+            self._hand_out(actor, self._again.popleft() if self._again else PendingShard(self._fresh.take(actor)))
 
     def _hand_out(self, actor: int, work: PendingShard) -> None:
         shard = work.shard

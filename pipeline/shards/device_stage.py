@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hardset.pipeline.batches import CleanRows, MadeRows, Recipe
+from hardset.pipeline.batches import MadeRows, Pixels, Recipe
 from hardset.pipeline.compute.devices import Divider
-from hardset.pipeline.judging.judge import Floats, Judge, seeded
-from hardset.pipeline.judging.transfer import HeldOutVerdicts, transfer_of
+from hardset.pipeline.compute.runs import runs_of
+from hardset.pipeline.judging.judge import Floats, Judge, Mask, seeded
+from hardset.pipeline.judging.transfer import HeldOutVerdicts, Seen
+from hardset.pipeline.models.roles import VICTIM, transfer_role
 from hardset.pipeline.shards.reading import ReadRows
 from hardset.schemas.rows.contract import ADVERSARIAL
 
@@ -58,33 +61,82 @@ class AnsweredRows:
 
 def make_and_ask(tools: DeviceTools, rows: ReadRows) -> AnsweredRows:
     """Makes the rows of a shard and asks the models about them: all that the device does for it."""
+    clean = rows.clean
+    if tools.judge is not None and tools.recipe.kind == ADVERSARIAL and not tools.stochastic:
+        clean = replace(clean, logits=_of_clean(tools.judge, VICTIM, rows))
     # What a stochastic model draws in the search belongs to the shard; no worker's past may have a say in it.
     with seeded(tools.device) if tools.stochastic else nullcontext():
-        made = tools.recipe.make(rows.clean, rows.seeds)
-    answers = ask(tools, rows.clean, made)
-    return AnsweredRows(made, answers, tools.divider.smallest_part())
+        made = tools.recipe.make(clean, rows.seeds)
+    return AnsweredRows(made, ask(tools, rows, made), tools.divider.smallest_part())
 
 
-def ask(tools: DeviceTools, clean: CleanRows, made: MadeRows) -> Answers:
+def ask(tools: DeviceTools, rows: ReadRows, made: MadeRows) -> Answers:
     """Logits of made rows, and of their clean rows and by held-out models where these are adversarial."""
     judge = tools.judge
     if judge is None or not len(made):
         return Answers()
     if tools.recipe.kind != ADVERSARIAL:
         return Answers(judge.logits(made.pixels))
+    alike = _Alike.of(rows, made)
+    clean = _of_clean(judge, VICTIM, rows)
     return Answers(
-        made=judge.logits(made.pixels),
-        clean=judge.logits(clean.pixels),
+        made=alike.logits(judge, clean),
+        clean=clean,
         again=judge.logits(made.pixels, seed=1) if judge.stochastic else None,
-        transfer=transfer_of(
-            tools.held_out,
-            made.pixels,
-            clean.pixels,
-            parents=made.parents,
-            labels=clean.labels[made.parents],
-            targets=targets_of(made),
+        transfer=HeldOutVerdicts(
+            {name: _seen(alike, other, transfer_role(name), rows) for name, other in tools.held_out.items()},
+            rows.clean.labels[made.parents],
+            targets_of(made),
         ),
     )
+
+
+def _of_clean(judge: Judge, role: str, rows: ReadRows) -> Floats:
+    """Logits of the clean rows by the model of a role, which is asked once for all recipes of their range."""
+    if role not in rows.asked:
+        rows.asked[role] = judge.logits(rows.clean.pixels)
+    return rows.asked[role]
+
+
+def _seen(alike: _Alike, judge: Judge, role: str, rows: ReadRows) -> Seen:
+    clean = _of_clean(judge, role, rows)
+    return Seen(clean[alike.parents], alike.logits(judge, clean))
+
+
+@dataclass(frozen=True)
+class _Alike:
+    """Which of N made rows show the very pixels of their clean row, or of the row before them of the same parent.
+
+    Rows that the model errs on from the start, and larger budgets of a row that fell to a smaller one, cost no pass.
+    """
+
+    pixels: Pixels
+    parents: NDArray[np.int64]
+    unmoved: Mask
+    """(N,): those that show their clean row."""
+    first: NDArray[np.int64]
+    """Positions of the rows that are asked about."""
+    run: NDArray[np.int64]
+    """(N - unmoved,): for each moved row the number of the one that is asked about in its place."""
+
+    @staticmethod
+    def of(rows: ReadRows, made: MadeRows) -> _Alike:
+        pixels, parents = made.pixels, made.parents
+        pairs = zip(pixels, parents, strict=True)
+        unmoved = np.array([np.array_equal(row, rows.clean.pixels[at]) for row, at in pairs])
+        moved = np.flatnonzero(~unmoved)
+        again = np.zeros(len(moved), bool)
+        for place, (before, here) in enumerate(pairwise(moved), 1):
+            again[place] = parents[before] == parents[here] and np.array_equal(pixels[before], pixels[here])
+        first, run = runs_of(again)
+        return _Alike(pixels, parents, unmoved, moved[first], run)
+
+    def logits(self, judge: Judge, clean: Floats) -> Floats:
+        """Logits of the made rows by a model whose logits of the clean ones are known."""
+        found = clean[self.parents]
+        if len(self.first):
+            found[~self.unmoved] = judge.logits(self.pixels[self.first])[self.run]
+        return found
 
 
 def targets_of(made: MadeRows) -> NDArray[np.int64] | None:

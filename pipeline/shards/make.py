@@ -55,7 +55,7 @@ def make_shard(
     walk = walk or worker.stages.walk()
     facts, tools = worker.facts(shard, rows), worker.tools(shard.recipe)
     with walk.stage("read"):
-        read = read_rows(facts, worker.source, bad)
+        read = read_rows(facts, worker.source, bad, worker.last_range)
     with walk.stage("device"):
         answered = worker.on_device(make_and_ask, tools, read)
     with walk.stage("encode"):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hardset.pipeline.batches import CleanRows, Reject, joined, no_rows
+from hardset.pipeline.judging.judge import Floats
 from hardset.pipeline.shards.facts import ShardFacts
+from hardset.pipeline.shards.last_range import LastRange, RangeRows
 from hardset.pipeline.sources.base import SourceReader, key_of, narrowed
 from hardset.schemas.digests import row_seed
 from hardset.schemas.records.run import Shard, SourceRange
@@ -36,6 +38,8 @@ class ReadRows:
     """Rows that could not be read, and bad ones."""
     seeds: NDArray[np.int64]
     """(N, variants): root of each made row's randomness."""
+    asked: dict[str, Floats] = field(default_factory=dict)
+    """Logits of the clean rows that models gave already, by role; other recipes of the range share them."""
 
 
 def part_of(shard: Shard, rows: SourceRange | None, start: int, stop: int) -> tuple[Shard, SourceRange | None]:
@@ -44,12 +48,26 @@ def part_of(shard: Shard, rows: SourceRange | None, start: int, stop: int) -> tu
     return part, None if rows is None else narrowed(rows, start, stop)
 
 
-def read_rows(facts: ShardFacts, source: SourceReader, bad: Sequence[BadRow] = ()) -> ReadRows:
-    """Reads the rows of a shard in pieces around the bad ones; for samples, the classes to draw."""
+def read_rows(
+    facts: ShardFacts, source: SourceReader, bad: Sequence[BadRow] = (), last: LastRange | None = None
+) -> ReadRows:
+    """Reads the rows of a shard in pieces around the bad ones; for samples, the classes to draw.
+
+    `last`: memory of the worker, in which whole ranges are looked for first; None: all are read.
+    """
+    if bad or last is None or facts.source_range is None:
+        found = _pieced(facts, source, bad)
+    else:
+        found = last.rows(facts.source_range, lambda: _pieced(facts, source, ()))
+    clean = replace(found.clean, split=facts.shard.split)
+    return ReadRows(clean, tuple(found.rejects), _seeds(facts, clean.keys), found.asked)
+
+
+def _pieced(facts: ShardFacts, source: SourceReader, bad: Sequence[BadRow]) -> RangeRows:
     pieces = [_read(piece, source) for piece in _pieces(facts, bad)]
     clean = pieces[0][0] if not bad else joined([_none(facts), *(rows for rows, _ in pieces)])
     rejects = (*(reject for _, some in pieces for reject in some), *(_reject(facts, row) for row in bad))
-    return ReadRows(replace(clean, split=facts.shard.split), rejects, _seeds(facts, clean.keys))
+    return RangeRows(clean, rejects)
 
 
 def _pieces(facts: ShardFacts, bad: Sequence[BadRow]) -> Iterator[ShardFacts]:

@@ -19,6 +19,7 @@ from hardset.pipeline.models.roles import VICTIM, transfer_role
 from hardset.pipeline.recipes.table import RecipeContext, build_recipe, recipe_text, settled_job, variants
 from hardset.pipeline.shards.device_stage import DeviceTools
 from hardset.pipeline.shards.facts import ShardFacts
+from hardset.pipeline.shards.last_range import LastRange
 from hardset.pipeline.shards.overlap import Stages
 from hardset.pipeline.sources.base import SourceReader
 from hardset.pipeline.sources.partners import read_partners
@@ -29,6 +30,7 @@ from hardset.schemas.errors import RunError
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.network import Network
 from hardset.schemas.job.recipes import Recipe as DeclaredRecipe
+from hardset.schemas.job.recipes import Sample
 from hardset.schemas.records.run import Plan, Shard, SourceRange
 from hardset.schemas.rows.contract import ADVERSARIAL, GENERATED
 from hardset.schemas.rows.user_columns import recorded_columns
@@ -80,6 +82,12 @@ class Worker:
                 "start again"
             )
         return open_source(self.job.source, self.plan.classes, self.plan.commit)
+
+    @cached_property
+    def last_range(self) -> LastRange | None:
+        """Memory of the stage `read`; None where no two recipes of the job read the source."""
+        reading = sum(not isinstance(recipe, Sample) for recipe in self.job.recipes)
+        return LastRange() if reading > 1 else None
 
     @cached_property
     def model(self) -> LoadedModel | None:
