@@ -16,7 +16,7 @@ from hardset.pipeline.judging.judge import Judge
 from hardset.pipeline.models.clean_accuracy import diagnosed
 from hardset.pipeline.models.finding import Finding
 from hardset.pipeline.models.loading import LoadedModel, load_network
-from hardset.pipeline.models.state import NormalisationError
+from hardset.pipeline.models.normalisers import NormalisationError
 from hardset.pipeline.sources.base import SourceReader, warnings_of
 from hardset.pipeline.sources.cleaning import SizesDifferError
 from hardset.pipeline.sources.recognise import recognise

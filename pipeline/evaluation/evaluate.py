@@ -111,7 +111,7 @@ def _check_before(worker: EvaluationWorker, rows: SourceRows, on_warning: Callab
         for text in check_model(model, probe, worker.device, stochastic=job.stochastic, batch=job.run.batch):
             on_warning(text)
         if any(declaration_of(attack.name).gradient for attack in job.attacks):
-            for text in check_gradient(model, probe, worker.device):
+            for text in check_gradient(model, probe, worker.device, batch=job.run.batch):
                 on_warning(text)
     if rows.lost:
         on_warning(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import codecs
 import collections
+import datetime
 import pathlib
 import re
 import types
@@ -22,12 +23,20 @@ def harmless() -> Iterator[type | Callable[..., Any] | tuple[Any, str]]:
     older pickles hold bytes. Python 3.11's pathlib classes only keep their parts.
     """
     yield from (np.dtype, np.ndarray, codecs.encode, argparse.Namespace, types.SimpleNamespace)
-    yield from (collections.defaultdict, pathlib.PosixPath, pathlib.PurePosixPath)
+    yield from (collections.Counter, pathlib.PosixPath, pathlib.PurePosixPath)
+    yield _mapping, "collections.defaultdict"  # which the unpickler would make, and not fill
+    yield from (datetime.datetime, datetime.date, datetime.timedelta, datetime.timezone)
+    yield from (int, float, bool, str, list, dict, slice)
     yield from {type(np.dtype(code)) for code in "?bBhHiIlLqQefdg"}
     for name in ("scalar", "_reconstruct"):
         function = getattr(multiarray, name)
         yield function
         yield function, f"numpy.core.multiarray.{name}"  # before NumPy 2
+
+
+def _mapping(*default: object) -> dict[Any, Any]:
+    """A plain mapping in place of one with a default."""
+    return {}
 
 
 def unknown_type(error: Exception) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from hardset.pipeline.models.ensemble import Ensemble, ensemble_sha256
 from hardset.pipeline.models.factory import build
@@ -46,6 +47,8 @@ class LoadedModel:
     """What an attack averages over the members of an ensemble."""
     saved: bool = False
     """Whether a file holds the network whole, so that its section of the job has no factory."""
+    told: tuple[str, ...] = ()
+    """What is said of how it was loaded, such as tensors of the file that are no part of it."""
 
     @property
     def key(self) -> str:
@@ -109,14 +112,15 @@ def load_network(
     class_names: Sequence[str] | None = None,
 ) -> LoadedModel:
     """Loads one network on `device`; `at`: its key in the job. Raises as `load_model` does."""
+    told: tuple[str, ...] = ()
     if is_saved(spec):
         saved, sha256 = read_saved(spec, at, class_names)
         network, name = saved.network, public_name(str(spec.weights))
-        told = {"normalize": spec.normalize or saved.normalize, "input": spec.input or saved.input, "output": "auto"}
-        spec = spec.model_copy(update=told)
+        own = {"normalize": spec.normalize or saved.normalize, "input": spec.input or saved.input, "output": "auto"}
+        spec = spec.model_copy(update=own)
         network = sized(network, saved.size)
     else:
-        network, name, sha256 = _built(spec, at)
+        network, name, sha256, told = _built(spec, at)
     network = network.float()
     check_finite(network, name, at)
     module = _dressed(network, spec, at=at, classes=classes, channels=channels).eval()
@@ -124,7 +128,9 @@ def load_network(
         parameter.requires_grad_(False)
     # channels_last suits tensor cores, and made judging ResNet-20 1.7 times as fast on one CPU core (torch 2.13).
     module = module.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return LoadedModel(module, model_id(spec.model_dump(), sha256), sha256, classes, at, saved=is_saved(spec))
+    return LoadedModel(
+        module, model_id(spec.model_dump(), sha256), sha256, classes, at, saved=is_saved(spec), told=told
+    )
 
 
 def model_id(network: Mapping[str, Any], sha256: str) -> str:
@@ -144,16 +150,16 @@ def _origin(network: Mapping[str, Any]) -> str:
     return str(network.get("factory") or network["format"])
 
 
-def _built(spec: Network, at: str) -> tuple[nn.Module, str, str]:
-    """The factory's network with its weights, what these are called in messages, and their digest."""
+def _built(spec: Network, at: str) -> tuple[nn.Module, str, str, tuple[str, ...]]:
+    """The factory's network with its weights, what these are called in messages, their digest, and what is told."""
     network = build(spec, at=at)
     state_of(network, at)
     if spec.weights is None:
-        return network, str(spec.factory), _state_sha256(network, at)
+        return network, str(spec.factory), _state_sha256(network, at), ()
     name = public_name(spec.weights)
     states, sha256 = read_states(spec.weights, key=spec.weights_key, at=at)
-    fill_from(network, states, name=name, normalize=spec.normalize, at=at)
-    return network, name, sha256
+    told = fill_from(network, states, name=name, normalize=spec.normalize, at=at)
+    return network, name, sha256, told
 
 
 def is_saved(spec: Network) -> bool:
@@ -225,7 +231,15 @@ def network_sha256(spec: Network, *, at: str = "model") -> str:
 
 
 def state_of(module: nn.Module, at: str) -> dict[str, Tensor]:
-    """The module's state dict. Raises JobError where it is quantised, whose packed weights are no tensors."""
+    """The module's state dict. Raises JobError where it has no values, or packed ones, as quantised models have."""
+    tensors = [*module.parameters(), *module.buffers()]
+    if any(is_lazy(tensor) for tensor in tensors):
+        raise JobError(
+            f"{at}.factory: the model has layers that know their size only after a first batch (Lazy...); give them "
+            "their sizes, or show the model a batch inside the factory"
+        )
+    if any(tensor.is_meta for tensor in tensors):
+        raise JobError(f"{at}.factory: the model's tensors are on the meta device, without values; build it on the CPU")
     state = module.state_dict()
     if all(isinstance(value, Tensor) and not value.is_quantized for value in state.values()):
         return state

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from hardset.schemas.errors import JobError
 
 
 class Logits(nn.Module):
-    """A network whose answer may hold its logits: `.logits`, `["logits"]`, or the first of a tuple.
+    """A network whose answer may hold its logits: `.logits`, `["logits"]`, or the first of their shape among several.
 
     One logit z for two classes becomes [0, z], whose softmax gives the second class the probability sigmoid(z).
     """
@@ -22,11 +22,7 @@ class Logits(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits, N x classes."""
-        found = logits_of(self.network(images))
-        if self.classes == 2 and isinstance(found, Tensor) and found.shape in ((len(images), 1), (len(images),)):
-            score = found.reshape(len(images), 1)
-            found = torch.cat((torch.zeros_like(score), score), dim=1)
-        return found
+        return logits_of(self.network(images), len(images), self.classes)
 
 
 class Reordered(nn.Module):
@@ -42,19 +38,43 @@ class Reordered(nn.Module):
         return logits
 
 
-def logits_of(answer: object) -> Tensor:
-    """The tensor of logits in what a network returns; what holds none comes back as it is."""
-    if isinstance(answer, Tensor):
-        return answer
-    if isinstance(getattr(answer, "logits", None), Tensor):
-        found: Tensor = answer.logits  # type: ignore[attr-defined]
+def logits_of(answer: object, rows: int, classes: int) -> Tensor:
+    """Logits (rows, classes) in what a network returns; what holds none comes back as it is, or its first tensor."""
+    tensors = list(_tensors(answer))
+    found = next((shaped for tensor in tensors if (shaped := _shaped(tensor, rows, classes)) is not None), None)
+    if found is not None:
         return found
-    if isinstance(answer, Mapping) and isinstance(answer.get("logits"), Tensor):
-        inner: Tensor = answer["logits"]
-        return inner
-    if isinstance(answer, Sequence) and len(answer) and not isinstance(answer, str):
-        return logits_of(answer[0])
-    return answer  # type: ignore[return-value]  # preflight tells what it is
+    first = tensors[0] if tensors else answer
+    if classes == 2 and isinstance(first, Tensor) and first.shape in ((rows, 1), (rows,)):
+        score = first.reshape(rows, 1)
+        return torch.cat((torch.zeros_like(score), score), dim=1)
+    return first  # type: ignore[return-value]  # preflight tells what it is
+
+
+def _shaped(tensor: Tensor, rows: int, classes: int) -> Tensor | None:
+    """The tensor as (rows, classes) where it is so but for axes of one place, such as those of a last convolution."""
+    shape = tuple(tensor.shape)
+    fits = shape[:1] == (rows,) and tuple(side for side in shape[1:] if side != 1) == (
+        (classes,) if classes > 1 else ()
+    )
+    return tensor.reshape(rows, classes) if fits else None
+
+
+def _tensors(answer: object) -> Iterator[Tensor]:
+    """Tensors in what a network returns that may be its logits: the one of that name alone, or all in order."""
+    if isinstance(answer, Tensor):
+        yield answer
+        return
+    held = answer if isinstance(answer, Mapping) else getattr(answer, "__dict__", {})
+    if isinstance(getattr(answer, "logits", None), Tensor):
+        yield answer.logits  # type: ignore[attr-defined]
+    elif isinstance(held.get("logits"), Tensor):
+        yield held["logits"]
+    elif isinstance(answer, Sequence) and not isinstance(answer, (str, bytes)):
+        for item in answer:
+            yield from _tensors(item)
+    else:
+        yield from (value for value in held.values() if isinstance(value, Tensor))
 
 
 def check_order(order: Sequence[int], classes: int, at: str) -> None:

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from hardset.pipeline.models.candidates import WHOLE, State
-from hardset.pipeline.models.matching import Match, matched, parts_that_fit
+from hardset.pipeline.models.matching import Match, matched, others_of, parts_that_fit
+from hardset.pipeline.models.normalisers import check_normaliser
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.network import Normalize
 
-# Published means and deviations are rounded to three or four digits (0.4914 for 125.3 / 255).
-_SAME_NORMALISATION = 1e-3
 _LISTED = 3
 """Maximum number of names listed in one sentence."""
-
-
-class NormalisationError(JobError):
-    """The checkpoint carries another normalisation than the job says."""
-
-    def __init__(self, message: str, normalize: dict[str, list[float]]) -> None:
-        super().__init__(message)
-        self.normalize = normalize
-        """The one that it carries, as a job file has it."""
 
 
 def fill(module: nn.Module, state: State, *, name: str, normalize: Normalize | None, at: str = "model") -> None:
@@ -39,15 +29,16 @@ def fill(module: nn.Module, state: State, *, name: str, normalize: Normalize | N
 
 def fill_from(
     module: nn.Module, found: Mapping[str, State], *, name: str, normalize: Normalize | None, at: str = "model"
-) -> None:
+) -> tuple[str, ...]:
     """Copies the one of the state dicts `found`, by their path in the file, that fits `module`, as `fill` does.
 
-    Raises JobError also where several fit that are not the same: averaged (EMA) weights beside raw ones.
+    Returns a sentence for what is left out of that state dict. Raises JobError also where several fit that are not the
+    same: averaged (EMA) weights beside raw ones.
     """
     wanted = module.state_dict()
-    match = _chosen(found, wanted, name, at)
+    path, match = _chosen(found, wanted, [key for key, _ in module.named_parameters()], name, at)
     if match.normaliser:
-        _check_normaliser(match.normaliser, normalize, name, at)
+        check_normaliser(match.normaliser, normalize, name, at)
     faults = [
         f"{key} is {_shape(match.names[key])} in the file and {_shape(tensor)} in the model"
         for key, tensor in wanted.items()
@@ -61,6 +52,8 @@ def fill_from(
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:160]
         raise JobError(f"{at}.weights: {name}: cannot be copied into the model: {reason}") from None
+    left = match.left_out(found[path])
+    return (f"{at}.weights: {name}: {_some(list(left), ', ')} left out, which the network lacks",) if left else ()
 
 
 def check_finite(module: nn.Module, name: str, at: str = "model") -> None:
@@ -75,26 +68,55 @@ def check_finite(module: nn.Module, name: str, at: str = "model") -> None:
             )
 
 
-def _chosen(found: Mapping[str, State], wanted: State, name: str, at: str) -> Match:
-    """The match of the one state dict that fits the module; of several, they must hold the same values."""
+def _chosen(
+    found: Mapping[str, State], wanted: State, parameters: Sequence[str], name: str, at: str
+) -> tuple[str, Match]:
+    """The one state dict that fits the module, by its path in the file, and its match; of several, one of equal ones.
+
+    Raises JobError where another holds other values of the parameters, too.
+    """
     matches = {path: matched(state, wanted) for path, state in found.items()}
-    fitting = {path: match for path, match in matches.items() if match.fits}
+    fitting = {path: (path, match) for path, match in matches.items() if match.fits}
     for path, state in found.items() if not fitting else ():
         for head, match in parts_that_fit(state, wanted).items():
-            fitting[f"{path}.{head}" if path else head] = match
+            fitting[_below(path, head)] = path, match
+    if not fitting and any(others_of(state, wanted, parameters) for state in found.values()):
+        raise JobError(
+            f"{at}.weights: {name}: holds averages of the network's parameters without their names or without its "
+            "buffers; copy them into the network as its training does for evaluation, and save its state dict"
+        )
     if not fitting:
         raise JobError(_unfit(max(matches.values(), key=lambda match: -len(match.missing)), name, at))
-    first, *others = fitting.values()
-    if any(not _same(first.names, match.names) for match in others):
+    first = next(iter(fitting.values()))
+    others = {key for key, (_, match) in fitting.items() if not _same(first[1].names, match.names)}
+    taken = [first[1].names[key] for key in parameters]
+    for path, state in found.items():
+        for head, values in others_of(state, wanted, parameters).items():
+            key, known = _below(path, head), [match.names for _, match in fitting.values()]
+            listed = any(all(names[n] is value for n, value in zip(parameters, values, strict=True)) for names in known)
+            if not listed and not all(_equal(one, other) for one, other in zip(taken, values, strict=True)):
+                others.add(key)
+    if others:
+        several = [*(key for key in fitting if key not in others), *sorted(others)]
         raise JobError(
-            f"{at}.weights: {name}: holds several sets of weights for this network: {', '.join(fitting)}; set "
+            f"{at}.weights: {name}: holds several sets of weights for this network: {', '.join(several)}; set "
             f"{at}.weights_key to the one to take (averaged weights, ema, are the ones that are usually evaluated)"
         )
     return first
 
 
+def _below(path: str, head: str) -> str:
+    return ".".join(part for part in (path, head) if part)
+
+
 def _same(one: State, other: State) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+    return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    if one.dtype == other.dtype and one.dtype.itemsize == 1 and one.is_floating_point():
+        one, other = one.view(torch.uint8), other.view(torch.uint8)  # floats of 8 bits know no comparison
+    return one is other or torch.equal(one, other)
 
 
 def _unfit(match: Match, name: str, at: str) -> str:
@@ -110,7 +132,7 @@ def _check_types(names: State, wanted: State, name: str, at: str) -> None:
     """Refuses whole numbers for floating-point tensors: they are quantised, and mean nothing without their scale."""
     for key, tensor in wanted.items():
         given = names.get(key)
-        if given is not None and tensor.is_floating_point() and (given.is_quantized or not given.is_floating_point()):
+        if given is not None and tensor.is_floating_point() and _needs_a_scale(given):
             kind = str(given.dtype).removeprefix("torch.")
             raise JobError(
                 f"{at}.weights: {name}: {key} is {kind} in the file and floating point in the model: quantised weights "
@@ -118,20 +140,9 @@ def _check_types(names: State, wanted: State, name: str, at: str) -> None:
             )
 
 
-def _check_normaliser(carried: tuple[Tensor, Tensor], normalize: Normalize | None, name: str, at: str) -> None:
-    mean, std = (tensor.float().flatten().tolist() for tensor in carried)
-    given_mean, given_std = (normalize.mean, normalize.std) if normalize else ((0.0,), (1.0,))
-    identity = normalize is None and not any(mean) and all(abs(value - 1) <= _SAME_NORMALISATION for value in std)
-    same = len(mean) == len(std) == len(given_mean) and all(
-        abs(a - b) <= _SAME_NORMALISATION for a, b in zip((*given_mean, *given_std), (*mean, *std), strict=True)
-    )
-    if not same and not identity:
-        means, deviations = ([round(value, 4) for value in values] for values in (mean, std))
-        raise NormalisationError(
-            f"{at}.normalize: {name} was trained with another normalisation; write normalize: "
-            f"{{mean: {means}, std: {deviations}}}",
-            {"mean": means, "std": deviations},
-        )
+def _needs_a_scale(tensor: Tensor) -> bool:
+    """Whether the values are those of a quantised tensor: whole numbers, or floats of 8 bits."""
+    return tensor.is_quantized or not tensor.is_floating_point() or tensor.dtype.itemsize == 1
 
 
 def _shape(tensor: Tensor) -> str:

@@ -18,6 +18,7 @@ import torch
 
 from hardset.pipeline.models.candidates import State, at_key, candidates
 from hardset.pipeline.models.harmless import harmless, unknown_type
+from hardset.pipeline.models.lookalikes import other_kind
 from hardset.pipeline.storage.folder import public_name
 from hardset.pipeline.storage.retrying import patiently
 from hardset.schemas.errors import JobError, RunError, UserError
@@ -159,10 +160,9 @@ def _safetensors(data: bytes, name: str) -> State:
 
 
 def _checkpoint(data: bytes, name: str) -> Any:
-    foreign = _foreign_archive(data)
-    if foreign:
-        kind, whole = foreign
-        raise JobError(f"{name}: is {kind}, which can run code; {_MEND}{_or_whole(whole)}")
+    other = other_kind(data)
+    if other:
+        raise JobError(f"{name}: is {other.told}; {other.remedy or _MEND}{_or_whole(other.format)}")
     _refuse_unfolding(data, name)
     try:
         with torch.serialization.safe_globals(list(harmless())):
@@ -180,21 +180,6 @@ def _checkpoint(data: bytes, name: str) -> Any:
 def _or_whole(name: str | None) -> str:
     """What else to do with a file that holds the network too: the format that takes it."""
     return "" if name is None else f"; or take the network from it too: set format: {name} in place of the factory"
-
-
-def _foreign_archive(data: bytes) -> tuple[str, str] | None:
-    """Kind of a zip archive that is no plain torch.save, by its table of contents, and its format; None otherwise."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            paths = archive.namelist()
-    except zipfile.BadZipFile:
-        return None
-    members = {path.partition("/")[2] for path in paths} | set(paths)
-    if "constants.pkl" in members or any(member.startswith("code/") for member in members):
-        return "TorchScript", "torchscript"
-    if "archive_format" in members or "serialized_exported_program.json" in members:
-        return "an exported program (.pt2)", "export"
-    return None
 
 
 def _refuse_unfolding(data: bytes, name: str) -> None:

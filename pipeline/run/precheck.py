@@ -66,7 +66,7 @@ def check_before(job: Job, plan: Plan, folder: Folder | None = None, missing: Se
         for model in (worker.model, *worker.held_out_models.values()):
             warnings += check_model(model, pixels, worker.device, stochastic=job.stochastic, batch=job.run.batch)
         if any(declaration_of(attack.name).gradient for attack in job.attacks):
-            warnings += check_gradient(worker.model, pixels, worker.device)
+            warnings += check_gradient(worker.model, pixels, worker.device, batch=job.run.batch)
         clean, others = _clean_accuracy(worker, *sampled, _LEAST_SECONDS + _SLOWER * (time.monotonic() - started))
         warnings += others
     for position in range(len(job.recipes)):

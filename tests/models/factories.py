@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -195,6 +196,123 @@ class TwoArguments(nn.Module):
 
 def two_arguments() -> nn.Module:
     return TwoArguments()
+
+
+def keyword_needed() -> nn.Module:
+    class Timed(TwoArguments):
+        def forward(self, images: Tensor, *, time: Tensor) -> Tensor:  # type: ignore[override]
+            return super().forward(images, time)
+
+    return Timed()
+
+
+class Doubled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = small_cnn()
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(images.double())
+        return logits
+
+
+def double_inside() -> nn.Module:
+    return Doubled()
+
+
+class Centring(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = small_cnn()
+
+    def forward(self, images: Tensor) -> Tensor:
+        images -= 0.1
+        logits: Tensor = self.network(images)
+        return logits
+
+
+def writing_into_its_input() -> nn.Module:
+    return Centring()
+
+
+def lazy() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(10))
+
+
+def without_values() -> nn.Module:
+    with torch.device("meta"):
+        return small_cnn()
+
+
+def on_a_device() -> nn.Module:
+    return Applied(lambda logits, images: logits.to("cuda"))
+
+
+def differentiating() -> nn.Module:
+    return Applied(lambda logits, images: logits + torch.autograd.grad(images.sum(), images)[0].sum())
+
+
+def probabilities_rounded_to_bfloat16() -> nn.Module:
+    return Applied(lambda logits, images: logits.softmax(1).to(torch.bfloat16).float())
+
+
+def percentages() -> nn.Module:
+    return Applied(lambda logits, images: logits.softmax(1) * 100)
+
+
+def numbers_of_classes() -> nn.Module:
+    return Applied(lambda logits, images: logits.argmax(1))
+
+
+def whole_logits() -> nn.Module:
+    return Applied(lambda logits, images: (logits * 100).long())
+
+
+def complex_logits() -> nn.Module:
+    return Applied(lambda logits, images: logits + 0j)
+
+
+def four_axes() -> nn.Module:
+    return Applied(lambda logits, images: logits[:, :, None, None])
+
+
+class Negative(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.network = small_cnn(channels=channels)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = -self.network(images)
+        return logits
+
+
+def negative(channels: int = 1) -> nn.Module:
+    """The smallest output names the class."""
+    return Negative(channels)
+
+
+def under_another_key() -> nn.Module:
+    return Applied(lambda logits, images: {"features": images, "out": logits})
+
+
+def as_an_attribute() -> nn.Module:
+    return Applied(lambda logits, images: SimpleNamespace(features=images, prediction=logits))
+
+
+def features_first() -> nn.Module:
+    return Applied(lambda logits, images: (images.flatten(1), [logits]))
+
+
+def logits_of_twelve_and_ten() -> nn.Module:
+    return Applied(lambda logits, images: SimpleNamespace(logits=torch.cat((logits, logits[:, :2]), 1), other=logits))
+
+
+def one_logit() -> nn.Module:
+    return Applied(lambda logits, images: logits[:, 1] - logits[:, 0])
+
+
+def one_probability() -> nn.Module:
+    return Applied(lambda logits, images: (logits[:, 1:2] - logits[:, :1]).sigmoid())
 
 
 class Demanding(nn.Module):

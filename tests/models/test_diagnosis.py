@@ -58,6 +58,11 @@ PLANTED: dict[str, tuple[str, dict[str, Any], str]] = {
     "transposed": ("colour, transposed", {"input": None}, r"swapped; set model.input: \{transpose: true\}"),
     "rolled": ("grey", {"output_order": [9, *range(9)]}, r"output_order: \[0, 1, 2, 3, 4, 5, 6, 7, 8, 9\]"),
     "labels from 1": ("grey", {"labels": 1}, "labels that count from 1"),
+    "distances": (
+        "grey",
+        {"factory": "tests.models.factories:negative"},
+        "its smallest output named the class, as distances",
+    ),
     "permuted": ("grey, other order", {"output_order": None}, r"output_order: \[3, 2, 1, 0, 5, 4, 8, 6, 9, 7\]"),
 }
 

@@ -164,10 +164,26 @@ def preflight(factory: str, *, batch: int | None = None, stochastic: bool = Fals
     [
         ("probabilities_in_bfloat16", None, "returns probabilities; wants logits"),
         ("squeezing", 1, r"shape \(10,\) for 1 row; wants \(1, 10\); squeeze\(\) without a dimension drops"),
-        ("for_sixteen_rows", 4, "fails on 4 rows of images"),
+        ("for_sixteen_rows", 4, "fails on 4 rows, and takes batches of 16 alone: set run.batch: 16"),
         ("half_inside", 8, r"RuntimeError: .*Half.*; hardset runs models in float32, .* take \.half\(\)"),
         ("two_arguments", 8, "missing 1 required positional argument: 'time'; it is called with the images alone"),
         ("a_tuple", 8, r"returns a tuple; wants one tensor of logits: model\.output: auto takes"),
+        ("keyword_needed", 8, "missing 1 required keyword-only argument: 'time'; it is called with the images alone"),
+        ("double_inside", 8, r"this one turns its images to float64: take \.double\(\) out"),
+        ("writing_into_its_input", 8, r"writes into the images .* write images = images - mean"),
+        ("differentiating", 8, r"takes gradients itself: have it do so under torch\.enable_grad"),
+        ("probabilities_rounded_to_bfloat16", 8, "returns probabilities; wants logits"),
+        ("percentages", 8, "returns probabilities; wants logits"),
+        ("numbers_of_classes", 8, r"shape \(8,\) .* not numbers of classes: take the argmax off its end"),
+        ("whole_logits", 8, "returns numbers of type int64; wants logits in floating point"),
+        ("complex_logits", 8, "returns numbers of type complex64; wants logits in floating point"),
+        ("four_axes", 8, r"shape \(8, 10, 1, 1\) .*; set model\.output: auto, which leaves out axes of one place"),
+        pytest.param(
+            "on_a_device",
+            8,
+            "it makes tensors on a device of its own: use the device of its input",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there it works"),
+        ),
     ],
 )
 def test_a_model_is_tried_as_it_will_be_run(factory: str, batch: int | None, sentence: str) -> None:
@@ -183,6 +199,46 @@ def test_a_model_that_is_judged_row_by_row_is_tried_on_one() -> None:
 
 def test_a_graph_for_one_size_of_batch_passes_at_that_size() -> None:
     assert preflight("for_sixteen_rows", batch=16) == ()
+
+    assert check_gradient(loaded("for_sixteen_rows"), rows(), CPU, batch=16) == ()
+
+
+def test_a_model_that_writes_into_its_input_is_found_on_the_way_back_too() -> None:
+    with pytest.raises(JobError, match=r"^model\.factory: the model writes into the images"):
+        check_gradient(loaded("writing_into_its_input"), rows(), CPU)
+
+
+@pytest.mark.parametrize(
+    ("factory", "sentence"), [("lazy", "know their size only after a first batch"), ("without_values", "meta device")]
+)
+def test_a_model_without_values_is_refused(factory: str, sentence: str) -> None:
+    with pytest.raises(JobError, match=rf"^model\.factory: the model.*{sentence}"):
+        loaded(factory)
+
+
+AUTO = ["a_tuple", "under_another_key", "as_an_attribute", "features_first", "four_axes"]
+
+
+@pytest.mark.parametrize("factory", AUTO)
+def test_logits_are_found_in_what_a_model_returns(factory: str) -> None:
+    model, images = loaded(factory, output="auto"), torch.rand(4, 1, 8, 8)
+    assert check_model(model, rows(), CPU, batch=8) == ()
+    torch.testing.assert_close(model.module(images), loaded(SMALL_CNN).module(images))
+
+
+def test_logits_by_that_name_are_the_ones_that_count() -> None:
+    with pytest.raises(JobError, match="got 10, but the model returns 12 logits"):
+        check_model(loaded("logits_of_twelve_and_ten", output="auto"), rows(), CPU)
+
+
+def test_one_number_for_two_classes_is_a_logit_or_refused() -> None:
+    with pytest.raises(JobError, match=r"shape \(6,\) .*; set model\.output: auto, which makes \[0, z\]"):
+        check_model(loaded("one_logit", classes=2), rows(), CPU)
+    logits = loaded("one_logit", classes=2, output="auto").module(torch.rand(4, 1, 8, 8))
+    assert logits.shape == (4, 2)
+    assert not logits[:, 0].any()
+    with pytest.raises(JobError, match="returns one probability for two classes; wants the logit, so remove the sig"):
+        check_model(loaded("one_probability", classes=2, output="auto"), rows(), CPU)
 
 
 def test_sigmoids_are_warned_of() -> None:
