@@ -24,6 +24,7 @@ from hardset.jobs.verbs.attacks import attacks
 from hardset.jobs.verbs.augmentations import augmentations
 from hardset.jobs.verbs.demo import demo
 from hardset.jobs.verbs.diff import diff
+from hardset.jobs.verbs.doctor import doctor
 from hardset.jobs.verbs.evaluate import evaluate
 from hardset.jobs.verbs.explain import explain
 from hardset.jobs.verbs.export import export
@@ -98,6 +99,7 @@ VERBS = (
     Verb(runs, Group.WATCH, "hardset runs demo/out --last 7"),
     Verb(logs, Group.WATCH, "hardset logs job.yaml --address http://127.0.0.1:8265 --follow"),
     Verb(stop, Group.WATCH, "hardset stop job.yaml --address http://127.0.0.1:8265"),
+    Verb(doctor, Group.CHECK, "hardset doctor job.yaml", loads=True),
     Verb(verify, Group.CHECK, "hardset verify demo/out --job demo/job.yaml --all", loads=True),
     Verb(replay, Group.CHECK, "hardset replay demo/out ROW_ID --job demo/job.yaml", loads=True),
     Verb(sign, Group.CHECK, "hardset sign demo/out --key key.pem"),

@@ -83,6 +83,7 @@ ROOMS: Mapping[str, Room] = {
         without="test_poison or spin",
         nearest=dict.fromkeys(("backend", "fleet", "loads", "messages", "pending"), _DISPATCHER)
         | dict.fromkeys(("actors", "connection", "quiet", "ray_backend", "undisturbed"), _RAY)
+        | dict.fromkeys(("machine", "nodes"), ("jobs/test_doctor",))
         | {"bisection": ("cluster/test_pending",), "reaper": ("cluster/test_embedded",)},
         last=frozenset({"actors", "connection", "embedded", "quiet", "ray_backend", "reaper", "undisturbed"}),
     ),

@@ -42,7 +42,7 @@ def remedy(run: Run) -> str:
 def kills() -> int:
     """Number of processes that were killed because the memory of this process's cgroup ran out; 0 where none tells."""
     for name in _COUNTERS:
-        for line in _read(name).splitlines():
+        for line in of_group(name).splitlines():
             if line.startswith("oom_kill "):
                 return int(line.split()[1])
     return 0
@@ -67,7 +67,7 @@ def _groups() -> Iterator[Path]:
 
 
 def _figures(used: str, limit: str) -> str | None:
-    now, most = _read(used).strip(), _read(limit).strip()
+    now, most = of_group(used).strip(), of_group(limit).strip()
     return f"limit {int(most) / 1024**3:.2f} GiB, {int(now) / 1024**3:.2f} in use now" if _number(now, most) else None
 
 
@@ -75,7 +75,7 @@ def _number(*texts: str) -> bool:
     return all(text.isdecimal() for text in texts)
 
 
-def _read(name: str) -> str:
+def of_group(name: str) -> str:
     """Text of a file of the nearest group that has it; empty where none has."""
     for group in _groups():
         with contextlib.suppress(OSError):

@@ -14,16 +14,16 @@ _KEYS = ("path", "weights", "classes")
 
 def relative_places(job: Spec) -> list[tuple[str, str]]:
     """Key path and value of every place that means a file only together with the folder that a process works in."""
-    places = _places(job.model_dump(mode="json"))
-    return [(key, value) for key, value in places if "://" not in value and not Path(value).is_absolute()]
+    found = places(job.model_dump(mode="json"))
+    return [(key, value) for key, value in found if "://" not in value and not Path(value).is_absolute()]
 
 
-def _places(node: Any, path: str = "") -> list[tuple[str, str]]:
+def places(node: Any, path: str = "") -> list[tuple[str, str]]:
     """Key path and value of every file or folder that a job names."""
     if isinstance(node, list):
-        return [place for i, item in enumerate(node) for place in _places(item, f"{path}{i}.")]
+        return [place for i, item in enumerate(node) for place in places(item, f"{path}{i}.")]
     if not isinstance(node, dict):
         return []
     here = [(f"{path}{k}", v) for k, v in node.items() if k in _KEYS and isinstance(v, str) and v != FROM_SOURCE]
     inner = ((k, v) for k, v in node.items() if k != "arguments")  # what a factory takes is its own affair
-    return here + [place for k, v in inner for place in _places(v, f"{path}{k}.")]
+    return here + [place for k, v in inner for place in places(v, f"{path}{k}.")]

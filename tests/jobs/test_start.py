@@ -100,7 +100,7 @@ def test_the_folder_is_on_the_import_path_of_verbs_that_load_what_it_holds(
     assert done.returncode == 0, done.stderr
     assert sys.path == before
     assert {verb.name for verb in VERBS if verb.loads} == {
-        *("attacks", "augmentations", "init", "plan"),
+        *("attacks", "augmentations", "doctor", "init", "plan"),
         *("generate", "train-gan", "evaluate", "harden", "verify", "replay"),
     }
 

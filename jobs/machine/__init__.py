@@ -1,0 +1,1 @@
+"""What this machine, its libraries and a job's places can do."""
