@@ -16,6 +16,7 @@ from hardset.pipeline.reporting.example_grid import grid_png
 from hardset.pipeline.reporting.examples import CleanPixels
 from hardset.pipeline.reporting.hardening_page import LoopContent, hardening_chapters, hardening_page
 from hardset.pipeline.reporting.page import page, read_content
+from hardset.pipeline.reporting.row_pictures import MOST_IMAGES
 from hardset.pipeline.storage.folder import Folder, public_name
 from hardset.schemas.errors import JobError
 from hardset.schemas.records.run import Manifest
@@ -47,11 +48,14 @@ def write_report(
     """
     folder = Folder(out)
     record, loops = read_evaluation(folder), read_loops(folder)
-    evaluation = None if record is None else EvaluationContent(record, read_examples(folder))
+    whole = run is not None or png is not None or not (record or loops) or latest_manifest(folder) is not None
+    # A page with a dataset and an evaluation shares its images among both.
+    images = MOST_IMAGES // 2 if whole and record else MOST_IMAGES
+    evaluation = None if record is None else EvaluationContent(record, read_examples(folder), images)
     rounds = hardening_chapters(loops)
-    if run is not None or png is not None or not (evaluation or loops) or latest_manifest(folder) is not None:
+    if whole:
         manifest = chosen_manifest(folder, run)
-        content = read_content(folder, manifest, clean_rows_of(folder, trust))
+        content = read_content(folder, manifest, clean_rows_of(folder, trust), images)
         if png is not None:
             write_file(png, grid_png(content))
         html = page(content, further=[*rounds, *(chapters(evaluation, "Evaluation: ") if evaluation else ())])

@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from hardset.pipeline.dataset.files.scan import StoredFile, UnreadableFileError, batches
-from hardset.pipeline.reporting.examples import Candidate, CleanPixels, Example, load
+from hardset.pipeline.reporting.candidates import Candidate
+from hardset.pipeline.reporting.examples import CleanPixels, Example, load
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.limits import Limits, variable

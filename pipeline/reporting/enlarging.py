@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,8 +10,6 @@ from PIL import Image as Pictures
 from hardset.pipeline.reporting.examples import Example, Image
 
 MID_GREY = 128
-_LARGEST_EMBEDDED = 96
-"""Maximum side in pixels of an image in the HTML page; larger ones are shrunk to keep the page small."""
 
 
 def amplification(examples: Sequence[Example]) -> int:
@@ -41,7 +37,7 @@ def fitted(pixels: Image, side: int, *, difference: bool = False) -> Pictures.Im
 
     Differences are shrunk by dropping pixels, because averaging would remove noise.
     """
-    picture = _picture(pixels)
+    picture = pictured(pixels)
     longest = max(picture.size)
     size = (max(1, picture.width * side // longest), max(1, picture.height * side // longest))
     if longest <= side:
@@ -51,19 +47,8 @@ def fitted(pixels: Image, side: int, *, difference: bool = False) -> Pictures.Im
     return picture.resize(size, Pictures.Resampling.NEAREST if difference else Pictures.Resampling.LANCZOS)
 
 
-def data_uri(pixels: Image, *, difference: bool = False) -> str:
-    """The image as a data: URI: small images unchanged as PNG, larger ones shrunk and as JPEG."""
-    buffer = io.BytesIO()
-    if max(pixels.shape[:2]) <= _LARGEST_EMBEDDED:
-        _picture(pixels).save(buffer, "PNG", optimize=True)
-        kind = "png"
-    else:
-        fitted(pixels, _LARGEST_EMBEDDED, difference=difference).save(buffer, "JPEG", quality=88)
-        kind = "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def _picture(pixels: Image) -> Pictures.Image:
+def pictured(pixels: Image) -> Pictures.Image:
+    """The image as a picture of its own size, grey or RGB."""
     return Pictures.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).convert(
         "L" if pixels.shape[2] == 1 else "RGB"
     )

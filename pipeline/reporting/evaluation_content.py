@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardset.pipeline.reporting.markup import Markup
+from hardset.pipeline.reporting.row_pictures import MOST_IMAGES
 from hardset.schemas.records.evaluation import AttackFigures, Evaluation, ModelFigures, Share
 
 
@@ -39,6 +40,8 @@ class EvaluationContent:
 
     record: Evaluation
     examples: tuple[AttackedExample, ...] = ()
+    images: int = MOST_IMAGES
+    """Maximum number of images of the example rows."""
 
 
 Build = Callable[[EvaluationContent], Markup | None]

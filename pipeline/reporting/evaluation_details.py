@@ -7,19 +7,17 @@ from collections.abc import Sequence
 
 from hardset.pipeline.reporting.charts import Series, histogram, legend
 from hardset.pipeline.reporting.evaluation_content import Build, EvaluationContent, at_threat
+from hardset.pipeline.reporting.evaluation_examples import examples
 from hardset.pipeline.reporting.heat import heat_map
 from hardset.pipeline.reporting.markup import Child, Markup, element, join
-from hardset.pipeline.reporting.row_pictures import compared
 from hardset.pipeline.reporting.tables import TableColumn, table
-from hardset.pipeline.reporting.wording import NONE, amount, clipped, counted, percent
+from hardset.pipeline.reporting.wording import NONE, clipped, percent
 from hardset.pipeline.statistics.histogram import Histogram
 from hardset.schemas.records.evaluation import Bin, Cell, Evaluation, ModelFigures
 
 MOST_CLASSES = 20
 """Maximum number of classes for a confusion matrix; with more, the most frequent confusions are listed."""
 _MOST_CONFUSIONS = 20
-_MOST_BYTES = 2_500_000
-"""Maximum size of all images of the page together, in bytes."""
 
 
 def transfer(content: EvaluationContent) -> Markup | None:
@@ -208,43 +206,6 @@ def _agreement(model: ModelFigures) -> Markup:
             cells.append((NONE if value is None else f"{value:.2f}", value))
         rows.append((first, cells))
     return heat_map(f"{model.name}: agreement of the attacks", "Attack", labels, rows)
-
-
-def examples(content: EvaluationContent) -> Markup | None:
-    """Rows before and after, with expandable lineage."""
-    record, parts, left = content.record, list[Child](), _MOST_BYTES
-    groups: dict[tuple[str, str], list[Child]] = {}
-    for one in content.examples:
-        name = [clipped(record.classes[label], 20) if label >= 0 else "none" for label in (one.label, one.pred)]
-        fell = one.pred != one.label
-        caption = join(
-            element("strong", f"{name[0]} → {name[1]}"),
-            f", {percent(one.confidence)}",
-            element("br"),
-            element("span", "falls", class_="fallen") if fell else element("span", "stands", class_="held"),
-        )
-        norm = str(next(a.attack["norm"] for a in record.models[0].attacks if a.label == one.attack))
-        lineage = [
-            ("Source row", one.source_key),
-            ("Digest of its pixels", one.source_sha256),
-            ("Model", record.model(one.model).model_id),
-            ("Attack", f"{one.attack}, eps {amount(one.eps, norm)}"),
-            ("Cost", f"{counted(one.gradients, 'gradient')}, {one.queries:,} queries"),
-            ("Margin after", f"{one.margin:.3f}"),
-        ]
-        figure = compared(one.clean, one.attacked, caption, lineage, of=f"class {name[0]}", seen=f"read as {name[1]}")
-        groups.setdefault((one.model, one.attack), []).append(element("li", figure))
-    for (model, attack), items in groups.items():
-        left -= sum(len(str(item)) for item in items)
-        if left > 0:
-            parts += [element("h3", f"{model}, {attack}"), element("ul", items, class_="examples examples-3")]
-    if not parts:
-        return None
-    text = (
-        "Before, after, and the difference, amplified about mid-grey to the full range. Below: label → prediction "
-        "after, confidence. Misclassified rows by class, then robust rows."
-    )
-    return join(element("p", text, class_="soft"), parts)
 
 
 DETAILS: tuple[tuple[str, str, Build], ...] = (

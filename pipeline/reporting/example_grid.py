@@ -92,11 +92,16 @@ def _bands(content: Content) -> list[_Band]:
     left = dict(_BANDS)
     bands = []
     for recipe in content.statistics.recipes:
-        examples = content.examples.get(recipe.recipe_id, [])[:_COLUMNS]
+        examples = _unmarked(content.examples.get(recipe.recipe_id, []))[:_COLUMNS]
         if examples and left.get(recipe.kind, 0):
             left[recipe.kind] -= 1
             bands.append(_band(recipe, examples))
     return sorted(bands, key=lambda band: list(_BANDS).index(band.examples[0].row["kind"]))
+
+
+def _unmarked(examples: list[Example]) -> list[Example]:
+    """The examples that were chosen without regard to what became of them, where there are any."""
+    return [example for example in examples if not example.mark] or examples
 
 
 def _band(recipe: RecipeStatistics, examples: list[Example]) -> _Band:

@@ -3,41 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
-from hardset.pipeline.reporting.enlarging import amplification, amplified_difference, data_uri
+from hardset.pipeline.reporting.candidates import MARKS
+from hardset.pipeline.reporting.enlarging import amplification
 from hardset.pipeline.reporting.examples import Example
-from hardset.pipeline.reporting.markup import Child, Markup, element, join
-from hardset.pipeline.reporting.row_pictures import lineage
+from hardset.pipeline.reporting.filters import Filter, filter_bar
+from hardset.pipeline.reporting.markup import Markup, element, join
+from hardset.pipeline.reporting.row_pictures import MOST_IMAGES, RowPicture, drawn
 from hardset.pipeline.reporting.sections import Content, numbered
-from hardset.pipeline.reporting.wording import class_name, eps_of_row, percent
-from hardset.schemas.rows.contract import ADVERSARIAL, GENERATED
+from hardset.pipeline.reporting.wording import class_name, clipped, eps_of_row, number, percent
+from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, COLUMNS, GENERATED
 
-MOST_BYTES = 3_000_000
-"""Maximum size of all images of a page, in bytes; recipes whose examples exceed it are only named."""
+IMAGES_OF = {ADVERSARIAL: 3, AUGMENTED: 2, GENERATED: 1}
+"""Number of images that show one row, by kind."""
+_MOST_CHARACTERS = 300
+"""Maximum length of a column's value."""
+_OUTCOMES = {"fooled": "Fools the model", "resisted": "Resists", "right": "Read rightly", "wrong": "Misread"}
+
+
+def most_rows(kinds: Sequence[str], images: int = MOST_IMAGES) -> list[int]:
+    """Number of rows to show of each recipe, by the `kinds` of their rows: equal shares of `images` images in all.
+
+    Where there are more recipes than that, the first ones get a row each.
+    """
+    costs = [IMAGES_OF.get(kind, max(IMAGES_OF.values())) for kind in kinds]
+    share = images // max(1, len(kinds))
+    if all(share >= cost for cost in costs):
+        return [share // cost for cost in costs]
+    return [int(spent <= images) for spent in accumulate(costs)]
 
 
 def gallery(content: Content) -> Markup | None:
     """Example rows of every recipe; None if there are none."""
-    parts: list[Child] = []
-    left = MOST_BYTES
-    for recipe in content.statistics.recipes:
-        examples = content.examples.get(recipe.recipe_id, [])
-        if not examples:
-            continue
-        drawn = _of_recipe(examples, content.statistics.manifest.classes)
-        left -= len(drawn)
-        text: Child = drawn if left > 0 else element("p", "Not shown, to keep this page light.", class_="soft")
-        parts += [element("h3", numbered(recipe)), text]
-    return join(*parts) if parts else None
+    classes = content.statistics.manifest.classes
+    shown = [
+        (r, content.examples[r.recipe_id]) for r in content.statistics.recipes if content.examples.get(r.recipe_id)
+    ]
+    if not shown:
+        return None
+    groups = [
+        element("div", element("h3", numbered(recipe)), _of_recipe(examples, str(recipe.position), classes))
+        for recipe, examples in shown
+    ]
+    rows = [example.row for _, examples in shown for example in examples]
+    labels = sorted({label for row in rows if (label := _whole(row["label"])) is not None})
+    outcomes = {_outcome(row) for row in rows}
+    bar = filter_bar(
+        [
+            Filter("recipe", "Recipe", [(str(recipe.position), numbered(recipe)) for recipe, _ in shown]),
+            Filter("class", "Class", [(str(label), class_name(classes, label)) for label in labels]),
+            Filter("outcome", "Outcome", [(key, words) for key, words in _OUTCOMES.items() if key in outcomes]),
+        ]
+    )
+    return element("div", bar, groups, class_="gallery")
 
 
-def _of_recipe(examples: Sequence[Example], classes: tuple[str, ...]) -> Markup:
+def _of_recipe(examples: Sequence[Example], recipe: str, classes: tuple[str, ...]) -> Markup:
     kind = examples[0].row["kind"]
     factor = amplification(examples) if kind == ADVERSARIAL else 0
     compared = [example for example in examples if example.clean is not None]
     images = (3 if factor else 2) if compared else 1
     large = " large" if max(examples[0].made.shape[:2]) > 64 else ""
-    items = [element("li", _figure(example, classes, factor)) for example in examples]
+    items = [drawn(_picture(example, recipe, classes, factor)) for example in examples]
     return join(
         element("p", _explained(kind, factor, missing=len(examples) - len(compared)), class_="soft"),
         element("ul", items, class_=f"examples examples-{images}{large}"),
@@ -59,43 +87,66 @@ def _explained(kind: str, factor: int, *, missing: int) -> str:
     return text
 
 
-def _figure(example: Example, classes: tuple[str, ...], factor: int) -> Markup:
-    row, label = example.row, class_name(classes, example.row["label"])
-    images: list[Child] = []
-    if example.clean is not None:
-        images.append(_image(data_uri(example.clean), f"Clean image of class {label}"))
-    images.append(_image(data_uri(example.made), f"Stored image, {_alternative(row, classes)}"))
-    if example.clean is not None and factor:
-        change = amplified_difference(example.clean, example.made, factor)
-        images.append(_image(data_uri(change, difference=True), f"Difference, amplified {factor} times"))
-    caption = element("figcaption", _caption(row, classes), lineage(_lineage(row)))
-    return element("figure", element("div", images, class_="row"), caption)
+def _picture(example: Example, recipe: str, classes: tuple[str, ...], factor: int) -> RowPicture:
+    row = example.row
+    label, pred = _whole(row["label"]), _whole(row["pred"])
+    name = class_name(classes, label)
+    return RowPicture(
+        made=example.made,
+        clean=example.clean,
+        factor=factor,
+        heading=name if pred is None else f"{name} → {class_name(classes, pred)}",
+        caption=join(_mark(example), _caption(row, classes)),
+        of=f"class {name}",
+        seen="" if pred is None else f"read as {class_name(classes, pred)}",
+        facts=_facts(row, classes),
+        groups={"recipe": recipe, "class": "" if label is None else str(label), "outcome": _outcome(row)},
+    )
 
 
-def _lineage(row: dict[str, object]) -> list[tuple[str, str]]:
-    """Lineage of the row, as far as its columns tell: what it was made from, by which run and how."""
-    named = {
-        "row_id": "Row",
-        "source_key": "Source row",
-        "source_split": "Its split",
-        "source_sha256": "Digest of its pixels",
-        "parent_row_id": "Made row it comes from",
-        "model_id": "Model",
-        "recipe_id": "Recipe",
-        "run_id": "Run",
-        "seed": "Seed",
-    }
-    return [(name, str(row[column])) for column, name in named.items() if row.get(column) not in (None, "")]
+def _mark(example: Example) -> Markup | None:
+    found = next((mark for mark in MARKS if mark.name == example.mark), None)
+    if found is None:
+        return None
+    meaning = found.attack if example.row["kind"] == ADVERSARIAL else found.other
+    return element("span", element("strong", found.name), f": {meaning}", class_="mark-note")
 
 
-def _image(source: str, alternative: str) -> Markup:
-    return element("img", src=source, alt=alternative)
+def _outcome(row: dict[str, object]) -> str:
+    if row["kind"] == ADVERSARIAL:
+        return "fooled" if row["success"] else "resisted"
+    return "" if row["pred"] is None else "right" if row["pred"] == row["label"] else "wrong"
 
 
-def _alternative(row: dict[str, object], classes: tuple[str, ...]) -> str:
-    kind, label = str(row["kind"]), class_name(classes, _whole(row["label"]))
-    seen = "" if row["pred"] is None else f", read as {class_name(classes, _whole(row['pred']))}"
-    return f"{kind}, class {label}{seen}"
+_FIRST = {
+    "row_id": "Row",
+    "source_key": "Source row",
+    "source_split": "Its split",
+    "source_sha256": "Digest of its pixels",
+    "parent_row_id": "Made row it comes from",
+    "model_id": "Model",
+    "recipe_id": "Recipe",
+    "run_id": "Run",
+    "seed": "Seed",
+}
+"""Columns that tell the lineage, with their names in words; the others follow under their own names."""
+
+
+def _facts(row: dict[str, object], classes: tuple[str, ...]) -> list[tuple[str, str]]:
+    """All columns of the row that are filled: its lineage first, then what was measured."""
+    indexed = {column.name for column in COLUMNS if column.is_class}
+    names = [*_FIRST, *(name for name in row if name not in _FIRST)]
+    return [
+        (_FIRST.get(name, name), _value(row[name], classes if name in indexed else ()))
+        for name in names
+        if row.get(name) not in (None, "")
+    ]
+
+
+def _value(value: object, classes: tuple[str, ...]) -> str:
+    if classes and isinstance(value, int) and 0 <= value < len(classes) and classes[value] != str(value):
+        return f"{value} ({class_name(classes, value)})"
+    return number(value, 6) if isinstance(value, float) else clipped(str(value), _MOST_CHARACTERS)
 
 
 def _whole(value: object) -> int | None:

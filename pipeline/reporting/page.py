@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hardset.pipeline.reporting.attack_sections import budgets, transfer
-from hardset.pipeline.reporting.examples import Candidates, CleanPixels, load
-from hardset.pipeline.reporting.gallery import gallery
+from hardset.pipeline.reporting.candidates import Candidates
+from hardset.pipeline.reporting.examples import CleanPixels, load
+from hardset.pipeline.reporting.gallery import gallery, most_rows
 from hardset.pipeline.reporting.markup import element, join
 from hardset.pipeline.reporting.provenance_section import provenance
+from hardset.pipeline.reporting.row_pictures import MOST_IMAGES
 from hardset.pipeline.reporting.sections import (
     Content,
     Section,
@@ -42,13 +44,17 @@ SECTIONS: tuple[Section, ...] = (
 )
 
 
-def read_content(folder: Folder, manifest: Manifest, clean: CleanPixels) -> Content:
-    """Reads statistics and examples of a run: one pass over a few columns, then only the examples' rows."""
+def read_content(folder: Folder, manifest: Manifest, clean: CleanPixels, images: int = MOST_IMAGES) -> Content:
+    """Reads statistics and examples of a run: one pass over a few columns, then only the examples' rows.
+
+    `images`: how many the examples may take.
+    """
     candidates = Candidates()
     statistics = gather(folder, manifest, candidates.watch)
+    most = most_rows([recipe.kind for recipe in statistics.recipes], images)
     examples = {
-        recipe.recipe_id: load(folder, manifest, candidates.chosen(recipe.recipe_id), clean)
-        for recipe in statistics.recipes
+        recipe.recipe_id: load(folder, manifest, candidates.to_show(recipe.recipe_id, rows), clean)
+        for recipe, rows in zip(statistics.recipes, most, strict=True)
     }
     return Content(statistics, examples)
 

@@ -1,4 +1,4 @@
-"""Frame of every report: one self-contained HTML file without network access, scripts or fonts."""
+"""Frame of every report: one self-contained HTML file without network access or fonts, whole without its script."""
 
 from __future__ import annotations
 
@@ -25,14 +25,21 @@ def html_page(*, title: str, heading: str, lead: Child, top: Child, chapters: Se
     """HTML of a report. Deterministic. `top`: content before the first chapter."""
     main = element("main", top, [_section(chapter) for chapter in chapters], id="main", tabindex=-1)
     rooms = files("hardset.pipeline.reporting")
-    style = rooms.joinpath("page.css").read_text(encoding="utf-8")
+    style, script = (rooms.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     template = Template(rooms.joinpath("page.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=text(title),
         style=style,
-        style_hash=f"sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}",
+        style_hash=_hash(style),
+        script=script,
+        script_hash=_hash(script),
         body=element("div", _header(heading, lead, chapters), main, _footer(version), class_="page"),
     )
+
+
+def _hash(text: str) -> str:
+    """Source expression of a content security policy for an inline text."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def _header(heading: str, lead: Child, chapters: Sequence[Chapter]) -> Markup:

@@ -22,7 +22,7 @@ from hardset.schemas.rows.success import attacked_rows
 
 COLUMNS = (
     *("row_id", "recipe_id", "kind", "op", "norm", "label", "target_label", "clean_pred", "pred", "success"),
-    *("variant", "clean_margin", "margin", "linf_levels", "l1", "l2", "eps", "steps"),
+    *("variant", "clean_margin", "margin", "linf_levels", "l1", "l2", "eps", "steps", "confidence"),
 )
 """Columns that statistics and examples are computed from; never the images."""
 

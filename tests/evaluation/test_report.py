@@ -87,7 +87,7 @@ def test_screen_readers_and_keyboards_find_their_way(html):
 
 def test_it_needs_nothing_else_and_stays_light(html):
     assert len(html) < 5_000_000
-    assert "<script" not in html
+    assert html.count("<script") == 1
     assert "style=" not in html, "the policy would refuse it"
     assert not re.search(r'(src|href)="(?!data:|#)', html)
 

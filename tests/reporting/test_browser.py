@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,7 +82,24 @@ def browse(url: str, profile: Path) -> tuple[str, list[str]]:
     return done.stdout, re.findall(r"CONSOLE.*", done.stderr)
 
 
-def test_it_loads_nothing_says_nothing_and_runs_nothing(site, tmp_path):
+def drive(site: Site, profile: Path, html: str, script: str, width: int = 1200) -> Any:
+    """What a script answers that runs beside the page, with `page` (its document) and `find` (a selector's elements).
+
+    The page keeps its own policy, so that its script is held to it.
+    """
+    site.pages["/report.html"] = html
+    site.pages["/drive.html"] = (
+        f"<!DOCTYPE html><title>?</title><iframe src='/report.html' style='width:{width}px;height:900px'></iframe>"
+        "<script>onload = async () => { const page = document.querySelector('iframe').contentDocument,"
+        " find = selector => [...page.querySelectorAll(selector)];"
+        f"document.title = JSON.stringify(await (async () => {{ {script} }})()); }};</script>"
+    )
+    dom, console = browse(f"{site.url}/drive.html", profile)
+    assert console == []
+    return json.loads(unescape(re.search(r"<title>(.*?)</title>", dom).group(1)))
+
+
+def test_it_loads_nothing_says_nothing_and_runs_its_own_script_alone(site, tmp_path):
     evil = f"<img src='{site.url}/leak'><script src='{site.url}/leak.js'></script>"
     setting = Setting(
         rows=60,
@@ -91,7 +111,8 @@ def test_it_loads_nothing_says_nothing_and_runs_nothing(site, tmp_path):
     dom, console = browse(f"{site.url}/report.html", tmp_path / "profile")
     assert site.requests == ["/report.html"]
     assert console == []
-    assert "<script" not in dom
+    assert dom.count("<script") == 1
+    assert f"{site.url}/leak" in dom.replace("&lt;", ""), "shown as text"
     assert re.findall(r"<h2[^>]*>(.*?)</h2>", dom) == [
         *("Recipes", "Examples", "Classes", "Margins", "Size of the changes", "Rows that are missing", "Provenance")
     ]
@@ -113,6 +134,61 @@ def test_it_fits_a_phone_and_shows_its_images(site, tmp_path, digits):
         r"<title>\[(\d+),(\[.*?\]),(\d+),(true|false),(.*?)\]</title>", dom
     ).groups()
     assert (int(overflow), sticking_out) == (0, "[]")
-    assert (int(images), shown) == (120, "true")
+    assert (int(images), shown) == (page(digits.content).count("<img"), "true")
     assert "system-ui" in font, "the style sheet is applied"
     assert console == []
+
+
+def test_pictures_enlarge_and_are_walked_by_keys(site, tmp_path, digits):
+    script = """
+      const openers = find("button.row"), viewer = page.querySelector("dialog");
+      const press = key => viewer.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
+      const seen = () => [viewer.open && viewer.matches(":modal"), page.querySelector("#viewer-title").textContent,
+        find("#viewer img").length, find("#viewer dt").some(one => one.textContent === "image_sha256"),
+        find("#viewer img").every((image, at) => image.src === page.querySelectorAll("#viewer img")[at].src)];
+      openers[0].focus(); openers[0].click();
+      const answers = [seen()];
+      await Promise.all(find("#viewer img").map(image => image.decode()));
+      await new Promise(done => setTimeout(done, 50));
+      const [image] = find("#viewer img"), style = getComputedStyle(image);
+      answers.push([image.width % image.naturalWidth, image.width > 100, style.imageRendering]);
+      press("ArrowRight"); answers.push(seen()); press("ArrowLeft"); press("ArrowLeft"); answers.push(seen());
+      const over = new Promise(done => viewer.addEventListener("close", () => setTimeout(done), {once: true}));
+      find("#viewer button").at(-1).click(); await over;
+      answers.push([viewer.open, page.activeElement === openers.at(-1)]);
+      return answers;
+    """
+    content = digits.content
+    shown = [example.row for examples in content.examples.values() for example in examples]
+    titles = [f"{row['label']} → {row['pred']}" for row in shown]
+    first, size, second, last, closed = drive(site, tmp_path / "profile", page(content), script)
+    assert first == [True, titles[0], 3, True, True]
+    assert size == [0, True, "pixelated"], "whole multiples of the pixels, and no blur"
+    assert second == [True, titles[1], 3, True, True]
+    assert last == [True, titles[-1], 1, True, True], "from the first row back to the last"
+    assert closed == [False, True], "the focus stays on the row that was looked at"
+
+
+def test_rows_are_filtered_by_recipe_class_and_outcome(site, tmp_path, digits):
+    script = """
+      const answers = [], choose = (field, value) => {
+        const one = page.querySelector(`[data-field=${field}]`);
+        one.value = value; one.dispatchEvent(new Event("change", {bubbles: true}));
+        answers.push([page.querySelector(".filters [role=status]").textContent,
+          ...[".examples figure", ".gallery h3"].map(one => find(one).filter(one => one.offsetParent).length)]);
+      };
+      choose("outcome", "fooled"); choose("class", "3"); choose("recipe", "1"); choose("outcome", "");
+      return answers;
+    """
+    content = digits.content
+    rows = [(r.position, e.row) for r in content.statistics.recipes for e in content.examples[r.recipe_id]]
+    fooled = [(at, row) for at, row in rows if row["kind"] == "adversarial" and row["success"]]
+    threes = [(at, row) for at, row in fooled if row["label"] == 3]
+    second = [(at, row) for at, row in threes if at == 1]
+    either = [(at, row) for at, row in rows if at == 1 and row["label"] == 3]
+    wanted = [
+        [f"{len(s)} of {len(rows)} rows shown", len(s), len({at for at, _ in s})]
+        for s in (fooled, threes, second, either)
+    ]
+    assert drive(site, tmp_path / "profile", page(content), script) == wanted
+    assert 0 < len(either) <= len(threes) < len(fooled) < len(rows)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,10 +15,13 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from hardset.pipeline.dataset.records.ledger import Ledger
+from hardset.pipeline.reporting.candidates import MARKS, PER_RECIPE, RESISTING, Candidates
 from hardset.pipeline.reporting.clean import clean_pixels
-from hardset.pipeline.reporting.enlarging import amplification, amplified_difference, data_uri, fitted
+from hardset.pipeline.reporting.embedding import embedded
+from hardset.pipeline.reporting.enlarging import amplification, amplified_difference, fitted
 from hardset.pipeline.reporting.example_grid import WIDTH, grid_png
-from hardset.pipeline.reporting.examples import PER_RECIPE, RESISTING, Example
+from hardset.pipeline.reporting.examples import Example
+from hardset.pipeline.reporting.gallery import IMAGES_OF, most_rows
 from hardset.pipeline.reporting.page import read_content
 from hardset.schemas.digests import image_sha256
 from hardset.schemas.job.job import Job
@@ -39,10 +44,58 @@ def test_examples_are_spread_over_classes_and_outcomes(digits):
     content = digits.content
     for recipe in content.statistics.recipes:
         shown = content.examples[recipe.recipe_id]
-        assert len(shown) == PER_RECIPE
-        assert len({example.row["label"] for example in shown}) == PER_RECIPE
+        assert PER_RECIPE <= len(shown) <= PER_RECIPE + len(MARKS)
+        assert len({example.row["row_id"] for example in shown}) == len(shown)
+        assert {example.row["label"] for example in shown} == set(range(10))
         if recipe.kind == "adversarial":
-            assert sum(not example.row["success"] for example in shown) == RESISTING
+            assert RESISTING <= sum(not example.row["success"] for example in shown) <= RESISTING + 1
+
+
+def columns(dataset, names):
+    """Columns of all rows by recipe, read without the report's code."""
+    found = {}
+    for file in dataset.manifest.data_files:
+        for row in pq.read_table(f"{dataset.folder.name}/{file.path}", columns=[*names, "recipe_id"]).to_pylist():
+            found.setdefault(row["recipe_id"], []).append(row)
+    return found
+
+
+def test_marked_rows_are_the_extremes_of_their_recipe(digits):
+    names = ("row_id", "kind", "label", "pred", "clean_pred", "success", "target_label", "margin", "confidence", "l2")
+    rows = columns(digits, names)
+    for recipe, shown in digits.content.examples.items():
+        marked = {example.mark: example.row["row_id"] for example in shown if example.mark}
+        assert [example.mark for example in shown[: len(marked)]] == list(marked), "they come first"
+        mine = rows[recipe]
+        if mine[0]["kind"] == "adversarial":
+            mine = [row for row in mine if row["target_label"] is not None or row["clean_pred"] == row["label"]]
+            fallen, standing = [r for r in mine if r["success"]], [r for r in mine if not r["success"]]
+            wanted = {
+                "Easiest": min(fallen, key=lambda r: (r["l2"], r["row_id"])),
+                "Hardest": min(standing, key=lambda r: (-r["margin"], r["row_id"])),
+                "Most confident error": min(fallen, key=lambda r: (-r["confidence"], r["row_id"])),
+            }
+        else:
+            right, wrong = [r for r in mine if r["pred"] == r["label"]], [r for r in mine if r["pred"] != r["label"]]
+            wanted = {
+                "Easiest": min(right, key=lambda r: (-r["margin"], r["row_id"])),
+                "Hardest": min(right, key=lambda r: (r["margin"], r["row_id"])),
+                "Most confident error": min(wrong, key=lambda r: (-r["confidence"], r["row_id"]), default=None),
+            }
+        expected = dict.fromkeys(row["row_id"] for row in wanted.values() if row)
+        assert list(marked.values()) == list(expected), "a row that would bear two marks is listed once"
+
+
+@given(st.lists(st.sampled_from([*IMAGES_OF, ""]), max_size=300), st.integers(3, 300))
+def test_examples_share_the_images_of_a_page(kinds, images):
+    most = most_rows(kinds, images)
+    assert len(most) == len(kinds)
+    assert sum(rows * IMAGES_OF.get(kind, 3) for kind, rows in zip(kinds, most, strict=True)) <= images
+    assert not kinds or most[0] >= 1
+
+
+def test_a_recipe_without_rows_has_no_examples():
+    assert Candidates().to_show("none", 9) == []
 
 
 def test_a_row_misread_before_the_attack_is_not_shown_as_resisting(digits):
@@ -115,7 +168,24 @@ def test_enlarged_pixels_stay_squares(pixels):
 def test_large_differences_keep_their_noise(tmp_path):
     noise = np.where(np.random.default_rng(0).random((256, 256, 3)) < 0.5, 28, 228).astype(np.uint8)
     assert np.asarray(fitted(noise, 64, difference=True)).std() == pytest.approx(noise.std(), rel=0.02)
-    assert len(data_uri(noise)) < 30_000
+
+
+@pytest.mark.parametrize("difference", [False, True])
+def test_images_are_exact_where_they_fit_and_say_so_where_they_do_not(difference):
+    rng = np.random.default_rng(1)
+    for side, least in ((8, 300), (96, 60_000), (224, 300_000)):
+        pixels = rng.integers(0, 256, (side, side, 3), np.uint8)
+        whole = embedded(pixels, least, difference=difference)
+        assert whole.note == ""
+        data = base64.b64decode(whole.uri.partition(",")[2])
+        assert (np.asarray(Image.open(io.BytesIO(data))) == pixels).all()
+    forms = [embedded(pixels, most, difference=difference) for most in range(200_000, 0, -5_000)]
+    notes = list(dict.fromkeys(form.note.split(";")[0] for form in forms))
+    assert notes == ["compressed here", *(f"shrunk here to {side} of 224 pixels" for side in (160, 128, 96))]
+    smallest = len(forms[-1].uri)
+    assert all(
+        len(form.uri) <= max(most, smallest) for form, most in zip(forms, range(200_000, 0, -5_000), strict=True)
+    )
 
 
 def test_the_picture_is_a_deterministic_png(digits):
@@ -126,7 +196,7 @@ def test_the_picture_is_a_deterministic_png(digits):
     assert picture.format == "PNG"
     assert picture.width == WIDTH
     assert 900 <= picture.width <= 1200
-    first = next(iter(digits.content.examples.values()))[0]
+    first = next(example for example in next(iter(digits.content.examples.values())) if not example.mark)
     enlarged = np.asarray(fitted(first.clean, 80))
     assert any(
         (np.asarray(picture.crop((164, y, 244, y + 80)).convert("L"))[1:-1, 1:-1] == enlarged[1:-1, 1:-1]).all()
