@@ -6,10 +6,9 @@ import json
 
 import safetensors
 import safetensors.torch
-import torch
 
+from hardset.pipeline.gans.architectures import ARCHITECTURES
 from hardset.pipeline.gans.generator import Card, Generator
-from hardset.pipeline.gans.networks import ARCHITECTURE, GeneratorNet
 from hardset.schemas.digests import canonical_json, sha256_hex
 from hardset.schemas.errors import JobError
 
@@ -29,9 +28,7 @@ def encode_generator(generator: Generator) -> bytes:
 def decode_generator(data: bytes, *, name: str, key: str = _KEY) -> Generator:
     """Generator from the bytes of a file, on the CPU. Raises JobError, naming `key` and the file's `name`."""
     card = _card(data, name, key)
-    # On the meta device a card with false sizes allocates no memory, and no random number is drawn.
-    with torch.device("meta"):
-        net = GeneratorNet(card.shape())
+    net = card.network()
     wanted = net.state_dict()
     try:
         state = safetensors.torch.load(data)
@@ -63,11 +60,12 @@ def _card(data: bytes, name: str, key: str) -> Card:
         architecture = text["architecture"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise JobError(f"{key}: {name} is not a generator that `hardset train-gan` wrote{_way(name)}") from None
-    if architecture != ARCHITECTURE:
-        raise JobError(f"{key}: {name} has architecture {str(architecture)[:40]}; this version reads {ARCHITECTURE}")
+    if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise JobError(f"{key}: {name} has architecture {str(architecture)[:40]}; this version reads {known}")
     try:
         card = Card.model_validate(text)
-        card.shape()
+        card.network()
     except ValueError:
         raise JobError(f"{key}: {name} has a broken card; train it again with `hardset train-gan JOB`") from None
     return card

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+import torch
+from pydantic import Field, model_validator
 from torch import nn
 
-from hardset.pipeline.gans.networks import ARCHITECTURE, Shape
+from hardset.pipeline.gans import hinge_projection_1
+from hardset.pipeline.gans.architectures import ARCHITECTURES
+from hardset.pipeline.gans.networks import ARCHITECTURE
+from hardset.pipeline.gans.shape import Shape
 from hardset.schemas.base import Spec
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.recipes import GanTraining
@@ -35,9 +39,27 @@ class Card(Spec):
     seed: int
     training: GanTraining
 
+    @model_validator(mode="before")
+    @classmethod
+    def _first_architecture(cls, document: Any) -> Any:
+        # Its cards name no loss, as there was one.
+        match document:
+            case {"architecture": hinge_projection_1.ARCHITECTURE, "training": {**training}}:
+                return {**document, "training": {"loss": "hinge", **training}}
+        return document
+
     def shape(self) -> Shape:
         """Shape of the network. Raises ValueError if no such network can be built."""
         return Shape(self.classes, self.height, self.width, self.channels, self.latent, self.features)
+
+    def network(self) -> nn.Module:
+        """The network without weights: on the meta device, so that a card with false sizes allocates no memory.
+
+        Draws no random number. Raises ValueError if no such network can be built, KeyError for an architecture that
+        this version does not know.
+        """
+        with torch.device("meta"):
+            return ARCHITECTURES[self.architecture](self.shape())
 
 
 @dataclass(frozen=True)

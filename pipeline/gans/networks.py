@@ -1,101 +1,124 @@
-"""A small class-conditional GAN for images of 8 to 32 pixels per side: generator and projection discriminator.
+"""A class-conditional GAN for images of 8 to 128 pixels per side: generator and projection discriminator.
 
+The discriminator is flattened before its last layers, so its score depends on the image as a whole: one that sums
+over places judges a bag of patches, and its generator collapses above 8 pixels.
 Projection: Miyato and Koyama, "cGANs with projection discriminator" (2018). Spectral norm: Miyato et al., "Spectral
-normalization for generative adversarial networks" (2018).
+normalization for generative adversarial networks" (2018). Conditional batch norm: de Vries et al., "Modulating early
+visual processing by language" (2017).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-ARCHITECTURE = "hinge-projection-1"
-"""Name of the network layout below; a different layout needs a different name."""
+from hardset.pipeline.gans.shape import Shape
 
-SMALLEST, LARGEST, MULTIPLE = 8, 32, 4
-"""Supported image sides in pixels: range, and the number they must be a multiple of."""
+ARCHITECTURE = "projection-2"
+"""Name of the generator's layout below; a different layout needs a different name."""
+
+_CLASS_SIZE = 32  # of the class embedding that stands beside the latent
+_SCORED = 64  # features that the discriminator's score is a linear function of
+_SLOPE = 0.2  # of leaky ReLU
 
 
-@dataclass(frozen=True)
-class Shape:
-    """Sizes of a generator's input and output. Raises ValueError for images that the networks cannot produce."""
+def doublings(shape: Shape) -> int:
+    """Number of up-sampling stages, 1 to 5: as many as leave a base of 4 to 8 pixels on the shorter side."""
+    return max(1, (min(shape.height, shape.width) // 4).bit_length() - 1)
 
-    classes: int
-    height: int
-    width: int
-    channels: int
-    latent: int
-    """Size of the latent vector."""
-    features: int
-    """Number of channels of the widest layer."""
 
-    def __post_init__(self) -> None:
-        sides = (self.height, self.width)
-        if any(side % MULTIPLE or not SMALLEST <= side <= LARGEST for side in sides):
-            raise ValueError(
-                f"images of {self.height} x {self.width} pixels; the GAN makes sides of {SMALLEST} to {LARGEST} "
-                f"pixels that are multiples of {MULTIPLE}"
-            )
-        if self.channels not in (1, 3):
-            raise ValueError(f"images with {self.channels} channels; the GAN makes 1 or 3")
+class ConditionalNorm(nn.Module):
+    """Batch norm of (N, C, H, W) with a gain and a bias for each class; at first those of plain batch norm."""
 
-    @property
-    def doublings(self) -> int:
-        """Number of up-sampling stages, 2 or 3: as many as leave an integer base size of at least 2 pixels."""
-        return 3 if self.height % 8 == 0 and self.width % 8 == 0 and min(self.height, self.width) >= 16 else 2
+    def __init__(self, classes: int, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, affine=False)
+        self.embed = nn.Embedding(classes, 2 * channels)
+        nn.init.zeros_(self.embed.weight)
+
+    def forward(self, images: Tensor, classes: Tensor) -> Tensor:
+        """Normalised images, the same shape."""
+        gain, bias = self.embed(classes)[:, :, None, None].chunk(2, 1)
+        normal: Tensor = self.norm(images)
+        return normal * (1 + gain) + bias
 
 
 class GeneratorNet(nn.Module):
-    """Latents (N, latent), standard normal, and classes (N,) to images (N, C, H, W) in [0, 1]."""
+    """Latents (N, latent), standard normal, and classes (N,) to images (N, C, H, W) in [0, 1].
 
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        widths = _widths(shape)[::-1]
-        scale = 2**shape.doublings
-        self.base = (widths[0], shape.height // scale, shape.width // scale)
-        self.embed = nn.Embedding(shape.classes, shape.latent)
-        self.entry = nn.Linear(2 * shape.latent, self.base[0] * self.base[1] * self.base[2])
-        layers: list[nn.Module] = [nn.BatchNorm2d(widths[0]), nn.ReLU()]
-        for inputs, outputs in pairwise(widths):
-            doubled = nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False)
-            layers += [doubled, nn.BatchNorm2d(outputs), nn.ReLU()]
-        self.body = nn.Sequential(*layers, nn.Conv2d(widths[-1], shape.channels, 3, padding=1), nn.Tanh())
-
-    def forward(self, latents: Tensor, classes: Tensor) -> Tensor:
-        """Images (N, C, H, W) in [0, 1]."""
-        start = self.entry(torch.cat((latents, self.embed(classes)), dim=1))
-        images: Tensor = self.body(start.view(-1, *self.base))
-        return (images + 1) / 2
-
-
-class DiscriminatorNet(nn.Module):
-    """Images (N, C, H, W) in [0, 1] and their classes (N,) to scores (N,); higher is more real.
-
-    Every layer is spectrally normalised, so the scores are Lipschitz in the image.
+    Sides that no power of two divides are made larger and cropped.
     """
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        fine, wide = _widths(shape)[:2]
+        stages = doublings(shape)
+        widths = _widths(shape, stages)[::-1]
+        self.base = (widths[0], -(-shape.height // 2**stages), -(-shape.width // 2**stages))
+        self.sides = (shape.height, shape.width)
+        self.embed = nn.Embedding(shape.classes, _CLASS_SIZE)
+        self.entry = nn.Linear(shape.latent + _CLASS_SIZE, self.base[0] * self.base[1] * self.base[2])
+        self.norms = nn.ModuleList(ConditionalNorm(shape.classes, width) for width in widths)
+        self.doublings = nn.ModuleList(
+            nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False)
+            for inputs, outputs in pairwise(widths)
+        )
+        self.out = nn.Conv2d(widths[-1], shape.channels, 3, padding=1)
+
+    def forward(self, latents: Tensor, classes: Tensor) -> Tensor:
+        """Images (N, C, H, W) in [0, 1], float32."""
+        hidden = self.entry(torch.cat((latents, self.embed(classes)), dim=1)).view(-1, *self.base)
+        hidden = F.relu(self.norms[0](hidden, classes))
+        for double, norm in zip(self.doublings, self.norms[1:], strict=True):
+            hidden = F.relu(norm(double(hidden), classes))
+        height, width = self.sides
+        images = self.out(hidden)[:, :, :height, :width].float()
+        return (torch.tanh(images) + 1) / 2
+
+
+class DiscriminatorNet(nn.Module):
+    """Images (N, C, H, W) in [0, 1] and their classes (N,) to scores (N,), float32; higher is more real.
+
+    `spectral`: normalises every layer, so that the scores are Lipschitz in the image.
+    """
+
+    def __init__(self, shape: Shape, *, spectral: bool) -> None:
+        super().__init__()
+        wrap = spectral_norm if spectral else _unchanged
+        stages = doublings(shape)
+        widths = _widths(shape, stages)
         # Halving first takes a third less time than a 3x3 convolution at full size, at the same Fréchet distance
-        # (digits, one core).
-        layers = [nn.Conv2d(shape.channels, fine, 4, stride=2, padding=1), nn.Conv2d(fine, wide, 3, padding=1)]
-        layers += [nn.Conv2d(wide, wide, 4, stride=2, padding=1) for _ in range(shape.doublings - 1)]
-        self.body = nn.Sequential(*(part for layer in layers for part in (spectral_norm(layer), nn.LeakyReLU(0.1))))
-        self.score = spectral_norm(nn.Linear(wide, 1))
-        self.embed = spectral_norm(nn.Embedding(shape.classes, wide))
+        # (digits, one core). Where two halvings are all, a 3x3 convolution after them widens.
+        halving = [*widths[: stages - 1], widths[-1]] if stages > 2 else widths[:stages]
+        height, width, inputs, layers = shape.height, shape.width, shape.channels, []
+        for outputs in halving:
+            layers.append(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1))
+            inputs, height, width = outputs, height // 2, width // 2
+        if stages <= 2:
+            layers.append(nn.Conv2d(inputs, widths[-1], 3, padding=1))
+        self.body = nn.Sequential(*(part for layer in layers for part in (wrap(layer), nn.LeakyReLU(_SLOPE))))
+        self.whole = wrap(nn.Linear(widths[-1] * height * width, _SCORED))
+        self.score = wrap(nn.Linear(_SCORED, 1))
+        self.embed = wrap(nn.Embedding(shape.classes, _SCORED))
 
     def forward(self, images: Tensor, classes: Tensor) -> Tensor:
         """Scores (N,)."""
-        features = self.body(images * 2 - 1).sum((2, 3))
-        scores: Tensor = self.score(features).squeeze(1) + (self.embed(classes) * features).sum(1)
+        seen = self.whole(self.body(images * 2 - 1).flatten(1))
+        features = F.leaky_relu(seen, _SLOPE).float()
+        scores: Tensor = self.score(features).float().squeeze(1) + (self.embed(classes) * features).sum(1)
         return scores
 
 
-def _widths(shape: Shape) -> list[int]:
-    """Number of channels at each resolution, finest first: half of `features` at the finest, then `features`."""
-    return [max(1, shape.features // 2)] + [shape.features] * shape.doublings
+def _widths(shape: Shape, stages: int) -> list[int]:
+    """Number of channels at each of the `stages` + 1 resolutions, finest first."""
+    widest, half, quarter = shape.features, max(1, shape.features // 2), max(1, shape.features // 4)
+    if stages == 1:
+        return [half, widest]
+    return [quarter, *[half] * (stages - 1), widest]
+
+
+def _unchanged(layer: nn.Module) -> nn.Module:
+    return layer

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from hardset.schemas.base import Spec
 from hardset.schemas.job.attack_recipe import Attack as Attack  # noqa: PLC0414
-from hardset.schemas.job.bounds import MOST_BATCH
+from hardset.schemas.job.gan_training import GanTraining as GanTraining  # noqa: PLC0414
 from hardset.schemas.job.network import PROGRAMS
 from hardset.schemas.job.operations.mixing import Mixing
 from hardset.schemas.job.operations.table import Operation
@@ -31,25 +31,6 @@ class Augment(Spec):
                 f"ops.{mixing[1]}: mixes in a partner, as ops.{mixing[0]} does; a row has one, so remove one of the two"
             )
         return self
-
-
-class GanTraining(Spec):
-    """Settings of `hardset train-gan` (hinge loss, spectral norm, projection, EMA)."""
-
-    steps: Annotated[int, Field(ge=1, le=10**9)] = 700
-    """Number of generator steps. The default suits 8x8 digits: 15 seconds on one core. Photographs need many more."""
-    batch: Annotated[int, Field(ge=2, le=MOST_BATCH)] = 64
-    """Batch size: real images per step."""
-    latent: Annotated[int, Field(ge=1, le=65_536)] = 24
-    """Size of the latent vector."""
-    features: Annotated[int, Field(ge=8, le=65_536)] = 64
-    """Number of channels of the widest layer."""
-    generator_rate: Annotated[float, Field(gt=0)] = 4e-4
-    """Adam learning rate of the generator."""
-    discriminator_rate: Annotated[float, Field(gt=0)] = 8e-4
-    """Adam learning rate of the discriminator."""
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.998
-    """Decay of the generator's moving average, which is saved."""
 
 
 class GeneratorFile(Spec):
