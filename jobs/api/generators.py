@@ -6,13 +6,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+from torch import nn
+
 from hardset.jobs.api.hearing import nothing
 from hardset.pipeline.batches import CleanRows, joined, no_rows
 from hardset.pipeline.compute.devices import driver_device
-from hardset.pipeline.gans.assessment import assess
-from hardset.pipeline.gans.generator import Generator
-from hardset.pipeline.gans.training import train_generator
+from hardset.pipeline.gans.assessment import assess, distance_and_recall
+from hardset.pipeline.gans.generator import Card
+from hardset.pipeline.gans.selection import Measure
+from hardset.pipeline.gans.training import Hooks, train_generator
 from hardset.pipeline.models.loading import load_model
+from hardset.pipeline.recipes.gan_checkpoints import remove_checkpoint, save_checkpoint, saved_checkpoint
 from hardset.pipeline.recipes.generator_files import save_generator
 from hardset.pipeline.sources.splits import TRAINING_SPLIT
 from hardset.pipeline.sources.table import as_of_now, open_source
@@ -36,17 +41,39 @@ class TrainedGenerator:
     rows: int
     """Rows that it was trained on."""
     steps: int
+    """Steps of the training."""
+    step: int
+    """Step whose average was kept."""
     seconds: float
+    """Of this start, without reading the rows."""
+    measured: tuple[Measure, ...]
+    """Figures of the averages on the selection rows, by step; none where nothing could measure them."""
     quality: dict[str, float] | None
-    """Figures of its rows; None where there is no model to judge them or nothing to compare them with."""
+    """Figures of its rows on others; None where there is no model to judge them or nothing to compare them with."""
     not_assessed: str | None = None
     """Why the model of the job could not judge them."""
 
 
-def train_generators(job: Job, on_step: Callable[[str, int, int], None] = nothing) -> tuple[TrainedGenerator, ...]:
-    """Trains and saves the generator of each sample recipe. `on_step`: is told the weights, the step and the steps.
+@dataclass(frozen=True)
+class Hears:
+    """What is told while generators are trained, each with the weights first, and asked."""
 
-    Raises JobError where no recipe samples or there is no row to train on.
+    on_step: Callable[[str, int, int], None] = nothing
+    """Is told the step and the number of steps."""
+    on_measure: Callable[[str, Measure], None] = nothing
+    on_return: Callable[[str, int, float], None] = nothing
+    """Is told the step to which a training that diverged went back, and the factor of its rates from there on."""
+    on_resume: Callable[[str, int], None] = nothing
+    """Is told the step of the checkpoint that a training goes on from."""
+    stop: Callable[[], bool] = lambda: False
+    """Whether to stop, keeping a checkpoint."""
+
+
+def train_generators(job: Job, hears: Hears = Hears()) -> tuple[TrainedGenerator, ...]:
+    """Trains and saves the generator of each sample recipe, from the checkpoint beside its weights if there is one.
+
+    Raises JobError where no recipe samples, where there is no row to train on, and where a checkpoint is of another
+    training; RunError where a training diverges again and again; Stopped where `hears.stop` asks.
     """
     sampling = [r.generator for r in job.recipes if isinstance(r, Sample)]
     if not sampling:
@@ -56,47 +83,103 @@ def train_generators(job: Job, on_step: Callable[[str, int, int], None] = nothin
         raise JobError(f"recipes: a generator of format {sampling[0].format} is trained where it comes from")
     job = job.model_copy(update={"source": as_of_now(job.source)})
     rows, classes = training_rows(job)
-    return tuple(_trained(job, rows, classes, weights, settings, on_step) for weights, settings in wanted.items())
+    judging = _judging(job, rows)
+    return tuple(_trained(job, rows, classes, judging, one, settings, hears) for one, settings in wanted.items())
+
+
+@dataclass(frozen=True)
+class _Judging:
+    """What generators are measured by: rows that are not trained on, and the model of the job."""
+
+    module: nn.Module | None
+    selection: CleanRows | None
+    """Rows by which the best average is chosen; None where there are too few."""
+    reported: CleanRows | None
+    """Rows that the figures are of; None where there are too few, or nothing to judge by."""
+    lacking: str | None = None
+    """Why there is no model."""
+
+
+def _judging(job: Job, training: CleanRows) -> _Judging:
+    nobody = _Judging(None, None, None)
+    if job.model is None or len(training) < FEWEST_ROWS:
+        return nobody
+    held_out, _ = _rows(job, lambda split: split != TRAINING_SPLIT)
+    if len(held_out) < FEWEST_ROWS:
+        return nobody
+    try:
+        model = load_model(job.model, channels=training.pixels.shape[3], device=driver_device(job.run))
+    except JobError as error:
+        return _Judging(None, None, None, str(error))
+    if len(held_out) < 2 * FEWEST_ROWS:
+        return _Judging(model.module, None, held_out)
+    # Every other row of each class: sources may come sorted by class, or with the classes in turn.
+    order = np.argsort(held_out.labels, kind="stable")
+    return _Judging(model.module, held_out.take(np.sort(order[::2])), held_out.take(np.sort(order[1::2])))
 
 
 def _trained(
     job: Job,
     rows: CleanRows,
     classes: int,
+    judging: _Judging,
     weights: str,
     settings: GanTraining,
-    on_step: Callable[[str, int, int], None],
+    hears: Hears,
 ) -> TrainedGenerator:
-    started, name = time.monotonic(), public_name(weights)
-    on_step(name, 0, settings.steps)
+    started, name, device = time.monotonic(), public_name(weights), driver_device(job.run)
+    resume = saved_checkpoint(weights)
+    measured = list(resume.progress.measured) if resume else []
+    if resume:
+        hears.on_resume(name, resume.progress.step)
+
+    def on_measure(found: Measure) -> None:
+        measured.append(found)
+        hears.on_measure(name, found)
+
+    def on_return(step: int, slower: float) -> None:
+        measured[:] = [one for one in measured if one.step <= step]
+        hears.on_return(name, step, slower)
+
     generator = train_generator(
         rows.pixels,
         rows.labels,
         classes=classes,
         settings=settings,
         seed=job.seed,
-        device=driver_device(job.run),
-        on_step=lambda step: on_step(name, step, settings.steps),
+        device=device,
+        resume=resume,
+        hooks=Hooks(
+            on_step=lambda step, steps: hears.on_step(name, step, steps),
+            on_measure=on_measure,
+            on_return=on_return,
+            measure=None
+            if judging.module is None or judging.selection is None
+            else distance_and_recall(judging.module, judging.selection.pixels, device=device),
+            keep=lambda checkpoint: save_checkpoint(checkpoint, weights),
+            stop=hears.stop,
+        ),
     )
     digest = save_generator(generator, weights)
+    remove_checkpoint(weights)
     seconds = time.monotonic() - started
-    quality, reason = _assessed(job, generator, rows)
-    return TrainedGenerator(name, digest, len(rows), settings.steps, seconds, quality, reason)
-
-
-def _assessed(job: Job, generator: Generator, training: CleanRows) -> tuple[dict[str, float] | None, str | None]:
-    """Figures of generated rows, or why a model could not give any."""
-    device = driver_device(job.run)
-    if job.model is None:
-        return None, None
-    held_out, _ = _rows(job, lambda split: split != TRAINING_SPLIT)
-    if min(len(training), len(held_out)) < FEWEST_ROWS:
-        return None, None
-    try:
-        model = load_model(job.model, channels=training.pixels.shape[3], device=device)
-    except JobError as error:
-        return None, str(error)
-    return assess(generator, model.module, held_out=held_out.pixels, training=training.pixels, device=device), None
+    quality = None
+    if judging.module is not None and judging.reported is not None:
+        held_out = judging.reported.pixels
+        quality = assess(generator, judging.module, held_out=held_out, training=rows.pixels, device=device)
+    card = generator.card
+    assert isinstance(card, Card) and card.training.steps is not None and card.step is not None
+    return TrainedGenerator(
+        name,
+        digest,
+        len(rows),
+        card.training.steps,
+        card.step,
+        seconds,
+        tuple(measured),
+        quality,
+        judging.lacking,
+    )
 
 
 def training_rows(job: Job) -> tuple[CleanRows, int]:

@@ -64,8 +64,10 @@ class Interruption:
 
 
 @contextmanager
-def stop_on_signal(voice: Voice, grace_seconds: float = GRACE_SECONDS) -> Iterator[Stop]:
-    """A stop that the first signal asks for. Handlers are put back afterwards.
+def stop_on_signal(
+    voice: Voice, grace_seconds: float = GRACE_SECONDS, *, left: str = "finishing the shards in hand"
+) -> Iterator[Stop]:
+    """A stop that the first signal asks for; `left`: what is told to be done yet. Handlers are put back afterwards.
 
     Where something other than a shard takes too long, such as the listing of a source, the block is interrupted a
     little before the grace period is over. Raises KeyboardInterrupt then, and at the second signal, or does what the
@@ -86,7 +88,7 @@ def stop_on_signal(voice: Voice, grace_seconds: float = GRACE_SECONDS) -> Iterat
         stop.ask(grace_seconds - closing)
         last.start()
         name, seconds = signal.Signals(number).name, f"{grace_seconds - closing:.0f} s"
-        text = f"{name}: finishing the shards in hand, for {seconds} at most; once more ends at once"
+        text = f"{name}: {left}, for {seconds} at most; once more ends at once"
         with suppress(RuntimeError):  # the signal came in the middle of a write to the same stream
             voice.note(text, "stopping", signal=name, seconds=grace_seconds - closing)
 

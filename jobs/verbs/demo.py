@@ -42,8 +42,8 @@ def demo(
     say(f"1/5 job file      {job_file}")
     _train_model(job)
     say(f"2/5 model         {to / 'model.safetensors'}")
-    if not (to / "gan.safetensors").exists():
-        train(job)
+    if not (to / "gan.safetensors").exists() and train(job) is None:
+        raise typer.Exit(Exit.STOPPED)
     say(f"3/5 generator     {to / 'gan.safetensors'}")
     ended = make(job)
     say(f"4/5 dataset       {job.output.path}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hardset.pipeline.batches import CleanRows, Pixels
@@ -32,15 +34,35 @@ def assess(
     `module`: images in [0, 1], NCHW, to logits; frozen, in eval mode, on `device`. `held_out` and `training`: uint8
     N x H x W x C, more than five rows each; at most `rows` of each, evenly spaced, are used.
     """
-    classes = generator.card.classes
-    numbers = np.arange(rows, dtype=np.int64)
-    seeds = np.random.default_rng(seed).integers(0, 2**63, (rows, 1), np.int64)
-    asked = CleanRows(np.zeros((0, 0, 0, 1), np.uint8), numbers % classes, tuple(map(str, numbers)), numbers)
-    made = SampleRecipe(generator, classes=classes, batch=_BATCH, device=device).make(asked, seeds).pixels
+    made, asked = sampled(generator, rows, seed, device)
     features, logits = penultimate(module, made, device=device)
     real, trained_on = (penultimate(module, _spread(part, rows), device=device)[0] for part in (held_out, training))
-    agreement = (logits.argmax(1).cpu().numpy() == asked.labels).mean()
+    agreement = (logits.argmax(1).cpu().numpy() == asked).mean()
     return {"label_agreement": float(agreement), **asdict(quality(real, features, trained_on))}
+
+
+def distance_and_recall(
+    module: nn.Module, real: Pixels, *, rows: int = 1_000, device: torch.device
+) -> Callable[[Generator], tuple[float, float]]:
+    """Function that gives a generator's squared Fréchet distance and recall against `real` rows, as `assess` does."""
+    real_features, _ = penultimate(module, _spread(real, rows), device=device)
+
+    def measure(generator: Generator) -> tuple[float, float]:
+        made, _ = sampled(generator, rows, 0, device)
+        found = quality(real_features, penultimate(module, made, device=device)[0], real_features)
+        return found.fd_target, found.recall
+
+    return measure
+
+
+def sampled(generator: Generator, rows: int, seed: int, device: torch.device) -> tuple[Pixels, NDArray[np.int64]]:
+    """Samples uint8 (rows, H, W, C), spread evenly over the classes, and the classes that were asked for."""
+    numbers = np.arange(rows, dtype=np.int64)
+    classes = generator.card.classes
+    seeds = np.random.default_rng(seed).integers(0, 2**63, (rows, 1), np.int64)
+    asked = CleanRows(np.zeros((0, 0, 0, 1), np.uint8), numbers % classes, tuple(map(str, numbers)), numbers)
+    recipe = SampleRecipe(generator, classes=classes, batch=_BATCH, device=device)
+    return recipe.make(asked, seeds).pixels, asked.labels
 
 
 def penultimate(module: nn.Module, pixels: Pixels, *, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -37,6 +37,8 @@ class Card(Spec):
     rows: Size
     """Number of training rows."""
     seed: int
+    step: int | None = None
+    """Step of the training whose average this is; None in files of versions that kept the last."""
     training: GanTraining
 
     @model_validator(mode="before")

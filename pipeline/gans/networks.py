@@ -43,8 +43,8 @@ class ConditionalNorm(nn.Module):
     def forward(self, images: Tensor, classes: Tensor) -> Tensor:
         """Normalised images, the same shape."""
         gain, bias = self.embed(classes)[:, :, None, None].chunk(2, 1)
-        normal: Tensor = self.norm(images)
-        return normal * (1 + gain) + bias
+        normal: Tensor = self.norm(images) * (1 + gain) + bias
+        return normal
 
 
 class GeneratorNet(nn.Module):

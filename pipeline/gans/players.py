@@ -97,11 +97,9 @@ class Players:
         return found
 
     def _shown(self, images: Tensor) -> Tensor:
-        images = (
-            changed(images, drawn(*images.shape[::2], images.shape[3], images.device))
-            if self.settings.augment
-            else images
-        )
+        if self.settings.augment:
+            count, _, height, width = images.shape
+            images = changed(images, drawn(count, height, width, images.device))
         return images.contiguous(memory_format=torch.channels_last)
 
     def _autocast(self, device: torch.device) -> torch.autocast:
@@ -116,7 +114,8 @@ class Players:
     @torch.no_grad()
     def _follow(self, decay: float) -> None:
         """Moves the average towards the generator; batch statistics are copied unchanged."""
-        ours, new = list(self.average.parameters()), list(self.generator.parameters())
+        ours: list[Tensor] = list(self.average.parameters())
+        new: list[Tensor] = list(self.generator.parameters())
         torch._foreach_lerp_(ours, new, 1 - decay)
         for statistic, new_statistic in zip(self.average.buffers(), self.generator.buffers(), strict=True):
             statistic.copy_(new_statistic)

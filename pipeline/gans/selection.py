@@ -25,9 +25,12 @@ class Measure(Spec):
 
 
 def best(measured: Sequence[Measure]) -> Measure:
-    """The one of lowest distance among those whose recall is at least `NEAR_BEST` of the best; the later of equals."""
+    """The one of lowest distance among those whose recall is at least `NEAR_BEST` of the best.
+
+    Of equal distances the one of higher recall; of equals the later.
+    """
     least = NEAR_BEST * max(one.recall for one in measured)
-    return min((one for one in measured if one.recall >= least), key=lambda one: (one.distance, -one.step))
+    return min((one for one in measured if one.recall >= least), key=_order)
 
 
 def candidates(measured: Sequence[Measure]) -> list[Measure]:
@@ -39,9 +42,11 @@ def candidates(measured: Sequence[Measure]) -> list[Measure]:
         one
         for one in measured
         if not any(
-            other.distance <= one.distance
-            and other.recall >= one.recall
-            and (other.distance, -other.recall, -other.step) < (one.distance, -one.recall, -one.step)
+            other.distance <= one.distance and other.recall >= one.recall and _order(other) < _order(one)
             for other in measured
         )
     ]
+
+
+def _order(one: Measure) -> tuple[float, float, int]:
+    return one.distance, -one.recall, -one.step

@@ -37,8 +37,15 @@ _SLOWER = 0.5  # factor of the rates each time
 _TRIAL = 24  # steps that a budget in seconds is turned into steps by, after as many that warm up
 
 
+_KEEP_SECONDS = 300.0  # from one kept checkpoint to the next, at most a check later
+
+
 class Stopped(Exception):  # noqa: N818 - an end, not an error
     """The training was asked to stop, and its last checkpoint was kept."""
+
+    def __init__(self, step: int, steps: int) -> None:
+        super().__init__(f"stopped at step {step:,} of {steps:,}")
+        self.step, self.steps = step, steps
 
 
 @dataclass(frozen=True)
@@ -53,11 +60,11 @@ class Hooks:
     measure: Callable[[Generator], tuple[float, float]] | None = None
     """Squared Fréchet distance and recall of a generator, on rows that are neither trained nor reported on."""
     keep: Callable[[Checkpoint], None] | None = None
-    """Stores a checkpoint: after each measuring, and when it stops."""
+    """Stores a checkpoint: every five minutes, after each measuring, and when it stops."""
     stop: Callable[[], bool] = lambda: False
     """Whether to stop after this step."""
     clock: Callable[[], float] = time.monotonic
-    """Seconds, for budgets in seconds."""
+    """Seconds: for budgets in seconds, and for when to keep a checkpoint."""
 
 
 def train_generator(
@@ -75,7 +82,9 @@ def train_generator(
 
     The same seed, rows and settings give the same weights on one kind of device and one number of threads, with or
     without interruption; of a budget in seconds, the steps that it was turned into do. torch's global generator is
-    restored. Raises JobError for image shapes that the networks cannot produce, for classes without rows and for
+    restored. After an interruption a training that diverges goes back no farther than to it.
+
+    Raises JobError for image shapes that the networks cannot produce, for classes without rows and for
     checkpoints of another training; RunError if it diverges again and again; Stopped where `hooks.stop` asks.
     """
     shape, hooks = _shape(pixels, labels, classes, settings), hooks or Hooks()
@@ -128,7 +137,7 @@ class _Training:
 
     def finished(self) -> Generator:
         """Trains to the end and returns the best average."""
-        steps, good, returns = self.progress.training.steps, self._checkpoint(), 0
+        steps, good, returns, kept_at = self.progress.training.steps, self._checkpoint(), 0, self.hooks.clock()
         assert steps is not None
         unchecked: list[Tensor] = []
         while self.progress.step < steps:
@@ -147,13 +156,16 @@ class _Training:
                     self._measure()
                 good = self._checkpoint()
                 unchecked.clear()
-                if self.hooks.keep and (stopped or measured):
+                now = self.hooks.clock()
+                if self.hooks.keep and (stopped or measured or now - kept_at >= _KEEP_SECONDS):
                     self.hooks.keep(good)
+                    kept_at = now
             if stopped and step < steps:
-                raise Stopped
+                raise Stopped(step, steps)
         if not self.progress.measured:
-            return self._generator(self.players.average.state_dict())
-        return self._generator(self.kept[best(self.progress.measured).step])
+            return self._generator(self.players.average.state_dict(), steps)
+        step = best(self.progress.measured).step
+        return self._generator(self.kept[step], step)
 
     def _go_back(self, good: Checkpoint, returns: int, step: int) -> None:
         if returns > _MOST_RETURNS:
@@ -172,7 +184,7 @@ class _Training:
             return
         average = {name: tensor.detach().cpu().clone() for name, tensor in self.players.average.state_dict().items()}
         with seeded(self.rows.images.device, self.progress.seed):  # its draws, if any, are none of the training's
-            distance, recall = self.hooks.measure(self._generator(average))
+            distance, recall = self.hooks.measure(self._generator(average, self.progress.step))
         found = Measure(step=self.progress.step, distance=distance, recall=recall)
         measured = (*self.progress.measured, found)
         weights = {**self.kept, found.step: average}
@@ -183,7 +195,7 @@ class _Training:
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(self.progress, self.players.state(), self.kept)
 
-    def _generator(self, weights: Mapping[str, Tensor]) -> Generator:
+    def _generator(self, weights: Mapping[str, Tensor], step: int) -> Generator:
         shape, training = self.shape, self.progress.training
         net = copy.deepcopy(self.players.average)
         net.load_state_dict(weights)
@@ -198,6 +210,7 @@ class _Training:
             trained_on=self.progress.trained_on,
             rows=len(self.rows.images),
             seed=self.progress.seed,
+            step=step,
             training=training,
         )
         return Generator(net.eval().requires_grad_(False), card)

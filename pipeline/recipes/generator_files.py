@@ -24,7 +24,7 @@ def save_generator(generator: Generator, weights: str) -> str:
     The same generator gives the same bytes. Raises RunError where the storage refuses.
     """
     data = encode_generator(generator)
-    folder, name = _place(weights)
+    folder, name = place_of(weights)
     folder.write(name, data)
     return sha256_hex(data)
 
@@ -60,14 +60,15 @@ def generator_digest(
 
 
 def _read(weights: str, key: str, made_by: str | None = "`hardset train-gan JOB` makes it") -> bytes:
-    folder, name = _place(weights)
+    folder, name = place_of(weights)
     try:
         return folder.read(name)
     except FileNotFoundError:
         raise JobError(f"{key}: no file at {public_name(weights)}; {made_by or 'check the path'}") from None
 
 
-def _place(weights: str) -> tuple[Folder, str]:
+def place_of(weights: str) -> tuple[Folder, str]:
+    """Folder that a file at any fsspec URL lies in, and its name."""
     parent, slash, name = weights.rpartition("/")
     if parent.endswith(":/") or (slash and not parent):  # memory://name, /name: the parent is the root itself
         parent += "/"

@@ -17,6 +17,8 @@ import torch
 
 from hardset.pipeline.gans.files import decode_generator, encode_generator
 from hardset.pipeline.gans.generator import Generator
+from hardset.pipeline.gans.settings import resolved
+from hardset.pipeline.gans.shape import Shape
 from hardset.pipeline.recipes.generator_files import generator_digest, load_generator, save_generator
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.recipes import GeneratorFile
@@ -52,9 +54,15 @@ def test_the_card_tells_what_the_generator_is(generator: Generator, tmp_path: Pa
     save_generator(generator, str(tmp_path / "gan.safetensors"))
     with safetensors.safe_open(tmp_path / "gan.safetensors", "pt") as file:
         card = json.loads(file.metadata()["hardset"])
-    assert card["architecture"] == "hinge-projection-1" and card["value_range"] == [0, 1]
+    assert card["architecture"] == "projection-2" and card["value_range"] == [0, 1]
     assert (card["classes"], card["height"], card["width"], card["channels"], card["latent"]) == (3, 8, 8, 1, 6)
-    assert card["training"] == TINY.model_dump(mode="json") and card["rows"] == 24 and len(card["trained_on"]) == 64
+    settings = resolved(TINY, Shape(3, 8, 8, 1, 6, 8), rows=24, device=CPU)
+    assert (
+        card["step"] == 2
+        and card["training"] == settings.model_dump(mode="json")
+        and card["rows"] == 24
+        and len(card["trained_on"]) == 64
+    )
 
 
 def test_any_fsspec_url_is_written_and_read(generator: Generator) -> None:
@@ -126,7 +134,7 @@ BROKEN = {
     "other architecture": (lambda data: with_card(data, lambda card: card.update(architecture="x")), "architecture x"),
     "unknown key": (lambda data: with_card(data, lambda card: card.update(more=1)), "broken card"),
     "size that is no number": (lambda data: with_card(data, lambda card: card.update(latent="many")), "broken card"),
-    "side that cannot be": (lambda data: with_card(data, lambda card: card.update(width=10)), "broken card"),
+    "side that cannot be": (lambda data: with_card(data, lambda card: card.update(width=7)), "broken card"),
     "card lies": (lambda data: with_card(data, lambda card: card.update(features=1 << 28)), "other weights"),
     "missing weight": (lambda data: with_tensors(data, lambda state: state.pop("entry.bias")), "other weights"),
     "half precision": (

@@ -5,19 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import nn
-from torch.nn.utils.parametrize import is_parametrized
 
 from hardset.pipeline.gans.files import encode_generator
 from hardset.pipeline.gans.generator import Generator
-from hardset.pipeline.gans.networks import DiscriminatorNet, GeneratorNet, Shape
+from hardset.pipeline.gans.networks import GeneratorNet
+from hardset.pipeline.gans.shape import Shape
 from hardset.pipeline.gans.training import rows_digest, train_generator
-from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.errors import JobError
 from hardset.schemas.job.recipes import GanTraining
 from tests.gans.conftest import TINY, tiny_generator, training_rows
 
 CPU = torch.device("cpu")
-SIDES = [(8, 8), (12, 20), (16, 16), (28, 28), (32, 32), (24, 32)]
 
 
 def trained(shape: tuple[int, int, int] = (8, 8, 1), classes: int = 3, **settings: float) -> Generator:
@@ -52,33 +50,6 @@ def test_the_average_warms_up_and_takes_batch_statistics_over() -> None:
     assert any(not torch.equal(a, b) for a, b in zip(first.buffers(), average.buffers(), strict=True))
 
 
-def test_every_step_is_heard_once() -> None:
-    heard: list[int] = []
-    pixels, labels = training_rows()
-    train_generator(pixels, labels, classes=3, settings=TINY, seed=0, device=CPU, on_step=heard.append)
-    assert heard == [1, 2]
-
-
-@pytest.mark.parametrize("sides", SIDES, ids=str)
-@pytest.mark.parametrize("channels", [1, 3])
-def test_networks_make_and_take_every_side_they_promise(sides: tuple[int, int], channels: int) -> None:
-    shape = Shape(4, *sides, channels, latent=5, features=8)
-    classes = torch.tensor([0, 3])
-    images = GeneratorNet(shape)(torch.randn(2, 5), classes)
-    assert images.shape == (2, channels, *sides) and images.min() >= 0 and images.max() <= 1
-    assert DiscriminatorNet(shape)(images, classes).shape == (2,)
-
-
-def test_every_weight_of_the_discriminator_is_spectrally_normalised() -> None:
-    net = DiscriminatorNet(Shape(4, 16, 16, 3, latent=5, features=8))
-    weighted = [layer for layer in net.modules() if isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding)]
-    assert len(weighted) == 6 and all(is_parametrized(layer, "weight") for layer in weighted)
-    for _ in range(60):
-        net(torch.rand(2, 3, 16, 16), torch.tensor([0, 1]))
-    for layer in weighted:
-        assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.05)
-
-
 def test_the_generator_learns_what_each_class_looks_like() -> None:
     labels = np.arange(64, dtype=np.int64) % 2
     pixels = np.where(labels == 1, 200, 30).astype(np.uint8)[:, None, None, None].repeat(8, 1).repeat(8, 2)
@@ -89,7 +60,7 @@ def test_the_generator_learns_what_each_class_looks_like() -> None:
     assert abs(dark - 30 / 255) < 0.15 and abs(light - 200 / 255) < 0.15
 
 
-@pytest.mark.parametrize("shape", [(8, 10, 1), (4, 8, 1), (36, 36, 3), (8, 8, 2)], ids=str)
+@pytest.mark.parametrize("shape", [(7, 8, 1), (8, 129, 3), (8, 8, 2)], ids=str)
 def test_images_it_cannot_make_are_refused(shape: tuple[int, int, int]) -> None:
     with pytest.raises(JobError, match=r"source: has images .*set source\.size"):
         trained(shape)
@@ -98,11 +69,6 @@ def test_images_it_cannot_make_are_refused(shape: tuple[int, int, int]) -> None:
 def test_classes_without_rows_are_refused() -> None:
     with pytest.raises(JobError, match="no training rows of class 3, 4;"):
         trained(classes=5)
-
-
-def test_divergence_ends_the_training_with_its_step() -> None:
-    with pytest.raises(RunError, match="not finite at step 2; lower"):
-        trained(generator_rate=1e38, discriminator_rate=1e38)
 
 
 def test_the_digest_of_the_training_rows_sees_pixels_labels_and_shape() -> None:
