@@ -42,7 +42,8 @@ def numbering(logits: Floats, labels: Classes, declared: Sequence[int] | None, a
     least = logits.argmin(axis=1) == labels
     if classes > 2 and gains(right, least, classes):
         what = "its smallest output named the class, as distances and losses do"
-        return sentence(at, right, least, what, f"write a factory for {at} whose module returns the negative of them")
+        mended = f"write a factory for {at} whose module returns the negative of them"
+        return Finding(sentence(at, right, least, what, mended), {})
     shift = int(np.bincount((pred - labels) % classes, minlength=classes).argmax())
     rolled = (numbers + shift) % classes
     half = np.arange(len(labels)) % 2 == 0
