@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import deltalake
+import deltalake.transaction
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyiceberg.catalog import load_catalog
+from pyiceberg.catalog.sql import SqlCatalog
 
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.dataset.tables.delta import publish_delta
@@ -105,6 +107,88 @@ def test_a_new_run_is_one_more_version_and_the_old_one_stays(publish: Publish, d
     assert by_id(READ[publish](disk)) == stored(disk, second)
     assert by_id(READ[publish](disk, int(old.version))) == rows
     assert publish(disk, first).new is False  # it was published once, and history is not gone back on
+
+
+COMMIT: dict[Publish, tuple[Any, str]] = {
+    publish_iceberg: (SqlCatalog, "commit_table"),
+    publish_delta: (deltalake.DeltaTable, "create_write_transaction"),
+}
+"""What each library commits by."""
+CREATE: dict[Publish, tuple[Any, str]] = {
+    publish_iceberg: (SqlCatalog, "create_table"),
+    publish_delta: (deltalake.transaction, "create_table_with_add_actions"),
+}
+"""What each library makes a table by."""
+
+
+def coming_first(act: tuple[Any, str], other: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets another writer commit once, right before the next commit, when all that it rests on has been read."""
+    owner, name = act
+    commit, waiting = getattr(owner, name), [other]
+
+    def late(*arguments: Any, **named: Any) -> Any:
+        if waiting:
+            waiting.pop()()
+        return commit(*arguments, **named)
+
+    monkeypatch.setattr(owner, name, late)
+
+
+def write_between(publish: Publish, folder: Folder) -> None:
+    """A commit that hardset knows nothing of."""
+    if publish is publish_delta:
+        deltalake.DeltaTable(folder.url).alter.set_table_properties({"delta.logRetentionDuration": "interval 9 days"})
+        return
+    catalogue = load_catalog("hardset", uri=f"sqlite:///{folder.place}/_hardset/iceberg/catalog.db")
+    table = catalogue.load_table("hardset.rows")
+    table.append(table.scan().to_arrow().slice(0, 0))
+    catalogue.close()
+
+
+@both
+def test_the_version_told_is_that_of_the_run_whoever_else_writes(
+    publish: Publish, disk: Folder, first: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, rows = publish(disk, first), stored(disk, first)
+    second = next_run(disk, first)
+    coming_first(COMMIT[publish], lambda: write_between(publish, disk), monkeypatch)
+    done = publish(disk, second)
+    assert done.new and by_id(READ[publish](disk, int(done.version))) == stored(disk, second)
+    write_between(publish, disk)
+    assert publish(disk, second) == Publication(done.table, done.version, 0, 0, False)
+    assert publish(disk, first).version == old.version
+    assert by_id(READ[publish](disk, int(old.version))) == rows
+
+
+@both
+@pytest.mark.parametrize("act", [CREATE, COMMIT], ids=["create", "commit"])
+def test_two_who_publish_at_once_leave_the_rows_of_one_run(
+    act: dict[Publish, tuple[Any, str]],
+    publish: Publish,
+    disk: Folder,
+    first: Manifest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if act is COMMIT:
+        publish(disk, first)
+    second = next_run(disk, first)
+    told: list[Publication] = []
+    coming_first(act[publish], lambda: told.append(publish(disk, second)), monkeypatch)
+    done = publish(disk, second)
+    assert (told[0].new, done.new, done.version) == (True, False, told[0].version)
+    assert by_id(READ[publish](disk)) == stored(disk, second)
+
+
+@both
+def test_a_run_that_came_between_is_taken_out_again(
+    publish: Publish, disk: Folder, first: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(disk, finished_run(disk, (shard_of(3),), run_id="ab" + RUN[2:]))
+    second = next_run(disk, first)
+    coming_first(COMMIT[publish], lambda: publish(disk, first), monkeypatch)
+    done = publish(disk, second)
+    assert done.new and by_id(READ[publish](disk, int(done.version))) == stored(disk, second)
+    assert by_id(READ[publish](disk)) == stored(disk, second)
 
 
 def test_one_snapshot_and_one_commit_per_run(disk: Folder, first: Manifest) -> None:

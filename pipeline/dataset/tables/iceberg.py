@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hardset.pipeline.dataset.tables.publication import RUN_ID, Publication, changes, load, properties, refusals
+from hardset.pipeline.dataset.tables.publication import (
+    RUN_ID,
+    TRIES,
+    Publication,
+    changes,
+    load,
+    properties,
+    refusals,
+)
 from hardset.pipeline.storage.folder import Folder, public_name
 from hardset.schemas.digests import canonical_json, sha256_hex
 from hardset.schemas.errors import JobError, RunError
@@ -55,17 +63,24 @@ def publish_iceberg(folder: Folder, manifest: Manifest, target: Target | None = 
     the run id in the snapshots' properties. Raises JobError where pyiceberg is not installed or a catalogue must be
     named, RunError where catalogue or store refuse.
     """
-    load("pyiceberg.catalog", extra="iceberg")
+    errors = load("pyiceberg.exceptions", extra="iceberg")
     chosen = target or Target(_embedded(folder), TABLE)
     shown = f"{public_name(chosen.catalogue)}/{chosen.table}"
     with refusals(shown), _catalogue(chosen.catalogue, folder) as catalogue:
-        table = _open(catalogue, folder, manifest, chosen, embedded=target is None)
-        held = [shot for shot in table.snapshots() if _property(shot) == manifest.run_id]
-        if held:
-            return Publication(shown, str(held[-1].snapshot_id), 0, 0, False)
-        added, removed = _commit(table, folder, manifest)
-        _note(folder, shown, table.metadata_location)
-        return Publication(shown, str(table.current_snapshot().snapshot_id), added, removed, True)
+        for left in reversed(range(TRIES)):
+            try:
+                table = _open(catalogue, folder, manifest, chosen, embedded=target is None)
+                held = _snapshot_of(table, manifest)
+                if held is not None:
+                    return Publication(shown, held, 0, 0, False)
+                added, removed = _commit(table, folder, manifest)
+            except (errors.CommitFailedException, errors.TableAlreadyExistsError):
+                if not left:
+                    raise
+                continue
+            _note(folder, shown, table.metadata_location)
+            return Publication(shown, str(_snapshot_of(table, manifest)), added, removed, True)
+    raise AssertionError("the last try returns or raises")
 
 
 def _embedded(folder: Folder) -> str:
@@ -127,7 +142,13 @@ def _open(catalogue: Any, folder: Folder, manifest: Manifest, target: Target, *,
 
 
 def _commit(table: Any, folder: Folder, manifest: Manifest) -> tuple[int, int]:
-    """Adds and removes files in one snapshot; returns how many."""
+    """Adds and removes files in one snapshot; returns how many.
+
+    Raises pyiceberg's CommitFailedException where another writer came first. The library's own tries would put the
+    files beside those of that writer.
+    """
+    settings = {**table.metadata.properties, "commit.retry.num-retries": "0"}
+    table.metadata = table.metadata.model_copy(update={"properties": settings})  # of this handle, not of the table
     present = {task.file.file_path: task.file for task in table.scan().plan_files()}
     wanted = [f"{_url(folder)}/{file.path}" for file in manifest.data_files]
     added, removed = changes(wanted, list(present))
@@ -155,5 +176,8 @@ def _url(folder: Folder) -> str:
     return folder.place if "://" in folder.place else f"file://{folder.place}"
 
 
-def _property(snapshot: Any) -> str | None:
-    return snapshot.summary.additional_properties.get(RUN_ID) if snapshot.summary else None
+def _snapshot_of(table: Any, manifest: Manifest) -> str | None:
+    """Id of the snapshot that a run was published as; None where it was not."""
+    found = (shot for shot in table.snapshots() if shot.summary)
+    held = [one for one in found if one.summary.additional_properties.get(RUN_ID) == manifest.run_id]
+    return str(held[-1].snapshot_id) if held else None

@@ -17,6 +17,9 @@ from hardset.schemas.records.run import Manifest
 RUN_ID, CONTENT = "hardset.run-id", "hardset.content-sha256"
 """Properties of a table version: the run it holds, and the digest over that run's rows."""
 
+TRIES = 20
+"""Tries of a commit: each time that another writer came first, the files to add and to remove are found anew."""
+
 
 @dataclass(frozen=True)
 class Publication:
@@ -25,7 +28,7 @@ class Publication:
     table: str
     """Place of the table, without credentials."""
     version: str
-    """Snapshot id (Iceberg) or version number (Delta) that holds the run."""
+    """Snapshot id (Iceberg) or version number (Delta) that the run was published as, whatever came after it."""
     added: int
     """Number of files that this call added."""
     removed: int
