@@ -19,7 +19,8 @@ def init(
         str | None,
         typer.Option(
             metavar="PATH_OR_URL",
-            help="Your images: class folders, Parquet, .npz, .tar shards, a CSV of paths, a Delta table, or digits.",
+            help="Your images: class folders, Parquet, .npz, .tar shards, a CSV of paths, a Delta or Iceberg table, "
+            "or digits.",
         ),
     ] = None,
     model: Annotated[

@@ -99,7 +99,7 @@ class Place:
             kind = self._table_in(folder, folders, records)
             if kind is not None:
                 where = f"{self.name}: {folder}" if folder else self.name
-                mend = "write format: delta" if "Delta" in kind else "write the rows elsewhere"
+                mend = "write the rows elsewhere" if "Hudi" in kind else f"write format: {kind.split()[1].lower()}"
                 raise JobError(
                     f"source.path: {where} is {kind} table, whose folder holds files of deleted rows, too; only its "
                     f"log tells which count, so {mend}"

@@ -29,7 +29,7 @@ FORMAT_OF = {
 """Formats by the suffix of their files."""
 _WANTED = (
     "wants a folder of class folders (PLACE/cat/1.jpg), Parquet files with an image column, .npz arrays, .tar shards "
-    "of WebDataset, a CSV or JSON-lines table of paths and labels, a Delta table, or digits"
+    "of WebDataset, a CSV or JSON-lines table of paths and labels, a Delta or Iceberg table, or digits"
 )
 _ARRAYS = {"images": ("x_train", "train_images", "x", "data"), "labels": ("y_train", "train_labels", "y", "targets")}
 """For each array of a .npz file the names that stand for it elsewhere; `images` and `labels` need no setting."""
@@ -70,6 +70,8 @@ def _folder(place: str, given: Collection[str]) -> Recognised:
     names = [name for name in folder.list() if _counts(name)]
     if any(name.startswith("_delta_log/") for name in names):
         return Recognised({"format": "delta", "path": place}, "a Delta table")
+    if any(name.startswith("metadata/") and name.endswith(".metadata.json") for name in names):
+        return Recognised({"format": "iceberg", "path": place}, "an Iceberg table")
     images = [name for name in names if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES]
     listed = next((name for name in names if PurePosixPath(name).name in METADATA), None)
     if images and listed is not None:

@@ -11,11 +11,12 @@ from types import MappingProxyType
 from typing import Any
 
 from hardset.pipeline.extensions import declarations
-from hardset.pipeline.sources import delta, hub
+from hardset.pipeline.sources import delta, hub, iceberg
 from hardset.pipeline.sources.base import Source, SourceReader, Versions
 from hardset.pipeline.sources.delta import DeltaReader
 from hardset.pipeline.sources.digits import DigitsReader
 from hardset.pipeline.sources.hold_out import HeldOutReader
+from hardset.pipeline.sources.iceberg import IcebergReader
 from hardset.pipeline.sources.imagefolder import ImageFolderReader
 from hardset.pipeline.sources.manifest import ManifestReader
 from hardset.pipeline.sources.npz import NpzReader
@@ -25,6 +26,7 @@ from hardset.schemas.digests import digest
 from hardset.schemas.job.sources import (
     DeltaSource,
     DigitsSource,
+    IcebergSource,
     ImageFolderSource,
     ImageSource,
     ManifestSource,
@@ -43,6 +45,7 @@ _BUILT_IN = (
     Source(WebDatasetSource, WebDatasetReader),
     Source(ManifestSource, ManifestReader),
     Source(DeltaSource, DeltaReader, delta.VERSIONS),
+    Source(IcebergSource, IcebergReader, iceberg.VERSIONS),
 )
 SOURCES: Mapping[str, Source] = MappingProxyType(
     {str(one.settings.model_fields["format"].default): one for one in _BUILT_IN}
@@ -54,6 +57,7 @@ _FIRST_VERSION = 1
 NOT_READING = frozenset(
     {
         *("path", "include", "exclude", "unreadable", "version", "splits", "limit"),
+        *("catalog", "table", "snapshot"),
         *("changed", "vanished", "classes", "numeric"),
     }
 )

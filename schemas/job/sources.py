@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from hardset.schemas.base import Spec
 from hardset.schemas.extensions import Extension, ImportPath, open_union
@@ -178,6 +178,27 @@ class DeltaSource(ColumnarSource):
     """Version of the table. Unset: the newest, which the plan records and every worker reads."""
 
 
+class IcebergSource(ColumnarSource):
+    """An Iceberg table of the same columns, read at a snapshot: files of deleted rows do not count."""
+
+    format: Literal["iceberg"] = "iceberg"
+    path: str
+    """Root of the table, or another folder that holds all its files; any fsspec URL."""
+    catalog: str | None = None
+    """Catalogue that knows the table: its name in pyiceberg's own configuration, or a URI (a REST service, or what
+    `publish` was given). Unset: the newest of the metadata files below `path`."""
+    table: str | None = None
+    """Name of the table in the catalogue, such as images.hardened."""
+    snapshot: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    """Id of a snapshot. Unset: the newest, which the plan records and every worker reads."""
+
+    @model_validator(mode="after")
+    def _named_whole(self) -> Self:
+        if (self.catalog is None) != (self.table is None):
+            raise ValueError("catalog and table go together; set both, or neither")
+        return self
+
+
 class ImageFolderSource(StoredSource):
     """One folder per class; classes are numbered in the sorted order of their names, unless `classes` lists them."""
 
@@ -242,6 +263,7 @@ SOURCES: tuple[type[ImageSource], ...] = (
     WebDatasetSource,
     ManifestSource,
     DeltaSource,
+    IcebergSource,
 )
 """Settings of the built-in sources; each is bound to its reader in `pipeline.sources.table`."""
 

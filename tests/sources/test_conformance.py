@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import Schema
 from deltalake.transaction import AddAction, create_table_with_add_actions
+from pyiceberg.catalog import load_catalog
 
 from hardset.pipeline.sources.base import RawRow, Source
 from hardset.pipeline.sources.files import SourceFile
@@ -110,6 +112,16 @@ def write_delta(folder: Path, rows: Sequence[SampleRow]) -> None:
     create_table_with_add_actions(str(folder), Schema.from_arrow(schema), added)
 
 
+def write_iceberg(folder: Path, rows: Sequence[SampleRow]) -> None:
+    """Files as `write_parquet` has them, and metadata that list each."""
+    write_parquet(folder, rows)
+    files = sorted(f"file://{path}" for path in folder.glob("*.parquet"))
+    with closing(load_catalog("hardset", uri="sqlite://")) as catalogue:
+        catalogue.create_namespace("a")
+        schema = pq.read_schema(files[0].removeprefix("file://"))
+        catalogue.create_table("a.rows", schema, location=f"file://{folder}").add_files(files)
+
+
 BUILT_IN = {
     "digits": SourceExample(lambda path: {"format": "digits", "limit": 500}, classes=10),
     "parquet": SourceExample(lambda path: {"format": "parquet", "path": path}, write_parquet),
@@ -118,6 +130,7 @@ BUILT_IN = {
     "webdataset": SourceExample(lambda path: {"format": "webdataset", "path": path}, write_tars),
     "manifest": SourceExample(lambda path: {"format": "manifest", "path": path}, write_manifests),
     "delta": SourceExample(lambda path: {"format": "delta", "path": path}, write_delta),
+    "iceberg": SourceExample(lambda path: {"format": "iceberg", "path": path}, write_iceberg),
 }
 OWN = SourceExample(
     lambda path: {"format": "source:LINES", "path": path, "height": 6, "width": 5}, write_lines, channels=1
