@@ -163,7 +163,9 @@ def test_a_planted_mistake_is_named_with_the_key_to_set_which_mends_it(digits, s
     assert told.text.startswith("model: the model is right on ")
     assert re.search(expected, told.text), told.text
     if mistake in ("labels from 1", "distances"):
-        assert told.settings == {}, "the labels are at fault, or the model: the user knows which; no key takes negatives"
+        assert told.settings == {}, (
+            "the labels are at fault, or the model: the user knows which; no key takes negatives"
+        )
         return
     mended, _ = judged(digits, channels, saved[name], settings | wrong | told.settings)
     assert mended.share > 0.85
