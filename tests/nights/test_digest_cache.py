@@ -14,6 +14,7 @@ from hardset.pipeline.sources import digest_cache as cache
 from hardset.pipeline.sources.digest_cache import digest_cache
 from hardset.pipeline.sources.files import resolve
 from hardset.schemas.digests import sha256_hex
+from hardset.schemas.environment import CACHE
 
 Digest = Callable[[], tuple[str, bool]]
 
