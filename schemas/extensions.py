@@ -106,6 +106,8 @@ class KnownName:
 
     names: tuple[str, ...]
     group: str
+    beside: tuple[str, ...] = ()
+    """Names of another record's, which sentences list, too."""
 
     def brought(self) -> dict[str, EntryPoint]:
         """Entry points whose names are not in the table, which come first."""
@@ -118,7 +120,7 @@ class KnownName:
         path = path_of_entry_point(self.group, name)
         if path is not None:
             return path
-        names = (*self.names, *self.brought())
+        names = (*self.names, *self.beside, *self.brought())
         raise ValueError(f"wants {listed(names)}{OWN}{near(name, names)}")
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

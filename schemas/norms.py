@@ -13,6 +13,8 @@ BALLS: tuple[Norm, ...] = ("linf", "l2", "l1")
 """Norms whose balls are convex, in which an attack of steps and projections works unless it says otherwise."""
 STORED_NORMS: Mapping[Norm, str] = MappingProxyType({"linf": "Linf", "l2": "L2", "l1": "L1", "l0": "L0"})
 """Norms as spelled in the `norm` column and in text for people."""
+NO_NORM = "none"
+"""Value of the `norm` column where no norm measures the budget; `eps` is empty then."""
 _BY_STORED = {stored: norm for norm, stored in STORED_NORMS.items()}
 
 

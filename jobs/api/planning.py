@@ -10,7 +10,7 @@ from hardset.pipeline.planning.changes import change_warnings
 from hardset.pipeline.recipes.table import variants
 from hardset.pipeline.run.run_state import RunState, look
 from hardset.schemas.job.job import Job
-from hardset.schemas.job.recipes import Attack
+from hardset.schemas.job.recipe_texts import name_and_norm
 from hardset.schemas.job.warnings import job_warnings
 from hardset.schemas.records.results import Planned, PlannedRecipe
 from hardset.schemas.records.run import Plan
@@ -65,7 +65,7 @@ def _recipe(job: Job, state: RunState, position: int) -> PlannedRecipe:
     shards = [shard for shard in state.plan.shards if shard.recipe == position]
     rows_in = sum(shard.rows for shard in shards)
     return PlannedRecipe(
-        recipe=f"{recipe.name} {recipe.norm}" if isinstance(recipe, Attack) else recipe.kind,
+        recipe=" ".join(name_and_norm(recipe.model_dump())),
         shards=len(shards),
         rows_in=rows_in,
         rows_out=rows_in * variants(recipe),

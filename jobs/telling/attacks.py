@@ -8,9 +8,8 @@ from rich.text import Text
 
 from hardset.jobs.telling.catalogue import Catalogue, show_others, show_settings
 from hardset.schemas.job.attack_declaration import AttackDeclaration
-from hardset.schemas.job.attack_documentation import facts_of, settings_of
+from hardset.schemas.job.attack_documentation import LISTED, facts_of, norms_of, settings_of, steps_of
 from hardset.schemas.job.attack_names import ATTACK_NAMES
-from hardset.schemas.job.attacks import ATTACKS
 
 _WIDE = 110
 """Terminal columns from which papers stand beside the summaries rather than below them."""
@@ -24,11 +23,10 @@ def show_all(terminal: Console) -> None:
     table.add_column("what it is")
     if wide:
         table.add_column("paper", no_wrap=True)
-    for name, attack in ATTACKS.items():
-        steps = "fixed" if attack.parts else f"{attack.steps:,}"
+    for name, attack in LISTED.items():
         paper = Text(attack.paper.short if attack.paper else "", style="dim")
         what = Text(attack.summary) if wide else Text("\n").join([Text(attack.summary), paper])
-        cells = [Text(name, style="bold"), Text(" ".join(attack.norms)), Text(steps), what]
+        cells = [Text(name, style="bold"), Text(norms_of(attack)), Text(steps_of(attack)), what]
         table.add_row(*cells, *([paper] if wide else []))
     terminal.print(table, soft_wrap=False)
     show_others(ATTACK_NAMES, "attacks", terminal)
@@ -41,8 +39,8 @@ def show_one(name: str, attack: AttackDeclaration, terminal: Console) -> None:
         terminal.print(Text(str(attack.paper), style="dim"), soft_wrap=False)
     if attack.parts:
         terminal.print(f"Made of: {', '.join(attack.stages)}", markup=False)
-    terminal.print(f"Norms: {', '.join(attack.norms)}\n", markup=False)
+    terminal.print(f"Norms: {norms_of(attack).replace(' ', ', ')}\n", markup=False)
     show_settings(settings_of(attack), terminal)
 
 
-CATALOGUE = Catalogue("attacks", "attack", ATTACKS, ATTACK_NAMES, facts_of, show_all, show_one)
+CATALOGUE = Catalogue("attacks", "attack", LISTED, ATTACK_NAMES, facts_of, show_all, show_one)

@@ -56,6 +56,8 @@ def tell(
 
 
 def _known(catalogue: Catalogue[Declaration], name: str) -> str:
+    if name in catalogue.declared:
+        return name
     try:
         return catalogue.names.known(name)
     except ValueError as error:

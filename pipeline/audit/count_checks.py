@@ -9,7 +9,7 @@ from hardset.pipeline.dataset.provenance.environment import is_of_this_version
 from hardset.pipeline.dataset.provenance.warnings import manifest_warnings
 from hardset.pipeline.dataset.records.places import is_own, maker
 from hardset.pipeline.sources.signs import READ
-from hardset.schemas.job.recipes import Attack, Sample
+from hardset.schemas.job.recipes import Sample, is_attack
 from hardset.schemas.records.run import Counts, DataFile, Manifest, Output, Plan
 
 _Fault = tuple[str, str]
@@ -34,7 +34,7 @@ def count_faults(manifest: Manifest, plan: Plan, claims: Mapping[str, Claims], p
 
 def _counts(counts: Counts, claims: Claims) -> Iterator[str]:
     recipe, job = claims.recipe, claims.job
-    attack = isinstance(recipe, Attack)
+    attack = is_attack(recipe)
     if counts.expected != counts.rows_in * claims.variants:
         yield f"{counts.expected} rows are due; its recipe makes {claims.variants} of each of {counts.rows_in}"
     if counts.dropped and (job.output.keep == "all" or not attack):

@@ -16,14 +16,16 @@ from hardset.pipeline.models.roles import VICTIM
 from hardset.pipeline.sources.base import key_of
 from hardset.pipeline.sources.hold_out import held_out
 from hardset.schemas.digests import recipe_id
+from hardset.schemas.job.attack_names import WORST_OF
 from hardset.schemas.job.job import Job
-from hardset.schemas.job.recipes import Attack, Recipe, Sample
+from hardset.schemas.job.recipes import Attack, Recipe, Sample, WorstOf, is_attack
 from hardset.schemas.job.sources import UserSource
 from hardset.schemas.records.run import Image, Manifest, Output, Plan, Shard, SourceRange
 from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, CONTRACT_VERSION, GENERATED
 
 KIND_OF = {"attack": ADVERSARIAL, "augment": AUGMENTED, "sample": GENERATED}
 """Kind of the rows that each kind of recipe makes."""
+_OPS = {"augment": "augment", "sample": "gan"}
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,11 @@ class Claims:
         """Value by column where all rows of the shard have one, and no code from elsewhere decides it."""
         recipe = self.recipe
         found: dict[str, Any] = {"recipe_id": self.recipe_id, "kind": KIND_OF[recipe.kind]}
-        found["op"] = {"augment": "augment", "sample": "gan"}.get(recipe.kind, "")
+        found["op"] = WORST_OF if isinstance(recipe, WorstOf) else _OPS.get(recipe.kind, "")
         found["model_id"] = found["verify_id"] = None
         if isinstance(recipe, Attack):
             found["op"] = f"{recipe.name}_{recipe.norm}"
+        if is_attack(recipe):
             found["model_id"] = model_id(self.raw["model"], self.models[VICTIM])
         elif isinstance(recipe, Sample):
             found["model_id"] = generator_id(self.models[f"generator:{self.shard.recipe}"])

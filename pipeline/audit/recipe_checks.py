@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,19 +14,15 @@ from numpy.typing import NDArray
 
 from hardset.pipeline.attacks import drawing
 from hardset.pipeline.attacks.libraries import library_of
+from hardset.pipeline.audit.drawn_checks import augment_faults, is_class, parsed, worst_of_faults
 from hardset.pipeline.audit.expected import Claims, Expected
 from hardset.pipeline.audit.spending import most_spent
-from hardset.pipeline.augment.mixing import mixes, share_of
-from hardset.pipeline.augment.parameters import draw, to_json
-from hardset.pipeline.augment.table import operation_text
 from hardset.pipeline.compute import rng
 from hardset.schemas.digests import row_seed
-from hardset.schemas.extensions import is_import_path
 from hardset.schemas.job.attacks import ATTACKS
-from hardset.schemas.job.operations.base import OperationSettings
-from hardset.schemas.job.operations.table import Operation
 from hardset.schemas.job.quantities import Range, whole_levels, whole_pixels, whole_squares
-from hardset.schemas.job.recipes import UNMEASURED, Attack, Augment, Sample
+from hardset.schemas.job.recipes import UNMEASURED, Attack, Augment, Sample, WorstOf, is_attack
+from hardset.schemas.norms import NO_NORM
 from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, GENERATED
 from hardset.schemas.rows.flags import flags_of
 
@@ -47,14 +43,10 @@ _EMPTY = {
     ),
 }
 """Columns that no recipe fills in rows of a kind."""
-_OF_MIXING = ("label_2", "label_weight", "partner_key", "partner_sha256")
 _NONFINITE = "nonfinite_gradient"
 """Flag of attacked rows, and key of the share in their `params`."""
 _SHARD_BOUND = "shard_bound"
 """Flag of every row that another library made."""
-_SHA256 = 64
-_DRAWN_ALIKE = 1e-6
-"""Accepted difference of drawn parameters, relative: their last bits are those of the device that drew them."""
 _CLOSE = 1e-3
 """Margins, absolute or relative, within which a pass of the search and the judge may disagree."""
 
@@ -65,21 +57,24 @@ def recipe_faults(table: pa.Table, expected: Expected) -> Iterator[Fault]:
     """Rows that their recipe cannot have made: row position and sentence. Imports nothing that only records name."""
     claims = expected.claims
     yield from _empty(table)
-    if table["kind"][0].as_py() == ADVERSARIAL:
+    if table["kind"][0].as_py() == ADVERSARIAL and table["norm"][0].as_py() != NO_NORM:
         yield from _nonfinite_shares(table)
     if claims is None:
         return
     yield from _judged_by_none(table, claims)
     if isinstance(claims.recipe, Attack):
-        for check in (_budgets, _targets, _spent, _found_by, _flags, _held_out_models):
+        for check in (_budgets, _targets, _spent, _found_by, _flags):
             yield from check(table, claims, claims.recipe)
-        if claims.job.output.keep == "success":
-            yield from ((i, "does not succeed, and output.keep is success") for i in _false(table["success"]))
+        yield from _held_out_models(table, claims)
     elif isinstance(claims.recipe, Sample):
         yield from _unmeasured(table, claims.recipe)
     elif isinstance(claims.recipe, Augment):
-        yield from _parameters(table, claims, claims.recipe)
-        yield from _partners(table, claims, claims.recipe.ops)
+        yield from augment_faults(table, claims, claims.recipe)
+    elif isinstance(claims.recipe, WorstOf):
+        yield from worst_of_faults(table, claims, claims.recipe)
+        yield from _held_out_models(table, claims)
+    if is_attack(claims.recipe) and claims.job.output.keep == "success":
+        yield from ((i, "does not succeed, and output.keep is success") for i in _false(table["success"]))
 
 
 def _empty(table: pa.Table) -> Iterator[Fault]:
@@ -110,7 +105,7 @@ def _nonfinite_shares(table: pa.Table) -> Iterator[Fault]:
         elif not flagged:
             yield i, f"params is filled; {ADVERSARIAL} rows have none without the flag {_NONFINITE}"
         else:
-            found = _json(text)
+            found = parsed(text)
             share = found.get(_NONFINITE) if isinstance(found, dict) and len(found) == 1 else None
             if not isinstance(share, int | float) or not 0 <= share <= 1:
                 yield i, f"params is {text[:80]!r}; the flag {_NONFINITE} wants a share in [0, 1] there"
@@ -230,7 +225,7 @@ def _implied_of_foreign(
         yield "lost_in_storing", row["float_pred"] != row["label"] and row["pred"] == row["label"]
 
 
-def _held_out_models(table: pa.Table, claims: Claims, recipe: Attack) -> Iterator[Fault]:
+def _held_out_models(table: pa.Table, claims: Claims) -> Iterator[Fault]:
     if "transfer_pred" not in table.column_names:
         return
     names = {model.name for model in claims.job.transfer_to}
@@ -241,84 +236,8 @@ def _held_out_models(table: pa.Table, claims: Claims, recipe: Attack) -> Iterato
             preds = {}
         if set(preds) != names:
             yield i, f"transfer_pred does not name the held-out models: {', '.join(sorted(names)) or 'none'}"
-        elif any(not _is_class(pred, claims.classes) for pred in preds.values()):
+        elif any(not is_class(pred, claims.classes) for pred in preds.values()):
             yield i, f"transfer_pred holds no class of {claims.classes}: {text}"
-
-
-def _is_class(pred: object, classes: int) -> bool:
-    return pred is None or (isinstance(pred, int) and not isinstance(pred, bool) and 0 <= pred < classes)
-
-
-def _parameters(table: pa.Table, claims: Claims, recipe: Augment) -> Iterator[Fault]:
-    """Augmented rows whose `params` are not what their seed draws.
-
-    Left out are those of operations from elsewhere, whose code would run, and of others that have changed since.
-    """
-    ops = [one for one in recipe.ops if isinstance(one, OperationSettings)]
-    text = claims.text.get("ops")
-    if len(ops) < len(recipe.ops) or _names_code(text) or [operation_text(one) for one in ops] != text:
-        return
-    stored = table["params"].to_pylist()
-    drawn = to_json(draw(ops, _tensor(table["seed"])), len(stored))
-    for i, (text, again) in enumerate(zip(stored, drawn, strict=True)):
-        if text != again and not _alike(_json(text), json.loads(again)):
-            yield i, "params are not what its seed draws"
-
-
-def _names_code(node: Any) -> bool:
-    """Whether a list of operations names code from elsewhere, at any depth."""
-    if isinstance(node, dict | list):
-        return any(map(_names_code, node.values() if isinstance(node, dict) else node))
-    return isinstance(node, str) and is_import_path(node)
-
-
-def _partners(table: pa.Table, claims: Claims, ops: Sequence[Operation]) -> Iterator[Fault]:
-    """Rows whose partner, or share of their own class, is not what `params` say; or that have one without mixing."""
-    columns = [table[name].to_pylist() for name in _OF_MIXING if name in table.column_names]
-    position = next((number for number, one in enumerate(ops) if mixes(one)), None)
-    for i, values in enumerate(zip(*columns, strict=True)):
-        steps = _json(table["params"][i].as_py())
-        fits = position is not None and isinstance(steps, list) and len(steps) == len(ops)
-        drawn = steps[position or 0] if fits else {}
-        if not isinstance(drawn, dict) or not drawn.get("applied"):
-            if any(value is not None for value in values):
-                yield i, f"{', '.join(_OF_MIXING)} are filled; nothing was mixed into it"
-            continue
-        yield from ((i, fault) for fault in _partner(drawn, values, (table, i), claims))
-
-
-def _partner(drawn: dict[str, Any], values: Sequence[Any], at: tuple[pa.Table, int], claims: Claims) -> Iterator[str]:
-    label, weight, key, digest = values
-    if None in values or not _is_class(label, claims.classes) or len(str(digest)) != _SHA256:
-        yield f"{', '.join(_OF_MIXING)} are not those of a row with a partner"
-        return
-    table, row = at
-    try:
-        share = share_of(str(drawn["name"]), (table["height"][row].as_py(), table["width"][row].as_py()), drawn)
-        place = int(drawn["partner"]) * len(claims.partners) >> 31
-    except (KeyError, TypeError, ValueError, IndexError):
-        return  # other checks name params that are none
-    if abs(weight - share) > _DRAWN_ALIKE:
-        yield f"label_weight is {weight:g}; its params leave {share:g} of its own class"
-    if not 0 <= place < len(claims.partners) or claims.partners[place] != key:
-        yield f"partner_key is {key}, which its params do not draw from the plan's pool"
-
-
-def _alike(one: Any, other: Any) -> bool:
-    if isinstance(one, float) and isinstance(other, float):
-        return abs(one - other) <= _DRAWN_ALIKE * max(1.0, abs(other))
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_alike(one[key], other[key]) for key in other)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_alike, one, other))
-    return type(one) is type(other) and bool(one == other)
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _tensor(values: pa.ChunkedArray) -> torch.Tensor:

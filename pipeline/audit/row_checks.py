@@ -16,9 +16,9 @@ from hardset.pipeline.audit.recipe_checks import recipe_faults
 from hardset.pipeline.dataset.files.png import decode_pngs
 from hardset.schemas.digests import image_sha256, row_id, row_seed
 from hardset.schemas.job.quantities import whole_levels, whole_pixels, whole_squares
-from hardset.schemas.norms import STORED_NORMS, Norm, norm_of
+from hardset.schemas.norms import NO_NORM, STORED_NORMS, Norm, norm_of
 from hardset.schemas.records.run import Counts
-from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, GENERATED, Column, columns_of
+from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, GENERATED, OF_A_NORM, Column, columns_of
 from hardset.schemas.rows.success import attacked_rows, succeeded
 
 Fault = tuple[int | None, str]
@@ -57,8 +57,9 @@ def _empty_values(table: pa.Table, expected: Expected) -> Iterator[tuple[int, st
             continue
         values = _bytes_of(table) if column.name == "image" else table[column.name]
         if values.null_count and not column.name.endswith("pred") and column.name not in _OPTIONAL:
+            free = table["norm"].to_pylist() if column.name == OF_A_NORM else [None] * table.num_rows
             for i in _where(pc.is_null(values)):
-                if _must_fill(column, kinds[i]):
+                if _must_fill(column, kinds[i]) and free[i] != NO_NORM:
                     yield i, f"{column.name} is empty"
     if ADVERSARIAL in kinds:
         for name in ("clean_pred", "pred", "margin", "confidence"):
@@ -84,7 +85,7 @@ def _unlike_the_shard(table: pa.Table, expected: Expected) -> Iterator[tuple[int
     if wanted["kind"] != AUGMENTED:
         wanted["model_sha256"] = recipe["model" if wanted["kind"] == ADVERSARIAL else "generator"]
     if wanted["kind"] == ADVERSARIAL:
-        wanted["norm"] = STORED_NORMS[recipe["norm"]]
+        wanted["norm"] = STORED_NORMS[recipe["norm"]] if "norm" in recipe else NO_NORM
     for name, value in wanted.items():
         for i in _where(_unlike(table[name], value)):
             yield i, f"{name} is {table[name][i].as_py()!r}; its shard has {value!r}"
@@ -175,6 +176,9 @@ def _distances(table: pa.Table, expected: Expected) -> Iterator[tuple[int, str]]
     if table["kind"][0].as_py() != ADVERSARIAL:
         return
     norm = table["norm"][0].as_py()
+    if norm == NO_NORM:
+        yield from _norms(table, expected)
+        return
     name, allowed = _BUDGETS[norm_of(norm)]
     eps = table["eps"].to_numpy()
     limits = {value: allowed(value) for value in np.unique(eps).tolist()}

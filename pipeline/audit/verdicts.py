@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hardset.pipeline.judging.judge import Judge, Verdict, distances, pixels_changed, verdict, within_budget
 from hardset.pipeline.judging.transfer import transfer_faults, transfer_of
-from hardset.schemas.norms import norm_of
+from hardset.schemas.norms import NO_NORM, norm_of
 from hardset.schemas.rows.success import succeeded
 
 TOLERANCE = 1e-3
@@ -84,17 +84,26 @@ def distance_faults(judged: Judged) -> Iterator[Fault]:
     rows = judged.rows
     levels, l2, l1 = distances(judged.stored, judged.clean)
     pixels = pixels_changed(judged.stored, judged.clean)
-    eps = np.asarray([row["eps"] for row in rows], np.float64)
-    inside = within_budget(judged.stored, judged.clean, norm_of(rows[0]["norm"]), eps)
+    inside = _inside(judged)
     for i, row in enumerate(rows):
         if not inside[i]:
-            told = f"{levels[i]} levels, L2 {l2[i]:.4f}, L1 {l1[i]:.4f}, eps {eps[i]:.6g}"
+            told = f"{levels[i]} levels, L2 {l2[i]:.4f}, L1 {l1[i]:.4f}, eps {row['eps']:.6g}"
             yield i, f"is outside its budget: {told}"
         norms = ((l2[i], row["l2"]), (l1[i], row.get("l1", l1[i])))  # rows of contract 1.0 have no l1
         if levels[i] != row["linf_levels"] or any(abs(a - b) > 1e-5 * max(1.0, a) for a, b in norms):
             yield i, "its stored distances are not those of its pixels"
         if row.get("l0_pixels") not in (None, pixels[i]):
             yield i, _told("l0_pixels", int(pixels[i]), row["l0_pixels"])
+
+
+def _inside(judged: Judged) -> NDArray[np.bool_]:
+    """Whether each row is within its budget, (N,); always where no norm measures it."""
+    assert judged.clean is not None
+    norm = judged.rows[0]["norm"]
+    if norm == NO_NORM:
+        return np.ones(len(judged.rows), bool)
+    eps = np.asarray([row["eps"] for row in judged.rows], np.float64)
+    return within_budget(judged.stored, judged.clean, norm_of(norm), eps)
 
 
 def least_likely_faults(judged: Judged) -> Iterator[Fault]:

@@ -36,6 +36,7 @@ class Draw(IntEnum):
     REGION = 8
     CORRUPTION = 9
     TRAINING = 10
+    TRY = 11
     AUGMENT = 1 << 16
     """First of the augmentation streams: operation i takes 64 from AUGMENT + 64 * i."""
 

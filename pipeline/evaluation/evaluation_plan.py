@@ -9,6 +9,7 @@ from typing import Any, Literal
 from hardset.pipeline.attacks.declared import attack_text
 from hardset.pipeline.attacks.l0 import check_budget
 from hardset.pipeline.attacks.regions import check_region
+from hardset.pipeline.augment.table import operation_text, settled
 from hardset.pipeline.evaluation.measure import evaluated
 from hardset.pipeline.evaluation.training_data import dataset_digest
 from hardset.pipeline.models.loading import model_digests
@@ -19,6 +20,7 @@ from hardset.schemas.digests import digest, run_id
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.evaluation import EvaluationJob
 from hardset.schemas.job.operations.corruptions import CORRUPTIONS, Corruption
+from hardset.schemas.job.worst_of import DECLARATION
 from hardset.schemas.records.run import Image, SourceRange
 
 CODE_VERSION = 1
@@ -35,11 +37,13 @@ class EvaluationPart:
 
     key: str
     """Hash of everything that determines the part, 64 hex digits."""
-    kind: Literal["conditions", "attack", "transfer", "shards"]
+    kind: Literal["clean", "corruption", "shifts", "worst_of", "attack", "transfer", "shards"]
     model: int
     """Position of the evaluated model."""
     range: int = 0
     """Position of the source range."""
+    condition: int = 0
+    """Position of the corruption, or of the entry of `worst_of`."""
     attack: int = 0
     source: int = 0
     """Position of the model that the rows were made on, for a transfer part."""
@@ -80,6 +84,13 @@ def make_plan(job: EvaluationJob) -> EvaluationPlan:
                 check_region(attack.region, (image.height, image.width))
         except ValueError as error:
             raise JobError(f"attacks.{position}.region: a {error}; make it smaller or move it") from None
+    for position, one in enumerate(job.worst_of):
+        for number, spec in enumerate(one.ops):
+            at = f"worst_of.{position}.ops.{number}"
+            try:
+                settled(spec, at=at).check_image(image.height, image.width, image.channels)
+            except ValueError as error:
+                raise JobError(f"{at}.{error}") from None
     ranges = tuple(source.plan(job.output.part_rows))
     if not ranges:
         raise JobError(f"source: {source.name} has no rows")
@@ -118,6 +129,28 @@ def _classes(job: EvaluationJob, source: SourceReader) -> tuple[str, ...]:
     return names
 
 
+Condition = Literal["clean", "corruption", "shifts", "worst_of"]
+
+
+def _conditions(job: EvaluationJob) -> Iterator[tuple[Condition, int, Any]]:
+    """Natural conditions: kind, position, and what fixes the condition beside rows and model.
+
+    Each is a part of its own, so that a fix of one corruption, or a further one, measures no other again.
+    """
+    yield "clean", 0, None
+    for position, name in enumerate(job.corruptions):
+        yield (
+            "corruption",
+            position,
+            [name, CORRUPTIONS[name].code, job.severities, job.strengths, Corruption.code],
+        )
+    if job.shifts:
+        yield "shifts", 0, job.shifts
+    for position, one in enumerate(job.worst_of):
+        ops = [operation_text(operation) for operation in one.ops]
+        yield "worst_of", position, [ops, one.tries, DECLARATION.code]
+
+
 def _parts(
     job: EvaluationJob, ranges: tuple[SourceRange, ...], models: tuple[str, ...], fixed: dict[str, Any]
 ) -> Iterator[EvaluationPart]:
@@ -126,19 +159,19 @@ def _parts(
         for model, sha256 in zip(job.models, models, strict=True)
     ]
     rows = [item.model_dump(exclude={name for name in _LATER if not getattr(item, name)}) for item in ranges]
-    versions = [CORRUPTIONS[name].code for name in job.corruptions]
-    conditions = [job.corruptions, versions, job.severities, job.strengths, Corruption.code, job.shifts]
+    conditions = tuple(_conditions(job))
     search = [job.run.precision, job.run.compile]
     attacks = [attack_text(evaluated(attack, job.classes)) for attack in job.attacks]
     made: dict[tuple[int, int, int], str] = {}
     for model, answer in enumerate(asked):
         for number, item in enumerate(rows):
-            key = digest([fixed, "conditions", answer, item, conditions])
-            yield EvaluationPart(key, "conditions", model, number)
+            for kind, position, what in conditions:
+                key = digest([fixed, kind, answer, item, what])
+                yield EvaluationPart(key, kind, model, number, condition=position)
         for attack, text in enumerate(attacks):
             for number, item in enumerate(rows):
                 key = made[model, attack, number] = digest([fixed, "attack", answer, item, text, search])
-                yield EvaluationPart(key, "attack", model, number, attack)
+                yield EvaluationPart(key, "attack", model, number, attack=attack)
         for dataset in job.models[model].trained_on:
             key = digest([fixed, "shards", answer, dataset_digest(dataset), job.threats[0].model_dump(mode="json")])
             yield EvaluationPart(key, "shards", model, dataset=dataset)
@@ -146,4 +179,4 @@ def _parts(
         for target, answer in enumerate(asked):
             if target != source:
                 key = digest([fixed, "transfer", answer, needed])
-                yield EvaluationPart(key, "transfer", target, number, attack, source, needed)
+                yield EvaluationPart(key, "transfer", target, number, attack=attack, source=source, needs=needed)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hardset.pipeline.batches import CleanRows, Pixels
 from hardset.pipeline.evaluation.conditions import SHIFT, corrupted, shifted
 from hardset.pipeline.evaluation.evaluation_plan import EvaluationPart, EvaluationPlan
-from hardset.pipeline.evaluation.measure import Measurement, Settings, judged, measure
+from hardset.pipeline.evaluation.measure import Measurement, Settings, judged, measure, worst_verdict
 from hardset.pipeline.evaluation.parts import PartStore, part_table
 from hardset.pipeline.evaluation.training_data import shard_rows
 from hardset.pipeline.judging.judge import Verdict
@@ -92,32 +92,55 @@ class EvaluationWorker:
 
     def make(self, part: EvaluationPart) -> pa.Table:
         """Makes the table of a part."""
-        if part.kind == "conditions":
-            return self._conditions(part)
-        if part.kind == "attack":
-            return self._attack(part)
-        return self._transfer(part) if part.kind == "transfer" else self._shards(part)
+        makers = {
+            "clean": self._clean,
+            "corruption": self._corruption,
+            "shifts": self._shifts,
+            "worst_of": self._worst_of,
+            "attack": self._attack,
+            "transfer": self._transfer,
+            "shards": self._shards,
+        }
+        return makers[part.kind](part)
 
     def _judged(self, position: int, pixels: Pixels, labels: NDArray[np.int64]) -> Verdict:
         return judged(self.model(position).module, pixels, labels, self.settings)
 
-    def _conditions(self, part: EvaluationPart) -> pa.Table:
-        """Table with columns condition, level, row, pred and margin; unchanged rows come first."""
+    def _clean(self, part: EvaluationPart) -> pa.Table:
+        """Table with columns condition, level, row, pred and margin, as of every condition: of unchanged rows."""
         rows, lost = self.rows(part.range)
-        seeds = self._seeds(rows)
-        tables = [_verdicts(CLEAN, 0, self._judged(part.model, rows.pixels, rows.labels))]
-        for name in self.job.corruptions:
-            for severity in self.job.severities:
-                pixels = corrupted(rows.pixels, seeds, name, severity, self.job.strengths)
-                tables.append(_verdicts(name, severity, self._judged(part.model, pixels, rows.labels)))
-        for most in self.job.shifts:
-            tables.append(_verdicts(SHIFT, most, self._worst_shift(part.model, rows, most)))
+        return part_table(part, _verdicts(CLEAN, 0, self._judged(part.model, rows.pixels, rows.labels)), lost=lost)
+
+    def _corruption(self, part: EvaluationPart) -> pa.Table:
+        rows, lost = self.rows(part.range)
+        seeds, name = self._seeds(rows, "corruption"), self.job.corruptions[part.condition]
+        tables = [
+            _verdicts(
+                name,
+                severity,
+                self._judged(
+                    part.model, corrupted(rows.pixels, seeds, name, severity, self.job.strengths), rows.labels
+                ),
+            )
+            for severity in self.job.severities
+        ]
         return part_table(part, pa.concat_tables(tables), lost=lost)
 
-    def _seeds(self, rows: CleanRows) -> NDArray[np.int64]:
+    def _shifts(self, part: EvaluationPart) -> pa.Table:
+        rows, lost = self.rows(part.range)
+        tables = [_verdicts(SHIFT, most, self._worst_shift(part.model, rows, most)) for most in self.job.shifts]
+        return part_table(part, pa.concat_tables(tables), lost=lost)
+
+    def _worst_of(self, part: EvaluationPart) -> pa.Table:
+        """Of the draw of each row that the attack `worst_of` would store; the level is the number of draws."""
+        rows, lost = self.rows(part.range)
+        one, module = self.job.worst_of[part.condition], self.model(part.model).module
+        found = worst_verdict(module, rows, one, self._seeds(rows, "worst_of"), self.settings, classes=self.job.classes)
+        return part_table(part, _verdicts(self.job.worst_labels[part.condition], one.tries, found), lost=lost)
+
+    def _seeds(self, rows: CleanRows, what: str) -> NDArray[np.int64]:
         seeds = [
-            row_seed(run_seed=self.job.seed, recipe="evaluate/corruption", source_key=key, variant=0)
-            for key in rows.keys
+            row_seed(run_seed=self.job.seed, recipe=f"evaluate/{what}", source_key=key, variant=0) for key in rows.keys
         ]
         return np.asarray(seeds, np.int64)
 

@@ -16,6 +16,7 @@ from hardset.pipeline.judging.judge import Classes, Floats, Mask
 from hardset.pipeline.statistics.histogram import Histogram
 from hardset.pipeline.statistics.shares import missing, share, share_of
 from hardset.schemas.job.evaluation import Threat
+from hardset.schemas.job.operations.corruptions import CORRUPTIONS
 from hardset.schemas.records.evaluation import (
     Agreement,
     AttackFigures,
@@ -125,7 +126,7 @@ def _metrics() -> Any:
 
 
 def condition_figures(found: ModelVerdicts) -> tuple[Condition, ...]:
-    """Accuracy under every corruption and shift."""
+    """Accuracy under every natural change."""
     return tuple(
         Condition(name=name, level=level, right=share_of(pred == found.labels))
         for (name, level), pred in found.conditions.items()
@@ -134,7 +135,7 @@ def condition_figures(found: ModelVerdicts) -> tuple[Condition, ...]:
 
 def condition_means(conditions: Sequence[Condition]) -> dict[str, float]:
     """Mean accuracy over all corruptions and severities (`corruptions`), and under the smallest shift (`shift`)."""
-    corruptions = [one.right.value for one in conditions if one.name != SHIFT]
+    corruptions = [one.right.value for one in conditions if one.name in CORRUPTIONS]
     shifts = sorted((one.level, one.right.value) for one in conditions if one.name == SHIFT)
     means = {"corruptions": sum(corruptions) / len(corruptions)} if corruptions else {}
     return means | ({"shift": shifts[0][1]} if shifts else {})

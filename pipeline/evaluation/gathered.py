@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from hardset.pipeline.batches import CleanRows
-from hardset.pipeline.evaluation.evaluation_plan import EvaluationPart, EvaluationPlan
+from hardset.pipeline.evaluation.evaluation_plan import Condition, EvaluationPart, EvaluationPlan
 from hardset.pipeline.evaluation.evaluation_worker import CLEAN
 from hardset.pipeline.evaluation.measure import budgets, evaluated
 from hardset.pipeline.evaluation.parts import PartStore, Stored
@@ -21,6 +22,8 @@ from hardset.schemas.errors import RunError
 from hardset.schemas.job.evaluation import EvaluationJob
 from hardset.schemas.job.recipes import Attack
 from hardset.schemas.norms import Norm
+
+_CONDITIONS = get_args(Condition)
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ class _Gathering:
 
     def found(self) -> ModelVerdicts:
         mine = [part for part in self.plan.parts if part.model == self.model]
-        conditions = self._conditions([part for part in mine if part.kind == "conditions"])
+        conditions = self._conditions([part for part in mine if part.kind in _CONDITIONS])
         clean = conditions.pop((CLEAN, 0))
         transfers: dict[tuple[int, int], list[EvaluationPart]] = {}
         for part in mine:

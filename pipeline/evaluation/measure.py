@@ -22,10 +22,12 @@ from hardset.pipeline.attacks.recipe import AttackRecipe
 from hardset.pipeline.batches import CleanRows, MadeRows, Pixels
 from hardset.pipeline.judging.judge import Classes, Judge, Mask, Verdict, seeded, verdict
 from hardset.pipeline.models.modes import frozen
+from hardset.pipeline.recipes.worst_of import WorstOfRecipe
 from hardset.schemas.digests import row_seed
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.quantities import Range
 from hardset.schemas.job.recipes import Attack
+from hardset.schemas.job.worst_of import NaturalChanges, WorstOf
 
 Counted = NDArray[np.int32]
 
@@ -161,6 +163,32 @@ def judged(module: nn.Module, pixels: Pixels, labels: Classes, settings: Setting
     """Float32 verdict of `module` on unchanged rows; arguments as for `measure`."""
     with frozen(module):
         return verdict(_judge(module, settings).logits(pixels), labels)
+
+
+def worst_verdict(
+    module: nn.Module,
+    rows: CleanRows,
+    changes: NaturalChanges,
+    seeds: NDArray[np.int64],
+    settings: Settings,
+    *,
+    classes: int,
+) -> Verdict:
+    """Float32 verdict of `module` on the worst draw of each row; rows without a finite one have no verdict.
+
+    `seeds`: int64 (N,), which fix the draws. Otherwise as `measure`.
+    """
+    with frozen(module):
+        judge = _judge(module, settings)
+        spec = WorstOf(ops=changes.ops, tries=changes.tries)
+        made = WorstOfRecipe(spec, judge=judge, classes=classes, device=settings.device).make(rows, seeds[:, None])
+        found = verdict(judge.logits(made.pixels), rows.labels[made.parents])
+    pred, margin, confidence = (
+        np.full(len(rows), empty, values.dtype)
+        for empty, values in ((-1, found.pred), (np.nan, found.margin), (np.nan, found.confidence))
+    )
+    pred[made.parents], margin[made.parents], confidence[made.parents] = found.pred, found.margin, found.confidence
+    return Verdict(pred=pred, margin=margin, confidence=confidence)
 
 
 def evaluated(attack: Attack, classes: int) -> Attack:

@@ -29,6 +29,7 @@ from hardset.schemas.digests import digest, run_id
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.hardening import Harden
 from hardset.schemas.job.job import Job
+from hardset.schemas.job.recipes import is_attack
 from hardset.schemas.job.training import Train
 from hardset.schemas.records.hardening import Figures, Hardening, LoopStart, Round
 
@@ -138,7 +139,7 @@ def _checked(job: Job) -> tuple[Harden, Train]:
         raise JobError("model.members: one network is hardened at a time; remove them")
     train = job.train or Train()
     method = method_of(train).declaration
-    if method.made_rows and not job.attacks:
+    if method.made_rows and not any(map(is_attack, job.recipes)):
         raise JobError("recipes: none attacks the model, so there are no rows to harden it with; add an attack recipe")
     measuring_attacks(job)
     check_method(train)

@@ -25,7 +25,7 @@ from hardset.pipeline.training.split_rows import Splits
 from hardset.schemas.errors import RunError
 from hardset.schemas.job.hardening import Harden
 from hardset.schemas.job.job import Job
-from hardset.schemas.job.recipes import Attack
+from hardset.schemas.job.recipes import is_attack
 from hardset.schemas.job.training import Train
 from hardset.schemas.job.training_methods import MethodDeclaration
 from hardset.schemas.records.hardening import LoopStart, Round, Score, StoredWeights
@@ -78,7 +78,7 @@ def round_job(loop: Loop, weights: StoredWeights, number: int) -> Job:
     Only attacks depend on the weights, so other recipes make rows only in the first round.
     """
     job = loop.model_with(weights)
-    recipes = tuple(r for r in job.recipes if number == 1 or isinstance(r, Attack))
+    recipes = tuple(r for r in job.recipes if number == 1 or is_attack(r))
     return job.model_copy(update={"source": loop.splits.source, "recipes": recipes, "train": None, "harden": None})
 
 

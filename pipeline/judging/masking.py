@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from hardset.schemas.job.recipe_texts import name_and_norm
 from hardset.schemas.records.run import Counts, Output
 from hardset.schemas.rows.contract import ADVERSARIAL
 from hardset.schemas.rows.flags import FLAGS, flags_of
@@ -112,7 +113,7 @@ def run_warnings(recipes: Sequence[Mapping[str, Any]], parts: Iterable[Output]) 
     for part in committed:
         counts[part.recipe] += part.counts
     found = [
-        f"Recipe {position + 1} ({recipe['name']}, {recipe['norm']}): {text}"
+        f"Recipe {position + 1} ({', '.join(name_and_norm(recipe))}): {text}"
         for position, recipe in enumerate(recipes)
         if recipe["kind"] == "attack"
         for text in warnings_of(counts[position], recipe)

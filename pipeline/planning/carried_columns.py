@@ -13,7 +13,7 @@ from hardset.pipeline.sources.base import SourceReader, user_types_of
 from hardset.pipeline.sources.user_values import common_type
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Job
-from hardset.schemas.job.recipes import Augment
+from hardset.schemas.job.recipes import operations_of
 from hardset.schemas.job.sources import ImageSource
 from hardset.schemas.records.run import Manifest, Plan
 from hardset.schemas.rows.user_columns import recorded_columns, user_columns
@@ -82,7 +82,7 @@ def _moves(job: Job, source: ImageSource) -> Iterator[str]:
     if source.size is not None:
         yield "source.size resizes rows"
     for position, recipe in enumerate(job.recipes):
-        for number, operation in enumerate(recipe.ops if isinstance(recipe, Augment) else ()):
+        for number, operation in enumerate(operations_of(recipe)):
             at = f"recipes.{position}.ops.{number}"
             if settled(operation, at=at).moves:
                 yield f"{at} ({operation.name}) moves pixels"

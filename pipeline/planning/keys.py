@@ -9,7 +9,7 @@ from hardset.pipeline.models.roles import VICTIM, transfer_role
 from hardset.pipeline.sources.table import NOT_READING, reading
 from hardset.schemas.digests import digest
 from hardset.schemas.job.job import Job
-from hardset.schemas.job.recipes import Attack, Recipe
+from hardset.schemas.job.recipes import Recipe, is_attack
 from hardset.schemas.job.sources import ImageSource
 from hardset.schemas.records.run import Image, SourceRange
 
@@ -62,7 +62,7 @@ def sample_key(common: str, start: int, stop: int) -> str:
 
 def _transfer(job: Job, recipe: Recipe, models: Mapping[str, str]) -> dict[str, Any]:
     """Settings that fix the columns of held-out models, which attacks alone have."""
-    if not job.transfer_to or not isinstance(recipe, Attack):
+    if not job.transfer_to or not is_attack(recipe):
         return {}
     declared = [model.model_dump(mode="json", exclude={"weights"}) for model in job.transfer_to]
     return {

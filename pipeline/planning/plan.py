@@ -29,7 +29,7 @@ from hardset.schemas.digests import plan_digest, recipe_id, run_id
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.quantities import bounds
-from hardset.schemas.job.recipes import Attack, Augment, Sample
+from hardset.schemas.job.recipes import Attack, Sample, operations_of
 from hardset.schemas.records.run import Image, Plan, Shard, SourceRange
 from hardset.schemas.rows.contract import CONTRACT_VERSION
 
@@ -140,7 +140,7 @@ def _check_operations(job: Job, image: Image) -> None:
     """Refuses operations that cannot be found, do not take their settings, or do not suit images of this shape."""
     strengths: dict[str, str] = {}
     for position, recipe in enumerate(job.recipes):
-        for number, spec in enumerate(recipe.ops if isinstance(recipe, Augment) else ()):
+        for number, spec in enumerate(operations_of(recipe)):
             at = f"recipes.{position}.ops.{number}"
             operation = settled(spec, at=at)
             try:

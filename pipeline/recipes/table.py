@@ -17,13 +17,17 @@ from hardset.pipeline.augment.table import operation_text, written_out
 from hardset.pipeline.batches import Partners, Recipe
 from hardset.pipeline.compute.devices import Divider
 from hardset.pipeline.gans.recipe import SampleRecipe
+from hardset.pipeline.judging.judge import Judge
 from hardset.pipeline.models.loading import LoadedModel
 from hardset.pipeline.recipes.generator_files import declared_generator
+from hardset.pipeline.recipes.worst_of import WorstOfRecipe
 from hardset.pipeline.storage.folder import public_name
 from hardset.schemas.errors import RunError
+from hardset.schemas.job.attack_names import WORST_OF
 from hardset.schemas.job.job import Job, Run
-from hardset.schemas.job.recipes import UNMEASURED, Admit, Attack, Augment, Sample
+from hardset.schemas.job.recipes import UNMEASURED, Admit, Attack, Augment, Sample, WorstOf
 from hardset.schemas.job.recipes import Recipe as DeclaredRecipe
+from hardset.schemas.job.worst_of import DECLARATION
 from hardset.schemas.records.run import Image
 
 CODE_VERSIONS = {"augment": 1, "sample": 1}
@@ -49,9 +53,12 @@ class RecipeContext:
     """Pool of a split that mixing draws from; None where the plan has none."""
 
 
-def _attack(spec: Attack, at: RecipeContext) -> Recipe:
+def _attack(spec: Attack | WorstOf, at: RecipeContext) -> Recipe:
     if at.victim is None:
         raise RunError("an attack recipe needs the model under attack")
+    if isinstance(spec, WorstOf):
+        judge = Judge(module=at.victim.module, batch=at.run.batch, device=at.device, divider=at.divider)
+        return WorstOfRecipe(spec, judge=judge, classes=at.classes, device=at.device)
     if declaration_of(spec.name).foreign:
         return ForeignRecipe(
             spec,
@@ -99,15 +106,18 @@ _BUILDERS: dict[str, Callable[[Any, RecipeContext], Recipe]] = {
 }
 
 
-def build_recipe(spec: Attack | Augment | Sample, at: RecipeContext) -> Recipe:
+def build_recipe(spec: DeclaredRecipe, at: RecipeContext) -> Recipe:
     """The recipe that `spec` declares."""
     return _BUILDERS[spec.kind](spec, at)
 
 
-def recipe_text(spec: Attack | Augment | Sample, position: int, models: Mapping[str, str]) -> dict[str, Any]:
+def recipe_text(spec: DeclaredRecipe, position: int, models: Mapping[str, str]) -> dict[str, Any]:
     """The fully resolved recipe: its settings, and the digests of the weights it uses instead of their paths."""
     if isinstance(spec, Attack):
         return {**attack_text(spec), "model": models["victim"]}
+    if isinstance(spec, WorstOf):
+        ops = [operation_text(one) for one in spec.ops]
+        return {**spec.model_dump(mode="json"), "ops": ops, "code": DECLARATION.code, "model": models["victim"]}
     text = {**spec.model_dump(mode="json"), "code": CODE_VERSIONS[spec.kind]}
     if isinstance(spec, Augment):
         return {**text, "ops": [operation_text(one) for one in spec.ops]}
@@ -124,7 +134,9 @@ def code_versions(text: Mapping[str, Any]) -> Iterator[tuple[str, object, object
     kind, code = text.get("kind"), text.get("code")
     if kind in CODE_VERSIONS:
         yield str(kind), code, CODE_VERSIONS[kind]
-    if kind == "attack":
+    if text.get("name") == WORST_OF:
+        yield WORST_OF, code, DECLARATION.code
+    elif kind == "attack":
         yield text["name"], code, attack_code(text["name"], text.get("norm", "linf"))
         for key, now in objective_code(text.get("objective")).items():
             yield text["objective"], text.get(key), now
@@ -145,7 +157,7 @@ def settled_job(job: Job) -> Job:
 def _settled(recipe: DeclaredRecipe, classes: int | None, at: str) -> DeclaredRecipe:
     if isinstance(recipe, Attack):
         return resolved(recipe, classes, at=at)
-    if isinstance(recipe, Augment):
+    if isinstance(recipe, Augment | WorstOf):
         ops = tuple(written_out(one, at=f"{at}.ops.{number}") for number, one in enumerate(recipe.ops))
         return recipe.model_copy(update={"ops": ops})
     return recipe
@@ -156,9 +168,9 @@ def stands_alone(text: Mapping[str, Any]) -> bool:
 
     Imports the code that an attack from elsewhere names; raises JobError where that is missing.
     """
-    return text.get("kind") != "attack" or not declaration_of(text["name"]).foreign
+    return text.get("kind") != "attack" or text["name"] == WORST_OF or not declaration_of(text["name"]).foreign
 
 
-def variants(spec: Attack | Augment | Sample) -> int:
+def variants(spec: DeclaredRecipe) -> int:
     """Number of rows that the recipe makes from each row that goes in."""
     return 1 if isinstance(spec, Sample) else spec.variants

@@ -13,7 +13,8 @@ from hardset.pipeline.reporting.markup import Child, Markup, element, join
 from hardset.pipeline.reporting.tables import TableColumn, table
 from hardset.pipeline.reporting.wording import NONE, clipped, percent
 from hardset.pipeline.statistics.histogram import Histogram
-from hardset.schemas.records.evaluation import Bin, Cell, Evaluation, ModelFigures
+from hardset.schemas.job.operations.corruptions import CORRUPTIONS
+from hardset.schemas.records.evaluation import Bin, Cell, Condition, Evaluation, ModelFigures
 
 MOST_CLASSES = 20
 """Maximum number of classes for a confusion matrix; with more, the most frequent confusions are listed."""
@@ -130,17 +131,22 @@ def natural(content: EvaluationContent) -> Markup | None:
     rows = []
     for number, one in enumerate(conditions):
         shares = [model.conditions[number].right for model in record.models]
-        level = f"by up to {one.level} px" if one.name == "shift" else f"severity {one.level}"
         cells: list[tuple[Child, float | None]] = [(percent(share.value), share.value) for share in shares]
-        rows.append((f"{one.name.replace('_', ' ')}, {level}", cells))
+        rows.append((f"{one.name.replace('_', ' ')}, {_level(one)}", cells))
     text = (
-        "Changes not chosen by an adversary. Corruptions with the strengths of CIFAR-10-C; shifts: the worst of all "
-        "shifts both ways."
+        "Natural changes. Corruptions are not chosen by an adversary; of shifts the worst both ways counts, of drawn "
+        "changes the draw that the model errs on most."
     )
     names = [model.name for model in record.models]
     return join(
         element("p", text, class_="soft"), heat_map("Accuracy under corruptions and shifts", "Change", names, rows)
     )
+
+
+def _level(condition: Condition) -> str:
+    if condition.name == "shift":
+        return f"by up to {condition.level} px"
+    return f"severity {condition.level}" if condition.name in CORRUPTIONS else f"{condition.level} draws"
 
 
 def margins(content: EvaluationContent) -> Markup:

@@ -10,9 +10,9 @@ from functools import cache
 from PIL import Image as Pictures
 from PIL import ImageDraw, ImageFont
 
-from hardset.pipeline.reporting.content import Content
 from hardset.pipeline.reporting.enlarging import amplification, amplified_difference, tile
 from hardset.pipeline.reporting.examples import Example, Image
+from hardset.pipeline.reporting.sections import Content
 from hardset.pipeline.reporting.wording import counted, eps_of_row, percent, recipe_title
 from hardset.pipeline.statistics.recipe_statistics import RecipeStatistics
 from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, GENERATED
@@ -170,7 +170,7 @@ def _captions(example: Example, classes: tuple[str, ...]) -> Sequence[tuple[str,
         lines.append((_class(classes, row["pred"]), _HELD if row["pred"] == row["label"] else _FALLEN))
         lines.append(("" if row["confidence"] is None else percent(row["confidence"]), _SOFT))
     if row["kind"] == ADVERSARIAL:
-        lines.append((f"eps {eps_of_row(row['eps'], row['norm'])}", _SOFT))
+        lines.append((f"eps {eps_of_row(row['eps'], row['norm'])}" if row["eps"] is not None else "drawn", _SOFT))
     return lines
 
 

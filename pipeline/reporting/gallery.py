@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from hardset.pipeline.reporting.candidates import MARKS
-from hardset.pipeline.reporting.content import Content, numbered
 from hardset.pipeline.reporting.enlarging import amplification
 from hardset.pipeline.reporting.examples import Example
 from hardset.pipeline.reporting.filters import Filter, filter_bar
 from hardset.pipeline.reporting.markup import Markup, element, join
 from hardset.pipeline.reporting.row_pictures import MOST_IMAGES, RowPicture, drawn
+from hardset.pipeline.reporting.sections import Content, numbered
 from hardset.pipeline.reporting.wording import class_name, clipped, eps_of_row, number, percent
 from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, COLUMNS, GENERATED
 
@@ -163,7 +163,7 @@ def _caption(row: dict[str, object], classes: tuple[str, ...]) -> Markup:
         return first
     outcome = element("span", "fools", class_="fallen") if row["success"] else element("span", "resists", class_="held")
     eps, norm = row["eps"], row["norm"]
-    budget = f"eps {eps_of_row(eps, norm)}" if isinstance(eps, float) and isinstance(norm, str) else ""
+    budget = f", eps {eps_of_row(eps, norm)}" if isinstance(eps, float) and isinstance(norm, str) else ""
     target = _whole(row["target_label"])
     aim = "" if target is None else f", target {class_name(classes, target)}"
-    return join(first, element("br"), outcome, f", {budget}{aim}")
+    return join(first, element("br"), outcome, f"{budget}{aim}")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+from hardset.schemas.job.attack_names import WORST_OF
 from hardset.schemas.norms import STORED_NORMS
 from hardset.schemas.text import printable
 
@@ -27,9 +28,9 @@ def clipped(text: str, most: int = 80) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def counted(number: int, noun: str) -> str:
-    """Number and noun, as `1 row` or `2,048 rows`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def counted(number: int, noun: str, nouns: str | None = None) -> str:
+    """Number and noun, as `1 row` or `2,048 rows`; `nouns`: the plural where it is not the noun and an s."""
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
 
 
 def percent(share: float | None) -> str:
@@ -48,23 +49,6 @@ def percent(share: float | None) -> str:
 def number(value: float, digits: int = 4) -> str:
     """A number with at most `digits` significant digits, without an exponent at common sizes."""
     return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:,.0f}"
-
-
-def duration(seconds: float) -> str:
-    """A duration as `3.2 s`, `2 min 16 s` or `1 h 5 min`."""
-    if seconds < 60:
-        return f"{number(seconds, 3)} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def size(count: float) -> str:
-    """A number of bytes as `512 B`, `1.5 MB` or `2.03 GB`; a MB is 1,000,000 bytes."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{number(count, 3)} {unit}"
-        count /= 1000
-    return f"{number(count, 3)} TB"
 
 
 def amount(value: Any, norm: str = "linf") -> str:
@@ -95,23 +79,24 @@ def class_name(classes: tuple[str, ...], label: int | None) -> str:
 
 def recipe_title(text: Mapping[str, Any]) -> str:
     """Short title of a recipe, as `PGD, Linf, eps 8/255`."""
+    if text["kind"] == "augment" or text.get("name") == WORST_OF:
+        what = "Augment" if text["kind"] == "augment" else f"Worst of {text['tries']}"
+        return f"{what}: " + ", ".join(str(operation["name"]).replace("_", " ") for operation in text["ops"])
     if text["kind"] == "attack":
         norm = STORED_NORMS.get(text["norm"], str(text["norm"]))
         aim = "" if text.get("target") is None else ", targeted"
         name = str(text["name"])
         return f"{name if ':' in name else name.upper()}, {norm}, eps {amount(text['eps'], text['norm'])}{aim}"
-    if text["kind"] == "augment":
-        return "Augment: " + ", ".join(str(operation["name"]).replace("_", " ") for operation in text["ops"])
     return "Samples of a GAN" if text["kind"] == "sample" else str(text["kind"])
 
 
 def recipe_details(text: Mapping[str, Any]) -> str:
     """Settings of a recipe that its title leaves out."""
+    if "ops" in text:
+        made = counted(text["variants"], "variant") if "variants" in text else counted(text["tries"], "try", "tries")
+        return f"{'; '.join(map(_operation, text['ops']))}; {made} per row"
     if text["kind"] == "attack":
         return ", ".join(_attack_details(text))
-    if text["kind"] == "augment":
-        operations = "; ".join(map(_operation, text["ops"]))
-        return f"{operations}; {counted(text['variants'], 'variant')} per row"
     return f"{counted(text['per_class'], 'row')} per class" if "per_class" in text else ""
 
 
@@ -143,13 +128,27 @@ def _stop(stop: Any) -> str:
 
 
 def _operation(operation: Mapping[str, Any]) -> str:
-    units = {"degrees": "up to {}°", "padding": "up to {} px", "std": "standard deviation {}", "p": "probability {}"}
+    units = {
+        "degrees": "{}°" if isinstance(operation.get("degrees"), Mapping | list) else "up to {}°",
+        "padding": "up to {} px",
+        "std": "standard deviation {}",
+        "p": "probability {}",
+    }
     settings = [
-        units.get(key, key + " {}").format(number(float(Fraction(str(value)))) if key in units else value)
+        units.get(key, key + " {}").format(_amount_of(value) if key in units else value)
         for key, value in operation.items()
         if key != "name" and not (key == "p" and value == 1)
     ]
     return " ".join([str(operation["name"]).replace("_", " "), ", ".join(settings)]).strip()
+
+
+def _amount_of(value: Any) -> str:
+    """A number of an operation, a range or a list of them, in words."""
+    if isinstance(value, Mapping):
+        return f"{_amount_of(value['min'])} to {_amount_of(value['max'])}"
+    if isinstance(value, list | tuple):
+        return " or ".join(map(_amount_of, value))
+    return number(float(Fraction(str(value))))
 
 
 def eps_of_row(eps: float, norm: str) -> str:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import ray
 
 from hardset.pipeline.cluster.messages import Tally
+from hardset.schemas.job.recipe_texts import name_and_norm
 from hardset.schemas.records.run import Failure, Plan, Receipt
 from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, GENERATED
 
@@ -132,8 +133,7 @@ class RunMetrics:
 
 def recipe_label(position: int, recipe: Mapping[str, Any]) -> str:
     """`0 pgd linf`, `2 augment`: a recipe as dashboards name it."""
-    what = f"{recipe['name']} {recipe['norm']}" if recipe["kind"] == "attack" else recipe["kind"]
-    return f"{position} {what}"
+    return " ".join((str(position), *name_and_norm(recipe)))
 
 
 def _through_ray() -> Record:

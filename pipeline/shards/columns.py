@@ -16,7 +16,7 @@ from hardset.pipeline.shards.device_stage import Answers, targets_of
 from hardset.pipeline.shards.facts import ShardFacts
 from hardset.pipeline.shards.reading import ReadRows
 from hardset.schemas.digests import image_sha256, row_id
-from hardset.schemas.norms import norm_of
+from hardset.schemas.norms import NO_NORM, norm_of
 from hardset.schemas.rows.contract import ADVERSARIAL, CONTRACT_VERSION, GENERATED, Column, columns_of
 from hardset.schemas.rows.flags import with_flag
 from hardset.schemas.rows.success import succeeded
@@ -109,10 +109,13 @@ def _distance_columns(clean: CleanRows, made: MadeRows, stored: Pixels) -> tuple
     """Distances of stored rows (N, H, W, C) from their clean rows, and a mask (N,) of those out of their budget."""
     before = clean.pixels[made.parents]
     levels, l2, l1 = distances(stored, before)
+    found = {"linf_levels": levels, "l2": l2, "l1": l1}
+    if made.columns["norm"][0] == NO_NORM:
+        return found, np.zeros(len(made), bool)
     eps = np.asarray(made.columns["eps"], np.float64)
     norm = norm_of(str(made.columns["norm"][0]))
     pixels = {"l0_pixels": pixels_changed(stored, before)} if norm == "l0" else {}
-    return {"linf_levels": levels, "l2": l2, "l1": l1, **pixels}, ~within_budget(stored, before, norm, eps)
+    return {**found, **pixels}, ~within_budget(stored, before, norm, eps)
 
 
 def _attack_columns(clean: CleanRows, made: MadeRows, found: Verdict, before: Verdict) -> Columns:

@@ -19,7 +19,7 @@ from hardset.pipeline.models.loading import LoadedModel
 from hardset.pipeline.recipes.table import RecipeContext, build_recipe, variants
 from hardset.schemas.digests import image_sha256, row_seed
 from hardset.schemas.job.job import Run
-from hardset.schemas.job.recipes import Attack, Augment
+from hardset.schemas.job.recipes import Attack, Augment, WorstOf
 from hardset.schemas.job.recipes import Recipe as DeclaredRecipe
 from hardset.schemas.records.run import Image
 
@@ -43,7 +43,7 @@ class RecipeExample:
     batch: int = 4
 
     @cached_property
-    def declared(self) -> Attack | Augment:
+    def declared(self) -> Attack | WorstOf | Augment:
         """The recipe with all settings written out. Raises JobError where its code cannot be used."""
         declared = DECLARED.validate_python(dict(self.recipe))
         return resolved(declared, self.classes) if isinstance(declared, Attack) else declared

@@ -25,11 +25,12 @@ from hardset.pipeline.attacks.declared import declaration_of, resolved
 from hardset.pipeline.augment.recipe import replay_params
 from hardset.pipeline.batches import CleanRows, MadeRows
 from hardset.pipeline.recipes.table import recipe_text, variants
+from hardset.pipeline.recipes.worst_of import replay_worst
 from hardset.pipeline.testing.faults import NonconformityError
 from hardset.pipeline.testing.recipe_example import DECLARED, RecipeExample
 from hardset.schemas.digests import canonical_json
 from hardset.schemas.job.quantities import whole_levels, whole_pixels, whole_squares
-from hardset.schemas.job.recipes import Attack
+from hardset.schemas.job.recipes import Attack, WorstOf, is_attack
 from hardset.schemas.rows.contract import arrow_schema
 
 _ATTACKED = ("eps", "norm", "steps", "queries", "found_by", "flags")
@@ -133,7 +134,7 @@ def columns_are_those_of_the_contract(example: RecipeExample) -> None:
             pa.array(values, type=schema.field(name).type)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise NonconformityError(f"column {name} does not fit {schema.field(name).type}: {error}") from None
-    if isinstance(example.declared, Attack):
+    if is_attack(example.declared):
         missing = [name for name in _ATTACKED if name not in made.columns]
         _demand(not missing, f"an attack fills the column {missing and missing[0]}, and this one does not")
 
@@ -176,13 +177,14 @@ def budgets_hold_on_the_grid(example: RecipeExample) -> None:
 
 
 def params_make_the_row_again(example: RecipeExample) -> None:
-    """An augmented row follows from its clean image, the column `params` and its seed."""
+    """A row of drawn operations follows from its clean image, the column `params` and its seed."""
     made = example.made
     for row, (parent, variant) in enumerate(zip(made.parents, made.variants, strict=True)):
-        params = str(made.columns["params"][row])
-        again = replay_params(
-            example.clean.pixels[parent], params, int(example.seeds[parent, variant]), example.partners
-        )
+        params, clean, seed = made.columns["params"][row], example.clean.pixels[parent], example.seeds[parent, variant]
+        if isinstance(example.declared, WorstOf):
+            again = replay_worst(clean, params if params is None else str(params), int(seed))
+        else:
+            again = replay_params(clean, str(params), int(seed), example.partners)
         _demand(
             np.array_equal(again, made.pixels[row]), f"row {row} made again from its params {params} is another image"
         )

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
+from hardset.schemas.base import Spec
 from hardset.schemas.job.attack_declaration import DEFAULTED, AttackDeclaration, Part
+from hardset.schemas.job.attack_names import WORST_OF
 from hardset.schemas.job.attack_recipe import Attack
 from hardset.schemas.job.attacks import ATTACKS, takers
+from hardset.schemas.job.worst_of import DECLARATION, WorstOf
+from hardset.schemas.norms import NO_NORM
 from hardset.schemas.reading.settings import Setting, default_of, facts, meaning_of, taken_by
 from hardset.schemas.reading.wording import one_of
 
@@ -16,8 +22,26 @@ _ALWAYS = ("kind", "name")
 _OWN = "settings"
 
 
+LISTED: Mapping[str, AttackDeclaration] = MappingProxyType({**ATTACKS, WORST_OF: DECLARATION})
+"""The attacks of hardset: those of the table, then the one that has no norm."""
+
+
+def norms_of(attack: AttackDeclaration) -> str:
+    """Norms of an attack, or none."""
+    return " ".join(attack.norms) or NO_NORM
+
+
+def steps_of(attack: AttackDeclaration) -> str:
+    """Number of steps of an attack, in words."""
+    if attack is DECLARATION:
+        return f"{WorstOf.model_fields['tries'].default} tries"
+    return "fixed" if attack.parts else f"{attack.steps:,}"
+
+
 def settings_of(attack: AttackDeclaration) -> tuple[Setting, ...]:
     """The settings that an attack takes, in the order of the job file, and after them those of its own."""
+    if attack is DECLARATION:
+        return tuple(_setting_of(WorstOf, name) for name in WorstOf.model_fields if name not in _ALWAYS)
     taken = [
         Setting(
             name=setting,
@@ -35,14 +59,18 @@ def settings_of(attack: AttackDeclaration) -> tuple[Setting, ...]:
 def _own_settings(attack: AttackDeclaration) -> Iterator[Setting]:
     if attack.settings is None:
         return
-    for name, field in attack.settings.model_fields.items():
-        yield Setting(
-            name=f"{_OWN}.{name}",
-            default=default_of(attack.settings, name),
-            required=field.is_required(),
-            meaning=meaning_of(attack.settings, name),
-            takes=taken_by(attack.settings, name),
-        )
+    for name in attack.settings.model_fields:
+        yield replace(_setting_of(attack.settings, name), name=f"{_OWN}.{name}")
+
+
+def _setting_of(kind: type[Spec], name: str) -> Setting:
+    return Setting(
+        name=name,
+        default=default_of(kind, name),
+        required=kind.model_fields[name].is_required(),
+        meaning=meaning_of(kind, name),
+        takes=taken_by(kind, name),
+    )
 
 
 def facts_of(name: str, attack: AttackDeclaration) -> dict[str, Any]:
@@ -61,11 +89,10 @@ def facts_of(name: str, attack: AttackDeclaration) -> dict[str, Any]:
 def attack_table() -> str:
     """Markdown: one line per attack."""
     lines = ["| attack | norms | steps | step | stop | what it is | paper |", "|---|---|---|---|---|---|---|"]
-    for name, attack in ATTACKS.items():
-        steps = "fixed" if attack.parts else f"{attack.steps:,}"
+    for name, attack in LISTED.items():
         step = f"`{attack.step_size}`" if attack.step_size else "its own"
         paper = attack.paper.short if attack.paper else ""
-        cells = (" ".join(attack.norms), steps, step, attack.stop, attack.summary, paper)
+        cells = (norms_of(attack), steps_of(attack), step, attack.stop, attack.summary, paper)
         lines.append(f"| `{name}` | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

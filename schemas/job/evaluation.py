@@ -18,6 +18,7 @@ from hardset.schemas.job.job import HeldOut, Member, Model, Name, Run, check_cla
 from hardset.schemas.job.operations.corruptions import CorruptionName
 from hardset.schemas.job.quantities import Amount, Range, Rational, check_pixels
 from hardset.schemas.job.sources import Source
+from hardset.schemas.job.worst_of import NaturalChanges
 from hardset.schemas.norms import Norm
 from hardset.schemas.reading.loading import load_job_file, parse_document
 
@@ -159,6 +160,9 @@ class EvaluationJob(Spec):
     no side of the rows is longer than 64 pixels."""
     shifts: tuple[Annotated[int, Field(ge=1, le=4)], ...] = (1, 2)
     """Maximum shifts in pixels, in both directions, filled with black; the worst of all such shifts counts."""
+    worst_of: tuple[NaturalChanges, ...] = ()
+    """Drawn natural changes of which the worst counts, such as rotations and shifts: each a list of operations as of an
+    augment recipe, and a number of draws."""
     output: Output
     """What is written, and where."""
     run: EvaluationRun = EvaluationRun()
@@ -215,14 +219,22 @@ class EvaluationJob(Spec):
         ambiguous."""
         several = len(self.threats) > 1
         names = [f"{attack.name} {attack.norm}" if several else attack.name for attack in self.attacks]
-        return tuple(
-            name if names.count(name) == 1 else f"{name} #{names[: at + 1].count(name)}"
-            for at, name in enumerate(names)
-        )
+        return _numbered(names)
+
+    @property
+    def worst_labels(self) -> tuple[str, ...]:
+        """Names of the entries of `worst_of` among the conditions, numbered where that is ambiguous."""
+        return _numbered([f"worst of {', '.join(operation.name for operation in one.ops)}" for one in self.worst_of])
 
     def threat_of(self, attack: Attack) -> Threat:
         """Threat with the norm of an attack."""
         return next(threat for threat in self.threats if threat.norm == attack.norm)
+
+
+def _numbered(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(
+        name if names.count(name) == 1 else f"{name} #{names[: at + 1].count(name)}" for at, name in enumerate(names)
+    )
 
 
 def _suite(threats: Any) -> tuple[MeasuredAttack, ...]:

@@ -13,7 +13,7 @@ from hardset.schemas.digests import canonical_json
 from hardset.schemas.job.bounds import MOST_ACTORS, MOST_BATCH, MOST_CLASSES
 from hardset.schemas.job.hardening import Harden
 from hardset.schemas.job.network import OWN_FACTORIES, Network, Normalize
-from hardset.schemas.job.recipes import Attack, Recipe
+from hardset.schemas.job.recipes import Attack, Recipe, is_attack
 from hardset.schemas.job.sources import Source
 from hardset.schemas.job.training import Train
 
@@ -182,7 +182,7 @@ class Job(Spec):
 
     @model_validator(mode="after")
     def _whole(self) -> Job:
-        if self.model is None and self.attacks:
+        if self.model is None and any(map(is_attack, self.recipes)):
             raise ValueError("model: missing; attack recipes need the classifier under attack")
         first: dict[str, int] = {}
         for position, recipe in enumerate(self.recipes):
@@ -197,7 +197,7 @@ class Job(Spec):
 
     @model_validator(mode="after")
     def _transfer(self) -> Job:
-        if self.transfer_to and not self.attacks:
+        if self.transfer_to and not any(map(is_attack, self.recipes)):
             raise ValueError("transfer_to: only adversarial rows are judged by held-out models; add an attack recipe")
         first: dict[str, int] = {}
         for position, model in enumerate(self.transfer_to):
@@ -211,13 +211,14 @@ class Job(Spec):
 
     @property
     def attacks(self) -> tuple[Attack, ...]:
-        """Attack recipes."""
+        """Attack recipes that have a norm."""
         return tuple(recipe for recipe in self.recipes if isinstance(recipe, Attack))
 
     @property
     def stochastic(self) -> bool:
         """Whether the model may be stochastic: every attack averages gradients over its randomness (eot above 1)."""
-        return bool(self.attacks) and all(attack.eot > 1 for attack in self.attacks)
+        attacks = [recipe for recipe in self.recipes if is_attack(recipe)]
+        return bool(attacks) and all(isinstance(attack, Attack) and attack.eot > 1 for attack in attacks)
 
 
 def check_classes(attack: Attack, key: str, classes: int) -> None:

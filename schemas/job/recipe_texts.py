@@ -9,6 +9,13 @@ from hardset.schemas.job.operations.table import BY_NAME
 from hardset.schemas.job.recipes import UNMEASURED
 
 
+def name_and_norm(recipe: Mapping[str, Any]) -> tuple[str, ...]:
+    """Name of a recipe's kind or attack, and of an attack's norm where it has one."""
+    if recipe["kind"] != "attack":
+        return (str(recipe["kind"]),)
+    return (str(recipe["name"]), *([str(recipe["norm"])] if "norm" in recipe else []))
+
+
 def agrees(declared: Any, text: Any) -> bool:
     """Whether a recipe text holds all that a job declares; it holds code versions and digests beside that.
 

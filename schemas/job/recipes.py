@@ -12,6 +12,8 @@ from hardset.schemas.job.gan_training import GanTraining as GanTraining  # noqa:
 from hardset.schemas.job.network import PROGRAMS
 from hardset.schemas.job.operations.mixing import Mixing
 from hardset.schemas.job.operations.table import Operation
+from hardset.schemas.job.worst_of import AnyAttack
+from hardset.schemas.job.worst_of import WorstOf as WorstOf  # noqa: PLC0414
 
 
 class Augment(Spec):
@@ -113,4 +115,14 @@ class Sample(Spec):
     job has no model to judge by; the flags of every row say so."""
 
 
-Recipe = Annotated[Attack | Augment | Sample, Field(discriminator="kind")]
+Recipe = Annotated[AnyAttack | Augment | Sample, Field(discriminator="kind")]
+
+
+def operations_of(recipe: Attack | WorstOf | Augment | Sample) -> tuple[Operation, ...]:
+    """The operations that a recipe lists."""
+    return recipe.ops if isinstance(recipe, Augment | WorstOf) else ()
+
+
+def is_attack(recipe: Attack | WorstOf | Augment | Sample) -> bool:
+    """Whether a recipe makes adversarial rows, within a norm or without one."""
+    return isinstance(recipe, Attack | WorstOf)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, Discriminator, WithJsonSchema
 from pydantic.fields import FieldInfo
 
-from hardset.schemas.extensions import ByName, Extension
+from hardset.schemas.extensions import Extension
 from hardset.schemas.reading.wording import OWN, one_of
 
 _BOUNDS = ("ge", "gt", "le", "lt")
@@ -64,7 +64,9 @@ class Slot:
         return any(m.model is not None and issubclass(m.model, Extension) for m in self.members)
 
     def tag_values(self, tag: str | None) -> tuple[str, ...]:
-        """Tag values of this record in a tagged union."""
+        """Tag values of this record in a tagged union, or of all records of this union inside another."""
+        if self.members:
+            return tuple(dict.fromkeys(value for member in self.members for value in member.tag_values(tag)))
         return literals(self.field(tag)) if tag else ()
 
 
@@ -98,9 +100,7 @@ def slot_of(annotation: Any) -> Slot:
 def _tag_of(discriminator: object) -> str | None:
     """Key that distinguishes the members of a union."""
     asked = discriminator.discriminator if isinstance(discriminator, Discriminator) else discriminator
-    if isinstance(asked, ByName):
-        return asked.key
-    return asked if isinstance(asked, str) else None
+    return asked if isinstance(asked, str) else getattr(asked, "key", None)
 
 
 def _field_slot(info: FieldInfo) -> Slot:

@@ -110,9 +110,9 @@ class Condition(Spec):
     """Accuracy under a non-adversarial change."""
 
     name: str
-    """Name of the corruption, or `shift`."""
+    """Name of the corruption, `shift`, or `worst of` and the operations that are drawn."""
     level: int
-    """Severity of the corruption, 1 to 5; for a shift, pixels."""
+    """Severity of the corruption, 1 to 5; for a shift, pixels; for the worst of several draws, their number."""
     right: Share
 
 

@@ -58,6 +58,9 @@ class Column:
         return KINDS[kind] in self.required
 
 
+OF_A_NORM = "eps"
+"""Column that adversarial rows leave empty where their `norm` is none."""
+
 _string, _i32, _i64, _f32, _f64 = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.float64()
 
 COLUMNS: tuple[Column, ...] = (
@@ -82,8 +85,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("params", _string, "U", "JSON of what was drawn for this row"),
     Column("model_id", _string, "AG", "model under attack, or generator"),
     Column("model_sha256", _string, "AG", "SHA-256 of its weights"),
-    Column("norm", _string, "A", "Linf, L2 or L1"),
-    Column("eps", _f64, "A", "budget on the [0, 1] pixel scale"),
+    Column("norm", _string, "A", "Linf, L2, L1 or L0; none where drawn operations are the budget"),
+    Column("eps", _f64, "A", "budget on the [0, 1] pixel scale; for L0 in pixels; empty where norm is none"),
     Column("target_label", _i64, "", "class a targeted attack aims at", _CLASS),
     Column("steps", _i32, "A", "gradient steps spent on the row"),
     Column("clean_pred", _i64, "A", "prediction on the clean pixels", _CLASS),

@@ -40,6 +40,7 @@ BUILT_IN = [
     attack("pgd", eps=["4/255", "9/255"], restarts=2, stop="success"),
     attack("pgd", eps={"min": "2/255", "max": "9/255"}, target="random", region={"height": 3, "width": 4}),
     attack("di_fgsm", scales=2, translation=3, eot=2, misclassified="skip"),
+    RecipeExample({"kind": "attack", "name": "worst_of", "ops": ALL, "tries": 3}, rows=6),
     *(RecipeExample({"kind": "augment", "ops": [document(name)], "variants": 2}, rows=6) for name in OPERATIONS),
     RecipeExample({"kind": "augment", "ops": ALL, "variants": 3}, shape=(9, 7, 1)),
 ]
@@ -52,8 +53,9 @@ def test_every_built_in_recipe_keeps_the_laws(example: RecipeExample) -> None:
 
 def test_the_list_above_holds_all_there_are() -> None:
     tried = [example.declared for example in BUILT_IN]
-    assert {(one.name, one.norm) for one in tried if one.kind == "attack"} == {
-        (name, norm) for name, one in ATTACKS.items() for norm in one.norms
+    assert {(one.name, getattr(one, "norm", None)) for one in tried if one.kind == "attack"} == {
+        *((name, norm) for name, one in ATTACKS.items() for norm in one.norms),
+        ("worst_of", None),
     }
     assert {operation.name for one in tried if one.kind == "augment" for operation in one.ops} == set(OPERATIONS)
 

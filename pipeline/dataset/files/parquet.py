@@ -21,10 +21,12 @@ import pyarrow.parquet as pq
 from hardset.pipeline.batches import ColumnValues
 from hardset.schemas.digests import canonical_json, content_sha256
 from hardset.schemas.errors import RunError
+from hardset.schemas.norms import NO_NORM
 from hardset.schemas.rows.contract import (
     CONTRACT_VERSION,
     IMAGE,
     KINDS,
+    OF_A_NORM,
     Column,
     arrow_schema,
     columns_of,
@@ -213,6 +215,8 @@ def _check_filled(table: pa.Table) -> None:
     if others:
         raise RunError(f"rows: kind holds {', '.join(others)}; wants {', '.join(KINDS)}")
     gaps = {c: pc.is_null(table[c.name]) for c in columns_of(CONTRACT_VERSION) if table[c.name].null_count}
+    free = pc.fill_null(pc.equal(table["norm"], NO_NORM), False)
+    gaps = {c: pc.and_not(gap, free) if c.name == OF_A_NORM else gap for c, gap in gaps.items()}
     for kind in KINDS:
         these = pc.equal(kinds, kind)
         lacking = [c.name for c, gap in gaps.items() if c.required_of(kind) and pc.any(pc.and_(these, gap)).as_py()]
