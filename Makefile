@@ -68,7 +68,7 @@ bench-attacks: .venv-bench/.bench
 .venv-foreign/.foreign: pyproject.toml $(BENCH_CONSTRAINT)
 	test -x .venv-foreign/bin/python || $(PYTHON) -m venv .venv-foreign
 	$(subst .venv-bench,.venv-foreign,$(BENCH_PIP)) install --quiet $(TORCH_ARGS) torch torchvision
-	$(subst .venv-bench,.venv-foreign,$(BENCH_PIP)) install --quiet --editable '.[bench,onnx]' pytest pytest-timeout hypothesis
+	$(subst .venv-bench,.venv-foreign,$(BENCH_PIP)) install --quiet --editable '.[bench,onnx,timm]' pytest pytest-timeout hypothesis
 	touch $@
 
 # With the real libraries: attacks of ART, torchattacks, foolbox and adv-lib as recipes, and ONNX files made torch networks.

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from hardset.pipeline.evaluation.reference import corruption_table, job_tables, setting_table_of, warning_table
+from hardset.schemas.environment_documentation import environment_table
 from hardset.schemas.job.attack_documentation import attack_table, ensemble_table, setting_table
 from hardset.schemas.job.operations.documentation import operation_table
 from hardset.schemas.job.sources import SOURCES, StoredSource
@@ -83,6 +84,7 @@ WRITERS: Mapping[str, Callable[[], str]] = {
     "evaluation warnings": warning_table,
     "corruptions": corruption_table,
     "source settings": _source_tables,
+    "environment variables": environment_table,
     **{path: partial(_shown, path) for path in EXAMPLES},
 }
 """Each gives Markdown that ends in a line break."""

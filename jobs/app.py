@@ -32,6 +32,7 @@ from hardset.jobs.verbs.gc import gc
 from hardset.jobs.verbs.generate import generate
 from hardset.jobs.verbs.harden import harden
 from hardset.jobs.verbs.init import init
+from hardset.jobs.verbs.jobs import jobs
 from hardset.jobs.verbs.logs import logs
 from hardset.jobs.verbs.plan import plan
 from hardset.jobs.verbs.publish import publish
@@ -97,6 +98,7 @@ VERBS = (
     Verb(submit, Group.MAKE, "hardset submit job.yaml --address http://127.0.0.1:8265 --no-wait"),
     Verb(status, Group.WATCH, "hardset status demo/out --watch"),
     Verb(runs, Group.WATCH, "hardset runs demo/out --last 7"),
+    Verb(jobs, Group.WATCH, "hardset jobs --address http://127.0.0.1:8265"),
     Verb(logs, Group.WATCH, "hardset logs job.yaml --address http://127.0.0.1:8265 --follow"),
     Verb(stop, Group.WATCH, "hardset stop job.yaml --address http://127.0.0.1:8265"),
     Verb(doctor, Group.CHECK, "hardset doctor job.yaml", loads=True),

@@ -9,9 +9,10 @@ from typing import Annotated
 from pydantic import Field
 
 from hardset.schemas.base import Spec
-from hardset.schemas.environment import from_environment
+from hardset.schemas.environment import PREFIX, from_environment
 
-_VARIABLES = {"tries": "HARDSET_STORAGE_TRIES", "seconds": "HARDSET_STORAGE_SECONDS"}
+VARIABLES = {"tries": f"{PREFIX}STORAGE_TRIES", "seconds": f"{PREFIX}STORAGE_SECONDS"}
+"""Names of the variables by the field that each sets."""
 
 
 class Retries(Spec):
@@ -34,4 +35,4 @@ class Retries(Spec):
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Retries:
         """Limits with the environment's values in place of the defaults. Raises JobError for invalid values."""
-        return from_environment(cls, _VARIABLES, environment)
+        return from_environment(cls, VARIABLES, environment)

@@ -25,8 +25,11 @@ END_S = 10.0
 
 
 @contextmanager
-def ray_head(python: Path = Path(sys.executable)) -> Iterator[tuple[str, str]]:
-    """Address of the job API, and token, of a head with one core. `python`: of the environment that its jobs run in."""
+def ray_head(python: Path = Path(sys.executable), *, on_path: bool = True) -> Iterator[tuple[str, str]]:
+    """Address of the job API, and token, of a head with one core.
+
+    `python`: of the environment that its jobs run in; `on_path`: whether that comes first on their PATH.
+    """
     # Sockets below it must stay under 107 characters, which pytest's own folders exceed.
     folder, token = Path(tempfile.mkdtemp(prefix="hs-", dir="/tmp")), secrets.token_hex(32)
     dashboard, gcs, client, agent = free_ports(4)
@@ -44,8 +47,7 @@ def ray_head(python: Path = Path(sys.executable)) -> Iterator[tuple[str, str]]:
         "temp-dir": folder,
     }
     start = [str(python), "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
-    # The driver calls `python` or `hardset` by name.
-    path = os.pathsep.join((str(python.parent), os.environ.get("PATH", "")))
+    path = os.pathsep.join((str(python.parent), os.environ.get("PATH", ""))) if on_path else "/usr/bin:/bin"
     clean = {k: v for k, v in os.environ.items() if not k.startswith("RAY_") and k != "PYTHONPATH"}
     with (folder / "start.log").open("wb") as log:
         process = subprocess.Popen(

@@ -194,7 +194,7 @@ def command_lines() -> dict[str, list[str]]:
         "rayjob": shlex.split(documents("rayjob.yaml")["RayJob"]["spec"]["entrypoint"])[1:],
         "submit": shlex.split(
             entrypoint(grace_seconds=30, log_format="json", max_rows=5, max_minutes=None, if_held="skip")
-        )[4:],
+        )[2:],
     }
     commented = re.search(r"args: (\[submit.*\])", (DOCKER / "cronjob.yaml").read_text())
     found["cronjob, commented"] = yaml.safe_load(commented[1])

@@ -130,11 +130,15 @@ def _job(source: dict[str, Any]) -> Job:
     return parse_job({"name": "look", "source": source, "recipes": recipes, "output": {"path": "out"}}, name="--data")
 
 
+_FILES = {".keras": "keras", ".h5": "keras", ".onnx": "onnx"}
+"""Formats by the suffix of their files."""
+
+
 def _section(model: str, weights: str | None, looked: Looked) -> dict[str, Any]:
     """The `model` section of what `--model` names."""
     suffix = PurePosixPath(model).suffix.lower()
-    if suffix in (".keras", ".h5"):
-        return {"format": "keras", "weights": model}
+    if suffix in _FILES:
+        return {"format": _FILES[suffix], "weights": model}
     if suffix in (".pt2", ".ts", ".torchscript"):
         raise JobError(
             f"--model {model}: is a program that runs when it is loaded, which needs your word: write format, weights, "
@@ -153,10 +157,11 @@ def _section(model: str, weights: str | None, looked: Looked) -> dict[str, Any]:
         raise JobError(f"--weights: {model} holds its weights itself; leave --weights out")
     if not Folder(model).exists("config.json"):
         raise JobError(
-            f"--model {public_name(model)}: wants package.module:function, a folder of Hugging Face (config.json and "
-            "safetensors), or a .keras file"
+            f"--model {public_name(model)}: wants package.module:function, a folder of Hugging Face or timm "
+            "(config.json and safetensors), or a .keras or .onnx file"
         )
-    return {"format": "huggingface", "weights": model}
+    own = b'"pretrained_cfg"' in Folder(model).read("config.json")
+    return {"format": "timm" if own else "huggingface", "weights": model}
 
 
 def _arguments(factory: str, looked: Looked) -> dict[str, int]:

@@ -115,6 +115,12 @@ class Client:
         with self._sentences(), _no_address_in_environment():
             self.ray = _TimedClient(self.address, headers=headers)
 
+    def ray_version(self) -> str | None:
+        """Version of the cluster's Ray; None where it does not tell."""
+        with self._sentences():
+            answer = self.ray._do_request("GET", "/api/version")
+            return str(answer.json().get("ray_version") or "") or None if answer.status_code == 200 else None
+
     def jobs(self) -> list[Any]:
         """Details of every job that the cluster knows."""
         with self._sentences():

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import shlex
+from importlib.resources import files
 
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.places import relative_places
 
-GENERATE = "generate job.yaml --address auto --json"
+START = "hardset.sh"
+"""Name, in the job's working folder, of the script that finds the cluster's interpreter and runs hardset by it."""
+GENERATE = f"sh {START} generate job.yaml --address auto --json"
 """What the cluster runs, in a folder that holds the resolved job file. Asks for no resources, so stays on the head."""
-COMMANDS = {True: "python -P -m hardset", False: "hardset"}
-"""By whether the code of hardset goes along. -P: the working folder does not come first on the import path."""
 
 
-def entrypoint(*, ship: bool = True, **options: object) -> str:
+def start_script() -> str:
+    """The text of the script."""
+    return files("hardset.jobs.cluster").joinpath("start.sh").read_text(encoding="utf-8")
+
+
+def entrypoint(**options: object) -> str:
     """The command line that runs on the cluster.
 
     `options` of `hardset generate` by name; None or False leaves one out, True is a flag.
     """
     given = {name: value for name, value in options.items() if value is not None and value is not False}
-    return " ".join([COMMANDS[ship], GENERATE, *(_option(name, value) for name, value in given.items())])
+    return " ".join([GENERATE, *(_option(name, value) for name, value in given.items())])
 
 
 def _option(name: str, value: object) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from hardset.jobs.cluster.client import Client, RefusedError
+from hardset.jobs.cluster.commands import START, start_script
 from hardset.jobs.cluster.shipping import Parcel
 from hardset.jobs.terminal.stopping import GRACE_SECONDS
 from hardset.schemas.digests import digest
@@ -87,6 +88,7 @@ def packed(job: Job, parcel: Parcel) -> Iterator[tuple[Path, list[str]]]:
         working.mkdir()
         code.mkdir()
         document = job.model_dump(mode="json")
+        (working / START).write_text(start_script(), encoding="utf-8")
         (working / "job.yaml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
         yield working, parcel.pack(working, code)
 

@@ -58,7 +58,8 @@ def submit(
 
     Sends the resolved job, the code of hardset, and the Python files of the modules beside the job file (or here) that
     it names; follows no links, refuses URLs with credentials, and writes nothing here. The cluster needs the libraries
-    that hardset needs, and all paths in the job must mean the same on every node. A token is taken from RAY_AUTH_TOKEN,
+    that hardset needs in the environment that its Ray runs in, which is looked at first, and all paths in the job must
+    mean the same on every node. A token is taken from RAY_AUTH_TOKEN,
     RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token. Returns what `hardset generate` returned there (0, 1, 2, 3 or 5); 4 where
     the job was stopped; 1 where the cluster cannot be reached or contact is lost.
     """
@@ -67,6 +68,7 @@ def submit(
     from hardset.jobs.cluster.credentials import refuse_credentials
     from hardset.jobs.cluster.following import connect
     from hardset.jobs.cluster.shipping import Parcel, modules_beside
+    from hardset.jobs.cluster.versions import check_ray
     from hardset.jobs.telling.submit import send, show_contents
 
     loaded = load_job(job, dated(overrides, date, time_zone))
@@ -81,7 +83,8 @@ def submit(
     client, seconds = connect(address, insecure=insecure), f"{grace_seconds:g}"
     limits = {"max_rows": max_rows, "max_minutes": max_minutes, "if_held": if_held}
     limits |= {"accept_classes": accept_classes, "accept_columns": accept_columns}
-    line = entrypoint(ship=ship, grace_seconds=seconds, log_format=log_format, **limits)
+    check_ray(client)
+    line = entrypoint(grace_seconds=seconds, log_format=log_format, **limits)
     record = send(client, loaded, line, parcel, grace_seconds=grace_seconds, wait=wait, as_json=as_json)
     give(record, as_json=as_json)
     raise typer.Exit(record.get("exit_code", Exit.DONE))

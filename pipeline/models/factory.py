@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
 from hardset.pipeline.extensions.imports import by_path, one_line
+from hardset.pipeline.models.vision import with_torchvision
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.network import Network
 
@@ -35,8 +37,7 @@ def build(spec: Network, *, at: str = "model") -> nn.Module:
     except ValueError:  # some builtins have no signature
         pass
     try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(_SEED)
+        with fixed_generator():
             module = factory(**spec.arguments)
     except Exception as error:  # the factory is the user's code
         raise JobError(
@@ -50,9 +51,17 @@ def build(spec: Network, *, at: str = "model") -> nn.Module:
     return module
 
 
+@contextmanager
+def fixed_generator() -> Iterator[None]:
+    """Lets torch's global generator start from a fixed state, and puts it back."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_SEED)
+        yield
+
+
 def _imported(path: str, at: str) -> Callable[..., Any]:
     try:
-        found = by_path(path)
+        found = with_torchvision(lambda: by_path(path))
     except (ImportError, AttributeError) as error:
         raise JobError(f"{at}.factory: {error}") from error
     if not callable(found):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.network import Input
+
+Interpolation = Literal["bilinear", "bicubic"]
+"""How an image of another size is resized, with antialiasing."""
 
 
 class Through(nn.Module):
@@ -48,18 +52,18 @@ def check_input(spec: Input, channels: int, at: str) -> None:
 class Sized(nn.Module):
     """Brings images to the size that the network was trained on, as its preprocessor does, differentiably."""
 
-    def __init__(self, network: nn.Module, size: tuple[int, int]) -> None:
+    def __init__(self, network: nn.Module, size: tuple[int, int], interpolation: Interpolation) -> None:
         super().__init__()
-        self.network, self.size = network, size
+        self.network, self.size, self.interpolation = network, size, interpolation
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of images N x C x H x W of any height and width."""
         if images.shape[2:] != self.size:
-            images = F.interpolate(images, self.size, mode="bilinear", antialias=True, align_corners=False)
+            images = F.interpolate(images, self.size, mode=self.interpolation, antialias=True, align_corners=False)
         logits: Tensor = self.network(images)
         return logits
 
 
-def sized(network: nn.Module, size: tuple[int, int] | None) -> nn.Module:
+def sized(network: nn.Module, size: tuple[int, int] | None, interpolation: Interpolation = "bilinear") -> nn.Module:
     """The network preceded by resizing to `size`, height and width; None: as it is."""
-    return network if size is None else Sized(network, size)
+    return network if size is None else Sized(network, size, interpolation)

@@ -22,6 +22,9 @@ _CONFIG, _PREPROCESSOR = "config.json", "preprocessor_config.json"
 _WHITE = 255
 """Value of white before the preprocessor scales it."""
 
+_BICUBIC = (1, 3)
+"""Numbers that Pillow gives to Lanczos' filter, which bicubic interpolation is nearest to, and to bicubic itself."""
+
 
 class _Called(nn.Module):
     """A model of the library, which takes its images by name."""
@@ -50,6 +53,8 @@ def files_sha256(files: Mapping[str, bytes]) -> str:
 
 def load(files: Mapping[str, bytes], url: str, at: str) -> SavedNetwork:
     """The classifier in the files of a folder; runs none of their code. Raises JobError for other models."""
+    if b'"pretrained_cfg"' in files[_CONFIG]:
+        raise JobError(f"{at}.format: {public_name(url)} is a folder of timm's; set format: timm")
     transformers: Any = extra("transformers", "huggingface", at)
     with tempfile.TemporaryDirectory() as place:
         for name, data in files.items():
@@ -72,6 +77,7 @@ def load(files: Mapping[str, bytes], url: str, at: str) -> SavedNetwork:
             normalize=_normalize(settings),
             input=_input(settings),
             size=_size(settings),
+            interpolation="bicubic" if settings.get("resample") in _BICUBIC else "bilinear",
             class_names=None if all(name.startswith("LABEL_") for name in names) else names,
         )
     except (TypeError, ValueError) as error:

@@ -12,19 +12,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from hardset.pipeline.models.architectures import named_sha256, read_named
 from hardset.pipeline.models.ensemble import Ensemble, ensemble_sha256
 from hardset.pipeline.models.factory import build
 from hardset.pipeline.models.feeding import Through, channels_last, check_input, fed, sized
-from hardset.pipeline.models.formats import read_saved, saved_sha256
+from hardset.pipeline.models.formats import check_names, read_saved, saved_sha256
 from hardset.pipeline.models.normalise import Normalised, normalised
 from hardset.pipeline.models.outputs import Logits, Reordered, check_order
 from hardset.pipeline.models.roles import VICTIM
+from hardset.pipeline.models.saved import SavedNetwork
 from hardset.pipeline.models.state import check_finite, fill_from
 from hardset.pipeline.models.weights import read_states, weights_sha256
 from hardset.pipeline.storage.folder import public_name
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Model
-from hardset.schemas.job.network import Network
+from hardset.schemas.job.network import NAMED, Network
 
 
 @dataclass(frozen=True)
@@ -114,11 +116,11 @@ def load_network(
     """Loads one network on `device`; `at`: its key in the job. Raises as `load_model` does."""
     told: tuple[str, ...] = ()
     if is_saved(spec):
-        saved, sha256 = read_saved(spec, at, class_names)
+        saved, sha256 = _read(spec, at, classes, class_names)
         network, name = saved.network, public_name(str(spec.weights))
         own = {"normalize": spec.normalize or saved.normalize, "input": spec.input or saved.input, "output": "auto"}
         spec = spec.model_copy(update=own)
-        network = sized(network, saved.size)
+        network, told = sized(network, saved.size, saved.interpolation), saved.told
     else:
         network, name, sha256, told = _built(spec, at)
     network = network.float()
@@ -146,8 +148,20 @@ def generator_id(sha256: str) -> str:
 
 
 def _origin(network: Mapping[str, Any]) -> str:
-    """Factory of a network, or the format of the file that holds it whole."""
-    return str(network.get("factory") or network["format"])
+    """Factory of a network, or its format, with the name that a library has for it."""
+    if network.get("factory"):
+        return str(network["factory"])
+    return ":".join(str(network[key]) for key in ("format", "architecture") if network.get(key))
+
+
+def _read(spec: Network, at: str, classes: int, class_names: Sequence[str] | None) -> tuple[SavedNetwork, str]:
+    """The network of a file, or of a name and a file, and its digest."""
+    if spec.format not in NAMED:
+        return read_saved(spec, at, class_names)
+    saved, sha256 = read_named(spec, at, classes)
+    if class_names is not None and saved.class_names is not None:
+        check_names(saved.class_names, class_names, spec.output_order, at)
+    return saved, sha256
 
 
 def _built(spec: Network, at: str) -> tuple[nn.Module, str, str, tuple[str, ...]]:
@@ -213,7 +227,7 @@ def network_sha256(spec: Network, *, at: str = "model") -> str:
     Raises JobError if the file is missing or of a refused kind, or if the factory's tensors differ between calls.
     """
     if is_saved(spec):
-        return saved_sha256(spec, at)
+        return named_sha256(spec, at) if spec.format in NAMED else saved_sha256(spec, at)
     if spec.weights is not None:
         found = weights_sha256(spec.weights, at=at)
         if spec.sha256 not in (None, found):

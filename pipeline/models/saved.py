@@ -8,6 +8,7 @@ from types import ModuleType
 
 from torch import nn
 
+from hardset.pipeline.models.feeding import Interpolation
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.network import Input, Normalize
 
@@ -24,6 +25,10 @@ class SavedNetwork:
     """Range of the input that the file names; the job's own goes before it."""
     size: tuple[int, int] | None = None
     """Height and width that the file has images brought to; None: any."""
+    interpolation: Interpolation = "bilinear"
+    """How images are brought to that size."""
+    told: tuple[str, ...] = ()
+    """What is said of how it was loaded."""
     class_names: tuple[str, ...] | None = None
     """Names of the outputs; None where the file has none."""
 

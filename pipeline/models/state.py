@@ -28,15 +28,21 @@ def fill(module: nn.Module, state: State, *, name: str, normalize: Normalize | N
 
 
 def fill_from(
-    module: nn.Module, found: Mapping[str, State], *, name: str, normalize: Normalize | None, at: str = "model"
+    module: nn.Module,
+    found: Mapping[str, State],
+    *,
+    name: str,
+    normalize: Normalize | None,
+    at: str = "model",
+    by: str = "factory",
 ) -> tuple[str, ...]:
     """Copies the one of the state dicts `found`, by their path in the file, that fits `module`, as `fill` does.
 
-    Returns a sentence for what is left out of that state dict. Raises JobError also where several fit that are not the
-    same: averaged (EMA) weights beside raw ones.
+    `by`: key of the job that says which network it is. Returns a sentence for what is left out of that state dict.
+    Raises JobError also where several fit that are not the same: averaged (EMA) weights beside raw ones.
     """
     wanted = module.state_dict()
-    path, match = _chosen(found, wanted, [key for key, _ in module.named_parameters()], name, at)
+    path, match = _chosen(found, wanted, [key for key, _ in module.named_parameters()], name, at, by)
     if match.normaliser:
         check_normaliser(match.normaliser, normalize, name, at)
     faults = [
@@ -45,7 +51,7 @@ def fill_from(
         if key in match.names and tensor.shape != match.names[key].shape
     ]
     if faults:
-        raise JobError(f"{at}.weights: {name}: {_some(faults, '; ')}; check {at}.factory and {at}.arguments")
+        raise JobError(f"{at}.weights: {name}: {_some(faults, '; ')}; check {at}.{by} and {at}.arguments")
     _check_types(match.names, wanted, name, at)
     try:
         module.load_state_dict(dict(match.names), strict=False)
@@ -69,7 +75,7 @@ def check_finite(module: nn.Module, name: str, at: str = "model") -> None:
 
 
 def _chosen(
-    found: Mapping[str, State], wanted: State, parameters: Sequence[str], name: str, at: str
+    found: Mapping[str, State], wanted: State, parameters: Sequence[str], name: str, at: str, by: str
 ) -> tuple[str, Match]:
     """The one state dict that fits the module, by its path in the file, and its match; of several, one of equal ones.
 
@@ -86,7 +92,7 @@ def _chosen(
             "buffers; copy them into the network as its training does for evaluation, and save its state dict"
         )
     if not fitting:
-        raise JobError(_unfit(max(matches.values(), key=lambda match: -len(match.missing)), name, at))
+        raise JobError(_unfit(max(matches.values(), key=lambda match: -len(match.missing)), name, at, by))
     first = next(iter(fitting.values()))
     others = {key for key, (_, match) in fitting.items() if not _same(first[1].names, match.names)}
     taken = [first[1].names[key] for key in parameters]
@@ -119,11 +125,11 @@ def _equal(one: Tensor, other: Tensor) -> bool:
     return one is other or torch.equal(one, other)
 
 
-def _unfit(match: Match, name: str, at: str) -> str:
+def _unfit(match: Match, name: str, at: str, by: str) -> str:
     lists = (("missing", list(match.missing)), ("unexpected", list(match.unexpected)))
     parts = "; ".join(f"{what} {_some(keys, ', ')}" for what, keys in lists if keys)
     return (
-        f"{at}.weights: {name}: does not fit {at}.factory: {parts}; name the factory, with the "
+        f"{at}.weights: {name}: does not fit {at}.{by}: {parts}; name the {by}, with the "
         f"{at}.arguments, that these weights were trained with"
     )
 

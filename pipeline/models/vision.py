@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
+from typing import TypeVar
 
 import torch
+
+Imported = TypeVar("Imported")
 
 _DECLARED: list[torch.library.Library] = []
 """Operators that were declared here, which last as long as these objects."""
 _MISSING = re.compile(r"operator torchvision::(\w+) does not exist")
 _MOST = 8
+
+
+def with_torchvision(imported: Callable[[], Imported]) -> Imported:
+    """What a function imports, again with `make_importable` where that fails because of torchvision's operators."""
+    try:
+        return imported()
+    except ImportError as error:
+        if not _MISSING.search(str(error)):
+            raise
+    make_importable()
+    return imported()
 
 
 def make_importable() -> None:

@@ -98,8 +98,12 @@ def read_states(url: str, *, key: str | None = None, at: str = "model") -> tuple
     leads to no state dict; RunError if the storage fails.
     """
     _check_kind(url, at)
-    with _reading(url, at):
-        data = _of_file(url, lambda file: bytes(file.read()))
+    data = read_bytes(url, at)
+    return states_in(data, url, key=key, at=at), hashlib.sha256(data).hexdigest()
+
+
+def states_in(data: bytes, url: str, *, key: str | None = None, at: str = "model") -> dict[str, State]:
+    """All state dicts in the content of a weight file, by their path in it. Raises JobError as `read_states`."""
     name = f"{at}.weights: {public_name(url)}"
     found = _safetensors(data, name) if is_safetensors(data, url) else _checkpoint(data, name)
     states = candidates(found if key is None else at_key(found, key))
@@ -108,7 +112,7 @@ def read_states(url: str, *, key: str | None = None, at: str = "model") -> tuple
         raise JobError(f"{at}.weights_key: {public_name(url)} has no state dict at {key!r}; it has {there or 'none'}")
     if not states:
         raise JobError(f"{name}: holds no state dict; {_MEND}")
-    return states, hashlib.sha256(data).hexdigest()
+    return states
 
 
 def is_safetensors(data: bytes, url: str) -> bool:

@@ -2,35 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 from hardset.pipeline.judging.transfer_counts import transfer_rates
 from hardset.pipeline.reporting.charts import bar
+from hardset.pipeline.reporting.content import Content, numbered
+from hardset.pipeline.reporting.curves import Curve, Value, curves
 from hardset.pipeline.reporting.markup import Child, Markup, element, join
-from hardset.pipeline.reporting.sections import Content, numbered
 from hardset.pipeline.reporting.tables import TableColumn, aside, table
-from hardset.pipeline.reporting.wording import amount, percent
+from hardset.pipeline.reporting.wording import amount, number, percent
+from hardset.pipeline.statistics.attack_tallies import Tally
+from hardset.pipeline.statistics.recipe_statistics import RecipeStatistics
+from hardset.pipeline.statistics.shares import share
 
 
 def budgets(content: Content) -> Markup | None:
-    """Success by budget; None if no attack has several budgets, or resisting rows were dropped."""
+    """Success by budget: a curve for each attack with several budgets or a range of them.
+
+    None without such an attack, or if resisting rows were dropped.
+    """
     if content.statistics.only_successes:
         return None
-    rows: list[list[Child]] = [
-        [numbered(recipe), f"eps {amount(eps, recipe.text['norm'])}", *_success(success, attacked)]
-        for recipe in content.statistics.attacks
-        for eps, (attacked, success) in zip(recipe.budgets, recipe.by_budget, strict=False)
-    ]
-    if not rows:
+    several = [recipe for recipe in content.statistics.attacks if len(recipe.by_budget) > 1]
+    ranges = [recipe for recipe in content.statistics.attacks if len(recipe.by_part) > 1]
+    if not several and not ranges:
         return None
-    columns = (TableColumn("Recipe"), TableColumn("Budget"), TableColumn("Success", figures=True))
-    note = "A row that fools the model at one budget counts as a success at every larger budget."
-    return join(table("Success by budget", columns, rows), element("p", note, class_="soft"))
+    charts = [
+        _curve(
+            recipe, [f"eps {amount(eps, recipe.text['norm'])}" for eps in recipe.budgets], recipe.by_budget, "budget"
+        )
+        for recipe in several
+    ]
+    charts += [_curve(recipe, _parts(recipe), recipe.by_part, _unit(recipe)) for recipe in ranges]
+    notes = []
+    if several:
+        notes.append("A row that fools the model at one budget counts as a success at every larger budget.")
+    if ranges:
+        notes.append("Where each row draws its budget from a range, rows are counted by the part of it they drew.")
+    return join(element("p", " ".join(notes), class_="soft"), element("div", charts, class_="charts two"))
 
 
-def _success(success: int, attacked: int) -> list[Child]:
-    if not attacked:
-        return ["none attacked"]
-    share = success / attacked
-    return [join(aside(percent(share), f"{success:,} of {attacked:,}"), bar(share))]
+def _curve(recipe: RecipeStatistics, places: Sequence[str], tallies: Sequence[Tally], unit: str) -> Markup:
+    found = [share(success, attacked) if attacked else None for attacked, success in tallies]
+    values = tuple(None if one is None else Value(one.value, one.low, one.high) for one in found)
+    counts = [f"{success:,} of {attacked:,}" for attacked, success in tallies]
+    return curves(numbered(recipe), places, [Curve("Success", values, tuple(counts))], unit)
+
+
+def _parts(recipe: RecipeStatistics) -> list[str]:
+    scale = 255 if recipe.text["norm"] == "linf" else 1
+    return [f"{number(low * scale)}\N{EN DASH}{number(high * scale)}" for low, high in pairwise(recipe.parts)]
+
+
+def _unit(recipe: RecipeStatistics) -> str:
+    return "eps, in 8-bit levels" if recipe.text["norm"] == "linf" else "eps"
 
 
 def transfer(content: Content) -> Markup | None:

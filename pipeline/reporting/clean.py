@@ -21,7 +21,8 @@ def clean_pixels(plan_of: Callable[[str], Plan | None], source_of: Callable[[Pla
     """Function that looks up clean rows in the source.
 
     `plan_of`: plan of a run id, None if there is none. `source_of`: source section that the rows of a plan are read by;
-    where it raises a UserError, as for a source that nobody has vouched for, there are no clean rows.
+    where it raises a UserError, as for a source that nobody has vouched for, there are no clean rows. A record of
+    quarantine holds no digest; its row is found as the source has it now.
     """
     plan_of = cache(plan_of)
     readers: dict[str, SourceReader] = {}
@@ -39,7 +40,8 @@ def clean_pixels(plan_of: Callable[[str], Plan | None], source_of: Callable[[Pla
             return None
         pixels: Image
         for key, pixels in zip(found.keys, found.pixels, strict=True):
-            if key == row["source_key"] and image_sha256(pixels) == row["source_sha256"]:
+            unchanged = "source_sha256" not in row or image_sha256(pixels) == row["source_sha256"]
+            if key == row["source_key"] and unchanged:
                 return pixels
         return None
 
@@ -58,6 +60,8 @@ def _place(plan: Plan, output: Output, row: dict[str, Any]) -> SourceRange | Non
         if row["source_key"] not in names:
             return None
         start = whole.start + names.index(row["source_key"])
+    if start is None:
+        return None
     if whole.picked:
         if start not in whole.picked:
             return None

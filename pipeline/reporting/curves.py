@@ -10,7 +10,7 @@ from hardset.pipeline.reporting.tables import TableColumn, detail, table
 from hardset.pipeline.reporting.wording import NONE, percent
 
 _WIDTH, _HEIGHT = 460, 220
-_LEFT, _RIGHT, _TOP, _BOTTOM = 42, 12, 12, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 26, 12, 40
 _AREA = (_WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM)
 STYLES = 6
 """Number of distinct colours, dashes and marks; further curves reuse them."""
@@ -32,6 +32,10 @@ class Curve:
 
     name: str
     values: tuple[Value | None, ...]
+    counts: tuple[str, ...] = ()
+    """What each value was counted from, as `12 of 40`; empty where it is not told."""
+    joined: bool = True
+    """Whether values are joined by a line, which says that what lies between them was measured too."""
 
 
 def curves(title: str, places: Sequence[str], shown: Sequence[Curve], unit: str, *, subtitle: str = "") -> Markup:
@@ -49,7 +53,7 @@ def curves(title: str, places: Sequence[str], shown: Sequence[Curve], unit: str,
         "figure",
         element("figcaption", detail(title, subtitle)),
         svg,
-        _legend(shown),
+        _legend(shown) if len(shown) > 1 else None,
         element("details", element("summary", "Figures"), _table(title, places, shown, unit)),
         class_="chart wide-chart",
     )
@@ -87,13 +91,19 @@ def _ticks(places: Sequence[str]) -> list[Markup]:
     ]
 
 
-def _band(curve: Curve, number: int, of: int) -> Markup | None:
+def _band(curve: Curve, number: int, of: int) -> Markup:
     known = [(at, value) for at, value in enumerate(curve.values) if value is not None]
-    if len(known) < 2:
-        return None
+    if not curve.joined or len(known) < 2:
+        return join([_whisker(value, number, _x(at, of)) for at, value in known])
     upper = [f"{_x(at, of):.1f},{_y(value.high):.1f}" for at, value in known]
     lower = [f"{_x(at, of):.1f},{_y(value.low):.1f}" for at, value in reversed(known)]
     return element("polygon", class_=f"band series-{number % STYLES}", points=" ".join(upper + lower))
+
+
+def _whisker(value: Value, number: int, x: float) -> Markup:
+    """Interval of a value that stands alone."""
+    ends = {"x1": round(x, 1), "x2": round(x, 1), "y1": round(_y(value.low), 1), "y2": round(_y(value.high), 1)}
+    return element("line", class_=f"curve series-{number % STYLES}", **ends)
 
 
 def _line(curve: Curve, number: int, of: int) -> Markup:
@@ -101,7 +111,8 @@ def _line(curve: Curve, number: int, of: int) -> Markup:
     style = f"series-{number % STYLES}"
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in known)
     marks = [element("circle", class_=f"dot {style}", cx=round(x, 1), cy=round(y, 1), r=_MARK) for x, y in known]
-    return join(element("polyline", class_=f"curve {style}", points=points), marks)
+    line = element("polyline", class_=f"curve {style}", points=points) if curve.joined and len(known) > 1 else None
+    return join(line, marks)
 
 
 def _legend(shown: Sequence[Curve]) -> Markup:
@@ -118,8 +129,12 @@ def _key(number: int) -> Markup:
 
 def _table(title: str, places: Sequence[str], shown: Sequence[Curve], unit: str) -> Markup:
     columns = [TableColumn(unit), *(TableColumn(curve.name, figures=True) for curve in shown)]
-    rows: list[list[Child]] = [
-        [place, *(NONE if (value := curve.values[at]) is None else interval(value) for curve in shown)]
-        for at, place in enumerate(places)
-    ]
+    rows: list[list[Child]] = [[place, *(_figure(curve, at) for curve in shown)] for at, place in enumerate(places)]
     return table(f"{title}, with 95 % intervals", columns, rows)
+
+
+def _figure(curve: Curve, at: int) -> Child:
+    value = curve.values[at]
+    if value is None:
+        return NONE
+    return detail(interval(value), curve.counts[at]) if curve.counts else interval(value)

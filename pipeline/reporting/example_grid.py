@@ -10,9 +10,9 @@ from functools import cache
 from PIL import Image as Pictures
 from PIL import ImageDraw, ImageFont
 
+from hardset.pipeline.reporting.content import Content
 from hardset.pipeline.reporting.enlarging import amplification, amplified_difference, tile
 from hardset.pipeline.reporting.examples import Example, Image
-from hardset.pipeline.reporting.sections import Content
 from hardset.pipeline.reporting.wording import counted, eps_of_row, percent, recipe_title
 from hardset.pipeline.statistics.recipe_statistics import RecipeStatistics
 from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, GENERATED

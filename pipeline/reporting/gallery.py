@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from hardset.pipeline.reporting.candidates import MARKS
+from hardset.pipeline.reporting.content import Content, numbered
 from hardset.pipeline.reporting.enlarging import amplification
 from hardset.pipeline.reporting.examples import Example
 from hardset.pipeline.reporting.filters import Filter, filter_bar
 from hardset.pipeline.reporting.markup import Markup, element, join
 from hardset.pipeline.reporting.row_pictures import MOST_IMAGES, RowPicture, drawn
-from hardset.pipeline.reporting.sections import Content, numbered
 from hardset.pipeline.reporting.wording import class_name, clipped, eps_of_row, number, percent
 from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, COLUMNS, GENERATED
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from hardset.pipeline.reporting.content import Content, numbered
 from hardset.pipeline.reporting.markup import Child, Markup, element, join
-from hardset.pipeline.reporting.sections import Content, numbered
 from hardset.pipeline.reporting.tables import facts
-from hardset.pipeline.reporting.wording import clipped, number
+from hardset.pipeline.reporting.wording import clipped, duration
 
 
 def provenance(content: Content) -> Markup:
@@ -75,7 +75,4 @@ def _took(started: str, finished: str) -> str | None:
         seconds = (datetime.fromisoformat(finished) - datetime.fromisoformat(started)).total_seconds()
     except (ValueError, TypeError):
         return None
-    if seconds < 60:
-        return f" ({number(seconds, 3)} s)"
-    minutes, rest = divmod(round(seconds), 60)
-    return f" ({minutes} min {rest} s)" if minutes < 60 else f" ({minutes // 60} h {minutes % 60} min)"
+    return f" ({duration(seconds)})"

@@ -1,4 +1,4 @@
-"""Accessible tables: scrollable by keyboard, named for screen readers."""
+"""Accessible tables: scrollable by keyboard, named for screen readers; sorted and folded where the script runs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hardset.pipeline.reporting.markup import Child, Markup, element, join
+
+FOLD = 10
+"""Number of rows of a folding table that are open at first; the style sheet counts them too."""
 
 
 @dataclass(frozen=True)
@@ -20,19 +23,54 @@ class TableColumn:
         return "number" if self.figures else None
 
 
-def table(caption: str, columns: Sequence[TableColumn], rows: Iterable[Sequence[Child]]) -> Markup:
-    """A table whose first cells are row headings."""
+@dataclass(frozen=True)
+class Figure:
+    """A cell and the number that its column is sorted by; None sorts last."""
+
+    shown: Child
+    value: float | None
+
+
+Cell = Child | Figure
+
+
+def table(
+    caption: str,
+    columns: Sequence[TableColumn],
+    rows: Iterable[Sequence[Cell]],
+    *,
+    sortable: bool = False,
+    folds: bool = False,
+) -> Markup:
+    """A table whose first cells are row headings.
+
+    `sortable`: readers may sort it by any column. `folds`: only its first `FOLD` rows are open at first.
+    """
     head = element("tr", [element("th", c.heading, scope="col", class_=c.style) for c in columns])
     body = [
         element(
             "tr",
-            element("th", cells[0], scope="row", class_=columns[0].style),
-            [element("td", cell, class_=column.style) for cell, column in zip(cells[1:], columns[1:], strict=True)],
+            _cell("th", cells[0], columns[0], scope="row"),
+            [_cell("td", cell, column) for cell, column in zip(cells[1:], columns[1:], strict=True)],
         )
         for cells in rows
     ]
-    drawn = element("table", element("caption", caption), element("thead", head), element("tbody", body))
+    drawn = element(
+        "table",
+        element("caption", caption),
+        element("thead", head),
+        element("tbody", body),
+        class_="sortable" if sortable else None,
+        data_fold=FOLD if folds else None,
+    )
     return element("div", drawn, class_="wide", tabindex=0, role="region", aria_label=caption)
+
+
+def _cell(name: str, cell: Cell, column: TableColumn, scope: str | None = None) -> Markup:
+    if not isinstance(cell, Figure):
+        return element(name, cell, scope=scope, class_=column.style)
+    value = "" if cell.value is None else f"{cell.value:.9g}"
+    return element(name, cell.shown, scope=scope, class_=column.style, data_value=value)
 
 
 def facts(caption: str, rows: Iterable[tuple[str, Child]]) -> Markup:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hardset.pipeline.reporting.charts import bar
+from hardset.pipeline.reporting.content import Content
 from hardset.pipeline.reporting.markup import Child, Markup, element, join
-from hardset.pipeline.reporting.sections import Content
 from hardset.pipeline.reporting.tables import TableColumn, aside, table
 from hardset.pipeline.reporting.wording import number, percent
 from hardset.pipeline.shards.bottleneck import bound_sentence

@@ -51,6 +51,23 @@ def number(value: float, digits: int = 4) -> str:
     return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:,.0f}"
 
 
+def duration(seconds: float) -> str:
+    """A duration as `3.2 s`, `2 min 16 s` or `1 h 5 min`."""
+    if seconds < 60:
+        return f"{number(seconds, 3)} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def size(count: float) -> str:
+    """A number of bytes as `512 B`, `1.5 MB` or `2.03 GB`; a MB is 1,000,000 bytes."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{number(count, 3)} {unit}"
+        count /= 1000
+    return f"{number(count, 3)} TB"
+
+
 def amount(value: Any, norm: str = "linf") -> str:
     """A budget or step on the [0, 1] pixel scale in common notation: `8/255`, `0.15`, `2/255 to 8/255`, L2 `0.8`.
 

@@ -24,8 +24,8 @@ from hardset.pipeline.sources.files import Place
 from hardset.pipeline.sources.fingerprints import Identity, identity_of, is_local, is_racy
 from hardset.pipeline.storage.folder import in_parallel
 from hardset.schemas.digests import canonical_json, sha256_hex
+from hardset.schemas.environment import CACHE
 
-FOLDER = "HARDSET_CACHE"
 _VERSION = 1
 
 
@@ -77,7 +77,7 @@ def digest_cache(place: Place) -> Iterator[DigestCache]:
 
 def home() -> Path | None:
     """Folder of what is remembered of sources; None where nothing is."""
-    named = os.environ.get(FOLDER)
+    named = CACHE.read()
     if named == "":
         return None
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hardset.pipeline.dataset.files.scan import ScannedRows, UnreadableFileError, batches, quarantine_records
+from hardset.pipeline.statistics.attack_tallies import Confusion, Tally, by_budget, by_part, confused, parts_of
 from hardset.pipeline.statistics.histogram import Histogram
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.job.recipe_texts import agrees
@@ -25,6 +26,9 @@ COLUMNS = (
     *("variant", "clean_margin", "margin", "linf_levels", "l1", "l2", "eps", "steps", "confidence"),
 )
 """Columns that statistics and examples are computed from; never the images."""
+
+FIRST_ROWS = 3
+"""Maximum number of rows that are told of each reason for quarantine."""
 
 
 @dataclass(frozen=True)
@@ -84,14 +88,22 @@ class RecipeStatistics:
     steps: Histogram = field(default_factory=Histogram.of_whole_numbers)
     eps: tuple[float, float] | None = None
     """Smallest and largest budget of the rows, on the [0, 1] pixel scale."""
-    by_budget: tuple[tuple[int, int], ...] = ()
+    by_budget: tuple[Tally, ...] = ()
     """Numbers of (attacked rows, successes) at each of `budgets`."""
+    by_part: tuple[Tally, ...] = ()
+    """The same for each part of a range of budgets, between neighbours of `parts`."""
+    confusion: Confusion = field(default_factory=dict)
 
     @property
     def budgets(self) -> tuple[str, ...]:
         """Budgets of an attack that makes one row per budget, smallest first; empty for other recipes."""
         eps = self.text.get("eps")
         return tuple(eps) if isinstance(eps, list | tuple) else ()
+
+    @property
+    def parts(self) -> tuple[float, ...]:
+        """Edges of the parts of a range that the rows' budgets are drawn from; empty for other recipes."""
+        return parts_of(self.text.get("eps"), str(self.text.get("norm")))
 
     @property
     def tally(self) -> RowCounts:
@@ -115,6 +127,8 @@ class Reason:
     """Error message of the first such row."""
     source_key: str
     """Source key of the first such row."""
+    first: tuple[tuple[Output, Mapping[str, Any]], ...] = ()
+    """The first such rows: the shard that each belongs to, and its record in quarantine."""
 
 
 @dataclass(frozen=True)
@@ -210,19 +224,11 @@ def _with_rows(recipe: RecipeStatistics, rows: pa.RecordBatch, classes: int) -> 
         l2=recipe.l2.add(_present(rows, "l2")),
         l1=recipe.l1.add(_present(rows, "l1")),
         steps=recipe.steps.add(_present(rows, "steps")),
-        by_budget=_by_budget(recipe, rows),
+        by_budget=by_budget(recipe.by_budget, rows, len(recipe.budgets)),
+        by_part=by_part(recipe.by_part, rows, recipe.parts) if recipe.parts else (),
+        confusion=confused(recipe.confusion, rows),
         eps=(min(low, float(eps.min())), max(high, float(eps.max()))) if len(eps) else recipe.eps,
     )
-
-
-def _by_budget(recipe: RecipeStatistics, rows: pa.RecordBatch) -> tuple[tuple[int, int], ...]:
-    budgets = len(recipe.budgets)
-    counted = attacked_rows(rows)
-    masks = (counted, pc.and_(counted, rows.column("success").fill_null(False)))
-    place = np.clip(rows.column("variant").fill_null(budgets).to_numpy(), 0, budgets)
-    found = [np.bincount(place[mask.to_numpy(zero_copy_only=False)], minlength=budgets + 1) for mask in masks]
-    before = recipe.by_budget or ((0, 0),) * budgets
-    return tuple((a + int(b), c + int(d)) for (a, c), b, d in zip(before, *found, strict=False))
 
 
 def _present(rows: pa.RecordBatch, name: str) -> NDArray[np.float64]:
@@ -255,14 +261,15 @@ def _tallies(rows: pa.RecordBatch, classes: int) -> list[RowCounts]:
 
 def _quarantine(folder: Folder, outputs: tuple[Output, ...], unreadable: list[str]) -> tuple[Reason, ...]:
     found: dict[tuple[str, str], Reason] = {}
-    for file in (output.quarantine for output in outputs):
-        if file is None:
+    for output in outputs:
+        if output.quarantine is None:
             continue
         try:
-            for row in quarantine_records(folder, file):
+            for row in quarantine_records(folder, output.quarantine):
                 key = (row["stage"] or "", row["error_class"] or "")
-                first = found.get(key) or Reason(*key, 0, row["message"] or "", row["source_key"] or "")
-                found[key] = replace(first, rows=first.rows + 1)
+                known = found.get(key) or Reason(*key, 0, row["message"] or "", row["source_key"] or "")
+                first = (*known.first, (output, row)) if len(known.first) < FIRST_ROWS else known.first
+                found[key] = replace(known, rows=known.rows + 1, first=first)
         except UnreadableFileError as error:
             unreadable.append(str(error))
     return tuple(sorted(found.values(), key=lambda reason: (-reason.rows, reason.stage, reason.error_class)))

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hardset.pipeline.sources.digest_cache import FOLDER
+from hardset.schemas.environment import CACHE
 
 _open: list[list[str]] = []
 
@@ -46,6 +46,6 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _ignored() -> tuple[str, ...]:
-    cached = os.environ.get(FOLDER) or os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    cached = CACHE.read() or os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     places = (sys.prefix, sys.base_prefix, *filter(None, sys.path), cached)
     return (*map(os.path.realpath, places), "/proc", "/sys", "/dev", "/etc")

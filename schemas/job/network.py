@@ -27,6 +27,8 @@ _OLD_FACTORIES = "pipeline.models.zoo:"
 
 PROGRAMS = ("torchscript", "export")
 """Formats whose files are programs."""
+NAMED = ("timm", "torchvision")
+"""Formats of networks that a library knows by name."""
 
 
 class Normalize(Spec):
@@ -98,10 +100,15 @@ class Network(Spec):
     """Output of the model for each class of the source, in label order, where the model was trained with another order.
     Unset: the same order."""
 
-    format: Literal["factory", "huggingface", "keras", "onnx", "torchscript", "export"] | None = None
+    format: (
+        Literal["factory", "huggingface", "timm", "torchvision", "keras", "onnx", "torchscript", "export"] | None
+    ) = None
     """What the model comes as. factory or unset: code that builds it, and weights. huggingface: a folder with
-    config.json and safetensors. keras: a .keras or .h5 file. onnx: an .onnx file. torchscript: torch.jit.save.
-    export: torch.export.save."""
+    config.json and safetensors. timm: the same, or `architecture` and weights. torchvision: `architecture` and weights.
+    keras: a .keras or .h5 file. onnx: an .onnx file. torchscript: torch.jit.save. export: torch.export.save."""
+    architecture: Annotated[str, Field(min_length=1, examples=["resnet18"])] | None = None
+    """Name of the network in timm or torchvision; arguments, weights and weights_key are as for a factory. Unset: the
+    one that the folder of timm's names."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """Digest that the weights must have, 64 hex digits. Needed for torchscript and export, whose files are programs."""
     trust: bool | None = None
@@ -122,11 +129,17 @@ class Network(Spec):
 
     @model_validator(mode="after")
     def _whole(self) -> Network:
+        if self.architecture is not None and self.format not in NAMED:
+            raise ValueError(f"architecture: is for format {' and '.join(NAMED)}; remove it, or set that")
         if self.format in (None, "factory"):
             if self.factory is None:
                 raise ValueError("factory: got null; wants an importable package.module:function")
             return self
-        if self.factory is not None or self.arguments:
+        if self.factory is not None and self.format in NAMED:
+            raise ValueError(f"format: got {self.format}, which builds the network by its name; remove factory")
+        if self.format == "torchvision" and self.architecture is None:
+            raise ValueError("architecture: missing; wants the network's name in torchvision.models, such as resnet18")
+        if self.factory is not None or (self.arguments and self.format not in NAMED):
             raise ValueError(f"format: got {self.format}, whose files hold the network; remove factory and arguments")
         if self.weights is None:
             raise ValueError(f"weights: missing; format {self.format} wants a file or folder")
@@ -162,4 +175,4 @@ class Network(Spec):
         return {name: value for name, value in write(self).items() if name not in _LATER or value is not None}
 
 
-_LATER = ("format", "sha256", "trust", "weights_key", "input", "output", "output_order")
+_LATER = ("format", "architecture", "sha256", "trust", "weights_key", "input", "output", "output_order")

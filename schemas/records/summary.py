@@ -34,6 +34,8 @@ class Summary(Spec):
     changes: Changes | None
     clean: CleanAccuracy | None = None
     """Clean accuracy as in the manifest."""
+    bytes: int | None = None
+    """Size of the data files that the run lists; None if the version of hardset did not record it."""
 
     @classmethod
     def of(cls, manifest: Manifest) -> Summary:
@@ -55,6 +57,7 @@ class Summary(Spec):
             totals=manifest.totals,
             changes=manifest.changes,
             clean=manifest.clean,
+            bytes=sum(file.bytes for file in manifest.data_files),
         )
 
     @property

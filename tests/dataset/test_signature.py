@@ -18,9 +18,10 @@ from cryptography.hazmat.primitives.serialization import (
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import SSlibKey
 
-from hardset.pipeline.dataset.provenance.signature import PASSWORD, envelope_path, sign, signature_fault
+from hardset.pipeline.dataset.provenance.signature import envelope_path, sign, signature_fault
 from hardset.pipeline.dataset.provenance.statement import statement_path
 from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.environment import KEY_PASSWORD
 from hardset.schemas.errors import JobError
 from tests.dataset.examples import RUN, finished_run, shard_of
 from tests.support import hardset, job_of, last_json, make_here
@@ -118,10 +119,10 @@ def test_a_run_is_signed_and_verified_by_the_commands(
     make_here(job_of(weights, out, source={"format": "digits", "limit": 10}))
     private, public = written(tmp_path, password=b"open sesame")
     done = hardset("sign", out, "--key", private)
-    assert (done.returncode, PASSWORD in done.stderr) == (2, True)
-    monkeypatch.setenv(PASSWORD, "wrong")
+    assert (done.returncode, KEY_PASSWORD.name in done.stderr) == (2, True)
+    monkeypatch.setenv(KEY_PASSWORD.name, "wrong")
     assert hardset("sign", out, "--key", private).returncode == 2
-    monkeypatch.setenv(PASSWORD, "open sesame")
+    monkeypatch.setenv(KEY_PASSWORD.name, "open sesame")
     unsigned = hardset("verify", out, "--sample", "0", "--json")
     assert (unsigned.returncode, last_json(unsigned)["signature"]) == (0, "none")
     assert "Not signed: a forger who rewrites" in unsigned.stdout

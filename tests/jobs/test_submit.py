@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
+import shlex
+import subprocess
 import threading
 import time
+import venv
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -23,12 +27,13 @@ from hardset.jobs.cluster.client import AuthenticationError, Client, RefusedErro
 from hardset.jobs.cluster.commands import entrypoint, refuse_relative_paths
 from hardset.jobs.cluster.following import connect, follow
 from hardset.jobs.cluster.shipping import Parcel
-from hardset.jobs.cluster.submissions import submit_once
+from hardset.jobs.cluster.submissions import packed, submit_once
 from hardset.jobs.terminal.console import Exit
 from hardset.jobs.verbs.submit import submit
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.job import Job
 from hardset.schemas.reading.loading import load_job, parse_job
+from hardset.schemas.records.results import Refused
 from tests.ray_head import ray_head
 from tests.support import hardset
 
@@ -229,7 +234,7 @@ def test_an_unknown_submission_is_a_bad_argument(client: Client) -> None:
 def test_the_real_command_makes_the_dataset_on_the_cluster(client: Client, tmp_path: Path) -> None:
     job = job_of("real", path=str(tmp_path / "out"))
     for shipped in (True, False):
-        submission = submit_once(client, job, entrypoint(ship=shipped), Parcel(shipped))
+        submission = submit_once(client, job, entrypoint(), Parcel(shipped))
         outcome = follow(client, submission.id, show=lambda _: None, poll_s=0.1)
         assert outcome.exit_code is Exit.DONE, client.log(submission.id)
         assert outcome.result["totals"]["rows_out"] == 1797
@@ -274,6 +279,54 @@ def test_a_stopped_driver_drops_its_stuck_shard_and_leaves_its_result(client: Cl
     assert (told["result"]["status"], told["result"]["exit_code"]) == ("stopped", Exit.STOPPED), client.log(submission)
     state = json.loads(hardset("status", str(tmp_path / "out"), "--json").stdout.splitlines()[-1])["runs"][0]
     assert (state["state"], state["shards_done"]) == ("not finished, nobody at work", 0)
+
+
+@pytest.mark.slow
+def test_the_interpreter_of_the_cluster_is_taken_though_it_is_not_on_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray runs in an environment off the PATH, whose `python` has none of the libraries."""
+    path = tmp_path / "job.yaml"
+    path.write_text(yaml.safe_dump(job_of("off", path=str(tmp_path / "out")).model_dump(mode="json")))
+    with ray_head(on_path=False) as (address, token):
+        monkeypatch.setenv("RAY_AUTH_TOKEN", token)
+        client = connect(address)
+        done = verb(client, "submit", str(path))
+        told = json.loads(done.stdout.splitlines()[-1])
+        assert (told["status"], told["exit_code"]) == ("SUCCEEDED", Exit.DONE), client.log(told["submission_id"])
+        listed = json.loads(verb(client, "jobs").stdout.splitlines()[-1])["submissions"]
+        assert [(one["submission_id"], one["exit_code"]) for one in listed] == [(told["submission_id"], 0)]
+
+
+def test_an_interpreter_that_lacks_a_library_says_so_and_nothing_runs(tmp_path: Path) -> None:
+    """Started outside of Ray, the script takes the `python` of the PATH: here an empty environment."""
+    venv.create(tmp_path / "env", symlinks=True)
+    with packed(job_of("bare"), Parcel()) as (working, packages):
+        line = shlex.split(entrypoint())
+        environment = {"PATH": f"{tmp_path / 'env' / 'bin'}:/usr/bin:/bin"}
+        places = environment | {"PYTHONPATH": os.pathsep.join(str(Path(one).parent) for one in packages)}
+        bare = subprocess.run(line, cwd=working, env=environment, capture_output=True, text=True, check=False)
+        lacking = subprocess.run(line, cwd=working, env=places, capture_output=True, text=True, check=False)
+    for done, sentence in ((bare, "has no hardset"), (lacking, "lacks what hardset needs")):
+        assert done.returncode == Exit.BAD_JOB, done.stderr
+        refused = Refused.model_validate_json(done.stdout.splitlines()[-1])
+        assert sentence in refused.error
+        assert refused.exit_code == Exit.BAD_JOB
+
+
+def test_a_cluster_of_another_ray_is_refused_before_anything_is_sent(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Client, "ray_version", lambda _: "2.40.0")
+    path = tmp_path / "job.yaml"
+    path.write_text(yaml.safe_dump(job_of("old").model_dump(mode="json")))
+    before = len(client.jobs())
+    done = verb(client, "submit", str(path), "--no-wait")
+    assert isinstance(done.exception, RunError)
+    assert "runs Ray 2.40.0, and hardset wants ray<3,>=2.60" in str(done.exception)
+    assert len(client.jobs()) == before
+    monkeypatch.undo()
+    assert client.ray_version() == importlib.metadata.version("ray")
 
 
 class Door(BaseHTTPRequestHandler):

@@ -84,7 +84,7 @@ def in_process(
 @pytest.fixture(autouse=True)
 def _nights_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("hardset.pipeline.run.generation.results", in_process)
-    monkeypatch.setenv(digest_cache.FOLDER, str(tmp_path / "cache"))
+    monkeypatch.setenv(digest_cache.CACHE.name, str(tmp_path / "cache"))
 
 
 @pytest.fixture(params=["parquet", "imagefolder"])

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from hardset.pipeline.sources import digest_cache as cache
-from hardset.pipeline.sources.digest_cache import FOLDER, digest_cache
+from hardset.pipeline.sources.digest_cache import digest_cache
 from hardset.pipeline.sources.files import resolve
 from hardset.schemas.digests import sha256_hex
+from hardset.schemas.environment import CACHE
 
 Digest = Callable[[], tuple[str, bool]]
 
@@ -46,7 +47,7 @@ def _content(path: str) -> str:
 
 
 def stored() -> list[Path]:
-    return sorted(Path(os.environ[FOLDER]).rglob("*"))
+    return sorted(Path(os.environ[CACHE.name]).rglob("*"))
 
 
 def test_a_file_that_did_not_change_is_read_once(digest: Digest, file: Path) -> None:
@@ -140,13 +141,13 @@ def test_a_cache_that_others_may_write_is_not_believed(digest: Digest) -> None:
 
 
 def test_a_cache_that_cannot_be_written_is_no_fault(digest: Digest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(FOLDER, "/proc/nowhere")
+    monkeypatch.setenv(CACHE.name, "/proc/nowhere")
     assert digest() == (sha256_hex(b"first"), True)
 
 
 def test_an_empty_name_turns_it_off(digest: Digest, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = os.environ[FOLDER]
-    monkeypatch.setenv(FOLDER, "")
+    folder = os.environ[CACHE.name]
+    monkeypatch.setenv(CACHE.name, "")
     digest()
     assert digest()[1]
     assert not list(Path(folder).rglob("*.json"))

@@ -9,8 +9,8 @@ import pytest
 
 from hardset.jobs.api.reports import clean_rows_of
 from hardset.pipeline.audit.trust import Trust
+from hardset.pipeline.reporting.content import Content
 from hardset.pipeline.reporting.page import read_content
-from hardset.pipeline.reporting.sections import Content
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.records.run import Failure, Manifest
 from tests.reporting.dataset import RECIPES, Setting, build

@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 
 from hardset.pipeline.reporting.page import page
+from hardset.pipeline.reporting.shell import Chapter, html_page
+from hardset.pipeline.reporting.tables import Figure, TableColumn, table
 from tests.reporting.conftest import made
 from tests.reporting.dataset import STRONG, WEAK, Setting
 
@@ -114,7 +116,8 @@ def test_it_loads_nothing_says_nothing_and_runs_its_own_script_alone(site, tmp_p
     assert dom.count("<script") == 1
     assert f"{site.url}/leak" in dom.replace("&lt;", ""), "shown as text"
     assert re.findall(r"<h2[^>]*>(.*?)</h2>", dom) == [
-        *("Recipes", "Examples", "Classes", "Margins", "Size of the changes", "Rows that are missing", "Provenance")
+        *("Recipes", "Examples", "Classes", "Confusion", "Margins", "Size of the changes", "Rows that are missing"),
+        "Provenance",
     ]
 
 
@@ -192,3 +195,32 @@ def test_rows_are_filtered_by_recipe_class_and_outcome(site, tmp_path, digits):
     ]
     assert drive(site, tmp_path / "profile", page(content), script) == wanted
     assert 0 < len(either) <= len(threes) < len(fooled) < len(rows)
+
+
+def test_tables_sort_by_any_column_and_fold_after_ten(site, tmp_path):
+    columns = (TableColumn("Name"), TableColumn("Share", figures=True))
+    values = [0.5, None, 0.25, *(n / 100 for n in range(60, 72))]
+    rows = [
+        [f"row {at}", Figure("none" if value is None else f"{value:.0%}", value)] for at, value in enumerate(values)
+    ]
+    wide = table("Shares", columns, rows, sortable=True, folds=True)
+    chapter = Chapter("shares", "Shares", wide)
+    html = html_page(title="t", heading="t", lead="", top=None, chapters=[chapter], version="")
+    script = """
+      const seen = () => find("tbody tr").filter(row => row.offsetParent).map(row => row.cells[0].textContent.slice(4));
+      const sort = () => find("thead button").at(-1).click(), state = () => find("th").at(1).getAttribute("aria-sort");
+      const answers = [seen()]; sort(); answers.push([state(), seen()]); sort(); answers.push([state(), seen()]);
+      const fold = page.querySelector(".unfold"), said = [fold.textContent, fold.getAttribute("aria-expanded")];
+      fold.click();
+      answers.push([...said, fold.textContent, fold.getAttribute("aria-expanded"), seen()]);
+      return answers;
+    """
+    first, rising, falling, unfolded = drive(site, tmp_path / "profile", html, script)
+    order = sorted((at for at, value in enumerate(values) if value is not None), key=lambda at: values[at])
+    assert first == [str(at) for at in range(10)]
+    assert rising == ["ascending", [str(at) for at in order[:10]]]
+    assert falling == ["descending", [str(at) for at in order[::-1][:10]]]
+    assert unfolded == [
+        *("Show all 15", "false", "Show 10 only", "true"),
+        [*(str(at) for at in order[::-1]), "1"],
+    ], "what has no value stays last"

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from hardset.pipeline.judging.masking import run_warnings
+from hardset.pipeline.reporting.content import Content
 from hardset.pipeline.reporting.page import page
-from hardset.pipeline.reporting.sections import Content
 from hardset.schemas.rows.flags import FLAGS
 from tests.reporting.conftest import EVIL
 from tests.reporting.test_page import Outline
@@ -39,7 +39,9 @@ def test_a_run_that_warns_has_the_section_with_figures_and_remedy(masked):
     (warning,) = masked.statistics.manifest.warnings
     assert warning.startswith("Recipe 2 (fgsm, linf): the gradient was zero")
     assert "signals" in [attributes.get("id") for attributes in outline.all("h2")]
-    assert warning in outline.words()
+    said, _, remedy = warning.rpartition("; ")
+    assert f"{said}." in outline.words()
+    assert f"{remedy[1:]}." in outline.words()
     attacked = masked.statistics.recipes[1].counts.attacked
     assert f"30 of {attacked:,}" in " ".join(outline.words().split())
     assert FLAGS["zero_gradient"].meaning in outline.words()

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from hardset.pipeline.dataset.provenance.statement import statement_path
 from hardset.pipeline.dataset.records.ledger import RUNS
 from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.environment import KEY_PASSWORD
 from hardset.schemas.errors import JobError
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
-PASSWORD = "HARDSET_KEY_PASSWORD"
-"""Environment variable with the password of an encrypted private key."""
 _MOST_BYTES = 100_000
 
 
@@ -109,13 +107,17 @@ def _envelope(content: bytes | None) -> Any:
 def _private(path: Path) -> Any:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415 - an extra
 
-    password, content = os.environ.get(PASSWORD), _content(path, "--key")
+    password, content = KEY_PASSWORD.read(), _content(path, "--key")
     try:
         return load_pem_private_key(content, None if not password else password.encode())
     except TypeError:
-        raise JobError(f"--key: {path}: is encrypted, or is not; set {PASSWORD} for an encrypted key alone") from None
+        raise JobError(
+            f"--key: {path}: is encrypted, or is not; set {KEY_PASSWORD.name} for an encrypted key alone"
+        ) from None
     except ValueError as error:
-        raise JobError(f"--key: {path}: is no private key in PEM, or {PASSWORD} is wrong ({_line(error)})") from None
+        raise JobError(
+            f"--key: {path}: is no private key in PEM, or {KEY_PASSWORD.name} is wrong ({_line(error)})"
+        ) from None
 
 
 def _public(path: Path) -> Any:
