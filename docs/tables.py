@@ -15,6 +15,7 @@ from pathlib import Path
 from hardset.pipeline.evaluation.reference import corruption_table, job_tables, setting_table_of, warning_table
 from hardset.schemas.environment_documentation import environment_table
 from hardset.schemas.job.attack_documentation import attack_table, ensemble_table, setting_table
+from hardset.schemas.job.gan_training import GanTraining
 from hardset.schemas.job.operations.documentation import operation_table
 from hardset.schemas.job.sources import SOURCES, StoredSource
 from hardset.schemas.job.training_methods import method_table
@@ -85,6 +86,7 @@ WRITERS: Mapping[str, Callable[[], str]] = {
     "corruptions": corruption_table,
     "source settings": _source_tables,
     "environment variables": environment_table,
+    "generator training": partial(setting_table_of, GanTraining, without=()),
     **{path: partial(_shown, path) for path in EXAMPLES},
 }
 """Each gives Markdown that ends in a line break."""

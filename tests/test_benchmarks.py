@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchmarks import attackbench
+from benchmarks import attackbench, gans
 from benchmarks.attacks import page
 from benchmarks.attacks.adapters import LIBRARIES, _restarted
-from benchmarks.attacks.cases import Settings, Subject
+from benchmarks.attacks.cases import Published, Settings, Subject
 from benchmarks.attacks.context import Book
 from benchmarks.attacks.counting import Counted
 from benchmarks.attacks.judge import judge_floats, judge_stored, predictions, stored_as
@@ -24,6 +24,7 @@ from benchmarks.attacks.ours import warnings_of
 from benchmarks.attacks.timing import Contender, take_turns
 from torch import nn
 
+from hardset.pipeline.gans.generator import Generator, Output
 from hardset.schemas.job.recipes import Attack
 
 EPS = Fraction(2, 255)
@@ -273,3 +274,44 @@ def test_distances_are_those_of_images_that_fool(subject):
     assert attackbench.distances(subject, moved, "linf") * 255 == pytest.approx([np.inf, 2, 2, 2, np.inf], rel=1e-5)
     assert attackbench.distances(subject, moved, "l2")[1] * 255 == pytest.approx(4, rel=1e-5)
     assert attackbench.distances(subject, moved, "l1")[1] * 255 == pytest.approx(8, rel=1e-5)
+
+
+def test_the_page_of_generators_is_what_its_figures_give():
+    found = ROOT / "docs" / "benchmarks" / "gans.json"
+    assert gans.page(json.loads(found.read_text())) == found.with_suffix(".md").read_text()
+
+
+def test_the_page_of_generators_tells_medians_over_the_seeds_and_whether_they_suffice():
+    line = {"case": "MNIST, 45 s", "loss": "relativistic", "cpu_seconds": 45.0, "steps": 600, "returns": 0}
+    figures = [(10.0, 0.9, 0.92), (4.0, 0.8, 0.95), (8.0, 0.7, 0.94)]
+    lines = {
+        str(seed): {**line, "seed": seed, "distance": distance, "recall": recall, "agreement": agreement}
+        for seed, (distance, recall, agreement) in enumerate(figures)
+    }
+    told = gans.page({"machine": MACHINE, "lines": {"lines": lines}})
+    assert "| MNIST, 45 s | FD | 8 | at most 9 | yes |" in told
+    assert "| MNIST, 45 s | recall | 0.8 | at least 0.85 | **no** |" in told
+    assert "| MNIST, 45 s | agreement | 0.94 | at least 0.93 | yes |" in told
+    assert "CIFAR" not in told.partition("## Every line")[0].partition("| asked of |")[2]
+
+
+class Copying(nn.Module):
+    """Generator that copies rows of the class: any of them, or the first alone."""
+
+    def __init__(self, rows: gans.Rows, *, collapsed: bool) -> None:
+        super().__init__()
+        self.rows = [rows.pixels[rows.labels == number][: 1 if collapsed else None] for number in range(10)]
+
+    def forward(self, latents: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+        places = (latents[:, 0].abs() * 1e4).long().tolist()
+        made = [self.rows[c][p % len(self.rows[c])] for c, p in zip(classes.tolist(), places, strict=True)]
+        return torch.from_numpy(np.stack(made)).permute(0, 3, 1, 2) / 255
+
+
+def test_the_judge_of_generators_tells_copies_of_all_rows_from_copies_of_a_few():
+    rows = gans.bundled(Published(ROOT / "nowhere"))
+    output = Output(latent=1, height=8, width=8, channels=1, classes=10)
+    whole, few = (gans.judged(Generator(Copying(rows, collapsed=c), output), rows) for c in (False, True))
+    assert whole["agreement"] > 0.95 and few["agreement"] > 0.95 and whole["judge"] > 0.9
+    assert whole["distance"] < 1.5 * whole["floor"] < few["distance"]
+    assert few["coverage"] < whole["coverage"] / 2 and few["recall"] < whole["recall"] / 2

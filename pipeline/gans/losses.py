@@ -27,7 +27,9 @@ class Loss:
     paired: bool
     """Whether the generator's loss needs the scores of real images."""
     rates: tuple[float, float]
-    """Adam's learning rates of generator and discriminator that suit it."""
+    """Adam's learning rates of generator and discriminator that suit it, for RGB images."""
+    grey_rates: tuple[float, float]
+    """The same for grey images."""
     momentum: float
     """Adam's second beta."""
 
@@ -56,6 +58,7 @@ LOSSES = {
         penalised=True,
         paired=True,
         rates=(5e-4, 5e-4),
+        grey_rates=(1e-3, 1e-3),
         momentum=0.99,
     ),
     "hinge": Loss(
@@ -65,6 +68,7 @@ LOSSES = {
         penalised=False,
         paired=False,
         rates=(4e-4, 8e-4),
+        grey_rates=(4e-4, 8e-4),
         momentum=0.9,
     ),
 }

@@ -10,16 +10,16 @@ from hardset.schemas.job.gan_training import GanTraining
 
 _SMALL = 16  # pixels; up to this side a third of the steps are enough
 _STEPS_OF_SMALL, _STEPS = 2_000, 6_000
-_FEW_ROWS = 1_000  # fewer need augmentation against a discriminator that learns them by heart
 _GREY, _COLOUR = 0.5, 0.1  # gamma at 32 pixels, best of a few on MNIST and CIFAR-10
 
 
-def resolved(settings: GanTraining, shape: Shape, *, rows: int, device: torch.device) -> GanTraining:
+def resolved(settings: GanTraining, shape: Shape, *, device: torch.device) -> GanTraining:
     """`settings` with every `auto` replaced, and a number of steps unless they give seconds."""
     loss, colour = LOSSES[settings.loss], shape.channels == 3
+    rates = loss.rates if colour else loss.grey_rates
     generator_rate, discriminator_rate = (
         usual if given == "auto" else given
-        for given, usual in zip((settings.generator_rate, settings.discriminator_rate), loss.rates, strict=True)
+        for given, usual in zip((settings.generator_rate, settings.discriminator_rate), rates, strict=True)
     )
     steps = settings.steps
     if steps is None and settings.images is not None:
@@ -32,7 +32,7 @@ def resolved(settings: GanTraining, shape: Shape, *, rows: int, device: torch.de
             "generator_rate": generator_rate,
             "discriminator_rate": discriminator_rate,
             "gamma": gamma_of(shape) if settings.gamma == "auto" else settings.gamma,
-            "augment": colour or rows < _FEW_ROWS if settings.augment == "auto" else settings.augment,
+            "augment": colour if settings.augment == "auto" else settings.augment,
             "flip": colour if settings.flip == "auto" else settings.flip,
             "precision": _precision(device) if settings.precision == "auto" else settings.precision,
         }

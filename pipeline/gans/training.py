@@ -93,7 +93,7 @@ def train_generator(
     )
     wanted = Progress(
         asked=settings,
-        training=resolved(settings, shape, rows=len(pixels), device=device),
+        training=resolved(settings, shape, device=device),
         trained_on=rows_digest(pixels, labels),
         seed=seed,
         step=0,

@@ -30,14 +30,15 @@ class GanTraining(Spec):
     features: Annotated[int, Field(ge=8, le=65_536)] = 128
     """Number of channels of the widest layer."""
     generator_rate: Rate = "auto"
-    """Adam learning rate of the generator, falling to a twentieth along a cosine. auto: by the loss."""
+    """Adam learning rate of the generator, falling to a twentieth along a cosine. auto: by the loss and channels."""
     discriminator_rate: Rate = "auto"
-    """Adam learning rate of the discriminator, falling likewise. auto: by the loss."""
+    """Adam learning rate of the discriminator, falling likewise. auto: by the loss and channels."""
     gamma: Literal["auto"] | Annotated[float, Field(ge=0)] = "auto"
     """Weight of R1 and R2, for levels in [-1, 1]. auto: 0.5 for grey images and 0.1 for RGB, growing with the number of
     pixels from 32 x 32 on."""
     augment: Literal["auto"] | bool = "auto"
-    """DiffAugment, against a discriminator that learns its rows by heart. auto: for RGB, and below 1,000 rows."""
+    """DiffAugment, against a discriminator that learns its rows by heart. auto: RGB only, as moving grey digits did
+    harm, also where there were 500."""
     flip: Literal["auto"] | bool = "auto"
     """Mirrors half of the real images, left to right. auto: RGB only, as most grey images are text or digits."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.998

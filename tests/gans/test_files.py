@@ -56,7 +56,7 @@ def test_the_card_tells_what_the_generator_is(generator: Generator, tmp_path: Pa
         card = json.loads(file.metadata()["hardset"])
     assert card["architecture"] == "projection-2" and card["value_range"] == [0, 1]
     assert (card["classes"], card["height"], card["width"], card["channels"], card["latent"]) == (3, 8, 8, 1, 6)
-    settings = resolved(TINY, Shape(3, 8, 8, 1, 6, 8), rows=24, device=CPU)
+    settings = resolved(TINY, Shape(3, 8, 8, 1, 6, 8), device=CPU)
     assert (
         card["step"] == 2
         and card["training"] == settings.model_dump(mode="json")

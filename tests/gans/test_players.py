@@ -22,7 +22,7 @@ BATCH = torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torc
 def new(**given: object) -> Players:
     torch.manual_seed(0)
     settings = GanTraining.model_validate({"steps": 40, "batch": 8, "latent": 6, "features": 8, **given})
-    return Players.new(SHAPE, resolved(settings, SHAPE, rows=24, device=CPU), CPU)
+    return Players.new(SHAPE, resolved(settings, SHAPE, device=CPU), CPU)
 
 
 @pytest.mark.parametrize("loss", ["relativistic", "hinge"])
