@@ -60,7 +60,7 @@ def in_labels(labels: Iterable[Any], *, numeric: bool, offset: int, name: str) -
     are too large for class numbers.
     """
     found = {value for value in map(plain, labels) if isinstance(value, str | int)}
-    texts = {value for value in found if isinstance(value, str)}
+    texts = {value for value in found if isinstance(value, str) and value.strip()}
     numbers = {value for value in found if isinstance(value, int)}
     if texts:
         return ordered(texts | set(map(str, numbers)), numeric=numeric)
@@ -97,7 +97,7 @@ def number_warning(names: Sequence[str]) -> str | None:
     """Warning where all class names are numbers, and other numbers than their classes'."""
     if not all(map(_NUMBER.fullmatch, names)):
         return None
-    other = next((number for number, name in enumerate(names) if name != str(number)), None)
+    other = next((number for number, name in enumerate(names) if int(name) != number), None)
     if other is None:
         return None
     mend = "set source.numeric: true to sort them by value" if not _ascending(names) else "list them in source.classes"
@@ -154,7 +154,8 @@ def _names_in(text: str, name: str) -> list[str]:
             raise JobError(f"source.classes: {name} cannot be parsed: {reason}; {_WANTED}") from None
         return _of_document(document, name)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return _of_pairs(lines) or lines
+    headed = name.endswith((".csv", ".tsv")) and len(lines) > 1
+    return _of_pairs(lines) or (_of_pairs(lines[1:]) if headed else None) or lines
 
 
 def _of_document(document: Any, name: str) -> list[str]:

@@ -133,7 +133,8 @@ def _label(label: int | RowError | None, classes: int, offset: int) -> int:
     if label is None:
         raise LabelError("label is null")
     if not 0 <= label < classes:
-        raise LabelError(f"label {label + offset} is not in {offset} to {classes - 1 + offset}")
+        mend = "; set source.label_offset: 1 if labels start at 1" if label == classes and not offset else ""
+        raise LabelError(f"label {label + offset} is not in {offset} to {classes - 1 + offset}{mend}")
     return label
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import fsspec
 
+from hardset.pipeline.sources.braces import expanded, has_braces
 from hardset.pipeline.sources.fingerprints import is_local
 from hardset.pipeline.sources.names import Names
 from hardset.pipeline.sources.revisions import without_revision
@@ -80,9 +81,13 @@ class Place:
         if self.kind == "file":
             yield self.path, {}
         elif self.kind == "glob":
-            for path, info in self.fs.glob(self.path, detail=True).items():
-                if info["type"] == "file" or (info["type"] != "directory" and not self.fs.isdir(path)):
-                    yield path, info
+            for pattern in expanded(self.path):
+                if not has_magic(pattern):
+                    yield pattern, self.fs.info(pattern)
+                    continue
+                for path, info in self.fs.glob(pattern, detail=True).items():
+                    if info["type"] == "file" or (info["type"] != "directory" and not self.fs.isdir(path)):
+                        yield path, info
         elif is_local(self.fs):
             yield from _walk(self.path, names)
         else:
@@ -136,7 +141,7 @@ def resolve(url: str, *, at: str = "source.path") -> Place:
         try:
             kind = "folder" if path.endswith("/") or fs.info(path)["type"] == "directory" else "file"
         except FileNotFoundError:
-            if not has_magic(_without_query(fs, path)):
+            if not (has_magic(_without_query(fs, path)) or has_braces(path)):
                 raise
             kind = "glob"
     root = path.rstrip("/")
@@ -144,7 +149,7 @@ def resolve(url: str, *, at: str = "source.path") -> Place:
         root = _without_query(fs, path).rpartition("/")[0]
     elif kind == "glob":
         parts = path.split("/")
-        root = "/".join(parts[: next(i for i, part in enumerate(parts) if has_magic(part))])
+        root = "/".join(parts[: next(i for i, part in enumerate(parts) if has_magic(part) or has_braces(part))])
     return Place(fs, path, root, kind, name)
 
 

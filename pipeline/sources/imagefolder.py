@@ -61,6 +61,7 @@ class ImageFolderReader(MemberFiles):
 
     def members(self) -> Iterator[Members]:
         """The class folders of all splits. Raises JobError: no class folders, or files outside of them."""
+        self.check_listed()
         for split, folder, files in self._folders:
             yield Members(split, folder, self.numbering.number(folder.rpartition("/")[2]), files)
 
@@ -99,6 +100,11 @@ class ImageFolderReader(MemberFiles):
         return _class_folders(self._place.files(names=self.names_that_count()), self.name)
 
 
+def _split(folder: str) -> str | None:
+    """Split that a folder above class folders stands for, in any case: no class can be meant there."""
+    return split_of_folder(folder.lower())
+
+
 def _class_folders(files: list[SourceFile], name: str) -> list[_ClassFolder]:
     """Files by class folder, in the order of their paths. Raises JobError for files that fit no layout."""
     listed = next((file.name for file in files if file.name.rpartition("/")[2] in METADATA), None)
@@ -108,7 +114,7 @@ def _class_folders(files: list[SourceFile], name: str) -> list[_ClassFolder]:
             "it, or leave it out with source.exclude"
         )
     split_folders = {top for top, _, rest in (f.name.partition("/") for f in files) if "/" in rest}
-    if unknown := sorted(top for top in split_folders if split_of_folder(top) is None):
+    if unknown := sorted(top for top in split_folders if _split(top) is None):
         example = next(f.name for f in files if f.name.startswith(f"{unknown[0]}/") and f.name.count("/") > 1)
         raise JobError(f"source.path: {name} holds {example}, and {unknown[0]} is no split; wants {_WANTED}")
     found: dict[tuple[str, str], list[SourceFile]] = defaultdict(list)
@@ -116,7 +122,7 @@ def _class_folders(files: list[SourceFile], name: str) -> list[_ClassFolder]:
         folder, _, base = file.name.rpartition("/")
         depth = file.name.count("/")
         if depth == (2 if file.name.partition("/")[0] in split_folders else 1):
-            split = split_of_folder(folder.partition("/")[0]) if depth == 2 else TRAINING_SPLIT
+            split = _split(folder.partition("/")[0]) if depth == 2 else TRAINING_SPLIT
             found[split or TRAINING_SPLIT, folder].append(file)
         elif depth > 2 or base.lower().endswith(IMAGE_SUFFIXES):
             raise JobError(f"source.path: {name} holds {file.name}, which lies in no class folder; wants {_WANTED}")

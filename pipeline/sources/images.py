@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +24,15 @@ MIN_SIDE = 2
 _TWELVE_BITS = 1 << 12
 _BITS_PER_SAMPLE, _MAX_SAMPLE_VALUE = 258, 281  # tags of TIFF 6.0
 _CROP_RATIO = 0.875
+_OTHER_FORMATS = {
+    rb"....ftyp(?:hei|hev|mif1|msf1)": "HEIC",
+    rb"....ftypavi[fs]": "AVIF, by a Pillow without it",
+    rb"(?:\xff\x0a|....JXL )": "JPEG XL",
+    rb"\s*(?:<\?xml[^>]*>\s*)?<svg": "SVG",
+    rb"%PDF": "PDF",
+    rb"8BPS": "Photoshop's format",
+}
+"""Formats of images that are not read, by patterns of their first bytes."""
 _GREY_MODES = {"1", "L", "I;16", "I;16L", "I;16B", "I;16N"}
 _STRAIGHT = {"La": "LA", "RGBa": "RGBA"}  # premultiplied modes, of which Pillow drops no alpha
 _ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
@@ -155,6 +165,8 @@ def _not_an_image(data: bytes, error: Exception) -> str:
         return "holds no bytes"
     if told := what_lies_there(data):
         return told
+    if kind := next((kind for begin, kind in _OTHER_FORMATS.items() if re.match(begin, data)), None):
+        return f"is {kind}, which is not read; convert it to PNG or JPEG"
     if isinstance(error, UnidentifiedImageError):
         return f"{len(data)} bytes that are no image in a known format (begins {data[:8]!r})"
     return f"no readable image header: {error or type(error).__name__}"

@@ -93,6 +93,8 @@ def _alone(label: Any) -> Any:
         raise value
     if value is None or (isinstance(value, float) and math.isnan(value)):
         raise LabelError("label is null")
+    if isinstance(value, str) and not value.strip():
+        raise LabelError("label is empty")
     if isinstance(value, list | tuple):
         shown = ", ".join(map(str, value[:5])) + (", ..." if len(value) > 5 else "")
         raise LabelError(f"holds {len(value)} labels ({shown}); wants one")

@@ -19,7 +19,8 @@ from hardset.pipeline.sources.files import SourceFile, opened
 from hardset.pipeline.sources.fingerprints import content_digest, digests_of, fingerprint, is_local, tag_digest
 from hardset.pipeline.sources.images import ImageTooLargeError
 from hardset.pipeline.sources.labels import are_text
-from hardset.pipeline.sources.listing import SUFFIXES, Entry, Listing, listing_of
+from hardset.pipeline.sources.lines import SUFFIXES
+from hardset.pipeline.sources.listing import Entry, Listing, listing_of
 from hardset.pipeline.sources.row_files import RowFiles, StoredRow
 from hardset.pipeline.sources.stored import FETCHED_AT_ONCE, StoredReader
 from hardset.pipeline.sources.unreadable import (

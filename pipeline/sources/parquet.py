@@ -93,7 +93,11 @@ class ParquetReader(RowFiles):
 
     def text_labels(self) -> bool:
         """Whether labels are names. Raises JobError where they are in one file and not in another."""
-        kinds = ((file.name, footer.text) for file, footer in self._selected_footers())
+        kinds = (
+            (file.name, footer.text)
+            for file, footer in self._selected_footers()
+            if not footer.in_folder or folder_values(file.name)[footer.spec.label] is not None
+        )
         return are_text(kinds, f"source.label: {self.spec.label} is")
 
     def column_types(self) -> Iterator[tuple[str, dict[str, pa.DataType]]]:

@@ -22,8 +22,8 @@ _TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view,
 _LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list, pa.types.is_list_view)
 _NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
 _KNOWN: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "image": ("image", ("img", "picture", "photo", "jpg", "png")),
-    "label": ("label", ("fine_label", "labels", "class", "category", "target")),
+    "image": ("image", ("img", "picture", "photo", "jpg", "jpeg", "png", "webp")),
+    "label": ("label", ("fine_label", "labels", "class", "category", "target", "cls")),
 }
 """For each setting its default, and the columns that are looked for where there is none of that name."""
 _WHOLE = re.compile(r"-?\d{1,18}")
@@ -123,14 +123,17 @@ def _folder_value(text: str) -> int | str | None:
 
 
 def _check_image(image: pa.DataType, spec: ColumnarSource, name: str, columns: str) -> None:
+    if pa.types.is_dictionary(image):
+        image = image.value_type
     if pa.types.is_struct(image):
         inner = image.field("bytes").type if image.get_field_index("bytes") >= 0 else None
     else:
         inner = image
     if inner is None or not any(is_binary(inner) for is_binary in _BINARY):
+        mend = "; of paths and URLs, write format: manifest" if pa.types.is_string(image) else ""
         raise UnreadableFileError(
             f"source.image: column {spec.image!r} in {name} is {image}; wants struct<bytes: binary, path: string>, "
-            f"or binary; the columns are: {columns}"
+            f"or binary{mend}; the columns are: {columns}"
         )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import fsspec
 
 from hardset.pipeline.sources.imagefolder import IMAGE_SUFFIXES, METADATA
+from hardset.pipeline.sources.lines import SUFFIXES
 from hardset.pipeline.sources.names import Names
 from hardset.pipeline.sources.splits import split_of_folder
 from hardset.pipeline.storage.folder import Folder, public_name
@@ -56,7 +57,7 @@ def recognise(place: str, given: Collection[str] = ()) -> Recognised:
     """
     if place == "digits":
         return Recognised({"format": "digits"}, "1,797 handwritten digits that come with hardset")
-    one = _format_of(place)
+    one = "manifest" if place.lower().endswith((".json", *SUFFIXES)) and ".parquet" not in place else _format_of(place)
     if one is not None or any(sign in place for sign in "*?"):
         if one is None:
             raise JobError(f"{public_name(place)}: {_WANTED}")
@@ -75,16 +76,18 @@ def _folder(place: str, given: Collection[str]) -> Recognised:
     images = [name for name in names if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES]
     listed = next((name for name in names if PurePosixPath(name).name in METADATA), None)
     if images and listed is not None:
+        several = sum(PurePosixPath(name).name in METADATA for name in names) > 1
+        tables = f"**/{PurePosixPath(listed).name}" if several else listed
         return Recognised(
-            {"format": "manifest", "path": f"{place.rstrip('/')}/{listed}"},
-            f"{len(images):,} images, listed with their labels in {listed}",
+            {"format": "manifest", "path": f"{place.rstrip('/')}/{tables}"},
+            f"{len(images):,} images, listed with their labels in {tables}",
         )
     formats = Counter(one for name in names if (one := _format_of(name)) is not None)
     most, files = formats.most_common(1)[0] if formats else (None, 0)
     if len(images) > files:
         return _class_folders(place, images, names)
     if most is None:
-        raise JobError(f"{folder.name}: {_nothing(names)}; {_WANTED}")
+        raise JobError(f"{folder.name}: {_nothing(names) if names else _file_or_nothing(place)}; {_WANTED}")
     first = next(name for name in names if _format_of(name) == most)
     what = f"{files:,} {PurePosixPath(first).suffix} file{'s' * (files > 1)}"
     return _tables(most, place, what, f"{place.rstrip('/')}/{first}", given)
@@ -158,9 +161,17 @@ def _format_of(name: str) -> str | None:
     return FORMAT_OF.get(PurePosixPath(name.partition("?")[0]).suffix.lower())
 
 
+def _file_or_nothing(place: str) -> str:
+    try:
+        fs, path = fsspec.core.url_to_fs(place)
+        is_file = fs.isfile(path)
+    except (OSError, ValueError, ImportError):
+        is_file = False
+    kind = PurePosixPath(place).suffix or "file without a suffix"
+    return f"is a {kind}, which is no format that is read; unpack it" if is_file else "is empty, or not there"
+
+
 def _nothing(names: Sequence[str]) -> str:
-    if not names:
-        return "is empty, or not there"
     suffixes = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in names).most_common(3)
     told = ", ".join(f"{number:,} of {suffix}" for suffix, number in suffixes)
     return f"holds {len(names):,} files ({told}), none of a format that is known"

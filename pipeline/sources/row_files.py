@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from itertools import islice
+from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
@@ -138,7 +140,10 @@ class RowFiles(StoredReader):
         files = self._place.files(self.suffix, self.names_that_count(tables=True))
         if not files:
             suffix = self.suffix if isinstance(self.suffix, str) else ", ".join(self.suffix)
-            raise JobError(f"source.path: {self.name} holds no {suffix} files{self._left_out}")
+            others = Counter(PurePosixPath(file.name).suffix for file in self._place.files())
+            there = ", ".join(f"{number:,} of {kind or 'no suffix'}" for kind, number in others.most_common(3))
+            more = f"; it holds {there}" if there else ""
+            raise JobError(f"source.path: {self.name} holds no {suffix} files{self._left_out}{more}")
         return files
 
     @cached_property

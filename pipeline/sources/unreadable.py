@@ -16,8 +16,15 @@ UNREADABLE = sha256_hex("unreadable")
 """Stands for the digest of a file whose bytes cannot be had; once they can, the file counts as changed."""
 OUT_OF_REACH = (FileNotFoundError, PermissionError, IsADirectoryError)
 """Faults of one file, such as a link that leads nowhere; a store that does not answer is none of them."""
-_LFS = b"version https://git-lfs"
 _SHOWN = 5
+_SIGNS = (
+    (rb"version https://git-lfs", "is a Git LFS pointer, not the file; `git lfs pull` fetches it"),
+    (rb"(?:\.\./)*(?:\.git)?/annex/objects/", "is a git-annex pointer, not the file; `git annex get` fetches it"),
+    (rb"PARE", "is encrypted; hardset has no key to it"),
+    (rb"\s*<(?:!doctype html|html)", "is a web page, such as a login or an error that was saved in its place"),
+    (rb"\x1f\x8b|BZh|\xfd7zXZ|\x28\xb5\x2f\xfd", "is compressed; unpack it"),
+)
+"""What files are that should be something else, by patterns of their first bytes."""
 
 
 class UnreadableFileError(JobError):
@@ -32,15 +39,7 @@ def what_lies_there(data: bytes) -> str | None:
     """What a file is that begins like `data` and should be something else; None where nothing tells."""
     if not data:
         return "is empty"
-    if data.startswith(_LFS):
-        return "is a Git LFS pointer, not the file; `git lfs pull` fetches it"
-    if re.match(rb"(?:\.\./)*(?:\.git)?/annex/objects/", data):
-        return "is a git-annex pointer, not the file; `git annex get` fetches it"
-    if data.startswith(b"PARE"):
-        return "is encrypted; hardset has no key to it"
-    if re.match(rb"\s*<(?:!doctype html|html)", data, re.IGNORECASE):
-        return "is a web page, such as a login or an error that was saved in its place"
-    return None
+    return next((told for begin, told in _SIGNS if re.match(begin, data, re.IGNORECASE)), None)
 
 
 def digest_or_unreadable(find: Callable[[Any, str], str], fs: Any, path: str) -> str:

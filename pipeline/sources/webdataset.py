@@ -49,6 +49,12 @@ class WebDatasetReader(RowFiles):
             raise UnreadableFileError(
                 f"source.image: no member of {file.name} is one of {', '.join(self.spec.image)}; it has: {found}"
             )
+        if samples and not any({self.spec.label, _JSON} & sample.members.keys() for sample in samples):
+            found = ", ".join(sorted({name for sample in samples for name in sample.members})[:10])
+            raise UnreadableFileError(
+                f"source.label: no member of {file.name} is {self.spec.label} or {_JSON}, so nothing tells the "
+                f"classes; it has: {found}; set source.label if one of these is the class"
+            )
         return ranges.cut(0, len(samples), shard_rows)
 
     def rows(self, name: str, start: int, stop: int) -> Iterator[StoredRow]:

@@ -233,16 +233,18 @@ class WebDatasetSource(StoredSource):
 
 
 class ManifestSource(StoredSource):
-    """Tables of the paths or URLs of images with their labels: .csv, .tsv, .jsonl, .ndjson or .parquet."""
+    """Tables of the paths or URLs of images with their labels: .csv, .tsv, .jsonl, .ndjson or .parquet, also as .gz, or
+    a .json list."""
 
     format: Literal["manifest"] = "manifest"
     path: str
     """Table, or folder or glob of tables; any fsspec URL. Paths of images start from the folder of their table."""
     image: str | None = None
-    """Name of the column of paths or URLs. Unset: the first there is of path, file_name, filename, file, image,
-    image_path, filepath and url."""
+    """Name of the column of paths or URLs. Unset: the first there is, in any case, of path, file_name, filename, file,
+    image, image_path, filepath, url, file_path, img_path, image_name, image_file, image_url and img."""
     label: str | None = None
-    """Name of the label column. Unset: the first there is of label, class, category, target and fine_label."""
+    """Name of the label column. Unset: the first there is, in any case, of label, class, category, target, fine_label,
+    labels, class_name, label_name, category_name, class_id, label_id and category_id."""
 
 
 class UserSource(ImageSource, Extension):

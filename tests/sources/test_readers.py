@@ -148,7 +148,8 @@ def test_labels_the_model_does_not_have_are_rejects(source: ImageSource) -> None
     assert sum(len(rows) for rows, _ in reads) == sum(label < 2 for _, label, _ in _all(source)[0])
     for _, rejects in reads:
         found = {(r.stage, r.error_class, r.message) for r in rejects}
-        assert found <= {("read", "LabelError", "label 2 is not in 0 to 1")}
+        told = "label 2 is not in 0 to 1; set source.label_offset: 1 if labels start at 1"
+        assert found <= {("read", "LabelError", told)}
 
 
 @pytest.mark.parametrize("shard_rows", [13, 100, 2000])

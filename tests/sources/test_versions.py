@@ -114,7 +114,7 @@ def test_a_generator_is_trained_and_judged_on_one_commit(
     job = training_job(tmp_path / "out").model_dump(mode="json", exclude_unset=True)
     job = parse_job({**job, "recipes": [{"kind": "sample", "per_class": 1, "generator": generator}]})
     first, paths = hub.branches["main"], []
-    monkeypatch.setattr(generators, "_assessed", lambda job, *_: (paths.append(job.source.path), (None, None))[1])
+    monkeypatch.setattr(generators, "_trained", lambda job, *_: paths.append(job.source.path))
     generators.train_generators(job)
     assert paths == [f"{PATH}@{first}"]
 
