@@ -11,7 +11,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from hardset.pipeline.evaluation.doubt_table import DOUBTS
 from hardset.pipeline.evaluation.reference import corruption_table, job_tables, setting_table_of, warning_table
 from hardset.schemas.environment_documentation import environment_table
 from hardset.schemas.job.attack_documentation import attack_table, ensemble_table, setting_table
@@ -70,6 +72,32 @@ def _lies() -> str:
     return "\n".join([head, f"|---{'|---' * len(modes)}|", *lines]) + "\n"
 
 
+def _doubts() -> str:
+    """What an evaluation tells of each model, as benchmarks/doubts found it."""
+    found = json.loads((PAGES / "benchmarks" / "doubts.json").read_text(encoding="utf-8"))["models"]
+    kinds = [doubt.kind for doubt in DOUBTS if any(doubt.kind in _kinds(one, "due") for one in found)]
+    lines = [
+        f"| model | eps | clean | robust | {' | '.join(f'`{kind}`' for kind in kinds)} |",
+        f"|---|---|---|---|{'---|' * len(kinds)}",
+    ]
+    for one in found:
+        due, told = (_kinds(one, key) for key in ("due", "told"))
+        cells = [_verdict(kind in due, kind in told) for kind in kinds]
+        figures = f"{one['clean']:.1%} | {one['robust']:.1%}"
+        lines.append(f"| {one['what']} | {one['eps']} | {figures} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _kinds(model: Mapping[str, Any], key: str) -> set[str]:
+    return {kind for kinds in model[key].values() for kind in kinds}
+
+
+def _verdict(due: bool, told: bool) -> str:
+    if due:
+        return "told" if told else "**missed**"
+    return "**false**" if told else ""
+
+
 WRITERS: Mapping[str, Callable[[], str]] = {
     "attacks": attack_table,
     "ensembles": ensemble_table,
@@ -83,6 +111,7 @@ WRITERS: Mapping[str, Callable[[], str]] = {
     "non-finite gradients": _nonfinite_table,
     "evaluation settings": job_tables,
     "evaluation warnings": warning_table,
+    "warnings by model": _doubts,
     "corruptions": corruption_table,
     "source settings": _source_tables,
     "environment variables": environment_table,

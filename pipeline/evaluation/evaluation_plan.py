@@ -108,6 +108,7 @@ def make_plan(job: EvaluationJob) -> EvaluationPlan:
         "classes": job.classes,
         "batch": job.run.batch,
         "stochastic": job.stochastic,
+        **({"judged": "twice"} if job.stochastic else {}),
     }
     parts = tuple(_parts(job, ranges, models, fixed))
     named = [[model.name, model.hardened_from, model.last_of] for model in job.models]

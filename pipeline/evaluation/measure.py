@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -28,8 +28,11 @@ from hardset.schemas.errors import JobError
 from hardset.schemas.job.quantities import Range
 from hardset.schemas.job.recipes import Attack
 from hardset.schemas.job.worst_of import NaturalChanges, WorstOf
+from hardset.schemas.rows.flags import with_flag
 
 Counted = NDArray[np.int32]
+
+_OTHER_SEED = 1  # of a second verdict on models that answer at random
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +158,12 @@ def measure(
         )
         with seeded(settings.device) if settings.stochastic else nullcontext():
             made = recipe.make(rows, _seeds(keys, attack, settings.seed))
-        attacked = verdict(judge.logits(made.pixels), np.repeat(labels, attack.variants)[_places(made, attack)])
+        given = np.repeat(labels, attack.variants)[_places(made, attack)]
+        attacked = verdict(judge.logits(made.pixels), given)
+        if settings.stochastic:
+            moody = verdict(judge.logits(made.pixels, seed=_OTHER_SEED), given).pred != attacked.pred
+            flags = with_flag(list(map(str, made.columns["flags"])), "stochastic", moody)
+            made = replace(made, columns={**made.columns, "flags": flags})
     return _measurement(attack, rows, clean, made, attacked, time.monotonic() - started)
 
 

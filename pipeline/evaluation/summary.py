@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from hardset.pipeline.dataset.provenance.environment import versions
 from hardset.pipeline.evaluation import figures
-from hardset.pipeline.evaluation.doubt_table import warnings_of
+from hardset.pipeline.evaluation.doubt_table import doubtful, warnings_of
 from hardset.pipeline.evaluation.evaluation_plan import EvaluationPart, EvaluationPlan
 from hardset.pipeline.evaluation.gathered import ModelVerdicts, SourceRows, clean_rows
 from hardset.pipeline.evaluation.likeness import Similarity
@@ -194,13 +194,12 @@ def summary_line(record: Evaluation, model: ModelFigures) -> str:
     """One model as RobustBench lists it: clean and robust accuracy with intervals, threat, attacks, number of rows."""
     threat = model.threats[0]
     attacks = [one.label for one in model.attacks if one.attack["norm"] == threat.norm]
-    doubtful = any(finding.model == model.name for finding in record.warnings)
     clean, robust = (
         f"{100 * one.value:.1f} % [{100 * one.low:.1f}, {100 * one.high:.1f}]" for one in (model.clean, threat.robust)
     )
     return (
         f"{model.name}: clean {clean}, robust {robust} at {threat.norm} {threat.eps}, worst of {', '.join(attacks)} "
-        f"(n = {record.rows.count:,}){', doubtful, see the warnings' if doubtful else ''}"
+        f"(n = {record.rows.count:,}){', doubtful, see the warnings' if doubtful(record, model) else ''}"
     )
 
 

@@ -105,8 +105,8 @@ class MeasuredAttack(Attack):
 
     eps: Amount | Budgets = Fraction(0)
     """Budget, or a list of budgets that includes the threat's. Unset: a quarter, half, once, twice and four times the
-    budget of the threat with the same norm, and one at which accuracy must vanish; for fmn, ddn and fab the threat's
-    alone."""
+    budget of the threat with the same norm, and one at which accuracy must vanish; for fmn, ddn and fab, and for
+    fgsm, whose one step another budget does not lead to, the threat's alone."""
 
 
 class Output(Spec):
@@ -251,7 +251,8 @@ def _with_budgets(attack: MeasuredAttack, threat: Threat | None) -> MeasuredAtta
     if attack.eps != 0 or threat is None:
         return attack
     declared = ATTACKS.get(attack.name)
-    curve = (threat.eps,) if declared is not None and declared.minimal else threat.curve
+    alone = declared is not None and (declared.minimal or declared.steps == 1)
+    curve = (threat.eps,) if alone else threat.curve
     return attack.model_copy(update={"eps": curve if len(curve) > 1 else curve[0]})
 
 

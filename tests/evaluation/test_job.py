@@ -47,8 +47,9 @@ def test_attacks_of_one_name_are_numbered():
 
 
 def test_unset_budgets_lie_around_the_threats_and_reach_where_accuracy_must_vanish():
-    levels = [float(eps * 255) for eps in parsed().attacks[0].eps]
-    assert levels == [2, 4, 8, 16, 32, 128]
+    one_step, several = parsed().attacks[:2]
+    assert one_step.eps == Fraction(8, 255), "where one step ends is no start for a longer one"
+    assert [float(eps * 255) for eps in several.eps] == [2, 4, 8, 16, 32, 128]
     assert [eps * 255 for eps in Threat(eps=Fraction(1, 255)).curve] == [1, 2, 4, 128]
     assert [eps * 255 for eps in Threat(eps=Fraction("0.3")).curve] == [19, 38, 76.5, 153, 255]
     assert [float(eps) for eps in Threat(norm="l2", eps=Fraction(1, 2)).curve] == [0.125, 0.25, 0.5, 1, 2, 8]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from benchmarks.doubts.training import adversarially_trained, digits, fitted, saved
 
 from hardset.pipeline.evaluation import doubts
 from hardset.pipeline.evaluation.evaluate import evaluate
@@ -16,10 +18,9 @@ from hardset.pipeline.statistics.shares import share
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.evaluation import Threat, parse_evaluation
 from hardset.schemas.reading.loading import parse_job
-from hardset.schemas.records.evaluation import Evaluation
+from hardset.schemas.records.evaluation import Cell, Evaluation
 from hardset.schemas.records.run import Image
 from tests.evaluation.conftest import document
-from tests.evaluation.training import adversarially_trained, digits, fitted, saved
 from tests.support import document as job_document
 from tests.support import hardset, make_here
 
@@ -50,12 +51,15 @@ def test_static_shard_at_its_threshold():
     assert doubts.static_shard(share(90, 100), share(44, 100), "set") is not None
     assert doubts.static_shard(share(90, 100), share(45, 100), "set") is None
     assert doubts.static_shard(share(0, 0), share(0, 100), "set") is None
+    assert doubts.static_shard(share(2, 4), share(0, 4), "set") is None, "two rows of four are chance"
 
 
 def test_fgsm_gap_at_its_thresholds():
-    assert doubts.fgsm_gap(share(31, 100), share(15, 100), "pgd") is not None
-    assert doubts.fgsm_gap(share(31, 100), share(16, 100), "pgd") is None
-    assert doubts.fgsm_gap(share(10, 100), share(0, 100), "pgd") is None
+    assert doubts.fgsm_gap(share(31, 100), share(15, 100), share(61, 100), "pgd") is not None
+    assert doubts.fgsm_gap(share(31, 100), share(16, 100), share(61, 100), "pgd") is None
+    assert doubts.fgsm_gap(share(10, 100), share(0, 100), share(10, 100), "pgd") is None
+    assert doubts.fgsm_gap(share(31, 100), share(0, 100), share(62, 100), "pgd") is None, "undefended models fall"
+    assert doubts.fgsm_gap(share(3, 10), share(1, 10), share(5, 10), "pgd") is None, "two rows of ten are chance"
 
 
 def test_held_out_family_at_its_thresholds():
@@ -66,8 +70,9 @@ def test_held_out_family_at_its_thresholds():
 
 
 def test_robust_overfitting_at_its_threshold():
-    assert doubts.robust_overfitting(share(56, 100), share(50, 100)) is not None
-    assert doubts.robust_overfitting(share(55, 100), share(51, 100)) is None
+    assert doubts.robust_overfitting(share(560, 1000), share(500, 1000)) is not None
+    assert doubts.robust_overfitting(share(550, 1000), share(510, 1000)) is None
+    assert doubts.robust_overfitting(share(56, 100), share(50, 100)) is None, "six rows of a hundred are chance"
 
 
 def test_not_vanishing_at_its_threshold():
@@ -76,10 +81,11 @@ def test_not_vanishing_at_its_threshold():
 
 
 def test_black_box_at_its_thresholds():
-    assert doubts.black_box(share(497, 1000), share(503, 1000), "pgd") is not None
-    assert doubts.black_box(share(496, 1000), share(500, 1000), "pgd") is None
-    assert doubts.black_box(share(49, 100), share(50, 100), "pgd") is None, "one row is no evidence"
-    assert doubts.black_box(share(90, 100), share(10, 100), "pgd") is None
+    assert doubts.black_box(share(497, 1000), share(503, 1000), (6, 0), "pgd") is not None
+    assert doubts.black_box(share(496, 1000), share(500, 1000), (4, 0), "pgd") is None
+    assert doubts.black_box(share(48, 100), share(50, 100), (2, 0), "pgd") is None, "two rows are no evidence"
+    assert doubts.black_box(share(47, 100), share(50, 100), (8, 5), "pgd") is None, "nor are 8 against 5"
+    assert doubts.black_box(share(90, 100), share(10, 100), (0, 80), "pgd") is None
 
 
 def test_zero_gradients_at_their_threshold():
@@ -88,12 +94,39 @@ def test_zero_gradients_at_their_threshold():
     assert doubts.zero_gradients(0, 0, "pgd") is None
 
 
+def test_at_chance_is_measured_by_the_models_own_predictions():
+    def cells(*counts: tuple[int, int, int]) -> list[Cell]:
+        return [Cell(label=label, pred=pred, rows=rows) for label, pred, rows in counts]
+
+    assert doubts.at_chance(share(50, 100), cells((0, 0, 50), (1, 0, 50))) is not None, "one class for all"
+    assert doubts.at_chance(share(90, 100), cells((0, 0, 90), (1, 0, 10))) is not None, "the frequent class for all"
+    assert doubts.at_chance(share(95, 100), cells((0, 0, 89), (1, 0, 4), (1, 1, 6), (0, 1, 1))) is None
+    assert doubts.at_chance(share(30, 100), cells((0, 0, 30), (0, 1, 70))) is None, "rows of one class tell nothing"
+    assert doubts.at_chance(share(30, 100), cells((0, 0, 30), (0, 2, 20), (1, 3, 50))) is None, "lucky in one class"
+    few = doubts.at_chance(share(2, 4), cells((0, 0, 1), (0, 1, 1), (1, 1, 1), (1, 0, 1)))
+    assert few is not None and few.endswith("or take more than 4 rows")
+
+
+def test_by_chance_at_its_threshold():
+    assert doubts.by_chance(2, 100) is not None
+    assert doubts.by_chance(1, 100) is None
+    assert doubts.by_chance(0, 0) is None
+
+
+def test_a_difference_counts_where_few_rows_do_not_explain_it():
+    """Newcombe's table II: 56 of 70 and 48 of 80 differ by 0.2, from 0.0524 to 0.3339."""
+    first, second = share(56, 70), share(48, 80)
+    assert math.hypot(first.value - first.low, second.high - second.value) == pytest.approx(0.2 - 0.0524, abs=5e-5)
+    assert doubts.above(first, second) and not doubts.above(second, first)
+    assert not doubts.above(share(9, 10), share(3, 4))
+
+
 # Real models
 
 
 def test_masked_gradients_are_told_and_an_ordinary_model_is_let_pass(models, tmp_path):
     plain = {"name": "plain", "factory": FACTORY, "weights": models["trained"]}
-    masked = {"name": "masked", "factory": "tests.evaluation.factories:rounded", "weights": models["trained"]}
+    masked = {"name": "masked", "factory": "benchmarks.doubts.networks:rounded", "weights": models["trained"]}
     pgd = {"name": "pgd", "steps": 5, "eps": ["38/255", "1"]}
     alone = evaluated(tmp_path / "out", [plain, masked], attacks=[pgd])
     assert kinds(alone, "plain") == set()

@@ -1,0 +1,1 @@
+"""The warnings of evaluations, tried on models with known faults and with none."""
