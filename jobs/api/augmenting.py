@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from hardset.jobs.api.tensors import images_of, rows_of, seeds_of
-from hardset.pipeline.augment.mixing import mixes
 from hardset.pipeline.augment.recipe import AugmentRecipe
 from hardset.schemas.base import Spec
 from hardset.schemas.errors import JobError
+from hardset.schemas.job.operations.table import needs_partner
 from hardset.schemas.job.recipes import Augment
 from hardset.schemas.reading.loading import parse_document
 
@@ -54,7 +54,7 @@ def augment(
     ]
     document = {"kind": "augment", "ops": wanted, "variants": variants}
     spec = parse_document(document, (), Augment, name="augment")
-    if any(map(mixes, spec.ops)):
+    if any(map(needs_partner, spec.ops)):
         raise JobError("augment: mixing draws partners and labels from a pool of a run; make such rows with a job")
     rows = rows_of(images)
     recipe = AugmentRecipe(spec, batch=_BATCH, device=images.device)

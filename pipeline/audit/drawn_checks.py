@@ -11,14 +11,14 @@ import pyarrow as pa
 import torch
 
 from hardset.pipeline.audit.expected import Claims
-from hardset.pipeline.augment.mixing import mixes, share_of
+from hardset.pipeline.augment.mixing import share_of
 from hardset.pipeline.augment.parameters import draw, to_json
 from hardset.pipeline.augment.table import operation_text
 from hardset.pipeline.recipes.worst_of import drawn_in_try
 from hardset.schemas.extensions import is_import_path
 from hardset.schemas.job.attack_names import WORST_OF
 from hardset.schemas.job.operations.base import OperationSettings
-from hardset.schemas.job.operations.table import Operation
+from hardset.schemas.job.operations.table import Operation, needs_partner
 from hardset.schemas.job.recipes import Augment, WorstOf
 from hardset.schemas.rows.flags import flags_of
 
@@ -119,7 +119,7 @@ def _names_code(node: Any) -> bool:
 def _partners(table: pa.Table, claims: Claims, ops: Sequence[Operation]) -> Iterator[Fault]:
     """Rows whose partner, or share of their own class, is not what `params` say; or that have one without mixing."""
     columns = [table[name].to_pylist() for name in _OF_MIXING if name in table.column_names]
-    position = next((number for number, one in enumerate(ops) if mixes(one)), None)
+    position = next((number for number, one in enumerate(ops) if needs_partner(one)), None)
     for i, values in enumerate(zip(*columns, strict=True)):
         steps = parsed(table["params"][i].as_py())
         fits = position is not None and isinstance(steps, list) and len(steps) == len(ops)
@@ -133,16 +133,18 @@ def _partners(table: pa.Table, claims: Claims, ops: Sequence[Operation]) -> Iter
 
 def _partner(drawn: dict[str, Any], values: Sequence[Any], at: tuple[pa.Table, int], claims: Claims) -> Iterator[str]:
     label, weight, key, digest = values
-    if None in values or not is_class(label, claims.classes) or len(str(digest)) != _SHA256:
-        yield f"{', '.join(_OF_MIXING)} are not those of a row with a partner"
-        return
     table, row = at
     try:
         share = share_of(str(drawn["name"]), (table["height"][row].as_py(), table["width"][row].as_py()), drawn)
         place = int(drawn["partner"]) * len(claims.partners) >> 31
     except (KeyError, TypeError, ValueError, IndexError):
         return  # other checks name params that are none
-    if abs(weight - share) > _DRAWN_ALIKE:
+    whole = share is None and label is None and weight is None
+    mixed = share is not None and None not in (label, weight) and is_class(label, claims.classes)
+    if not (whole or mixed) or key is None or len(str(digest)) != _SHA256:
+        yield f"{', '.join(_OF_MIXING)} are not those of a row with a partner"
+        return
+    if share is not None and abs(weight - share) > _DRAWN_ALIKE:
         yield f"label_weight is {weight:g}; its params leave {share:g} of its own class"
     if not 0 <= place < len(claims.partners) or claims.partners[place] != key:
         yield f"partner_key is {key}, which its params do not draw from the plan's pool"

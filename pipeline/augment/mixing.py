@@ -19,9 +19,9 @@ from hardset.pipeline.augment.steps import Step
 from hardset.pipeline.augment.streams import RowStream, Stream
 from hardset.pipeline.batches import Partners, Pixels
 from hardset.schemas.errors import RunError
-from hardset.schemas.job.operations.mixing import CutMix, Mixing, MixUp, PatchMix
+from hardset.schemas.job.operations.mixing import CutMix, MixUp, PatchMix
 
-WITH = "with"
+WITH, PARTNER = "with", "partner"
 
 
 def _draw(spec: Any, stream: Stream) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def _draw(spec: Any, stream: Stream) -> dict[str, Any]:
         float(RowStream(seed, stream.position).generator(1).beta(spec.alpha, spec.alpha))
         for seed in stream.seeds.tolist()
     ]
-    return {"partner": stream.integers(0, 1 << 31), "share": torch.tensor(shares, dtype=torch.float64)}
+    return {PARTNER: stream.integers(0, 1 << 31), "share": torch.tensor(shares, dtype=torch.float64)}
 
 
 def _mixup(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
@@ -85,14 +85,15 @@ def _cut_share(shape: Sequence[int], drawn: Drawn) -> float:
     return 1 - (rows.stop - rows.start) * (columns.stop - columns.start) / (shape[0] * shape[1])
 
 
-_SHARES: Mapping[str, Callable[[Sequence[int], Drawn], float]] = MappingProxyType(
+_SHARES: Mapping[str, Callable[[Sequence[int], Drawn], float | None]] = MappingProxyType(
     {
+        "erase": lambda shape, drawn: None,
         "mixup": lambda shape, drawn: float(drawn["share"]),
         "cutmix": _cut_share,
         "patch_mix": lambda shape, drawn: 1 - float(mask(shape, drawn).mean()),
     }
 )
-"""Share of the row's own class, from the shape of the image and the drawn values."""
+"""Share of the row's own class, from the shape of the image and the drawn values; None where it stays whole."""
 
 MIXERS = (
     LevelOperation(MixUp, _draw, _mixup),
@@ -103,25 +104,32 @@ MIXERS = (
 
 def with_partners(steps: Sequence[Step], partners: Partners | None) -> tuple[Step, ...]:
     """The steps, those that mix with their partners' pixels. Raises RunError where there is no pool to draw from."""
-    return tuple(_mixed(step, partners) if step.name in _SHARES else step for step in steps)
+    return tuple(_mixed(step, partners) if _shows_partner(step) else step for step in steps)
+
+
+def _shows_partner(step: Step) -> bool:
+    return step.name in _SHARES and PARTNER in step.parameters
 
 
 def _mixed(step: Step, partners: Partners | None) -> Step:
-    pool, words = _required(partners), torch.as_tensor(step.parameters["partner"]).tolist()
+    pool, words = _required(partners), torch.as_tensor(step.parameters[PARTNER]).tolist()
     return replace(step, parameters={**step.parameters, WITH: [pool.pixels[pool.place(word)] for word in words]})
 
 
 def mixed_columns(steps: Sequence[Step], partners: Partners | None, shape: Sequence[int]) -> dict[str, list[Any]]:
-    """Columns of mixed rows: label_2, label_weight, partner_key, partner_sha256; none where no step mixes."""
+    """Columns of rows with a partner: label_2, label_weight, partner_key, partner_sha256; none where no step has one.
+
+    The first two are empty where the label stays the row's own.
+    """
     for step in steps:
-        if step.name in _SHARES:
+        if _shows_partner(step):
             pool = _required(partners)
             rows = [
-                None if drawn is None else (pool.place(drawn["partner"]), _SHARES[step.name](shape, drawn))
+                None if drawn is None else (pool.place(drawn[PARTNER]), _SHARES[step.name](shape, drawn))
                 for drawn in step.rows()
             ]
             return {
-                "label_2": [None if one is None else int(pool.labels[one[0]]) for one in rows],
+                "label_2": [None if one is None or one[1] is None else int(pool.labels[one[0]]) for one in rows],
                 "label_weight": [None if one is None else one[1] for one in rows],
                 "partner_key": [None if one is None else pool.keys[one[0]] for one in rows],
                 "partner_sha256": [None if one is None else pool.sha256[one[0]] for one in rows],
@@ -129,14 +137,9 @@ def mixed_columns(steps: Sequence[Step], partners: Partners | None, shape: Seque
     return {}
 
 
-def share_of(name: str, shape: Sequence[int], drawn: Drawn) -> float:
-    """Share of the row's own class after an operation that mixes, worked out of what was drawn."""
+def share_of(name: str, shape: Sequence[int], drawn: Drawn) -> float | None:
+    """Share of the row's own class after an operation that mixes, worked out of what was drawn; None: all of it."""
     return _SHARES[name](shape, drawn)
-
-
-def mixes(spec: object) -> bool:
-    """Whether an operation needs a pool of partners."""
-    return isinstance(spec, Mixing)
 
 
 def _required(partners: Partners | None) -> Partners:

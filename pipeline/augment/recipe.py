@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from hardset.pipeline.augment.applying import apply_to_pixels
-from hardset.pipeline.augment.mixing import mixed_columns, mixes, with_partners
+from hardset.pipeline.augment.mixing import mixed_columns, with_partners
 from hardset.pipeline.augment.parameters import draw, from_json, to_json
 from hardset.pipeline.augment.table import settled
 from hardset.pipeline.batches import CleanRows, MadeRows, Partners, Pixels
+from hardset.schemas.job.operations.table import needs_partner
 from hardset.schemas.job.recipes import Augment
 from hardset.schemas.rows.contract import AUGMENTED
 
@@ -40,7 +41,7 @@ class AugmentRecipe:
         self._ops = tuple(settled(one, at=f"ops.{number}") for number, one in enumerate(spec.ops))
         self._batch = batch
         self._device = device
-        self._partners = partners if any(map(mixes, self._ops)) else lambda split: None
+        self._partners = partners if any(map(needs_partner, self._ops)) else lambda split: None
 
     def make(self, rows: CleanRows, seeds: NDArray[np.int64]) -> MadeRows:
         """`variants` rows of each clean row, in the order (parent, variant); column `params` holds what was drawn."""

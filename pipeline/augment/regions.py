@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from hardset.pipeline.augment.draws import numbers, same
+from hardset.pipeline.augment.mixing import PARTNER, WITH
 from hardset.pipeline.augment.operation import Columns, Drawn, LevelOperation
 from hardset.pipeline.augment.streams import RowStream, Stream
 from hardset.pipeline.augment.warps import log_number
@@ -16,7 +17,9 @@ from hardset.schemas.job.operations.regions import Erase, GridMask, PixelDropout
 
 
 def _draw_rectangle(spec: Erase, stream: Stream) -> Columns:
+    partner = {PARTNER: stream.integers(4, 1 << 31)} if spec.needs_partner else {}
     return {
+        **partner,
         "area": stream.number(0, spec.area),
         "ratio": log_number(stream, 1, spec.ratio),
         "y": stream.uniform(2),
@@ -41,6 +44,8 @@ def _erase(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
     if fill == "noise":
         inside = found[part]
         found[part] = (stream.words(inside.size) >> 8).astype(np.uint8).reshape(inside.shape)
+    elif fill == PARTNER:
+        found[part] = drawn[WITH][part]
     else:
         found[part] = np.rint(cv2.mean(image)[: image.shape[2]]) if fill == "mean" else fill
     return found

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hardset.pipeline.augment.mixing import mixes
 from hardset.pipeline.planning.changes import Earlier
 from hardset.pipeline.sources.base import SourceReader
 from hardset.pipeline.sources.partners import choose_partners, read_partners
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.job import Job
+from hardset.schemas.job.operations.table import needs_partner
 from hardset.schemas.job.recipes import Augment, Recipe
 from hardset.schemas.records.run import Image, PartnerPool, SourceRange
 
 
 def mixing(recipe: Recipe) -> bool:
     """Whether a recipe draws partners."""
-    return isinstance(recipe, Augment) and any(map(mixes, recipe.ops))
+    return isinstance(recipe, Augment) and any(map(needs_partner, recipe.ops))
 
 
 def pooled(recipe: Recipe, pools: Sequence[PartnerPool]) -> dict[str, Any]:

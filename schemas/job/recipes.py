@@ -10,8 +10,7 @@ from hardset.schemas.base import Spec
 from hardset.schemas.job.attack_recipe import Attack as Attack  # noqa: PLC0414
 from hardset.schemas.job.gan_training import GanTraining as GanTraining  # noqa: PLC0414
 from hardset.schemas.job.network import PROGRAMS
-from hardset.schemas.job.operations.mixing import Mixing
-from hardset.schemas.job.operations.table import Operation
+from hardset.schemas.job.operations.table import Operation, needs_partner
 from hardset.schemas.job.worst_of import AnyAttack
 from hardset.schemas.job.worst_of import WorstOf as WorstOf  # noqa: PLC0414
 
@@ -27,7 +26,7 @@ class Augment(Spec):
 
     @model_validator(mode="after")
     def _one_partner(self) -> Augment:
-        mixing = [number for number, one in enumerate(self.ops) if isinstance(one, Mixing)]
+        mixing = [number for number, one in enumerate(self.ops) if needs_partner(one)]
         if len(mixing) > 1:
             raise ValueError(
                 f"ops.{mixing[1]}: mixes in a partner, as ops.{mixing[0]} does; a row has one, so remove one of the two"

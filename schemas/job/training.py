@@ -10,8 +10,7 @@ from hardset.schemas.base import Spec
 from hardset.schemas.extensions import ImportPath, KnownName
 from hardset.schemas.job.attack_recipe import Attack
 from hardset.schemas.job.bounds import MOST_BATCH
-from hardset.schemas.job.operations.mixing import Mixing
-from hardset.schemas.job.operations.table import Operation
+from hardset.schemas.job.operations.table import Operation, needs_partner
 from hardset.schemas.job.training_methods import INNER_ATTACKS, METHODS, MethodDeclaration, named
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -109,8 +108,8 @@ class Train(Spec):
     @classmethod
     def _of_one_label(cls, augment: tuple[Operation, ...] | str) -> tuple[Operation, ...] | str:
         for one in augment if isinstance(augment, tuple) else ():
-            if isinstance(one, Mixing):
-                raise ValueError(f"{one.name} mixes labels, too; make such rows with an augment recipe")
+            if needs_partner(one):
+                raise ValueError(f"{one.name} mixes another row in; make such rows with an augment recipe")
         return augment
 
     @model_validator(mode="after")

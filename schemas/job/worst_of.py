@@ -12,8 +12,7 @@ from hardset.schemas.base import Spec
 from hardset.schemas.job.attack_declaration import AttackDeclaration, Paper
 from hardset.schemas.job.attack_names import WORST_OF
 from hardset.schemas.job.attack_recipe import Attack
-from hardset.schemas.job.operations.mixing import Mixing
-from hardset.schemas.job.operations.table import Operation
+from hardset.schemas.job.operations.table import Operation, needs_partner
 
 DECLARATION = AttackDeclaration(
     summary="natural changes: of several draws of operations the one that the model errs on most; their ranges are the "
@@ -39,7 +38,7 @@ class NaturalChanges(Spec):
     @model_validator(mode="after")
     def _of_one_row(self) -> Self:
         for number, one in enumerate(self.ops):
-            if isinstance(one, Mixing):
+            if needs_partner(one):
                 raise ValueError(
                     f"ops.{number}.name: {one.name} mixes another row in, and an attack changes one row alone; "
                     "make such rows with an augment recipe"

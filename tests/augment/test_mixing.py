@@ -21,6 +21,7 @@ from hardset.pipeline.audit.trust import Trust
 from hardset.pipeline.audit.verify import verify
 from hardset.pipeline.augment.mixing import box, mask
 from hardset.pipeline.augment.recipe import AugmentRecipe, replay_params
+from hardset.pipeline.augment.regions import rectangle
 from hardset.pipeline.batches import CleanRows, Partners
 from hardset.pipeline.planning.changes import Earlier
 from hardset.pipeline.planning.plan import make_plan
@@ -89,6 +90,34 @@ def test_images_weights_and_partners_are_what_was_drawn(name: str, shape: tuple[
             assert np.array_equal(again, made.pixels[row])
 
 
+def test_an_erased_rectangle_may_show_the_partner_and_leaves_the_label() -> None:
+    shape = (9, 12, 3)
+    pixels, made, drawn, pool, seeds = mixed({"name": "erase", "fill": "partner", "area": 0.3, "p": 0.8}, shape)
+    for row, one in enumerate(drawn):
+        columns = [made.columns[key][row] for key in ("label_2", "label_weight", "partner_key", "partner_sha256")]
+        if not one["applied"]:
+            assert columns == [None] * 4 and np.array_equal(made.pixels[row], pixels[row])
+            continue
+        at, wanted, part = one["partner"] * len(pool) >> 31, pixels[row].copy(), rectangle(shape, one)
+        wanted[part] = pool.pixels[at][part]
+        assert np.array_equal(made.pixels[row], wanted)
+        assert columns == [None, None, pool.keys[at], image_sha256(pool.pixels[at])]
+        if row % 50 == 0:
+            again = replay_params(pixels[row], made.columns["params"][row], int(seeds[row, 0]), pool)
+            assert np.array_equal(again, wanted)
+    assert len({one["partner"] * len(pool) >> 31 for one in drawn if one["applied"]}) == len(pool)
+
+
+def test_a_run_with_partners_in_erased_rectangles_replays_and_verifies(tmp_path: Path) -> None:
+    manifest = make_here(job_of(tmp_path, {"name": "hflip"}, {"name": "erase", "fill": "partner"}))
+    rows, folder = stored(tmp_path, manifest), Folder(str(tmp_path))
+    keys = {row["source_key"]: row for row in rows}
+    assert len(rows) == 60 and all(row["label_weight"] is row["label_2"] is None for row in rows)
+    assert all(row["partner_sha256"] == keys[row["partner_key"]]["source_sha256"] for row in rows)
+    assert replay(folder, rows[31]["row_id"], trust=Trust(records=True)).equal
+    assert not verify(folder, sample=60, replay=None, trust=Trust(records=True)).faults
+
+
 def test_shares_follow_their_beta_distribution_and_partners_are_drawn_evenly() -> None:
     _, _, drawn, pool, _ = mixed({"name": "mixup", "alpha": 0.4}, rows=2000)
     assert stats.kstest([one["share"] for one in drawn], "beta", (0.4, 0.4)).pvalue > 1e-4
@@ -143,8 +172,8 @@ def test_a_run_stores_replays_and_verifies_mixed_rows(name: str, tmp_path: Path)
 def test_a_changed_partner_is_named_by_the_checks_of_recipes(
     column: str, value: Any, sentence: str, tmp_path: Path
 ) -> None:
+    from hardset.pipeline.audit.drawn_checks import _partners
     from hardset.pipeline.audit.expected import Claims
-    from hardset.pipeline.audit.recipe_checks import _partners
 
     job = job_of(tmp_path, {"name": "cutmix"})
     manifest, plan = make_here(job), make_plan(job)
@@ -243,8 +272,13 @@ def test_too_few_rows_or_classes_end_in_one_sentence(classes: int, each: int, tm
 def test_what_cannot_be_mixed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(JobError, match=r"recipes\.0\.ops\.1: mixes in a partner, as ops\.0 does"):
         job_of(tmp_path, {"name": "mixup"}, {"name": "cutmix"})
-    with pytest.raises(JobError, match=r"train\.augment: .*mixup mixes labels"):
-        job_of(tmp_path, {"name": "hflip"}, train={"augment": [{"name": "mixup"}]})
+    with pytest.raises(JobError, match=r"recipes\.0\.ops\.1: mixes in a partner, as ops\.0 does"):
+        job_of(tmp_path, {"name": "mixup"}, {"name": "erase", "fill": "partner"})
+    for op in ({"name": "mixup"}, {"name": "erase", "fill": "partner"}):
+        with pytest.raises(JobError, match=rf"train\.augment: .*{op['name']} mixes another row in"):
+            job_of(tmp_path, {"name": "hflip"}, train={"augment": [op]})
+    with pytest.raises(JobError, match=r"recipes\.0\.ops\.0\.ops\.1\.fill: got partner, which a policy cannot draw"):
+        job_of(tmp_path, {"name": "shuffle", "ops": [{"name": "hflip"}, {"name": "erase", "fill": "partner"}]})
     with pytest.raises(JobError, match="mixing draws partners and labels from a pool of a run"):
         augment(torch.rand(2, 3, 8, 8), ["cutmix"])
     with pytest.raises(JobError, match=r"ops\.0\.cells: got 9, and rows are 8 x 8"):

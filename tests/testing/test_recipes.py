@@ -40,6 +40,7 @@ BUILT_IN = [
     attack("pgd", eps=["4/255", "9/255"], restarts=2, stop="success"),
     attack("pgd", eps={"min": "2/255", "max": "9/255"}, target="random", region={"height": 3, "width": 4}),
     attack("di_fgsm", scales=2, translation=3, eot=2, misclassified="skip"),
+    RecipeExample({"kind": "augment", "ops": [{"name": "erase", "fill": "partner", "p": 0.7}], "variants": 2}, rows=6),
     RecipeExample({"kind": "attack", "name": "worst_of", "ops": ALL, "tries": 3}, rows=6),
     *(RecipeExample({"kind": "augment", "ops": [document(name)], "variants": 2}, rows=6) for name in OPERATIONS),
     RecipeExample({"kind": "augment", "ops": ALL, "variants": 3}, shape=(9, 7, 1)),

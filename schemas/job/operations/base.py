@@ -52,6 +52,11 @@ class OperationSettings(Spec):
         given = self.model_dump(mode="json", exclude=set(without))
         return {name: value for name, value in given.items() if not self.is_left_out(name, value)}
 
+    @property
+    def needs_partner(self) -> bool:
+        """Whether it shows another row, from the pool that a plan fixes."""
+        return False
+
     def check_image(self, height: int, width: int, channels: int) -> None:
         """Raises ValueError, which begins with the setting's name, where images of that shape cannot be used."""
 

@@ -14,6 +14,11 @@ Alpha = Annotated[float, Field(gt=0, le=100)]
 class Mixing(OperationSettings):
     """Mixes in a partner, whose class is stored in label_2, and the share of the row's own class in label_weight."""
 
+    @property
+    def needs_partner(self) -> bool:
+        """Always."""
+        return True
+
 
 class MixUp(Mixing):
     """Adds row and partner, weighed by a share that is drawn from a Beta distribution."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -36,6 +36,15 @@ class Choosing(OperationSettings):
 
     ops: Leaves
     """Operations to choose from; policies and mixing are none of them."""
+
+    @model_validator(mode="after")
+    def _of_one_row(self) -> Self:
+        for number, spec in enumerate(self.ops):
+            if isinstance(spec, OperationSettings) and spec.needs_partner:
+                raise ValueError(
+                    f"ops.{number}.fill: got partner, which a policy cannot draw; put {spec.name} beside the policy"
+                )
+        return self
 
     def check_image(self, height: int, width: int, channels: int) -> None:
         """Refuses what any of the operations refuses."""

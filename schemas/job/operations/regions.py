@@ -21,8 +21,14 @@ class Erase(OperationSettings):
     """Share of the image's area, before the rectangle is cut at the rim."""
     ratio: Annotated[Numbers, Within(0.1, 10)] = NumberInterval(min=0.3, max=3.3)
     """Height over width of the rectangle; drawn evenly in its logarithm."""
-    fill: Level | Literal["noise", "mean"] = "mean"
-    """Pixels of the rectangle: a level from 0 to 255, noise of even chance for every level, or the channel's mean."""
+    fill: Level | Literal["noise", "mean", "partner"] = "mean"
+    """Pixels of the rectangle: a level from 0 to 255, noise of even chance for every level, the channel's mean, or
+    those of a partner in the same place, another row of the split; the label stays the row's own."""
+
+    @property
+    def needs_partner(self) -> bool:
+        """Where the rectangle shows one."""
+        return self.fill == "partner"
 
 
 class GridMask(OperationSettings):

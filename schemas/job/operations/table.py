@@ -15,6 +15,12 @@ DECLARED: tuple[type[OperationSettings], ...] = (*LEAVES, *POLICIES, *MIXING)
 BY_NAME = {str(one.model_fields["name"].default): one for one in DECLARED}
 """The same by name, in the order of the documentation."""
 
+
+def needs_partner(spec: object) -> bool:
+    """Whether an operation shows another row, from the pool that a plan fixes; one of a user's own never does."""
+    return isinstance(spec, OperationSettings) and spec.needs_partner
+
+
 if TYPE_CHECKING:
     Operation: TypeAlias = OperationSettings | UserOperation
 else:
