@@ -21,6 +21,9 @@ from hardset.pipeline.storage.folder import Folder, public_name
 from hardset.schemas.errors import JobError
 from hardset.schemas.records.run import Manifest
 
+NEWEST = "report.html"
+"""Path, in the folder of an output, of the report of what it holds now."""
+
 
 def clean_rows_of(folder: Folder, trust: Trust) -> CleanPixels:
     """Function that looks up the clean rows of a dataset where the operator, or a bundled source, gives them."""
@@ -43,8 +46,9 @@ def write_report(
 ) -> str:
     """Writes the report of what `out` holds, and with `png` a picture of its run. Returns where the report lies.
 
-    `trust`: what the operator brings to read clean rows by. `run`: how the run's id starts; None: the newest. Raises
-    JobError where there is no such run, or nothing to show; RunError where a file cannot be written.
+    Without `to` it lies at `OUT/report.html`, and that of a run beside its manifest too; of a run that is not the
+    newest only there. `trust`: what the operator brings to read clean rows by. `run`: how the run's id starts; None:
+    the newest. Raises JobError where there is no such run, or nothing to show; RunError where a file cannot be written.
     """
     folder = Folder(out)
     record, loops = read_evaluation(folder), read_loops(folder)
@@ -59,14 +63,17 @@ def write_report(
         if png is not None:
             write_file(png, grid_png(content))
         html = page(content, further=[*rounds, *(chapters(evaluation, "Evaluation: ") if evaluation else ())])
-        path = f"{RUNS}/{manifest.run_id}/report.html"
+        newest = latest_manifest(folder)
+        paths = [f"{RUNS}/{manifest.run_id}/{NEWEST}"]
+        paths += [NEWEST] if newest is not None and newest.run_id == manifest.run_id else []
     else:
         html = evaluation_page(evaluation, rounds) if evaluation else hardening_page(loops)
-        path = "report.html"
+        paths = [NEWEST]
     if to is not None:
         return write_file(to, html.encode())
-    folder.write(path, html.encode())
-    return f"{folder.name.rstrip('/')}/{path}"
+    for path in paths:
+        folder.write(path, html.encode())
+    return f"{folder.name.rstrip('/')}/{paths[-1]}"
 
 
 def read_loops(folder: Folder) -> list[LoopContent]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hardset.jobs.api.evaluation import evaluate
+from hardset.jobs.telling.next_steps import report_of
 from hardset.jobs.terminal.console import console, count, say
 from hardset.jobs.terminal.stopping import stop_on_signal
 from hardset.jobs.terminal.voice import LogFormat, Voice, speaking
@@ -43,7 +44,11 @@ def make(
             )
         if done.status != "stopped":
             _tell_figures(job.output.path, voice)
+            anew = done.status != "nothing to do" and done.parts_made > 0
+            done = done.model_copy(update={"report": report_of(job.output.path, voice, anew=anew)})
         voice.say(sentence(done, public_name(job.output.path)), event="ended", status=done.status)
+        if done.report is not None:
+            voice.say(f"Report: {done.report}", event="next", report=done.report)
     for text in done.failed:
         say(f"FAILED: {text}")
     return done
@@ -66,4 +71,4 @@ def sentence(done: Evaluated, path: str) -> str:
         )
     if not done.parts_made:
         return f"Nothing to do: all {count(done.parts, 'part')} are in {path}"
-    return f"Done: {count(done.parts_made, 'part')} made of {done.parts:,}; `hardset report {path}` shows them"
+    return f"Done: {count(done.parts_made, 'part')} made of {done.parts:,}"

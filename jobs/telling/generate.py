@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from hardset.jobs.api.generation import generate
+from hardset.jobs.api.trusting import trust_of
+from hardset.jobs.telling.next_steps import report_of, tell_next
 from hardset.jobs.terminal.console import count
 from hardset.jobs.terminal.progress import showing
 from hardset.jobs.terminal.stopping import GRACE_SECONDS, stop_on_signal
@@ -24,8 +26,12 @@ def make(
     accept_classes: bool = False,
     accept_columns: bool = False,
     min_clean_accuracy: float | None = None,
+    report: bool = True,
 ) -> Ended:
-    """Runs the job with progress on the terminal until it ends or a signal stops it, and says how it ended."""
+    """Runs the job with progress on the terminal until it ends or a signal stops it, and says how it ended.
+
+    `report`: whether a finished run's report is written, and told with what one does next.
+    """
     told: set[str] = set()
     with speaking(log_format) as voice:
 
@@ -54,6 +60,10 @@ def make(
         for warning in ended.warnings:
             if warning not in told:
                 warn(warning)
+        if report and ended.status != "stopped":
+            anew, out = ended.status != "nothing to do", job.output.path
+            ended = ended.model_copy(update={"report": report_of(out, voice, trust_of(job), anew=anew)})
+            tell_next(out, ended.report, voice)
     return ended
 
 

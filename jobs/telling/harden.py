@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from hardset.jobs.api.hardening import harden
+from hardset.jobs.api.trusting import trust_of
+from hardset.jobs.telling.next_steps import report_of
 from hardset.jobs.terminal.console import count
 from hardset.jobs.terminal.stopping import stop_on_signal
 from hardset.jobs.terminal.voice import LogFormat, Voice, speaking
@@ -39,6 +41,12 @@ def make(
                 stop=stop,
             )
         _tell_end(hardened, voice)
+        if hardened.status != "stopped":
+            anew = hardened.status != "nothing to do"
+            report = report_of(job.output.path, voice, trust_of(job), anew=anew)
+            hardened = hardened.model_copy(update={"report": report})
+            if report is not None:
+                voice.say(f"Report: {report}", event="next", report=report)
     return hardened
 
 

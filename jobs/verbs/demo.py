@@ -45,14 +45,15 @@ def demo(
     if not (to / "gan.safetensors").exists() and train(job) is None:
         raise typer.Exit(Exit.STOPPED)
     say(f"3/5 generator     {to / 'gan.safetensors'}")
-    ended = make(job)
+    ended = make(job, report=False)
     say(f"4/5 dataset       {job.output.path}")
     findings = verify(job.output.path, sample=None, job=job)
     tell(findings)
-    html = write_report(job.output.path, to=str(to / "report.html"), png=str(to / "picture.png"), trust=trust_of(job))
+    html = write_report(job.output.path, png=str(to / "picture.png"), trust=trust_of(job))
     say(f"5/5 report        {html}")
     say(f"    picture       {to / 'picture.png'}")
-    say(f'\nLoad it: datasets.load_dataset("{job.output.path}", split="train")')
+    say(f"\nLook: hardset show {job.output.path}")
+    say(f'Load: datasets.load_dataset("{job.output.path}", split="train")')
     raise typer.Exit(Exit.FAILED if findings.faults else ended.exit_code)
 
 

@@ -39,13 +39,16 @@ def generate(
     if_held: WhenHeld = IfHeld.FAIL,
     accept_classes: AcceptClasses = False,
     accept_columns: AcceptColumns = False,
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Write OUT/report.html once all is done: a pass over the rows.")
+    ] = True,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
     """Make the dataset of JOB, or whatever is missing of it.
 
-    Reads the source and the weights that JOB names; writes shards, quarantine, manifest and dataset card below
-    output.path. A second start does only what is missing. Returns 0 when all is done, 1 when a gate does not
+    Reads the source and the weights that JOB names; writes shards, quarantine, manifest, dataset card and report
+    below output.path. A second start does only what is missing. Returns 0 when all is done, 1 when a gate does not
     hold, 3 when rows were quarantined or shards failed, 4 when stopped, 5 when another run holds the output.
     """
     from hardset.jobs.api.inputs import load_job
@@ -66,6 +69,7 @@ def generate(
             accept_classes=accept_classes,
             accept_columns=accept_columns,
             min_clean_accuracy=min_clean_accuracy,
+            report=report,
         )
     except HeldError as error:
         if if_held is not IfHeld.SKIP:

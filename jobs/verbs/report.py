@@ -13,7 +13,8 @@ from hardset.jobs.terminal.options import AsJson, MadeBy, OutputFolder, RunId, T
 def report(
     out: OutputFolder,
     to: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Where the HTML goes. Unset: beside the run's manifest.")
+        str | None,
+        typer.Option(metavar="FILE", help="Where the HTML goes. Unset: OUT/report.html."),
     ] = None,
     png: Annotated[
         str | None, typer.Option(metavar="FILE", help="Also writes the example rows as one PNG, for READMEs.")

@@ -83,6 +83,8 @@ class Ended(Spec):
     stopped_by: Literal["signal", "max_rows", "max_minutes"] | None
     left: LeftOver | None
     """Work left over by a stopped run; None for a finished one."""
+    report: str | None = None
+    """Place of the report; None where none was written."""
     exit_code: Literal[0, 3, 4]
 
 
@@ -136,6 +138,8 @@ class Evaluated(Spec):
     warnings: tuple[Finding, ...]
     failed: tuple[str, ...]
     """A sentence for each gate that does not hold."""
+    report: str | None = None
+    """Place of the report; None where none was written."""
     exit_code: Literal[0, 1, 4]
 
 
@@ -165,6 +169,8 @@ class Hardened(Spec):
     failed: tuple[str, ...] = ()
     """A sentence for each gate that does not hold."""
     warnings: tuple[str, ...] = ()
+    report: str | None = None
+    """Place of the report; None where none was written."""
     exit_code: Literal[0, 1, 4]
 
 

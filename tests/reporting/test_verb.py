@@ -8,6 +8,8 @@ import pytest
 
 from hardset.jobs.api.reports import write_report
 from hardset.jobs.app import run
+from hardset.pipeline.audit.gc import orphans
+from hardset.pipeline.storage.folder import Folder
 from tests.reporting.dataset import STRONG, Setting, build
 
 
@@ -17,14 +19,16 @@ def out(tmp_path_factory):
     return path, build(str(path), Setting(recipes=(STRONG,), rows=40))
 
 
-def test_the_report_goes_beside_the_manifest(out, capsys):
+def test_the_report_of_the_newest_run_lies_in_the_output_and_beside_its_manifest(out, capsys):
     path, manifest = out
     assert run(["report", str(path), "--json"]) == 0
     said = capsys.readouterr().out.splitlines()
-    place = path / "_hardset" / "runs" / manifest.run_id / "report.html"
+    place, beside = path / "report.html", path / "_hardset" / "runs" / manifest.run_id / "report.html"
     assert said[0] == f"Report: {place}"
     assert json.loads(said[-1]) == {"status": "done", "report": str(place), "picture": None}
     assert place.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert place.read_bytes() == beside.read_bytes()
+    assert orphans(Folder(str(path))) == [], "it is no garbage"
 
 
 def test_files_go_where_the_user_says(out, tmp_path, monkeypatch, capsys):
@@ -48,4 +52,5 @@ def test_what_cannot_be_done_is_said_in_a_sentence(out, tmp_path, capsys, argume
 def test_any_store_will_do(out):
     manifest = build("memory://reports/out", Setting(recipes=(STRONG,), rows=20))
     name = write_report("memory://reports/out", png="memory://reports/picture.png")
-    assert name == f"memory://reports/out/_hardset/runs/{manifest.run_id}/report.html"
+    assert name == "memory://reports/out/report.html"
+    assert Folder("memory://reports/out").exists(f"_hardset/runs/{manifest.run_id}/report.html")
