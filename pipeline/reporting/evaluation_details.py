@@ -1,4 +1,4 @@
-"""Further sections of an evaluation's report: transfer, classes, natural changes, margins, diversity, examples."""
+"""Further sections of an evaluation's report: the table of all, and transfer, margins and diversity."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ import math
 from collections.abc import Sequence
 
 from hardset.pipeline.reporting.charts import Series, histogram, legend
+from hardset.pipeline.reporting.evaluation_classes import classes
 from hardset.pipeline.reporting.evaluation_content import Build, EvaluationContent, at_threat
 from hardset.pipeline.reporting.evaluation_examples import examples
+from hardset.pipeline.reporting.evaluation_natural import natural
 from hardset.pipeline.reporting.heat import heat_map
 from hardset.pipeline.reporting.markup import Child, Markup, element, join
 from hardset.pipeline.reporting.tables import TableColumn, table
-from hardset.pipeline.reporting.wording import NONE, clipped, percent
+from hardset.pipeline.reporting.wording import NONE, percent
 from hardset.pipeline.statistics.histogram import Histogram
-from hardset.schemas.job.operations.corruptions import CORRUPTIONS
-from hardset.schemas.records.evaluation import Bin, Cell, Condition, Evaluation, ModelFigures
-
-MOST_CLASSES = 20
-"""Maximum number of classes for a confusion matrix; with more, the most frequent confusions are listed."""
-_MOST_CONFUSIONS = 20
+from hardset.schemas.records.evaluation import Bin, Evaluation, ModelFigures
 
 
 def transfer(content: EvaluationContent) -> Markup | None:
@@ -52,101 +49,6 @@ def _strongest_first(record: Evaluation) -> list[int]:
     norm, attacks = record.models[0].threats[0].norm, record.models[0].attacks
     left = [sum(at_threat(model, model.attacks[at]).value for model in record.models) for at in range(len(attacks))]
     return sorted(range(len(attacks)), key=lambda at: (attacks[at].attack["norm"] != norm, left[at]))
-
-
-def classes(content: EvaluationContent) -> Markup:
-    """Precision, recall and F1 before and after, and confusions."""
-    parts: list[Child] = []
-    for model in content.record.models:
-        parts += [element("h3", model.name), _per_class(content.record, model), _confusions(content.record, model)]
-    text = (
-        "After: after the first attack of the first threat that breaks a row. Precision, recall and F1 by scikit-learn."
-    )
-    return join(element("p", text, class_="soft"), parts)
-
-
-def _per_class(record: Evaluation, model: ModelFigures) -> Markup:
-    columns = [TableColumn("Class"), TableColumn("Rows", figures=True)]
-    columns += [
-        TableColumn(f"{name}, {when}", figures=True)
-        for name in ("Precision", "Recall", "F1")
-        for when in ("before", "after")
-    ]
-    rows: list[list[Child]] = []
-    for one in sorted(model.classes, key=lambda one: (one.attacked_recall, one.label))[:MOST_CLASSES]:
-        figures = (one.clean_precision, one.attacked_precision, one.clean_recall, one.attacked_recall)
-        shown = [percent(value) for value in (*figures, one.clean_f1, one.attacked_f1)]
-        rows.append([clipped(record.classes[one.label], 40), f"{one.support:,}", *shown])
-    few = "" if len(model.classes) <= MOST_CLASSES else f", the {MOST_CLASSES} with the lowest recall after"
-    return table(f"{model.name}: classes, the weakest first{few}", columns, rows)
-
-
-def _confusions(record: Evaluation, model: ModelFigures) -> Markup:
-    before, after = model.confusion_clean, model.confusion_attacked
-    if len(record.classes) <= MOST_CLASSES:
-        drawn: Child = join(
-            _matrix(f"{model.name}: labels by prediction, before", record, before),
-            _matrix(f"{model.name}: labels by prediction, after", record, after),
-        )
-    else:
-        drawn = _flows(f"{model.name}: most frequent confusions, after", record, after)
-    return element("details", element("summary", f"{model.name}: confusions"), drawn)
-
-
-def _matrix(caption: str, record: Evaluation, cells: Sequence[Cell]) -> Markup:
-    counts = {(cell.label, cell.pred): cell.rows for cell in cells}
-    lost = any(cell.pred < 0 for cell in cells)
-    preds = [*range(len(record.classes)), *([-1] if lost else [])]
-    names = [clipped(record.classes[pred], 12) if pred >= 0 else "none" for pred in preds]
-    rows = []
-    for label, name in enumerate(record.classes):
-        of = sum(counts.get((label, pred), 0) for pred in preds)
-        line: list[tuple[Child, float | None]] = []
-        for pred in preds:
-            rows_here = counts.get((label, pred), 0)
-            line.append((f"{rows_here:,}" if rows_here else "", rows_here / of if rows_here and of else None))
-        rows.append((clipped(name, 20), line))
-    return heat_map(caption, "Label", names, rows, diagonal=True)
-
-
-def _flows(caption: str, record: Evaluation, cells: Sequence[Cell]) -> Markup:
-    wrong = sorted((cell for cell in cells if cell.label != cell.pred), key=lambda cell: -cell.rows)
-    rows: list[list[Child]] = [
-        [
-            clipped(record.classes[cell.label], 40),
-            clipped(record.classes[cell.pred], 40) if cell.pred >= 0 else "no verdict",
-            f"{cell.rows:,}",
-        ]
-        for cell in wrong[:_MOST_CONFUSIONS]
-    ]
-    return table(caption, (TableColumn("Label"), TableColumn("Prediction"), TableColumn("Rows", figures=True)), rows)
-
-
-def natural(content: EvaluationContent) -> Markup | None:
-    """Accuracy under corruptions and shifts."""
-    record = content.record
-    conditions = record.models[0].conditions
-    if not conditions:
-        return None
-    rows = []
-    for number, one in enumerate(conditions):
-        shares = [model.conditions[number].right for model in record.models]
-        cells: list[tuple[Child, float | None]] = [(percent(share.value), share.value) for share in shares]
-        rows.append((f"{one.name.replace('_', ' ')}, {_level(one)}", cells))
-    text = (
-        "Natural changes. Corruptions are not chosen by an adversary; of shifts the worst both ways counts, of drawn "
-        "changes the draw that the model errs on most."
-    )
-    names = [model.name for model in record.models]
-    return join(
-        element("p", text, class_="soft"), heat_map("Accuracy under corruptions and shifts", "Change", names, rows)
-    )
-
-
-def _level(condition: Condition) -> str:
-    if condition.name == "shift":
-        return f"by up to {condition.level} px"
-    return f"severity {condition.level}" if condition.name in CORRUPTIONS else f"{condition.level} draws"
 
 
 def margins(content: EvaluationContent) -> Markup:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
+from dataclasses import replace
 
-from hardset.pipeline.reporting.curves import Curve, Value, curves, interval
+from hardset.pipeline.reporting.curves import interval
 from hardset.pipeline.reporting.evaluation_content import Build, EvaluationContent, at_threat
+from hardset.pipeline.reporting.evaluation_curves import accuracy_curves, value_of
 from hardset.pipeline.reporting.evaluation_details import DETAILS
 from hardset.pipeline.reporting.heat import heat_map
 from hardset.pipeline.reporting.markup import Child, Markup, element, join
 from hardset.pipeline.reporting.shell import Chapter, html_page
 from hardset.pipeline.reporting.tables import TableColumn, facts, table
+from hardset.pipeline.reporting.warnings_section import drawn, of_sentence
 from hardset.pipeline.reporting.wording import NONE, amount, clipped, counted, percent
 from hardset.schemas.norms import STORED_NORMS, Norm
-from hardset.schemas.records.evaluation import Evaluation, ModelFigures, Share
+from hardset.schemas.records.evaluation import Evaluation, ModelFigures
 
 
 def evaluation_page(content: EvaluationContent, further: Sequence[Chapter] = ()) -> str:
@@ -33,8 +35,8 @@ def evaluation_page(content: EvaluationContent, further: Sequence[Chapter] = ())
 def chapters(content: EvaluationContent, prefix: str = "") -> list[Chapter]:
     """Chapters of an evaluation that are not empty. `prefix`: of their headings, on a page with other chapters."""
     built: tuple[tuple[str, str, Build], ...] = (
-        ("robustness", "Robustness", headline),
         ("doubts", "Warnings", doubts),
+        ("robustness", "Robustness", headline),
         ("curves", "Accuracy against the budget", accuracy_curves),
         ("attacks", "Attacks by model", attack_matrix),
         *DETAILS,
@@ -42,11 +44,6 @@ def chapters(content: EvaluationContent, prefix: str = "") -> list[Chapter]:
     )
     drawn = [(anchor, heading, body) for anchor, heading, build in built if (body := build(content))]
     return [Chapter(f"evaluation-{anchor}", prefix + heading, body) for anchor, heading, body in drawn]
-
-
-def value_of(share: Share) -> Value:
-    """A share as a value of a curve."""
-    return Value(share.value, share.low, share.high)
 
 
 def headline(content: EvaluationContent) -> Markup:
@@ -73,12 +70,18 @@ def headline(content: EvaluationContent) -> Markup:
         for model in record.models
     ]
     attacks = ", ".join(one.label for one in record.models[0].attacks if one.attack["norm"] == threat.norm)
+    seen = [one.label for one in record.models[0].classes if one.support]
+    only = ""
+    if len(seen) == 1 and len(record.classes) > 1:
+        name = clipped(record.classes[seen[0]], 40)
+        only = f"All rows are of one class, {name}: no figure here is the model's accuracy."
     text = (
         f"Robust: rows classified correctly before and after each of {attacks}, judged in float32 on the stored 8-bit "
         "pixels. In grey: 95 % interval. Worst class: the lowest recall after the attacks of the first threat."
     )
     return join(
         element("p", text, class_="soft"),
+        element("p", element("strong", only)) if only else None,
         table(f"Accuracy over {counted(record.rows.count, 'row')}", columns, rows),
     )
 
@@ -97,28 +100,8 @@ def doubts(content: EvaluationContent) -> Markup | None:
     found = content.record.warnings
     if not found:
         return None
-    items = [element("li", element("strong", one.model), f": {one.text}", class_="warning") for one in found]
+    items = [drawn(replace(of_sentence(one.text), about=one.model)) for one in found]
     return element("ul", items, class_="notices")
-
-
-def accuracy_curves(content: EvaluationContent) -> Markup:
-    """Accuracy against the budget: one chart per threat, one curve per model."""
-    record = content.record
-    charts = []
-    for position, threat in enumerate(record.models[0].threats):
-        places = sorted({p.eps for m in record.models for p in m.threats[position].curve}, key=Fraction)
-        shown = []
-        for model in record.models:
-            points = {point.eps: value_of(point.robust) for point in model.threats[position].curve}
-            shown.append(Curve(model.name, tuple(points.get(place) for place in places)))
-        named = ["0" if place == "0" else amount(place, threat.norm) for place in places]
-        title = f"Robust accuracy, {STORED_NORMS[threat.norm]}"
-        charts.append(curves(title, named, shown, "eps", subtitle="worst of its attacks, row by row"))
-    text = (
-        "From 0, which is clean accuracy, to a budget at which accuracy must vanish. Budgets are evenly spaced on the "
-        "axis; bands are 95 % intervals."
-    )
-    return join(element("p", text, class_="soft"), element("div", charts, class_="charts two"))
 
 
 def attack_matrix(content: EvaluationContent) -> Markup:
@@ -135,7 +118,7 @@ def attack_matrix(content: EvaluationContent) -> Markup:
         rows.append((f"{attack.label}, eps {amount(eps, norm)}", cells))
     names = [model.name for model in record.models]
     return join(
-        heat_map("Robust accuracy by attack and model", "Attack", names, rows),
+        heat_map("Robust accuracy by attack and model", "Attack", names, rows) if len(names) > 1 else None,
         element("h3", "What it cost"),
         _costs(record),
     )

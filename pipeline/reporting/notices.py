@@ -21,6 +21,8 @@ class Notice:
     warning: bool = False
     remedy: str = ""
     """What to do about it; empty where nothing is to be done."""
+    about: str = ""
+    """Name of what it is about; empty for the run as a whole."""
 
 
 def notices(statistics: Statistics) -> list[Notice]:

@@ -13,21 +13,21 @@ from hardset.schemas.rows.flags import FLAGS
 def warnings(content: Content) -> Markup | None:
     """All warnings and notes, those of the run among them; None without any."""
     manifest = content.statistics.manifest
-    found = [*(_of_run(text) for text in manifest.warnings), *notices(content.statistics)]
+    found = [*(of_sentence(text) for text in manifest.warnings), *notices(content.statistics)]
     found.sort(key=lambda notice: not notice.warning)
     return element("ul", [drawn(notice) for notice in found], class_="notices") if found else None
 
 
-def _of_run(text: str) -> Notice:
-    """A warning of the run, whose remedy is what stands behind its last semicolon."""
-    said, semicolon, remedy = text.rpartition("; ")
+def of_sentence(text: str) -> Notice:
+    """A warning whose remedy is what stands behind its last semicolon."""
+    said, semicolon, remedy = text.removesuffix(".").rpartition("; ")
     return Notice(f"{said}.", True, f"{remedy[0].upper()}{remedy[1:]}.") if semicolon and remedy else Notice(text, True)
 
 
 def drawn(notice: Notice) -> Markup:
     """List item of a notice, its remedy on a line of its own."""
     remedy = element("p", element("strong", "What to do: "), notice.remedy, class_="remedy") if notice.remedy else None
-    word = "Warning: " if notice.warning else "Note: "
+    word = notice.about + ": " if notice.about else "Warning: " if notice.warning else "Note: "
     return element("li", element("strong", word), notice.text, remedy, class_="warning" if notice.warning else None)
 
 

@@ -63,7 +63,8 @@ def test_it_says_what_the_record_says(html, finished):
         assert model.model_id in words
     assert record.evaluation_id in words
     assert record.rows.sha256 in words
-    assert "<b>a cause</b>; a remedy" in words, "escaped, as everything is"
+    assert "<b>a cause</b>." in words, "escaped, as everything is"
+    assert "What to do: A remedy." in words
 
 
 def test_screen_readers_and_keyboards_find_their_way(html):
