@@ -74,7 +74,8 @@ bench-attacks: .venv-bench/.bench
 # With the real libraries: attacks of ART, torchattacks, foolbox and adv-lib as recipes, and ONNX files made torch networks.
 foreign: .venv-foreign/.foreign
 	.venv-foreign/bin/python -m pytest tests/foreign -m foreign
-	.venv-foreign/bin/python -m pytest tests/models/test_onnx.py -m "not slow"
+	.venv-foreign/bin/python -m pytest tests/models/test_onnx.py
+	.venv-foreign/bin/python -m pytest tests/models/test_published.py -k onnx
 
 # The tables that the code knows best, written into the pages of docs/.
 docs: install

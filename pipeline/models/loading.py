@@ -15,7 +15,7 @@ from torch.nn.parameter import is_lazy
 from hardset.pipeline.models.architectures import named_sha256, read_named
 from hardset.pipeline.models.ensemble import Ensemble, ensemble_sha256
 from hardset.pipeline.models.factory import build
-from hardset.pipeline.models.feeding import Through, channels_last, check_input, fed, sized
+from hardset.pipeline.models.feeding import Sized, Through, channels_last, check_input, fed, sized
 from hardset.pipeline.models.formats import check_names, read_saved, saved_sha256
 from hardset.pipeline.models.normalise import Normalised, normalised
 from hardset.pipeline.models.outputs import Logits, Reordered, check_order
@@ -199,7 +199,7 @@ def _dressed(network: nn.Module, spec: Network, *, at: str, classes: int, channe
 
 def undressed(module: nn.Module) -> nn.Module:
     """The network that the factory built, out of the module of its `LoadedModel`."""
-    while isinstance(module, (Through, Normalised, Reordered, Logits)):
+    while isinstance(module, (Through, Normalised, Reordered, Logits, Sized)):
         module = module.network
     return module
 
