@@ -124,7 +124,7 @@ def make(recipe: AttackRecipe, subject: Subject, start: int = 0) -> MadeRows:
 def many_eps_spec(settings: Settings, eps: Sequence[Fraction]) -> Attack:
     """PGD to first success at several budgets in one recipe; the step size is the same fraction of each budget."""
     common = {"name": "pgd", "steps": settings.steps, "stop": "success"}
-    return Attack(eps=[str(one) for one in eps], **common).resolved()
+    return Attack(eps=[str(one) for one in eps], chain=True, **common).resolved()
 
 
 def known(name: str) -> bool:

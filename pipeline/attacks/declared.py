@@ -128,8 +128,12 @@ def _number(declared: AttackDeclaration, norm: Norm) -> int:
 
 
 def attack_text(spec: Attack) -> dict[str, Any]:
-    """A resolved attack as records tell it: all its settings, and the versions of its code."""
-    return {**spec.model_dump(mode="json"), "code": attack_code(spec.name, spec.norm), **objective_code(spec.objective)}
+    """A resolved attack as records tell it: all its settings, and the versions of its code.
+
+    That budgets are chained is left unsaid, so that texts of versions before 0.2.0 stay what they were.
+    """
+    settings = spec.model_dump(mode="json", exclude={"chain"} if spec.chain else None)
+    return {**settings, "code": attack_code(spec.name, spec.norm), **objective_code(spec.objective)}
 
 
 def objective_code(objective: str | None) -> dict[str, Any]:

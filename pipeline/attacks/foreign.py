@@ -66,7 +66,7 @@ class ForeignRecipe:
         width. Raises JobError where the attack cannot be imported or refuses its settings.
         """
         spec = resolved(spec, classes)
-        self.op = f"{spec.name}_{spec.norm}"
+        self.op = spec.op
         self._spec, self._classes, self._batch, self._device = spec, classes, batch, device
         self._geometry: Geometry = GEOMETRIES[spec.norm]
         self._eps = float(spec.eps)  # type: ignore[arg-type]  # `resolved` lets through one number alone

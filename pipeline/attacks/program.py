@@ -42,24 +42,27 @@ def run_program(
     eps: NDArray[np.float64],
     clean_logits: Tensor | None,
     variants: int,
+    *,
+    chain: bool = True,
 ) -> ProgramOutcome:
     """Runs all stages over rows in the order (parent, variant), variants being budgets from small to large.
 
     `eps` (N,) and `clean_logits` (N, K) belong to the rows; without stages that go towards likely classes the logits
-    may be None. A row that fell at one budget, or to one stage, is not searched again where the search stops at
-    success; where it resists, the next budget starts from where it ended.
+    may be None. A row that fell to one stage is not searched again where the search stops at success. `chain`: nor is
+    one that fell at a smaller budget, and where it resists, the next budget starts from where it ended.
     """
+    linked = chain and variants > 1
     if len(stages) == 1:
         follows = np.arange(len(rows)) - 1
         follows[::variants] = -1
-        chained = replace(rows, follows=follows) if variants > 1 else rows
+        chained = replace(rows, follows=follows) if linked else rows
         return _ended(engine.run(stages[0].search, _for_stage(chained, stages[0], eps, clean_logits)))
     ended = _nothing(rows)
     for variant in range(variants):
         where = np.arange(variant, len(rows), variants)
         part = _part(rows, where)
         done = np.zeros(len(where), bool)
-        if variant:
+        if variant and linked:
             before = where - 1
             part = replace(part, start=ended.images[before])
             done = (ended.rank[before] == REACHED) & _stops(stages[0].search)

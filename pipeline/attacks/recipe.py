@@ -48,8 +48,8 @@ class NonFiniteError(RowError):
 class AttackRecipe:
     """Moves every row within its budget until the model errs; a row that resists comes out as the worst one found.
 
-    Several budgets make several rows of each clean row, each search starting where the next smaller one ended. Hand
-    over as many rows as memory allows at once: slots are refilled across the whole call.
+    Several budgets make several rows of each clean row; with `chain` each search starts where the next smaller one
+    ended. Hand over as many rows as memory allows at once: slots are refilled across the whole call.
     """
 
     kind = ADVERSARIAL
@@ -74,7 +74,7 @@ class AttackRecipe:
         batch that memory does not hold. Raises JobError where code of the user's, attack or objective, cannot be used.
         """
         spec = resolved(spec, classes)
-        self.op = f"{spec.name}_{spec.norm}"
+        self.op = spec.op
         self.variants = spec.variants
         self._spec = spec
         self._classes = classes
@@ -113,7 +113,15 @@ class AttackRecipe:
 
     def _chunk(self, rows: CleanRows, kept: NDArray[np.int64], keys: NDArray[np.int64]) -> MadeRows:
         drawn = self._drawn(rows, kept, keys)
-        ended = run_program(self._engine, self._stages, drawn.rows, drawn.eps, drawn.clean_logits, self.variants)
+        ended = run_program(
+            self._engine,
+            self._stages,
+            drawn.rows,
+            drawn.eps,
+            drawn.clean_logits,
+            self.variants,
+            chain=bool(self._spec.chain),
+        )
         pixels = self._stored(drawn, ended)
         logits = self._float_logits(ended.images)
         whole = logits.isfinite().all(dim=1).cpu().numpy().reshape(-1, self.variants).all(axis=1)
@@ -130,7 +138,8 @@ class AttackRecipe:
     def _drawn(self, rows: CleanRows, kept: NDArray[np.int64], seeds: NDArray[np.int64]) -> _Drawn:
         device, spec = self._engine.device, self._spec
         keys = torch.from_numpy(np.ascontiguousarray(seeds).reshape(-1)).to(device)
-        # All budgets of a source row share its region and target: each starts from the next smaller one's result.
+        # All budgets of a source row share its region and target: where they are chained, each goes on from the next
+        # smaller one's result.
         shared = keys[:: self.variants].repeat_interleave(self.variants)
         labels = torch.from_numpy(np.repeat(rows.labels[kept], self.variants)).to(device)
         clean = torch.from_numpy(rows.pixels[kept]).to(device).permute(0, 3, 1, 2).contiguous()

@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from hardset.pipeline.audit.recorded_job import recorded_job
 from hardset.pipeline.dataset.provenance.environment import is_of_this_version
 from hardset.pipeline.models.roles import VICTIM
 from hardset.pipeline.planning.keys import common, determinants, range_key, sample_key
 from hardset.pipeline.planning.partner_pools import pooled
-from hardset.schemas.job.job import Job
 from hardset.schemas.job.recipe_texts import agrees
 from hardset.schemas.job.sources import UserSource
 from hardset.schemas.records.run import Manifest, Plan
@@ -55,7 +55,7 @@ def _key_faults(plan: Plan, manifest: Manifest, texts: list[Mapping[str, Any]]) 
     own adds to them is not known without running it.
     """
     try:
-        job = Job.model_validate(plan.job)
+        job = recorded_job(plan)
     except ValidationError as error:
         yield None, f"its job is none: {error.errors(include_url=False)[0]['msg']}"
         return

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hardset.pipeline.audit.agreement import text_of
+from hardset.pipeline.audit.recorded_job import recorded_job, recorded_op
 from hardset.pipeline.judging.judge import verify_id
 from hardset.pipeline.models.loading import generator_id, model_id
 from hardset.pipeline.models.roles import VICTIM
@@ -64,7 +65,7 @@ class Claims:
         found["op"] = WORST_OF if isinstance(recipe, WorstOf) else _OPS.get(recipe.kind, "")
         found["model_id"] = found["verify_id"] = None
         if isinstance(recipe, Attack):
-            found["op"] = f"{recipe.name}_{recipe.norm}"
+            found["op"] = recorded_op(self.raw["recipes"][self.shard.recipe], recipe.op)
         if is_attack(recipe):
             found["model_id"] = model_id(self.raw["model"], self.models[VICTIM])
         elif isinstance(recipe, Sample):
@@ -129,7 +130,7 @@ class Expected:
 def claims_of(plan: Plan, manifest: Manifest) -> dict[str, Claims]:
     """Claims by shard key; without the shards whose recipe, range or job is none, which other checks name."""
     try:
-        job = Job.model_validate(plan.job)
+        job = recorded_job(plan)
     except ValidationError:
         return {}
     texts = [text_of(plan, manifest, position) for position in range(len(job.recipes))]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hardset.pipeline.audit.recorded_job import recorded_job
 from hardset.pipeline.planning.keys import not_reading
 from hardset.pipeline.storage.folder import Folder, public_name
 from hardset.schemas.digests import canonical_json
@@ -51,7 +52,7 @@ class Trust:
         Raises UntrustedError where it would have to be the records' own and names more than hardset's own networks;
         JobError where the operator's job would not have made these rows.
         """
-        job = Job.model_validate(plan.job)
+        job = recorded_job(plan)
         if self.job is not None:
             from hardset.pipeline.recipes.table import settled_job  # noqa: PLC0415 - 2 s of torch that readers can spare
 
@@ -65,11 +66,11 @@ class Trust:
         if self.job is not None or self.records:
             return self.job_of(plan, folder).source
         self._refuse(plan, {"source"}, folder)
-        spec = Job.model_validate(plan.job).source
+        spec = recorded_job(plan).source
         return spec if self.source is None else moved(spec, self.source)
 
     def _refuse(self, plan: Plan, sections: set[str], folder: Folder) -> None:
-        document = Job.model_validate(plan.job).model_dump(mode="json", include=sections)
+        document = recorded_job(plan).model_dump(mode="json", include=sections)
         if self.source is not None:
             document["source"].pop("path", None)
         named = list(dict.fromkeys(_named(document, folder)))

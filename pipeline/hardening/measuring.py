@@ -62,5 +62,5 @@ def accuracy(module: nn.Module, pixels: np.ndarray, labels: np.ndarray, job: Job
 
 def _name(attack: Attack, taken: dict[str, Score]) -> str:
     """Name and norm of the attack; numbered if that is taken."""
-    name = f"{attack.name}_{attack.norm}"
+    name = attack.op
     return name if name not in taken else f"{name}:{len(taken)}"

@@ -131,6 +131,9 @@ class AttackDeclaration:
     diversity: float | None = None
     translation: int | None = None
     scales: int | None = None
+    chain: bool | None = True
+    """Whether the search at one of several budgets starts where the next smaller one ended; false where the name stands
+    for a published method that starts anew. None: it takes no list of budgets."""
     target: bool = True
     """Whether it can aim at one class."""
     eot: bool = True
@@ -175,6 +178,6 @@ DEFAULTED = (
     "translation",
     "scales",
 )
-"""Settings whose default depends on the attack."""
+"""Settings whose default depends on the attack, `chain` excepted: that depends on eps, too."""
 _FOREIGN = ("kind", "name", "norm", "eps", "misclassified", "settings")
 """Settings that an attack of another library takes."""

@@ -53,8 +53,12 @@ class Attack(Spec):
     """Norm that the budget is measured in. Unset: linf, or the first that the attack takes."""
     eps: Amount | Budgets
     """Budget on the [0, 1] pixel scale (for L2 and L1: of the whole image's norm; for L0 a whole number of pixels), or
-    a list of up to 64: one output row per budget, each starting from the next smaller one's result. For fmn, ddn, fab
-    and sigma_zero the largest change they may end with."""
+    a list of up to 64: one output row per budget. For fmn, ddn, fab and sigma_zero the largest change they may end
+    with."""
+    chain: bool | None = Field(default=None, exclude_if=lambda given: given is None)
+    """Whether the search at one of several budgets starts where the next smaller one ended, and takes its fall over;
+    false: each starts anew. Unset: false for fgsm, bim, pgd and the transfer family, whose names stand for that; else
+    true."""
     step_size: Amount | None = None
     """Length of a step in the same norm and scale; the first one where the attack shortens its steps. Unset: a share
     of eps that depends on the attack."""
@@ -163,6 +167,8 @@ class Attack(Spec):
                 raise ValueError(f"{setting}: {self.name} takes no {setting}{reason}{told}")
 
     def _check_combinations(self, declared: AttackDeclaration) -> None:
+        if self.chain is not None and not isinstance(self.eps, tuple):
+            raise ValueError("chain: links several budgets, and eps is one; wants a list of budgets, or no chain")
         if self.name == "fgsm" and self.steps not in (None, 1):
             raise ValueError(f"steps: got {self.steps}; fgsm takes one step, use bim or pgd for more")
         if self.target is not None and self.targets is not None:
@@ -190,6 +196,17 @@ class Attack(Spec):
         """Rows made from each source row: one per budget."""
         return len(self.eps) if isinstance(self.eps, tuple) else 1
 
+    @property
+    def called(self) -> str:
+        """Name, followed by `chain` where budgets are chained though the name alone promises fresh starts."""
+        declared = ATTACKS.get(self.name)
+        return f"{self.name} chain" if self.chain and declared is not None and not declared.chain else self.name
+
+    @property
+    def op(self) -> str:
+        """Value of the column `op`, such as `pgd_linf` or `pgd_chain_linf`."""
+        return f"{self.called.replace(' ', '_')}_{self.norm}"
+
     def resolved(self, classes: int | None = None, declared: AttackDeclaration | None = None) -> Attack:
         """The same attack with every unset setting that it takes written out.
 
@@ -204,6 +221,8 @@ class Attack(Spec):
             unset.pop("targets", None)
         if "targets" in unset and classes is not None:
             unset["targets"] = min(unset["targets"], classes - 1)
+        if self.chain is None and isinstance(self.eps, tuple):
+            unset["chain"] = declared.chain
         steps, share = self.steps or declared.steps, declared.step_size
         if self.step_size is None and share and steps and isinstance(self.eps, Fraction) and self.eps > 0:
             step_size = self.eps * share(steps, self.norm)

@@ -45,6 +45,7 @@ _PGD = AttackDeclaration(
     diversity=0.0,
     translation=1,
     scales=1,
+    chain=False,
 )
 
 _MOMENTUM = replace(
@@ -122,6 +123,7 @@ ATTACKS: Mapping[str, AttackDeclaration] = MappingProxyType(
             step_size=StepShare(Fraction(1)),
             random_start=False,
             objective="cross_entropy",
+            chain=False,
         ),
         # Kurakin et al. take steps of one level, 1.25 times as many as the budget has levels.
         "bim": replace(

@@ -218,7 +218,7 @@ class EvaluationJob(Spec):
         """Labels of the attacks: name, with the norm if there are several threats, and a number if that is
         ambiguous."""
         several = len(self.threats) > 1
-        names = [f"{attack.name} {attack.norm}" if several else attack.name for attack in self.attacks]
+        names = [f"{attack.called} {attack.norm}" if several else attack.called for attack in self.attacks]
         return _numbered(names)
 
     @property

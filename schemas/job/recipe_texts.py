@@ -20,7 +20,8 @@ def agrees(declared: Any, text: Any) -> bool:
     """Whether a recipe text holds all that a job declares; it holds code versions and digests beside that.
 
     Settings that an operation was given after its first version are left out of texts at their default. Jobs hold them
-    where the operation is built in; where it is a user's own they were left out of the job, too.
+    where the operation is built in; where it is a user's own they were left out of the job, too. An attack's `chain` is
+    left out where it is true.
     """
     if isinstance(declared, dict) and isinstance(text, dict):
         return all(
@@ -32,6 +33,8 @@ def agrees(declared: Any, text: Any) -> bool:
 
 
 def _is_left_out(declared: Mapping[str, Any], key: str) -> bool:
+    if declared.get("kind") == "attack":
+        return key == "chain" and bool(declared[key])
     if declared.get("kind") == "sample":
         return key == "admit" and declared[key] != UNMEASURED  # gates are not in texts: they change no row
     known = BY_NAME.get(str(declared.get("name")))

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from hardset.schemas.job.attack_declaration import Part
+from hardset.schemas.job.attack_recipe import Attack
 from hardset.schemas.job.attacks import ATTACKS
 from tests.attacks.nets import conv_net, images, linear_case, predictions, recipe, rows, seeds
 
 EPS = ["2/255", "3/255", "5/255", "9/255"]
-PGD = {"name": "pgd", "steps": 8, "step_size": "1/255", "eps": EPS}
+PGD = {"name": "pgd", "steps": 8, "step_size": "1/255", "eps": EPS, "chain": True}
 
 
 def by_budget(values: np.ndarray) -> np.ndarray:
@@ -74,7 +75,7 @@ def test_going_on_costs_less_than_starting_anew_and_finds_as_much():
     fell = by_budget(predictions(net, chained.pixels) != np.repeat(labels, 4)).sum(axis=0)
     alone, spent = [], 0
     for number, eps in enumerate(EPS):
-        one = recipe(net, **(PGD | {"eps": eps}), stop="success")
+        one = recipe(net, **(PGD | {"eps": eps, "chain": None}), stop="success")
         made = one.make(rows(pixels, labels), many_seeds(80)[:, number : number + 1])
         alone.append(int((predictions(net, made.pixels) != labels).sum()))
         spent += int(made.columns["steps"].sum())
@@ -126,6 +127,56 @@ def test_all_budgets_of_a_row_share_target_and_region():
 def test_one_budget_is_the_plain_attack():
     net, pixels = conv_net(), images(9)
     labels = predictions(net, pixels)
-    plain = recipe(net, **(PGD | {"eps": "3/255"})).make(rows(pixels, labels), seeds(9)[:, None])
-    listed = recipe(net, **(PGD | {"eps": ["3/255"]})).make(rows(pixels, labels), seeds(9)[:, None])
+    plain = recipe(net, **(PGD | {"eps": "3/255", "chain": None})).make(rows(pixels, labels), seeds(9)[:, None])
+    listed = recipe(net, **(PGD | {"eps": ["3/255"], "chain": None})).make(rows(pixels, labels), seeds(9)[:, None])
     np.testing.assert_array_equal(plain.pixels, listed.pixels)
+
+
+PROMISED = ("fgsm", "bim", "pgd", "mi_fgsm", "ni_fgsm", "di_fgsm", "ti_fgsm")
+"""Attacks whose names stand for a search that starts anew at every budget."""
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_a_published_name_makes_the_rows_of_the_published_method_at_every_budget(name):
+    net, pixels = conv_net(), images(30, seed=4)
+    labels, keys = predictions(net, pixels), many_seeds(30)
+    listed = recipe(net, name=name, eps=EPS).make(rows(pixels, labels), keys)
+    for number, eps in enumerate(EPS):
+        alone = recipe(net, name=name, eps=eps).make(rows(pixels, labels), keys[:, number : number + 1])
+        np.testing.assert_array_equal(by_budget(listed.pixels)[:, number], alone.pixels)
+    chained = recipe(net, name=name, eps=EPS, chain=True).make(rows(pixels, labels), keys)
+    np.testing.assert_array_equal(by_budget(chained.pixels)[:, 0], by_budget(listed.pixels)[:, 0])
+    assert (by_budget(chained.pixels)[:, 1:] != by_budget(listed.pixels)[:, 1:]).any()
+
+
+def test_an_ensemble_that_is_not_chained_runs_every_budget_by_itself(monkeypatch):
+    short = (Part("pma", 3), Part("pma", 3, on=True))
+    monkeypatch.setattr(
+        "hardset.pipeline.attacks.declared.ATTACKS", ATTACKS | {"fast": replace(ATTACKS["fast"], parts=short)}
+    )
+    net, pixels = conv_net(), images(30, seed=4)
+    labels, keys = predictions(net, pixels), many_seeds(30)
+    listed = recipe(net, name="fast", eps=EPS, chain=False).make(rows(pixels, labels), keys)
+    for number, eps in enumerate(EPS):
+        alone = recipe(net, name="fast", eps=eps).make(rows(pixels, labels), keys[:, number : number + 1])
+        np.testing.assert_array_equal(by_budget(listed.pixels)[:, number], alone.pixels)
+
+
+@pytest.mark.parametrize(
+    ("settings", "op"),
+    [
+        ({"name": "pgd", "eps": "8/255"}, "pgd_linf"),
+        ({"name": "pgd", "eps": EPS}, "pgd_linf"),
+        ({"name": "pgd", "eps": EPS, "chain": True}, "pgd_chain_linf"),
+        ({"name": "fast", "eps": EPS}, "fast_linf"),
+        ({"name": "fast", "eps": EPS, "chain": False}, "fast_linf"),
+    ],
+)
+def test_the_op_tells_of_a_chain_that_the_name_does_not_promise(settings, op):
+    assert Attack.model_validate(settings).resolved(10).op == op
+    assert recipe(conv_net(), **settings).op == op
+
+
+def test_a_chain_of_one_budget_is_refused():
+    with pytest.raises(ValueError, match="chain: links several budgets, and eps is one; wants a list of budgets"):
+        Attack.model_validate({"name": "pgd", "eps": "8/255", "chain": True})

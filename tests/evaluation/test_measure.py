@@ -86,8 +86,8 @@ def test_verdicts_are_the_models_own_on_the_stored_pixels(module, pixels, labels
     assert found.robust_accuracy == found.robust[2].mean()
 
 
-def test_a_row_costs_nothing_after_its_fall(module, pixels, labels):
-    found = measure(module, pixels, labels, KEYS, attack(), SETTINGS, classes=2)
+def test_a_row_of_a_chain_costs_nothing_after_its_fall(module, pixels, labels):
+    found = measure(module, pixels, labels, KEYS, attack(chain=True), SETTINGS, classes=2)
     fallen = found.right & ~found.robust[1]
     assert fallen.any()
     assert (found.gradients[2, fallen] == 0).all()
