@@ -136,3 +136,19 @@ def test_an_image_within_budget_is_stored_as_its_nearest_levels():
     assert float(grid.round_l2(image, levels, torch.tensor([20_000]))) == 101
     assert float(grid.round_l2(image, levels, torch.tensor([101**2]))) == 101
     assert float(grid.round_l2(image, levels, torch.tensor([101**2 - 1]))) == 100
+
+
+def test_what_a_row_spends_is_counted_row_by_row_in_the_units_of_its_norm():
+    rng = np.random.default_rng(0)
+    share = np.linspace(0, 1, 5)[:, None, None, None]
+    change = rng.integers(-255, 256, (5, 3, 4, 6)) * (rng.random((5, 3, 4, 6)) < share)
+    flat, given = change.reshape(5, -1), torch.from_numpy(change).float()
+    expected = {
+        "linf": np.abs(flat).max(axis=1),
+        "l2": (flat**2).sum(axis=1),
+        "l1": np.abs(flat).sum(axis=1),
+        "l0": (change != 0).any(axis=1).reshape(5, -1).sum(axis=1),
+    }
+    for norm, spent in expected.items():
+        assert grid.spent(given, norm).tolist() == spent.tolist(), norm
+    assert grid.pixels_of(given).tolist() == expected["l0"].tolist()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from itertools import combinations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ import torch
 from torch import nn
 
 from hardset.pipeline.attacks import grid
-from hardset.pipeline.attacks.l0 import L0
+from hardset.pipeline.attacks.fmn import FmnPixels
+from hardset.pipeline.attacks.l0 import L0, check_budget
 from hardset.pipeline.attacks.recipe import AttackRecipe
 from hardset.pipeline.batches import CleanRows
 from hardset.pipeline.judging.judge import pixels_changed, within_budget
@@ -18,6 +21,7 @@ from hardset.pipeline.planning.plan import make_plan
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.recipes import Attack
 from hardset.schemas.reading.loading import parse_job
+from hardset.schemas.records.run import Image
 from tests.attacks.nets import CPU
 
 KEYS = torch.arange(6) * 7919
@@ -157,3 +161,17 @@ def test_a_budget_above_the_image_is_refused_before_anything_is_made(tmp_path):
 
     with pytest.raises(JobError, match=r"^recipes.0.eps: got 65; images of 8 x 8 have 64 pixels$"):
         make_plan(parse_job(document(65)))
+
+
+def test_a_budget_of_the_whole_image_is_none_too_many():
+    check_budget("l0", Fraction(64), Image(height=8, width=8, channels=1), at="eps")
+    check_budget("l2", Fraction(65), Image(height=8, width=8, channels=1), at="eps")
+
+
+def test_the_ball_of_fmn_shrinks_after_a_fall_and_grows_otherwise_by_a_share_and_one_pixel_at_least():
+    seen = SimpleNamespace(met=torch.tensor([True, True, True, False, False]))
+    ball = torch.tensor([100.0, 2.0, 100.0, 100.0, 2.0])
+    nearest = torch.tensor([100.0, 2.0, 40.0, torch.inf, torch.inf])
+    change, unused = torch.full((5,), 0.25), torch.zeros(5)
+    found = FmnPixels().next_ball(seen, ball, nearest, unused, change, L0())
+    assert found.tolist() == [75, 1, 40, 125, 3]

@@ -127,3 +127,13 @@ def test_a_row_moves_alike_in_any_company():
     torch.testing.assert_close(turned.flip(0), whole, rtol=0, atol=1e-6)
     alone = _run(Momentum(nesterov=True), net, clean[2:3], labels[2:3], L2(), 0.5, 0.1)[-1]
     torch.testing.assert_close(alone[0], whole[2], rtol=0, atol=1e-5)
+
+
+def test_the_look_ahead_is_cut_to_the_box_for_rows_that_met_a_gradient_without_a_number_alone():
+    schedule = Momentum(decay=1.0, nesterov=True)
+    images, step = torch.full((2, 1, 1, 2), 0.5), torch.ones(2)
+    velocity = torch.tensor([0.7, -0.2]).view(1, 1, 1, 2).expand(2, 1, 1, 2)
+    memory = {"velocity": velocity, "reach": torch.ones(2), "boxed": torch.tensor([False, True])}
+    free, boxed = schedule.probe(images, step, memory)
+    torch.testing.assert_close(free.flatten(), torch.tensor([1.2, 0.3]))
+    torch.testing.assert_close(boxed.flatten(), torch.tensor([1.0, 0.3]))

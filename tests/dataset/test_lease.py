@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from hardset.pipeline.dataset.records.holders import Holder, read_sign
+from hardset.pipeline.dataset.records.holders import Holder, lease_path, read_sign
 from hardset.pipeline.dataset.records.lease import Lease, acquire, hold_lease
 from hardset.pipeline.dataset.records.turns import Turn, current_holder
 from hardset.pipeline.storage.folder import Folder
@@ -275,3 +275,12 @@ def test_a_killed_holder_is_replaced_at_once(store: str, disk: Folder, request: 
         holder.stdout.close()
     with hold_lease(folder, "second") as lease:
         assert lease.held()
+
+
+def test_a_lease_that_another_took_over_unnoticed_is_not_given_back(disk: Folder) -> None:
+    lease = acquire(disk, "run-1")
+    left = disk.read(lease_path(lease.number))
+    taker = put(disk, lease.number + 1)
+    lease.release()
+    assert disk.read(lease_path(lease.number)) == left
+    assert read_sign(disk).holder == taker

@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 
 from hardset.pipeline.dataset.files.parquet import check_file
-from hardset.pipeline.dataset.records.ledger import Ledger, latest_manifest, manifests, run_ids
+from hardset.pipeline.dataset.records.ledger import (
+    Ledger,
+    latest_manifest,
+    manifests,
+    receipt_paths,
+    run_ids,
+    shards_of_others,
+)
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import sha256_hex
 from hardset.schemas.errors import RunError
@@ -255,3 +262,21 @@ def test_split_names_make_file_names(disk: Folder) -> None:
     receipt = commit_shard(Ledger(disk, RUN), shard_of(0, split="train/a b"))
     assert receipt.data is not None
     assert receipt.data.path.startswith("data/0a1b2c3d/train_a_b-00000-")
+
+
+def test_shards_that_others_made_are_counted_and_receipts_listed_by_run_or_over_all(disk: Folder) -> None:
+    other = "99999999-1111-8222-8333-444455556666"
+    shards = [shard_of(index, key=f"{index:012d}" + "0" * 52) for index in range(4)]
+    for run, made in ((RUN, shards[:2]), (other, shards[1:3])):
+        for shard in made:
+            commit_shard(Ledger(disk, run), shard)
+    plan = plan_of(tuple(shards))
+    assert shards_of_others(disk, plan) == 1
+    assert shards_of_others(disk, plan_of(tuple(shards), run_id=other)) == 1
+    keys = [shard.key for shard in shards]
+    assert len(receipt_paths(disk, keys)) == 4
+    assert len(receipt_paths(disk, keys[:1])) == 1
+    for run in (RUN, other):
+        found = receipt_paths(disk, keys, of_run=run)
+        assert len(found) == 2
+        assert all(f"/{run}/" in path for path in found)
