@@ -19,6 +19,14 @@ def report(
     png: Annotated[
         str | None, typer.Option(metavar="FILE", help="Also writes the example rows as one PNG, for READMEs.")
     ] = None,
+    tables: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help="Also writes an evaluation's figures.csv and figures.tex there."),
+    ] = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OUT", help="Further evaluation, of another seed: --tables then has mean and deviation."),
+    ] = None,
     made_by: MadeBy = None,
     trust_code: TrustCode = False,
     run: RunId = None,
@@ -29,11 +37,12 @@ def report(
     Reads the dataset, and for the examples' clean rows the source that --job names, or a bundled one. Writes one
     self-contained HTML file. Returns 0.
     """
-    from hardset.jobs.api.reports import why_no_clean_rows, write_report
+    from hardset.jobs.api.reports import why_no_clean_rows, write_report, write_tables
     from hardset.jobs.api.trusting import trust_of
     from hardset.pipeline.dataset.records.ledger import latest_manifest
     from hardset.pipeline.storage.folder import Folder, public_name
 
+    lines = write_tables([out, *(beside or ())], tables) if tables is not None else ()
     trust, folder = trust_of(made_by, trust_code), Folder(out)
     html = write_report(out, to=to, png=png, run=run, trust=trust)
     if why := why_no_clean_rows(folder, latest_manifest(folder), trust):
@@ -42,4 +51,8 @@ def report(
     say(f"Report: {html}")
     if picture is not None:
         say(f"Picture: {picture}")
+    for line in lines:
+        say(line)
+    if tables is not None:
+        say(f"Tables: {public_name(tables)}")
     give({"status": "done", "report": html, "picture": picture}, as_json=as_json)
