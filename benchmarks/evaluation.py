@@ -161,16 +161,17 @@ def page(found: dict[str, Any]) -> str:
         "torchattacks (PGD, FGSM) and the AutoAttack authors' code (APGD-CE) on float images.",
         f"torch {found['versions']['torch']}, Python {found['versions']['python']}.",
         "",
-        "| model, eps, step, steps | rows | attack | hardset, stored | 95 % interval | hardset, float | reference | off | "
-        f"within {TOLERANCE} points |",
+        "| model, eps, step, steps | rows | attack | hardset, stored | 95 % interval | hardset, float | reference | off "
+        f"| within {TOLERANCE} points |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for line in found["figures"]:
         case = f"{line['model']}, {line['eps']}, {line['step_size']}, {line['steps']}"
         low, high = line["interval"]
         lines.append(
-            f"| {case} | {line['rows']:,} | {line['attack']} | {line['stored']:.1f} | {low:.1f} to {high:.1f} | "
-            f"{line['before_rounding']:.1f} | {line['reference']:.1f} | {line['points_off']:+.1f} | {'yes' if line['within'] else '**no**'} |"
+            f"| {case} | {line['rows']:,} | {line['attack']} | {line['stored']:.1f} | {low:.1f} to {high:.1f} "
+            f"| {line['before_rounding']:.1f} | {line['reference']:.1f} | {line['points_off']:+.1f} "
+            f"| {'yes' if line['within'] else '**no**'} |"
         )
     return "\n".join(lines) + "\n"
 
