@@ -15,6 +15,7 @@ from hardset.jobs.machine.machine_checks import (
 )
 from hardset.schemas.errors import UserError
 from hardset.schemas.job.evaluation import EvaluationJob
+from hardset.schemas.job.evaluation_of_job import is_evaluation
 from hardset.schemas.job.extras import needed_extras
 from hardset.schemas.job.job import Job
 from hardset.schemas.reading.documents import read_job_file
@@ -76,7 +77,7 @@ def _checks(path: Path | None, overrides: Sequence[str], address: str | None) ->
 
 
 def job_of_any_kind(path: Path, overrides: Sequence[str] = ()) -> Job | EvaluationJob:
-    """The job of a file, of an evaluation where it has `models` or `threats`. Raises JobError."""
+    """The job of a file, of an evaluation where it has that one's keys. Raises JobError."""
     document = read_job_file(path)
-    kind: type[Job | EvaluationJob] = EvaluationJob if {"models", "threats"} & set(document) else Job
+    kind: type[Job | EvaluationJob] = EvaluationJob if is_evaluation(document) else Job
     return parse_document(document, overrides, kind, name=str(path))

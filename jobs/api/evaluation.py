@@ -17,12 +17,13 @@ from hardset.pipeline.evaluation.summary import gate_figures
 from hardset.pipeline.storage.folder import Folder, public_name
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.evaluation import EvaluationJob
+from hardset.schemas.job.job import Job
 from hardset.schemas.records.evaluation import Evaluation
 from hardset.schemas.records.results import Evaluated
 
 
 def evaluate(
-    job: Document | EvaluationJob,
+    job: Document | EvaluationJob | Job,
     *,
     overrides: Overrides = (),
     address: str | None = None,
@@ -35,6 +36,7 @@ def evaluate(
 ) -> Evaluated:
     """Measures the models of a job: what `hardset evaluate` does, and prints with --json.
 
+    Of a generate job it measures the model on its source, at the largest budget of each norm that the job attacks in.
     One actor works in this process, more on Ray, as for `hardset.generate`. `fail_under`: gates such as
     `"robust=0.45"`; `against`: an earlier evaluation.json or its folder, whose figures may fall by `tolerance`, a share
     in [0, 1]. A gate that does not hold makes the status `failed` and raises nothing. `progress` is called after each

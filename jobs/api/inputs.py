@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from hardset.schemas.base import Spec
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.evaluation import EvaluationJob
+from hardset.schemas.job.evaluation_of_job import any_evaluation, evaluation_of, load_any_evaluation
 from hardset.schemas.job.job import Job
 from hardset.schemas.reading.loading import load_job_file, parse_document
 
@@ -42,8 +43,14 @@ def load_job(job: Document | Job, overrides: Overrides = ()) -> Job:
     return _loaded(job, overrides, Job)
 
 
-def load_evaluation(job: Document | EvaluationJob, overrides: Overrides = ()) -> EvaluationJob:
-    """The same for the job of an evaluation."""
+def load_evaluation(job: Document | EvaluationJob | Job, overrides: Overrides = ()) -> EvaluationJob:
+    """The same for the job of an evaluation, which a generate job with a model is too: its model, on its source."""
+    if isinstance(job, Job):
+        return any_evaluation(evaluation_of(job), _texts(overrides), name="job")
+    if isinstance(job, Mapping):
+        return any_evaluation(dict(job), _texts(overrides), name="job")
+    if isinstance(job, str | PathLike):
+        return load_any_evaluation(Path(job), _texts(overrides))
     return _loaded(job, overrides, EvaluationJob)
 
 

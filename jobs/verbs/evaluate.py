@@ -24,7 +24,12 @@ def evaluate(
 ) -> None:
     """Measure the models of JOB: clean and robust accuracy by fresh attacks, transfer, corruptions, shifts.
 
-    Reads the source and the weights that JOB names; writes evaluation.json and evaluation.parquet below output.path.
+    JOB is the job file of an evaluation, or that of generate or harden: then its model is measured on its source, at
+    the largest budget of each norm that the job attacks in. --set source.splits=[test] takes rows that it was not
+    trained on.
+
+    Reads the source and the weights that JOB names; writes evaluation.json, evaluation.parquet and the report
+    below output.path.
     A second start does only what is missing. Needs scikit-learn (`pip install 'hardset[evaluate]'`). Returns 0 when
     all is done and every gate holds, 1 where a gate does not, 4 when stopped.
     """

@@ -118,6 +118,10 @@ class Output(Spec):
     """Maximum number of rows per part, the unit of work and of resuming: one attack on one model."""
 
 
+NOT_OF_PARTS = ("shards_per_actor", "start_minutes", "shard_minutes")
+"""Settings of a run that tell of shards, which an evaluation has none of."""
+
+
 class EvaluationRun(Run):
     """Distribution of the work; `batch`, `precision` and `compile` can also change single rows."""
 
@@ -126,7 +130,7 @@ class EvaluationRun(Run):
 
     @model_validator(mode="after")
     def _taken(self) -> EvaluationRun:
-        for key in ("shards_per_actor", "start_minutes", "shard_minutes"):
+        for key in NOT_OF_PARTS:
             if key in self.model_fields_set:
                 raise ValueError(f"{key}: an evaluation has parts and no shards; remove it")
         return self

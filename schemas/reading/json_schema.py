@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hardset.schemas.job.evaluation import EvaluationJob, MeasuredAttack
 from hardset.schemas.job.job import Job
 from hardset.schemas.records.results import RESULT
 
@@ -16,6 +17,15 @@ def result_schema() -> dict[str, Any]:
     for record in body["$defs"].values():
         record.pop("additionalProperties", None)
     return {"$schema": DIALECT, **body, "title": "hardset result"}
+
+
+def evaluation_schema() -> dict[str, Any]:
+    """JSON Schema of the job file of an evaluation."""
+    body = EvaluationJob.model_json_schema()
+    for name, record in body["$defs"].items():
+        if name != MeasuredAttack.__name__:  # which stands alone, and is told apart from nothing
+            _require_tags(record)
+    return {"$schema": DIALECT, **body, "title": "hardset evaluation"}
 
 
 def job_schema() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -80,6 +81,19 @@ def test_brackets_in_a_docstring_are_no_markup() -> None:
         extras = re.findall(r"pip install 'hardset\[\w+\]'", verb.function.__doc__ or "")
         told = " ".join(CliRunner().invoke(app, [verb.name, "--help"], env={"COLUMNS": "200"}).output.split())
         assert all(extra in told for extra in extras), verb.name
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
+def test_help_texts_are_shown_as_they_are_written(verb: object) -> None:
+    """Nothing is lost to markup, such as brackets: neither of the verb's own text nor of any argument's."""
+    assert verb in VERBS
+    told = CliRunner().invoke(app, [verb.name, "--help"], env={"COLUMNS": "400"}).output
+    shown = " ".join(re.sub("[│╭╮╰╯─]", " ", told).split())
+    command = typer.main.get_command(app).commands[verb.name]  # type: ignore[attr-defined]
+    texts = inspect.cleandoc(verb.function.__doc__ or "").split("\n\n")
+    texts += [one.help for one in command.params if getattr(one, "help", None)]
+    assert len(texts) > 1
+    assert [text for text in texts if " ".join(text.split()) not in shown] == []
 
 
 def test_the_folder_is_on_the_import_path_of_verbs_that_load_what_it_holds(
