@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hardset.pipeline.augment.conversion import to_images, to_pixels
 from hardset.pipeline.augment.inner import checked
-from hardset.pipeline.augment.operation import Drawn, LevelOperation, Operation
+from hardset.pipeline.augment.operation import LevelOperation, Operation
 from hardset.pipeline.augment.steps import Step
 from hardset.pipeline.augment.streams import RowStream, Stream
 from hardset.pipeline.augment.table import operation
@@ -71,18 +71,16 @@ def _by_rows(pixels: Pixels, steps: Sequence[Step], seeds: Sequence[int], first:
     """8-bit rows through operations of 8-bit rows, the first of which is at position `first` of the list."""
     threads_as_torch()
     engine = np.random.Philox(key=0)
-    plan: list[tuple[Any, list[Drawn | None], int]] = [
-        (operation(step.name), step.rows(), first + number) for number, step in enumerate(steps)
-    ]
-    for row, seed in enumerate(seeds):
-        image = pixels[row]
-        shape = image.shape
-        for found, drawn, position in plan:
+    found: list[Any] = [operation(step.name) for step in steps]
+    plan = [(found[number].change, step.rows(), first + number) for number, step in enumerate(steps)]
+    shape = pixels.shape[1:]
+    for row, (image, seed) in enumerate(zip(pixels, seeds, strict=True)):
+        for change, drawn, position in plan:
             here = drawn[row]
             if here is not None:
-                image = found.change(image, here, RowStream(seed, position, engine=engine))
+                image = change(image, here, RowStream(seed, position, 0, engine))  # noqa: PLW2901
                 if image.shape != shape:
-                    image = _shaped(image, shape, found, position)
+                    image = _shaped(image, shape, found[position - first], position)  # noqa: PLW2901
         out[row] = image
 
 

@@ -74,15 +74,16 @@ def _draw_corner(spec: Crop, stream: Stream) -> Columns:
 
 def _crop(image: Pixels, drawn: Drawn, stream: RowStream) -> Pixels:
     """Cuts the original size out with its corner at (top, left) of the image. Exact."""
-    top, left, (height, width) = drawn["top"], drawn["left"], image.shape[:2]
+    top, left, (height, width, channels) = drawn["top"], drawn["left"], image.shape
     mode, value = border(image, drawn.get("fill", 0))
     if mode == cv2.BORDER_CONSTANT:
-        found = np.zeros_like(image)
-        if any(value):
-            found[:] = value[: image.shape[2]]
-        inside = image[max(top, 0) : max(height + top, 0), max(left, 0) : max(width + left, 0)][:height, :width]
-        down, right = max(-top, 0), max(-left, 0)
-        found[down : down + len(inside), right : right + inside.shape[1]] = inside[: height - down, : width - right]
+        found = np.zeros(image.shape, np.uint8)
+        if value is not _BLACK:
+            found[:] = value[:channels]
+        rows, columns = (height - abs(top), width - abs(left))
+        if rows > 0 and columns > 0:
+            y, x, down, right = max(top, 0), max(left, 0), max(-top, 0), max(-left, 0)
+            found[down : down + rows, right : right + columns] = image[y : y + rows, x : x + columns]
         return found
     sides = max(-top, 0), max(top, 0), max(-left, 0), max(left, 0)
     padded = cv2.copyMakeBorder(image, *sides, mode, value=value)
@@ -105,8 +106,13 @@ def _crop_tensors(images: Tensor, parameters: Parameters) -> Tensor:
     return moved * inside
 
 
+_BLACK = (0.0,) * 4
+
+
 def border(image: Pixels, fill: Fill) -> tuple[int, tuple[float, ...]]:
     """OpenCV's border type, and the value of each channel, for what comes in from outside."""
+    if fill == 0:
+        return cv2.BORDER_CONSTANT, _BLACK
     if fill == "edge":
         return cv2.BORDER_REPLICATE, ()
     if fill == "reflect":

@@ -27,12 +27,26 @@ def draw(specs: Sequence[OperationSettings], seeds: Tensor) -> tuple[Step, ...]:
 
 def to_json(steps: Sequence[Step], rows: int) -> list[str]:
     """Compact JSON per row: a list with name, applied and, where applied, the parameters in full precision."""
-    lists: list[list[dict[str, object]]] = [[] for _ in range(rows)]
-    for step in steps:
-        for row, drawn in enumerate(step.rows()):
-            lists[row].append({"name": step.name, "applied": drawn is not None, **(drawn or {})})
-    encode = json.JSONEncoder(separators=(",", ":")).encode
-    return [encode(one) for one in lists]
+    columns = [_texts(step) for step in steps]
+    return [f"[{','.join(of_row)}]" for of_row in zip(*columns, strict=True)] if columns else ["[]"] * rows
+
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def _texts(step: Step) -> list[str]:
+    """JSON of a step for each row."""
+    head = f'{{"name":{_encode(step.name)},"applied":'
+    drawn = [[f",{_encode(name)}:{text}" for text in _values(values)] for name, values in step.parameters.items()]
+    whole = zip(step.applied.tolist(), *drawn, strict=True)
+    return [f"{head}true{''.join(texts)}}}" if applied else f"{head}false}}" for applied, *texts in whole]
+
+
+def _values(values: Tensor | Sequence[Any]) -> list[str]:
+    """JSON of each value; numbers of a tensor in one go, as an encoder costs more to start than a number to write."""
+    if isinstance(values, Tensor) and len(values):
+        return _encode(values.tolist())[1:-1].split(",")
+    return list(map(_encode, values))
 
 
 def from_json(text: str) -> tuple[Step, ...]:

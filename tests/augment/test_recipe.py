@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 
 from hardset.pipeline.augment import applying
 from hardset.pipeline.augment.operation import Operation, nothing
+from hardset.pipeline.augment.parameters import draw, to_json
 from hardset.pipeline.augment.recipe import AugmentRecipe, replay_params
+from hardset.pipeline.augment.table import OPERATIONS
 from hardset.pipeline.batches import CleanRows, MadeRows
 from hardset.schemas.job.operations.base import OperationSettings
 from hardset.schemas.job.recipes import Augment
+from tests.augment.images import document, settings_of
 
 CPU = torch.device("cpu")
 ALL = (
@@ -155,3 +158,14 @@ class Darker(OperationSettings):
 
 
 DARKER = Operation(Darker, nothing, lambda images, parameters, stream: images / 2)
+
+
+MIXING = ("mixup", "cutmix", "patch_mix")
+
+
+def test_params_are_what_a_json_encoder_writes_of_each_row() -> None:
+    for name in (one for one in OPERATIONS if one not in MIXING):
+        out = made([document(name, p=0.6)], clean_rows(30, (16, 16, 3)), seeds_of(30))
+        for text in out.columns["params"]:
+            assert json.dumps(json.loads(text), separators=(",", ":")) == text
+    assert to_json(draw((settings_of("rotate"),), torch.zeros(0, dtype=torch.int64)), 0) == []
