@@ -25,9 +25,10 @@ from benchmarks.noop import NoopActor
 from benchmarks.records import plan_of
 
 from hardset.pipeline.cluster.actors import ActorSetup
-from hardset.pipeline.cluster.connection import ClusterPlace, connected
+from hardset.pipeline.cluster.connection import connected
 from hardset.pipeline.cluster.deadlines import Stop
 from hardset.pipeline.cluster.dispatcher import Dispatcher
+from hardset.pipeline.cluster.place import ClusterPlace
 from hardset.pipeline.cluster.ray_backend import RayBackend
 from hardset.schemas.job.job import Job
 from hardset.schemas.reading.loading import parse_job

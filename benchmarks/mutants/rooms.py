@@ -84,6 +84,7 @@ ROOMS: Mapping[str, Room] = {
         nearest=dict.fromkeys(("backend", "fleet", "loads", "messages", "pending"), _DISPATCHER)
         | dict.fromkeys(("actors", "connection", "quiet", "ray_backend", "undisturbed"), _RAY)
         | dict.fromkeys(("machine", "nodes"), ("jobs/test_doctor",))
+        | dict.fromkeys(("here", "place", "work_place"), ("runs/test_here",))
         | {"bisection": ("cluster/test_pending",), "reaper": ("cluster/test_embedded",)},
         last=frozenset({"actors", "connection", "embedded", "quiet", "ray_backend", "reaper", "undisturbed"}),
     ),

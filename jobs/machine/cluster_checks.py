@@ -8,8 +8,9 @@ from pathlib import Path
 
 from hardset.jobs.machine.machine_checks import memory_check
 from hardset.jobs.terminal.console import count
-from hardset.pipeline.cluster.connection import ClusterPlace, connected
+from hardset.pipeline.cluster.connection import connected
 from hardset.pipeline.cluster.nodes import NodeFacts, facts_of_nodes
+from hardset.pipeline.cluster.place import ClusterPlace
 from hardset.pipeline.dataset.provenance.environment import versions
 from hardset.schemas.base import Spec
 from hardset.schemas.errors import UserError

@@ -6,13 +6,13 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import ray
 from ray.exceptions import AuthenticationError
 from ray.job_config import JobConfig
 
 from hardset.pipeline.cluster.embedded import embedded
+from hardset.pipeline.cluster.place import ClusterPlace
 from hardset.pipeline.cluster.quiet import LEVEL, quiet
 from hardset.pipeline.cluster.undisturbed import undisturbed
 from hardset.pipeline.extensions.imports import one_line
@@ -30,16 +30,6 @@ class _PlainImportPath(JobConfig):  # type: ignore[misc]  # Ray is not typed
 
     def _runtime_env_has_working_dir(self) -> bool:
         return True
-
-
-@dataclass(frozen=True)
-class ClusterPlace:
-    """Place of a Ray cluster that exists, or is to be started."""
-
-    address: str | None = None
-    """Address of a cluster; None: one is started inside this machine."""
-    metrics_port: int | None = None
-    """Where that one tells Prometheus its metrics; None: at any free port. A cluster has its own."""
 
 
 @contextmanager

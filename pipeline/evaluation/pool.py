@@ -11,8 +11,9 @@ import ray
 import torch
 from ray.exceptions import RayActorError, RayTaskError
 
-from hardset.pipeline.cluster.connection import ClusterPlace, connected
+from hardset.pipeline.cluster.connection import connected
 from hardset.pipeline.cluster.deadlines import Stop
+from hardset.pipeline.cluster.place import ClusterPlace
 from hardset.pipeline.evaluation.evaluation_plan import EvaluationPart, EvaluationPlan
 from hardset.pipeline.evaluation.evaluation_worker import EvaluationWorker
 from hardset.pipeline.evaluation.parts import PartStore

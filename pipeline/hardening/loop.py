@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from hardset.pipeline.augment.table import operation_text
 from hardset.pipeline.cluster.deadlines import Stop
+from hardset.pipeline.cluster.place import ClusterPlace
+from hardset.pipeline.cluster.work_place import on_ray, refuse_unused
 from hardset.pipeline.compute.devices import driver_device
 from hardset.pipeline.dataset.provenance.environment import versions
 from hardset.pipeline.dataset.records.lease import hold_lease
@@ -65,6 +68,8 @@ def harden(
     """
     stop = stop or Stop()
     settings, train = _checked(job)
+    if job.run.here and not train.workers:
+        refuse_unused(ClusterPlace(address))
     splits = read_splits(job, settings.validation)
     home = Home(Folder(job.output.path), loop_id(job, splits))
     record = home.hardening()
@@ -75,16 +80,18 @@ def harden(
     home.folder.check_writable()
 
     def made(part: Job) -> RunOutcome:
-        return generate(part, address=address, stop=stop, on_warning=on_warning)
+        return generate(part, stop=stop, on_warning=on_warning)
 
-    with hold_lease(Folder(home.url(home.path)), home.loop_id) as lease:
-        loop = Loop(job, settings, train, splits, home, driver_device(job.run), make or made, address)
+    with ExitStack() as cluster, hold_lease(Folder(home.url(home.path)), home.loop_id) as lease:
+        loop = Loop(job, settings, train, splits, home, driver_device(job.run), make or made)
         start, rounds = _start(loop), home.rounds()
         on_round(start, settings.rounds)
         for done in rounds:
             on_round(done, settings.rounds)
         already = len(rounds)
         ended_by = spent(settings, start, rounds)
+        if ended_by is None and (train.workers or (make is None and loop.method.made_rows and not job.run.here)):
+            cluster.enter_context(on_ray(job.run, ClusterPlace(address)))  # for all rounds: starting it takes seconds
         while ended_by is None:
             if stop.is_set():
                 return HardeningOutcome("stopped", home, len(rounds) - already, None)

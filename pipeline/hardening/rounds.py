@@ -45,8 +45,6 @@ class Loop:
     home: Home
     device: torch.device
     make: Maker
-    address: str | None
-    """Address of the Ray cluster, if Ray workers train."""
 
     @property
     def method(self) -> MethodDeclaration:
@@ -150,7 +148,7 @@ def _train(loop: Loop, start: LoopStart, rounds: Sequence[Round], rows: Training
         network, network.classes, channels, rows, course, state, first, run.gpus_per_actor > 0, run.cpus_per_actor
     )
     storage = loop.home.place(f"{loop.home.path}/workers-{len(rounds) + 1:03d}")
-    return train_on_workers(work, Workers(settings.workers, run, loop.address, storage))
+    return train_on_workers(work, Workers(settings.workers, run, storage))
 
 
 def _on_shard(loop: Loop, model: LoadedModel, rows: TrainingRows) -> Score | None:

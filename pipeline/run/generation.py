@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from hardset.pipeline.cluster.connection import ClusterPlace
 from hardset.pipeline.cluster.deadlines import Stop
+from hardset.pipeline.cluster.place import ClusterPlace
 from hardset.pipeline.dataset.provenance.emission import emitting
 from hardset.pipeline.dataset.provenance.lineage import Lineage
 from hardset.pipeline.dataset.records.lease import Lease, hold_lease
@@ -139,7 +139,10 @@ def generate(
                     return _nothing(state)
             with Lineage(state.folder, state.plan, send) as lineage:
                 place = ClusterPlace(address, metrics_port)
-                return _work_off(job, state, checked, place, limit, on_progress, on_warning, lease, lineage)
+                with ExitStack() as cluster:  # left once the manifest is written: Ray takes its time to end
+                    return _work_off(
+                        job, state, checked, place, cluster, limit, on_progress, on_warning, lease, lineage
+                    )
     except HeldError:
         if not (wait and limit.is_set()):
             raise
@@ -151,6 +154,7 @@ def _work_off(
     state: RunState,
     checked: Checked,
     place: ClusterPlace,
+    cluster: ExitStack,
     limit: Limit,
     on_progress: Callable[[RunProgress], None],
     on_warning: Callable[[str], None],
@@ -174,6 +178,7 @@ def _work_off(
         done=len(state.done),
         lease=lease.number,
         place=place,
+        cluster=cluster,
         stop=limit,
         tell=on_warning,
         on_start=tell,

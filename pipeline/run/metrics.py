@@ -10,12 +10,11 @@ does so without a dashboard too. It takes new figures every 10 s (Ray 2.60), so 
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
-
-import ray
 
 from hardset.pipeline.cluster.messages import Tally
 from hardset.schemas.job.recipe_texts import name_and_norm
@@ -138,7 +137,8 @@ def recipe_label(position: int, recipe: Mapping[str, Any]) -> str:
 
 def _through_ray() -> Record:
     """Records through the Ray that this process is connected to; into nothing where it is to none."""
-    if not ray.is_initialized():
+    ray = sys.modules.get("ray")  # where nobody has imported it, nobody is connected
+    if ray is None or not ray.is_initialized():
         return lambda metric, value, tags: None
     declared: dict[str, Any] = {}
 

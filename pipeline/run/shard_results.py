@@ -1,15 +1,16 @@
-"""The shards of a run on the actors of a Ray cluster."""
+"""The shards of a run on its actors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from hardset.pipeline.cluster.actors import ActorSetup
-from hardset.pipeline.cluster.connection import ClusterPlace, connected
 from hardset.pipeline.cluster.deadlines import Stop
 from hardset.pipeline.cluster.dispatcher import Dispatcher
-from hardset.pipeline.cluster.ray_backend import RayBackend
+from hardset.pipeline.cluster.place import ClusterPlace
+from hardset.pipeline.cluster.work_place import at_work
 from hardset.pipeline.run.observation import observed
 from hardset.pipeline.shards.bottleneck import Meter
 from hardset.schemas.job.job import Job
@@ -49,6 +50,7 @@ def results(
     done: int,
     lease: int,
     place: ClusterPlace,
+    cluster: ExitStack,
     stop: Stop,
     tell: Callable[[str], None],
     on_start: Callable[[], None],
@@ -56,17 +58,13 @@ def results(
     """Makes `shards` on the cluster of `place`, or on one inside this machine, and yields each as it ends.
 
     `done`: shards of the plan that are there already. `lease`: number of the lease that they are made under.
-    `tell` is given warnings; `on_start` is called once the cluster has answered. Raises as `connected` and
-    `Dispatcher.run` do.
+    `cluster`: what leaves the cluster, seconds later for Ray, once the caller needs it no more. `tell` is given
+    warnings; `on_start` is called once the cluster has answered. Raises as `at_work` and `Dispatcher.run` do.
     """
     if not shards:
         return
-    with connected(job.run, place):
-        head = plan.model_copy(update={"shards": (), "ranges": ()})
-        backend = RayBackend(ActorSetup(job, head, lease=lease))
-        dispatcher = Dispatcher(job.run, plan.ranges, stop, backend, tell=tell)
-        on_start()
-        try:
-            yield from observed(dispatcher.run(shards), plan, len(shards), dispatcher.tally, done=done)
-        finally:
-            backend.close()
+    head = plan.model_copy(update={"shards": (), "ranges": ()})
+    backend = cluster.enter_context(at_work(ActorSetup(job, head, lease=lease), place))
+    dispatcher = Dispatcher(job.run, plan.ranges, stop, backend, tell=tell)
+    on_start()
+    yield from observed(dispatcher.run(shards), plan, len(shards), dispatcher.tally, done=done)

@@ -12,7 +12,8 @@ from typing import Any
 import ray
 import torch
 
-from hardset.pipeline.cluster.connection import ClusterPlace, connected
+from hardset.pipeline.cluster.connection import connected
+from hardset.pipeline.cluster.place import ClusterPlace
 from hardset.pipeline.extensions.driver import DriverContext
 from hardset.pipeline.loading.mixture import TrainingRows
 from hardset.pipeline.models.loading import load_network
@@ -52,7 +53,6 @@ class Workers:
     count: int
     run: job.Run
     """Cores and GPUs of each, as of the actors that make rows."""
-    address: str | None
     storage: str
     """Folder that all of them reach; removed at the end."""
 
@@ -60,11 +60,13 @@ class Workers:
 def train_on_workers(work: TrainingWork, workers: Workers) -> Trained:
     """Result of `pipeline.training.epochs.train` from a team of Ray Train's workers: gloo on CPUs, NCCL on GPUs.
 
+    The cluster is that which this process is connected to, or one inside this machine.
+
     Batch normalisation is over the rows of all workers; what dropout and the like draw is each worker's own. Raises
     JobError where Ray Train is not installed or the cluster cannot be reached, RunError where the training fails.
     """
     try:
-        with connected(workers.run, ClusterPlace(workers.address)):
+        with connected(workers.run, ClusterPlace()):
             return _result(work, workers)
     finally:
         folder = Folder(workers.storage)

@@ -104,9 +104,10 @@ class Actors(Spec):
 class Run(Spec):
     """Distribution of the work; `batch`, `precision` and `compile` also affect the bytes of the result."""
 
-    actors: Annotated[int, Field(ge=1, le=MOST_ACTORS)] | Actors = 2
+    actors: Annotated[int, Field(ge=0, le=MOST_ACTORS)] | Actors = 2
     """Number of Ray actors, or {min, max}; a number is the maximum, with minimum 1. The run starts with the actors that
-    fit, and adds the others as they start."""
+    fit, and adds the others as they start. 0: the work is done in this process, without Ray; it starts seconds earlier,
+    and what would kill a worker kills the run."""
     shards_per_actor: Annotated[int, Field(ge=1, le=16)] = 2
     """Number of shards in hand per actor: while one is on the device, others are read, encoded and written."""
     cpus_per_actor: Annotated[int, Field(ge=1, le=4_096)] = 1
@@ -130,14 +131,19 @@ class Run(Spec):
     shards so far, or three times the slowest if that is longer, and at least 10; 240 until a shard is done."""
 
     @property
+    def here(self) -> bool:
+        """Whether the work is done in the process that starts the run."""
+        return self.actors == 0
+
+    @property
     def least_actors(self) -> int:
         """Minimum number of actors to start the run."""
         return self.actors.min if isinstance(self.actors, Actors) else 1
 
     @property
     def most_actors(self) -> int:
-        """Number of actors to request."""
-        return self.actors.max if isinstance(self.actors, Actors) else self.actors
+        """Number of actors to request; 1 where it is this process."""
+        return self.actors.max if isinstance(self.actors, Actors) else max(1, self.actors)
 
 
 class Job(Spec):

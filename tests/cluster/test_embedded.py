@@ -25,7 +25,8 @@ DRIVER = """
 import json, os, sys, time
 from pathlib import Path
 import ray
-from hardset.pipeline.cluster.connection import ClusterPlace, connected
+from hardset.pipeline.cluster.connection import connected
+from hardset.pipeline.cluster.place import ClusterPlace
 from hardset.pipeline.cluster.reaper import descendants
 from hardset.schemas.job.job import Run
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from hardset.pipeline.cluster.connection import ClusterPlace, connected
+from hardset.pipeline.cluster.connection import connected
 from hardset.pipeline.cluster.messages import Ready
+from hardset.pipeline.cluster.place import ClusterPlace
 from hardset.pipeline.cluster.ray_backend import RayBackend
 from hardset.schemas.job.job import Run
 

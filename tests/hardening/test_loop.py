@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,19 +19,19 @@ from hardset.pipeline.audit.verify import verify
 from hardset.pipeline.cluster.deadlines import Stop
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.hardening.home import Home
-from hardset.pipeline.hardening.loop import HardeningOutcome, spent
+from hardset.pipeline.hardening.loop import HardeningOutcome, harden, spent
 from hardset.pipeline.hardening.round_rows import training_rows
 from hardset.pipeline.sources.hold_out import held_out
 from hardset.pipeline.storage.folder import Folder
 from hardset.pipeline.training.split_rows import read_splits
 from hardset.schemas.digests import sha256_hex
-from hardset.schemas.errors import RunError
+from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.hardening import HardeningBudget
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.sources import HoldOut
 from hardset.schemas.job.training import Train
 from hardset.schemas.records.hardening import Round
-from tests.hardening.examples import harden_here, loop_job
+from tests.hardening.examples import harden_here, loop_job, made_here
 
 
 @dataclass(frozen=True)
@@ -178,6 +179,35 @@ def test_other_methods_run_in_the_same_rounds_and_make_no_rows(weights, tmp_path
     assert not (tmp_path / "out" / "data").exists()
     assert [one.training_gradients for one in rounds] == [0 if method == "standard" else 6 * 64 * 3] * 2
     assert json.loads((tmp_path / "out" / outcome.home.path / "round-001.json").read_text())["run_id"] is None
+
+
+@pytest.mark.parametrize(("actors", "sessions"), [(1, 1), (0, 0)])
+def test_all_rounds_share_one_session_of_ray(weights, tmp_path, monkeypatch, actors, sessions):
+    """It is there before the first round and until after the last, and not for a loop that has none left to make."""
+    seen, depth = [], [0]
+
+    @contextmanager
+    def session(run, place):
+        depth[0] += 1
+        seen.append((run.actors, place.address))
+        yield
+        depth[0] -= 1
+
+    def made(part, **_):
+        assert depth == [sessions]
+        return made_here(part)
+
+    monkeypatch.setattr("hardset.pipeline.hardening.loop.on_ray", session)
+    monkeypatch.setattr("hardset.pipeline.hardening.loop.generate", made)
+    address = "10.0.0.1:6379" if sessions else None
+    for _ in range(2):
+        harden(loop_job(weights, tmp_path / "out", run={"actors": actors, "batch": 64}), address=address)
+    assert (seen, depth) == ([(actors, address)] * sessions, [0])
+
+
+def test_an_address_that_nothing_would_use_is_refused(weights, tmp_path):
+    with pytest.raises(JobError, match="--address: only counts where Ray does the work"):
+        harden(loop_job(weights, tmp_path / "out", run={"actors": 0}), address="auto")
 
 
 @pytest.mark.slow

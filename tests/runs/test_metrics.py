@@ -94,7 +94,7 @@ def test_without_ray_nothing_happens_and_a_broken_ray_ends_no_run(
     shard = shard_of(0)
     receipt = commit_shard(Ledger(Folder(str(tmp_path)), RUN), shard)
     RunMetrics(plan_of((shard,))).ended(receipt)
-    monkeypatch.setattr("hardset.pipeline.run.metrics.ray.is_initialized", lambda: True)
+    monkeypatch.setattr("ray.is_initialized", lambda: True)
     monkeypatch.setattr("hardset.pipeline.run.metrics._declare", lambda metric: 1 / 0)
     RunMetrics(plan_of((shard,))).ended(receipt)
 

@@ -34,7 +34,7 @@ def course(epochs: int = 3, seed: int = 1, **settings: Any) -> Course:
 def on_ray(workers: int, wanted: Course, folder: Path, factory: str = "normed_net") -> Trained:
     network = Network(factory=f"tests.training.examples:{factory}")
     work = TrainingWork(network, 10, 1, ROWS, wanted, None, 0, gpu=False, threads=1)
-    return train_on_workers(work, Workers(workers, Run(), None, str(folder)))
+    return train_on_workers(work, Workers(workers, Run(), str(folder)))
 
 
 def alone(wanted: Course) -> tuple[Trained, list[float]]:
