@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: install demo docs test slow chaos foreign mutants bench bench-attacks gpu gpu-wheels lint clean
+.PHONY: install demo docs test slow accessible chaos foreign mutants bench bench-attacks gpu gpu-wheels lint clean
 
 install: .venv/.core
 
@@ -27,6 +27,14 @@ test: .venv/.dev
 
 slow: .venv/.dev
 	$(BIN)/pytest -m slow
+
+# An environment of its own for axe-core alone, which the wheel carries as one script; Chromium must be installed.
+.venv-axe/axe_playwright_python/axe.min.js: .venv/.dev
+	$(BIN)/pip install --quiet --no-deps --target .venv-axe axe-playwright-python==0.1.8
+
+# Every report in a browser, as loaded, opened and enlarged, on screens wide and narrow, light and dark: axe-core finds nothing.
+accessible: .venv-axe/axe_playwright_python/axe.min.js
+	AXE_CORE=$(CURDIR)/$< $(BIN)/pytest tests/reporting/test_accessible.py
 
 # Again with the same faults at the same moments, as far as timing allows: make chaos HARDSET_CHAOS_SEED=...
 chaos: .venv/.dev
@@ -100,4 +108,4 @@ lint: .venv/.dev
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf .venv .venv-bench .venv-foreign wheels demo
+	rm -rf .venv .venv-axe .venv-bench .venv-foreign wheels demo

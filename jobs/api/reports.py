@@ -13,13 +13,13 @@ from hardset.pipeline.evaluation.stored import read_evaluation, read_examples
 from hardset.pipeline.evaluation.summary import summary_line
 from hardset.pipeline.hardening.home import LOOPS, Home
 from hardset.pipeline.reporting.clean import clean_pixels
+from hardset.pipeline.reporting.embedding import MOST_IMAGES
 from hardset.pipeline.reporting.evaluation_content import EvaluationContent
 from hardset.pipeline.reporting.evaluation_page import chapters, evaluation_page
 from hardset.pipeline.reporting.example_grid import grid_png
 from hardset.pipeline.reporting.examples import CleanPixels
 from hardset.pipeline.reporting.hardening_page import LoopContent, hardening_chapters, hardening_page
 from hardset.pipeline.reporting.page import page, read_content
-from hardset.pipeline.reporting.row_pictures import MOST_IMAGES
 from hardset.pipeline.storage.folder import Folder, public_name
 from hardset.schemas.errors import JobError
 from hardset.schemas.records.run import Manifest

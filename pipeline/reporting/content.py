@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from hardset.pipeline.reporting.embedding import MOST_IMAGES
 from hardset.pipeline.reporting.examples import Example, Image
 from hardset.pipeline.reporting.markup import Markup
 from hardset.pipeline.reporting.wording import clipped, recipe_title
@@ -32,6 +33,8 @@ class Content:
     """Finished runs of the dataset up to this one, the newest last."""
     lost: Mapping[tuple[str, str], tuple[LostRow, ...]] = field(default_factory=dict)
     """First rows in quarantine by (stage, class of the error)."""
+    images: int = MOST_IMAGES
+    """Maximum number of images of the examples and of the rows in quarantine."""
 
 
 @dataclass(frozen=True)

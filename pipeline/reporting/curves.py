@@ -11,7 +11,7 @@ from hardset.pipeline.reporting.wording import NONE, percent
 
 STYLES = 6
 """Number of distinct colours, dashes and marks; further curves reuse them."""
-_LEFT, _RIGHT, _TOP, _BOTTOM = 54, 26, 12, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 54, 36, 12, 40
 _MARK = 3.2
 
 

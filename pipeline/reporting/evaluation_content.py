@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hardset.pipeline.reporting.embedding import MOST_IMAGES
 from hardset.pipeline.reporting.markup import Markup
-from hardset.pipeline.reporting.row_pictures import MOST_IMAGES
 from hardset.schemas.records.evaluation import AttackFigures, Evaluation, ModelFigures, Share
 
 

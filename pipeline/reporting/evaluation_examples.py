@@ -9,7 +9,7 @@ from hardset.pipeline.reporting.evaluation_content import AttackedExample, Evalu
 from hardset.pipeline.reporting.examples import Example
 from hardset.pipeline.reporting.filters import Filter, filter_bar
 from hardset.pipeline.reporting.markup import Child, Markup, element, join
-from hardset.pipeline.reporting.row_pictures import RowPicture, drawn
+from hardset.pipeline.reporting.row_pictures import RowPicture, drawn_rows
 from hardset.pipeline.reporting.wording import amount, clipped, counted, percent
 from hardset.schemas.records.evaluation import Evaluation
 
@@ -31,15 +31,14 @@ def examples(content: EvaluationContent) -> Markup | None:
         "Before, after, and the difference, amplified about mid-grey to the full range. Below: label → prediction "
         "after, confidence."
     )
+    pictures = [[_picture(record, one, mark) for one, mark in rows] for rows in shown.values()]
     lists = [
         element(
             "div",
             element("h3", f"{model}, {attack}"),
-            element(
-                "ul", [_drawn(record, one, mark) for one, mark in rows], class_=f"examples examples-3{_large(rows)}"
-            ),
+            element("ul", items, class_=f"examples examples-3{_large(rows)}"),
         )
-        for (model, attack), rows in shown.items()
+        for ((model, attack), rows), items in zip(shown.items(), drawn_rows(pictures, content.images), strict=True)
     ]
     every = [one for rows in shown.values() for one, _ in rows]
     labels = sorted({one.label for one in every})
@@ -73,7 +72,7 @@ def _class(record: Evaluation, label: int) -> str:
     return clipped(record.classes[label], 40) if 0 <= label < len(record.classes) else "none"
 
 
-def _drawn(record: Evaluation, one: AttackedExample, mark: str) -> Markup:
+def _picture(record: Evaluation, one: AttackedExample, mark: str) -> RowPicture:
     name, read = _class(record, one.label), _class(record, one.pred)
     fell = one.pred != one.label
     norm = str(next(a.attack["norm"] for a in record.models[0].attacks if a.label == one.attack))
@@ -89,7 +88,7 @@ def _drawn(record: Evaluation, one: AttackedExample, mark: str) -> Markup:
         element("br"),
         element("span", "falls", class_="fallen") if fell else element("span", "stands", class_="held"),
     )
-    picture = RowPicture(
+    return RowPicture(
         made=one.attacked,
         clean=one.clean,
         factor=factor,
@@ -115,5 +114,5 @@ def _drawn(record: Evaluation, one: AttackedExample, mark: str) -> Markup:
             "class": str(one.label),
             "outcome": "falls" if fell else "stands",
         },
+        marked=bool(mark),
     )
-    return drawn(picture)

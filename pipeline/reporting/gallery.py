@@ -7,11 +7,12 @@ from itertools import accumulate
 
 from hardset.pipeline.reporting.candidates import MARKS
 from hardset.pipeline.reporting.content import Content, numbered
+from hardset.pipeline.reporting.embedding import MOST_IMAGES
 from hardset.pipeline.reporting.enlarging import amplification
 from hardset.pipeline.reporting.examples import Example
 from hardset.pipeline.reporting.filters import Filter, filter_bar
 from hardset.pipeline.reporting.markup import Markup, element, join
-from hardset.pipeline.reporting.row_pictures import MOST_IMAGES, RowPicture, drawn
+from hardset.pipeline.reporting.row_pictures import RowPicture, drawn_rows
 from hardset.pipeline.reporting.wording import class_name, clipped, eps_of_row, number, percent
 from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, COLUMNS, GENERATED
 
@@ -42,9 +43,10 @@ def gallery(content: Content) -> Markup | None:
     ]
     if not shown:
         return None
+    pictures = [_pictures(examples, str(recipe.position), classes) for recipe, examples in shown]
     groups = [
-        element("div", element("h3", numbered(recipe)), _of_recipe(examples, str(recipe.position), classes))
-        for recipe, examples in shown
+        element("div", element("h3", numbered(recipe)), _list(examples, rows, items))
+        for (recipe, examples), rows, items in zip(shown, pictures, drawn_rows(pictures, content.images), strict=True)
     ]
     rows = [example.row for _, examples in shown for example in examples]
     labels = sorted({label for row in rows if (label := _whole(row["label"])) is not None})
@@ -59,15 +61,18 @@ def gallery(content: Content) -> Markup | None:
     return element("div", bar, groups, class_="gallery")
 
 
-def _of_recipe(examples: Sequence[Example], recipe: str, classes: tuple[str, ...]) -> Markup:
-    kind = examples[0].row["kind"]
-    factor = amplification(examples) if kind == ADVERSARIAL else 0
-    compared = [example for example in examples if example.clean is not None]
-    images = (3 if factor else 2) if compared else 1
+def _pictures(examples: Sequence[Example], recipe: str, classes: tuple[str, ...]) -> list[RowPicture]:
+    """Pictures of one recipe's examples, their differences amplified alike."""
+    factor = amplification(examples) if examples[0].row["kind"] == ADVERSARIAL else 0
+    return [_picture(example, recipe, classes, factor) for example in examples]
+
+
+def _list(examples: Sequence[Example], rows: Sequence[RowPicture], items: Sequence[Markup]) -> Markup:
+    missing = sum(row.clean is None for row in rows)
     large = " large" if max(examples[0].made.shape[:2]) > 64 else ""
-    items = [drawn(_picture(example, recipe, classes, factor)) for example in examples]
+    images = max(row.images for row in rows)
     return join(
-        element("p", _explained(kind, factor, missing=len(examples) - len(compared)), class_="soft"),
+        element("p", _explained(examples[0].row["kind"], rows[0].factor, missing=missing), class_="soft"),
         element("ul", items, class_=f"examples examples-{images}{large}"),
     )
 
@@ -100,6 +105,7 @@ def _picture(example: Example, recipe: str, classes: tuple[str, ...], factor: in
         of=f"class {name}",
         seen="" if pred is None else f"read as {class_name(classes, pred)}",
         facts=_facts(row, classes),
+        marked=bool(example.mark),
         groups={"recipe": recipe, "class": "" if label is None else str(label), "outcome": _outcome(row)},
     )
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hardset.pipeline.reporting.content import Content, LostRow
-from hardset.pipeline.reporting.embedding import embedded
+from hardset.pipeline.reporting.embedding import MOST_BYTES, MOST_IMAGES, embedded
 from hardset.pipeline.reporting.markup import Child, Markup, element, join
-from hardset.pipeline.reporting.row_pictures import IMAGE_BYTES
 from hardset.pipeline.reporting.tables import TableColumn, detail, table
 from hardset.pipeline.reporting.wording import clipped
 from hardset.pipeline.statistics.recipe_statistics import Statistics
@@ -52,8 +51,9 @@ def _pictures(rows: Sequence[LostRow]) -> Markup | None:
     """Small pictures of rows in quarantine, as the source has them now, and words where there is none."""
     if not rows:
         return None
+    most = MOST_BYTES // MOST_IMAGES
     items = [
-        element("img", src=embedded(row.pixels, IMAGE_BYTES).uri, alt=f"Source row {clipped(row.source_key)}")
+        element("img", src=embedded(row.pixels, most).uri, alt=f"Source row {clipped(row.source_key)}")
         if row.pixels is not None
         else element("span", "no picture", title=clipped(row.source_key))
         for row in rows

@@ -11,6 +11,7 @@ from hardset.pipeline.reporting.change_charts import margins, norms
 from hardset.pipeline.reporting.class_table import classes
 from hardset.pipeline.reporting.confusion_section import confusion
 from hardset.pipeline.reporting.content import Content, LostRow, Section
+from hardset.pipeline.reporting.embedding import MOST_IMAGES
 from hardset.pipeline.reporting.examples import CleanPixels, load
 from hardset.pipeline.reporting.gallery import gallery, most_rows
 from hardset.pipeline.reporting.history_section import history
@@ -19,7 +20,6 @@ from hardset.pipeline.reporting.losses_section import losses
 from hardset.pipeline.reporting.markup import element, join
 from hardset.pipeline.reporting.provenance_section import provenance
 from hardset.pipeline.reporting.recipe_cards import recipe_cards
-from hardset.pipeline.reporting.row_pictures import MOST_IMAGES
 from hardset.pipeline.reporting.shell import Chapter, html_page
 from hardset.pipeline.reporting.throughput_section import throughput
 from hardset.pipeline.reporting.warnings_section import signals, warnings
@@ -61,7 +61,7 @@ def read_content(folder: Folder, manifest: Manifest, clean: CleanPixels, images:
         recipe.recipe_id: load(folder, manifest, candidates.to_show(recipe.recipe_id, rows), clean)
         for recipe, rows in zip(statistics.recipes, most, strict=True)
     }
-    return Content(statistics, examples, _history(folder, manifest), lost)
+    return Content(statistics, examples, _history(folder, manifest), lost, images)
 
 
 def _lost(statistics: Statistics, clean: CleanPixels) -> dict[tuple[str, str], tuple[LostRow, ...]]:

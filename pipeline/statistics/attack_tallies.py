@@ -18,7 +18,8 @@ Confusion = Mapping[tuple[int, int], int]
 """Number of attacked rows by (prediction on the clean pixels, prediction on the stored image)."""
 Tally = tuple[int, int]
 """Numbers of (attacked rows, successes)."""
-_MOST_PARTS = 8
+_PARTS = 8
+"""Number of parts that a range is cut into; edges at whole places may make it one more."""
 
 
 def confused(before: Confusion, rows: pa.RecordBatch) -> dict[tuple[int, int], int]:
@@ -40,7 +41,7 @@ def by_budget(before: tuple[Tally, ...], rows: pa.RecordBatch, budgets: int) -> 
 
 
 def parts_of(eps: Any, norm: str) -> tuple[float, ...]:
-    """Edges of at most 8 equal parts of a range of budgets, on the [0, 1] pixel scale; empty for other budgets.
+    """Edges of at most 9 equal parts of a range of budgets, on the [0, 1] pixel scale; empty for other budgets.
 
     Edges are whole 8-bit levels for Linf, else multiples of 1, 2 or 5 times a power of ten.
     """
@@ -50,7 +51,7 @@ def parts_of(eps: Any, norm: str) -> tuple[float, ...]:
     low, high = (float(Fraction(str(eps[end]))) * unit for end in ("min", "max"))
     if not high > low:
         return ()
-    step = _step((high - low) / _MOST_PARTS, whole=norm == "linf")
+    step = _step((high - low) / _PARTS, whole=norm == "linf")
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return tuple(at * step / unit for at in range(first, last + 1))
 

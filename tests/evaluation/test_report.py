@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from html.parser import HTMLParser
@@ -216,16 +215,3 @@ def test_a_browser_shows_it_on_a_phone_and_loads_nothing(html, site, tmp_path): 
     assert (int(overflow), sticking_out, shown) == (0, "[]", "true")
     assert console == []
     assert set(site.requests) - {"/favicon.ico"} == {"/phone.html", "/report.html"}, "the icon is the frame's"
-
-
-@pytest.mark.skipif(BROWSER is None or "AXE_CORE" not in os.environ, reason="no Chromium, or AXE_CORE is not set")
-def test_axe_finds_nothing(html, site, tmp_path):  # noqa: F811
-    """`npm install axe-core`, and AXE_CORE the path of its axe.min.js."""
-    script = Path(os.environ["AXE_CORE"]).read_text(encoding="utf-8")
-    run = "axe.run().then(found => document.title = 'axe ' + JSON.stringify(found.violations.map(v => [v.id, "
-    run += "v.nodes.length, v.nodes[0].html.slice(0, 200)])))"
-    open_page = re.sub(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>", "", html)
-    for name, page in (("closed", open_page), ("open", open_page.replace("<details", "<details open"))):
-        site.pages["/axe.html"] = page.replace("</body>", f"<script>{script}</script><script>{run}</script></body>")
-        dom, _ = browse(f"{site.url}/axe.html", tmp_path / name)
-        assert re.search(r"<title>axe (.*?)</title>", dom).group(1) == "[]"

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from hardset.pipeline.evaluation.stored import read_examples
 from hardset.pipeline.reporting.curves import Curve, Value, curves
 from hardset.pipeline.reporting.evaluation_content import EvaluationContent
 from hardset.pipeline.reporting.evaluation_curves import WORST, accuracy_curves
 from hardset.pipeline.reporting.evaluation_natural import natural
 from hardset.pipeline.reporting.evaluation_page import doubts, evaluation_page, headline
 from hardset.pipeline.reporting.wording import percent
+from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.norms import STORED_NORMS
-from hardset.schemas.records.evaluation import Condition, Finding, Share
+from hardset.schemas.records.evaluation import Cell, Condition, Finding, Share
 
 
 def cells(markup: str, caption: str) -> dict[str, list[str]]:
@@ -130,3 +134,33 @@ def test_warnings_come_first_with_their_remedy(finished):
     assert told == "trained: the figure says little.What to do: Measure it again."
     headings = re.findall(r"<h2[^>]*>(.*?)</h2>", evaluation_page(content))
     assert headings[:2] == ["Warnings", "Robustness"]
+
+
+def test_a_thousand_classes_and_large_images_stay_a_light_page(finished):
+    record, shown = finished[2].record, read_examples(Folder(str(finished[0])))
+    names = tuple(f"class {n}, {'long name ' * 20}" for n in range(1000))
+    figures = record.models[0].classes[0]
+    models = tuple(
+        model.model_copy(
+            update={
+                "classes": tuple(figures.model_copy(update={"label": n}) for n in range(1000)),
+                "confusion_attacked": tuple(Cell(label=n, pred=n * 7 % 1000, rows=n) for n in range(1000)),
+            }
+        )
+        for model in record.models
+    )
+    rng = np.random.default_rng(0)
+    black, noise = np.zeros((224, 224, 3), np.uint8), rng.integers(0, 256, (224, 224, 3), np.uint8)
+    large = tuple(replace(one, clean=black, attacked=noise) for one in shown[:16])
+    changed = record.model_copy(update={"models": models, "classes": names})
+    html = evaluation_page(EvaluationContent(changed, large))
+    assert len(html.encode()) < 5_000_000
+    assert html.count('class="sortable" data-fold="10"') >= len(models)
+
+
+def test_a_page_shows_two_hundred_images_at_most(finished):
+    record, (one, *_) = finished[2].record, read_examples(Folder(str(finished[0])))
+    many = tuple(replace(one, attack=attack.label) for attack in record.models[0].attacks for _ in range(90))
+    assert len(many) * 3 > 200
+    assert 150 < evaluation_page(EvaluationContent(record, many)).count("<img") <= 200
+    assert 70 < evaluation_page(EvaluationContent(record, many, images=100)).count("<img") <= 100

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,6 +21,7 @@ from hardset.pipeline.reporting.shell import Chapter, html_page
 from hardset.pipeline.reporting.tables import Figure, TableColumn, table
 from tests.reporting.conftest import made
 from tests.reporting.dataset import STRONG, WEAK, Setting
+from tests.reporting.test_sections import nights
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium installed")
@@ -69,8 +70,8 @@ def site() -> Iterator[Site]:
     server.server_close()
 
 
-def browse(url: str, profile: Path) -> tuple[str, list[str]]:
-    """The page's elements once it is loaded, and what it said on the console."""
+def browse(url: str, profile: Path, *further: str) -> tuple[str, list[str]]:
+    """The page's elements once it is loaded, and what it said on the console. `further`: flags of Chromium."""
     flags = [
         "--headless",
         "--no-sandbox",
@@ -79,7 +80,7 @@ def browse(url: str, profile: Path) -> tuple[str, list[str]]:
         "--disable-dev-shm-usage",
     ]
     flags += ["--no-first-run", "--disable-dev-shm-usage", "--enable-logging=stderr", "--virtual-time-budget=3000"]
-    command = [str(BROWSER), *flags, f"--user-data-dir={profile}", "--dump-dom", url]
+    command = [str(BROWSER), *flags, *further, f"--user-data-dir={profile}", "--dump-dom", url]
     done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=True)
     return done.stdout, re.findall(r"CONSOLE.*", done.stderr)
 
@@ -224,3 +225,41 @@ def test_tables_sort_by_any_column_and_fold_after_ten(site, tmp_path):
         *("Show all 15", "false", "Show 10 only", "true"),
         [*(str(at) for at in order[::-1]), "1"],
     ], "what has no value stays last"
+
+
+CUT = """
+  const text = one => [...one.childNodes].filter(n => n.nodeType === 3).map(n => n.data.trim()).join("");
+  for (const one of find("details")) one.open = true;
+  await new Promise(done => setTimeout(done, 100));
+  const wide = find(".wide").filter(one => one.scrollWidth > one.clientWidth + 1);
+  const sign = one => getComputedStyle(one, "::before").content + getComputedStyle(one).maskImage;
+  return {
+    unsigned: wide.filter(one => !/Scroll sideways.*gradient/.test(sign(one))).map(one => one.ariaLabel),
+    hidden: find("body *").filter(one => ["hidden", "clip"].includes(getComputedStyle(one).overflowX)
+      && one.scrollWidth > one.clientWidth + 1 && !one.closest("svg, select")).map(one => one.className),
+    ellipses: find("body *").filter(one => getComputedStyle(one).textOverflow === "ellipsis").length,
+    labels: find("svg text").filter(one => {
+      const box = one.getBBox(), view = one.ownerSVGElement.viewBox.baseVal;
+      return box.x < -1 || box.x + box.width > view.width + 1 || box.y + box.height > view.height + 1;
+    }).map(text),
+    wide: wide.length,
+  };
+"""
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_nothing_is_cut_without_a_sign(site, tmp_path, digits, width):
+    statistics = digits.content.statistics
+    drawn = replace(
+        statistics.recipes[0],
+        text={**statistics.recipes[0].text, "eps": {"min": "8/255", "max": "200/255"}},
+        by_part=((10, 4),) * 9,
+    )
+    whole = replace(
+        digits.content,
+        statistics=replace(statistics, recipes=(drawn, *statistics.recipes[1:])),
+        history=nights(digits, 12),
+    )
+    found = drive(site, tmp_path / "profile", page(whole), CUT, width)
+    assert found.pop("wide") >= (3 if width == 390 else 0), "there is something to tell"
+    assert found == {"unsigned": [], "hidden": [], "ellipses": 0, "labels": []}

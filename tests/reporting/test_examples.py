@@ -15,6 +15,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from hardset.pipeline.dataset.records.ledger import Ledger
+from hardset.pipeline.reporting import row_pictures
 from hardset.pipeline.reporting.candidates import MARKS, PER_RECIPE, RESISTING, Candidates
 from hardset.pipeline.reporting.clean import clean_pixels
 from hardset.pipeline.reporting.embedding import embedded
@@ -23,6 +24,7 @@ from hardset.pipeline.reporting.example_grid import WIDTH, grid_png
 from hardset.pipeline.reporting.examples import Example
 from hardset.pipeline.reporting.gallery import IMAGES_OF, most_rows
 from hardset.pipeline.reporting.page import read_content
+from hardset.pipeline.reporting.row_pictures import RowPicture, drawn_rows
 from hardset.schemas.digests import image_sha256
 from hardset.schemas.job.job import Job
 from tests.reporting.conftest import content_of, made
@@ -173,19 +175,35 @@ def test_large_differences_keep_their_noise(tmp_path):
 @pytest.mark.parametrize("difference", [False, True])
 def test_images_are_exact_where_they_fit_and_say_so_where_they_do_not(difference):
     rng = np.random.default_rng(1)
-    for side, least in ((8, 300), (96, 60_000), (224, 300_000)):
+    for side in (8, 96, 224):
         pixels = rng.integers(0, 256, (side, side, 3), np.uint8)
-        whole = embedded(pixels, least, difference=difference)
+        whole = embedded(pixels, 300_000, difference=difference)
         assert whole.note == ""
         data = base64.b64decode(whole.uri.partition(",")[2])
         assert (np.asarray(Image.open(io.BytesIO(data))) == pixels).all()
-    forms = [embedded(pixels, most, difference=difference) for most in range(200_000, 0, -5_000)]
+    sizes = [*range(300_000, 0, -20_000), 1]
+    forms = [embedded(pixels, most, difference=difference) for most in sizes]
     notes = list(dict.fromkeys(form.note.split(";")[0] for form in forms))
-    assert notes == ["compressed here", *(f"shrunk here to {side} of 224 pixels" for side in (160, 128, 96))]
+    shrunk = [f"shrunk here to {side} of 224 pixels" for side in (160, 128, 96)]
+    assert notes == ["", *(() if difference else ("compressed here",)), *shrunk]
     smallest = len(forms[-1].uri)
-    assert all(
-        len(form.uri) <= max(most, smallest) for form, most in zip(forms, range(200_000, 0, -5_000), strict=True)
-    )
+    assert all(len(form.uri) <= max(most, smallest) for form, most in zip(forms, sizes, strict=True))
+
+
+def picture(marked, clean=True):
+    rng = np.random.default_rng(2)
+    made, other = (rng.integers(0, 256, (224, 224, 3), np.uint8) for _ in range(2))
+    return RowPicture(made, other if clean else None, 1, "a", "a", "a", marked=marked)
+
+
+def test_rows_share_the_bytes_of_a_page_and_marked_ones_have_more(monkeypatch):
+    monkeypatch.setattr(row_pictures, "MOST_BYTES", 1_500_000)
+    groups = [[picture(True), picture(False)], [picture(False, clean=False)]]
+    ((marked, plain), (generated,)) = drawn_rows(groups, 200)
+    assert [str(one).count("<img") for one in (marked, plain, generated)] == [3, 3, 1]
+    assert len(marked) > 1.2 * len(plain)
+    assert len(marked) + len(plain) + len(generated) < 1_500_000 + 3_000
+    assert sum(map(len, drawn_rows(groups, 100)[0])) < len(marked) + len(plain), "half the images, half the bytes"
 
 
 def test_the_picture_is_a_deterministic_png(digits):
