@@ -76,10 +76,11 @@ bench-attacks: .venv-bench/.bench
 .venv-foreign/.foreign: pyproject.toml $(BENCH_CONSTRAINT)
 	test -x .venv-foreign/bin/python || $(PYTHON) -m venv .venv-foreign
 	$(subst .venv-bench,.venv-foreign,$(BENCH_PIP)) install --quiet $(TORCH_ARGS) torch torchvision
-	$(subst .venv-bench,.venv-foreign,$(BENCH_PIP)) install --quiet --editable '.[bench,onnx,timm]' pytest pytest-timeout hypothesis
+	$(subst .venv-bench,.venv-foreign,$(BENCH_PIP)) install --quiet --editable '.[bench,onnx,timm,tensorflow]' pytest pytest-timeout hypothesis
 	touch $@
 
-# With the real libraries: attacks of ART, torchattacks, foolbox and adv-lib as recipes, and ONNX files made torch networks.
+# With the real libraries: attacks of ART, torchattacks, foolbox and adv-lib as recipes, networks of timm and torchvision, and ONNX
+# files, TensorFlow's too, made torch networks.
 foreign: .venv-foreign/.foreign
 	.venv-foreign/bin/python -m pytest tests/foreign -m foreign
 	.venv-foreign/bin/python -m pytest tests/models/test_onnx.py
