@@ -6,13 +6,12 @@ Whoever calls these functions runs the user's code. Reading and checking a job f
 from __future__ import annotations
 
 import json
-from fractions import Fraction
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from hardset.pipeline.attacks.libraries import check_settings, function_at, library_of, own_arguments
+from hardset.pipeline.attacks.libraries import check_settings, check_target, function_at, library_of, own_arguments
 from hardset.pipeline.attacks.objectives import Goal, Objective
 from hardset.pipeline.attacks.schedules import Schedule
 from hardset.pipeline.extensions.declarations import code_of, find, settled
@@ -24,6 +23,7 @@ from hardset.schemas.extensions import is_import_path
 from hardset.schemas.job.attack_declaration import AttackDeclaration
 from hardset.schemas.job.attack_recipe import Attack
 from hardset.schemas.job.attacks import ATTACKS, FIRST_CODE
+from hardset.schemas.job.quantities import Range
 from hardset.schemas.norms import Norm
 
 FOREIGN_CODE = 1
@@ -85,14 +85,20 @@ def resolved(spec: Attack, classes: int | None = None, *, at: str = "attack") ->
 
 
 def _resolved_foreign(spec: Attack, at: str) -> Attack:
-    if not isinstance(spec.eps, Fraction):
-        raise JobError(f"{at}.eps: {spec.name} makes one row of each; wants one number")
+    if isinstance(spec.eps, Range):
+        raise JobError(f"{at}.eps: {spec.name} is given one budget for all rows; wants one number, or a list of them")
+    if spec.chain:
+        raise JobError(f"{at}.chain: {spec.name} starts anew at every budget; leave chain out")
     try:
         settings = json.loads(canonical_json(spec.settings or {}))
     except (TypeError, ValueError):
         raise JobError(f"{at}.settings: wants text, finite numbers, booleans, lists and mappings only") from None
-    check_settings(spec.name, foreign_attack(spec.name, at=f"{at}.name"), settings, at=f"{at}.settings")
-    return spec.model_copy(update={"settings": settings or None})
+    attack = foreign_attack(spec.name, at=f"{at}.name")
+    check_settings(spec.name, attack, settings, at=f"{at}.settings")
+    if spec.target is not None:
+        check_target(spec.name, attack, at=at)
+    chain = False if isinstance(spec.eps, tuple) else None
+    return spec.model_copy(update={"settings": settings or None, "chain": chain})
 
 
 def own_settings(declared: AttackDeclaration, given: dict[str, Any] | None, *, at: str = "attack") -> Spec | None:

@@ -7,7 +7,9 @@ again it comes out the same.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -15,10 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hardset.pipeline.attacks import drawing
 from hardset.pipeline.attacks.declared import foreign_attack, resolved
 from hardset.pipeline.attacks.generators import own_generators, seed_of
 from hardset.pipeline.attacks.geometries import Geometry
-from hardset.pipeline.attacks.libraries import Lent, batch_of
+from hardset.pipeline.attacks.libraries import Batch, Lent, batch_of
 from hardset.pipeline.attacks.objectives import label_margin
 from hardset.pipeline.attacks.pieces import GEOMETRIES
 from hardset.pipeline.attacks.recipe import not_finite, on_grid, unknown_label
@@ -29,6 +32,7 @@ from hardset.pipeline.extensions.imports import one_line
 from hardset.pipeline.judging.judge import exact_float32
 from hardset.pipeline.models.modes import frozen
 from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.job.quantities import Range
 from hardset.schemas.job.recipes import Attack
 from hardset.schemas.norms import STORED_NORMS
 from hardset.schemas.rows.contract import ADVERSARIAL
@@ -50,7 +54,6 @@ class ForeignRecipe:
     """Hands rows and model to an attack of another library, and makes rows of the contract of what comes back."""
 
     kind = ADVERSARIAL
-    variants = 1
 
     def __init__(
         self,
@@ -67,23 +70,39 @@ class ForeignRecipe:
         """
         spec = resolved(spec, classes)
         self.op = spec.op
+        self.variants = spec.variants
         self._spec, self._classes, self._batch, self._device = spec, classes, batch, device
         self._geometry: Geometry = GEOMETRIES[spec.norm]
-        self._eps = float(spec.eps)  # type: ignore[arg-type]  # `resolved` lets through one number alone
-        self._budget = int(self._geometry.budget(np.array([self._eps]))[0])
         self._model = LentModel(module)
-        lent = Lent(self._model, classes, shape, device, batch, spec.norm, self._eps, spec.settings or {})
-        with own_generators(0, device):  # some draw where they are made
-            self._attack = batch_of(spec.name, foreign_attack(spec.name), lent)
+        self._budgets = tuple(self._budget(float(eps), shape) for eps in _each(spec))
+
+    def _budget(self, eps: float, shape: tuple[int, int, int]) -> _Budget:
+        spec, attack = self._spec, foreign_attack(self._spec.name)
+        lent = Lent(
+            self._model, self._classes, shape, self._device, self._batch, spec.norm, eps, spec.target is not None,
+            spec.settings or {},
+        )  # fmt: skip
+        with own_generators(0, self._device):  # some draw where they are made
+            made = batch_of(spec.name, attack, lent)
+        return _Budget(eps, int(self._geometry.budget(np.array([eps]))[0]), made)
+
+    @property
+    def asked_for_gradients(self) -> bool:
+        """Whether the last call had a forward pass that a gradient may be asked of."""
+        return self._model.passes.gradients > 0
 
     def try_out(self, pixels: Pixels) -> None:
-        """Attacks a few images (N, H, W, C) twice. Raises JobError where the second time gives others, or as `make`."""
+        """Attacks a few images (N, H, W, C) twice, in its smallest budget.
+
+        Raises JobError where the second time gives others, or as `make`.
+        """
         images = unit_images(torch.from_numpy(pixels[:TRIED].copy()).to(self._device).permute(0, 3, 1, 2)).contiguous()
         labels = self._logits(images).argmax(dim=1)
+        targets = None if self._spec.target is None else (labels + 1) % self._classes
         found = []
         for _ in range(2):
             with frozen(self._model), exact_float32(self._device), own_generators(0, self._device):
-                found.append(self._attacked(images, labels, 0)[0])
+                found.append(self._attacked(self._budgets[0], images, labels, targets, 0)[0])
         if not torch.equal(*found) and all(bool(one.isfinite().all()) for one in found):
             raise JobError(
                 f"{self._spec.name}: gives other images when it is called again from the same seeds, so that its rows "
@@ -92,18 +111,18 @@ class ForeignRecipe:
             )
 
     def make(self, rows: CleanRows, seeds: NDArray[np.int64]) -> MadeRows:
-        """The made rows in the order of their clean ones, and the columns that `MadeRows` names.
+        """The made rows, in the order (parent, variant), and the columns that `MadeRows` names.
 
         Raises JobError where what comes back is no batch of images of the same shape in [0, 1], RunError where the
         attack fails.
         """
         known = (rows.labels >= 0) & (rows.labels < self._classes)
         rejects = [unknown_label(rows, int(at), self._classes) for at in np.flatnonzero(~known)]
-        kept = np.flatnonzero(known)
-        seed = seed_of(seeds[kept])
+        kept, keys = np.flatnonzero(known), seeds.reshape(len(rows), self.variants)
+        seed = seed_of(keys[kept])
         with frozen(self._model), exact_float32(self._device), own_generators(seed, self._device):
             parts = [
-                self._made(rows, kept[first : first + self._batch], seed + first)
+                self._made(rows, kept[first : first + self._batch], keys, seed + first)
                 for first in range(0, len(kept), self._batch)
             ]
         rejects += [reject for part in parts for reject in part.rejects]
@@ -116,67 +135,86 @@ class ForeignRecipe:
             rejects=tuple(rejects),
         )
 
-    def _made(self, rows: CleanRows, kept: NDArray[np.int64], seed: int) -> MadeRows:
-        batch = self._ended(rows, kept, seed)
-        lost = (batch.broken | ~batch.logits.isfinite().all(dim=1)).cpu().numpy()
-        columns = self._columns(batch)
+    def _made(self, rows: CleanRows, kept: NDArray[np.int64], keys: NDArray[np.int64], seed: int) -> MadeRows:
+        """A batch in all budgets; a row that is lost in one is lost."""
+        shown = self._shown(rows, kept, keys)
+        ended = [self._ended(budget, shown, seed) for budget in self._budgets]
+        broken = np.any([one.broken.cpu().numpy() for one in ended], axis=0)
+        lost = broken | np.any([~one.logits.isfinite().all(dim=1).cpu().numpy() for one in ended], axis=0)
+        columns = [self._columns(budget, shown, one) for budget, one in zip(self._budgets, ended, strict=True)]
+        pixels = [one.stored.permute(0, 2, 3, 1).contiguous().cpu().numpy() for one in ended]
         return MadeRows(
-            pixels=batch.stored.permute(0, 2, 3, 1).contiguous().cpu().numpy()[~lost],
-            parents=kept[~lost],
-            variants=np.zeros(int((~lost).sum()), np.int32),
-            columns={name: values[~lost] for name, values in columns.items()},
-            rejects=tuple(self._lost(rows, int(kept[at]), bool(batch.broken[at])) for at in np.flatnonzero(lost)),
+            pixels=_by_row(pixels, ~lost),
+            parents=np.repeat(kept[~lost], self.variants),
+            variants=np.tile(np.arange(self.variants, dtype=np.int32), int((~lost).sum())),
+            columns={name: _by_row([one[name] for one in columns], ~lost) for name in columns[0]},
+            rejects=tuple(self._lost(rows, int(kept[at]), bool(broken[at])) for at in np.flatnonzero(lost)),
         )
 
-    def _ended(self, rows: CleanRows, kept: NDArray[np.int64], seed: int) -> _Ended:
+    def _shown(self, rows: CleanRows, kept: NDArray[np.int64], keys: NDArray[np.int64]) -> _Shown:
         pixels = torch.from_numpy(rows.pixels[kept]).to(self._device).permute(0, 3, 1, 2).contiguous()
         labels = torch.from_numpy(rows.labels[kept]).to(self._device)
-        images = unit_images(pixels)
-        skipped = torch.zeros_like(labels, dtype=torch.bool)
-        if self._spec.misclassified == "skip":
-            known = None if rows.logits is None else torch.from_numpy(rows.logits[kept]).to(self._device)
-            skipped = (self._logits(images) if known is None else known).argmax(dim=1) != labels
-        searched = ~skipped & (self._budget > 0)
+        images, spec = unit_images(pixels), self._spec
+        wrong = torch.zeros_like(labels, dtype=torch.bool)
+        clean = self._logits(images) if spec.misclassified == "skip" or spec.target is not None else None
+        if clean is not None and spec.misclassified == "skip":
+            wrong = clean.argmax(dim=1) != labels
+        targets = None
+        if clean is not None and spec.target is not None:  # all budgets of a row share its target
+            first = torch.from_numpy(np.ascontiguousarray(keys[kept, 0])).to(self._device)
+            targets = drawing.targets(spec.target, labels, first, clean)
+        return _Shown(images, pixels, labels, targets, wrong)
+
+    def _ended(self, budget: _Budget, shown: _Shown, seed: int) -> _Ended:
+        images, searched = shown.images, ~shown.wrong & ~shown.own & (budget.units > 0)
         raw, passes = images.clone(), Passes(0, 0)
         if bool(searched.any()):
-            raw[searched], passes = self._attacked(images[searched], labels[searched], seed)
+            targets = None if shown.targets is None else shown.targets[searched]
+            raw[searched], passes = self._attacked(budget, images[searched], shown.labels[searched], targets, seed)
         broken = ~raw.flatten(1).isfinite().all(dim=1)
         raw[broken] = images[broken]
-        stored = self._stored(raw, images, pixels)
-        return _Ended(images, pixels, labels, raw, stored, self._logits(raw), searched, skipped, broken, passes)
+        stored = self._stored(budget, raw, shown)
+        return _Ended(raw, stored, self._logits(raw), searched, broken, passes)
 
-    def _columns(self, batch: _Ended) -> dict[str, NDArray[Any]]:
-        count, searched = len(batch.labels), batch.searched.cpu().numpy()
-        return {
-            "eps": np.full(count, self._eps),
+    def _columns(self, budget: _Budget, shown: _Shown, ended: _Ended) -> dict[str, NDArray[Any]]:
+        count, searched = len(shown.labels), ended.searched.cpu().numpy()
+        columns = {
+            "eps": np.full(count, budget.eps),
             "norm": np.full(count, STORED_NORMS[self._geometry.name], object),
-            "steps": np.where(searched, batch.passes.gradients, 0).astype(np.int32),
-            "queries": np.where(searched, batch.passes.queries, 0).astype(np.int32),
+            "steps": np.where(searched, ended.passes.gradients, 0).astype(np.int32),
+            "queries": np.where(searched, ended.passes.queries, 0).astype(np.int32),
             "found_by": np.full(count, self._spec.name, object),
-            "flags": np.array(self._flags(batch), object),
-            "float_pred": batch.logits.argmax(dim=1).cpu().numpy(),
-            "float_margin": label_margin(batch.logits, batch.labels).cpu().numpy(),
+            "flags": np.array(self._flags(budget, shown, ended), object),
+            "float_pred": ended.logits.argmax(dim=1).cpu().numpy(),
+            "float_margin": label_margin(ended.logits, shown.labels).cpu().numpy(),
         }
+        if shown.targets is not None:
+            columns["target_label"] = shown.targets.cpu().numpy()
+        return columns
 
-    def _flags(self, batch: _Ended) -> list[str]:
-        fooled = batch.logits.argmax(dim=1) != batch.labels
-        fools = self._logits(unit_images(batch.stored)).argmax(dim=1) != batch.labels
+    def _flags(self, budget: _Budget, shown: _Shown, ended: _Ended) -> list[str]:
+        reached = shown.reached(ended.logits)
+        kept = shown.reached(self._logits(unit_images(ended.stored)))
         masks = {
-            "no_budget": torch.full_like(batch.skipped, self._budget == 0),
-            "unmoved": batch.searched & (batch.stored == batch.pixels).flatten(1).all(dim=1),
-            "misclassified": batch.skipped,
-            "cut_back": self._left(batch.raw, batch.images),
-            "lost_in_storing": fooled & ~fools,
-            "shard_bound": torch.ones_like(batch.skipped),
+            "no_budget": torch.full_like(shown.wrong, budget.units == 0),
+            "unmoved": ended.searched & (ended.stored == shown.pixels).flatten(1).all(dim=1),
+            "misclassified": shown.wrong,
+            "target_is_label": shown.own,
+            "cut_back": self._left(budget, ended.raw, shown.images),
+            "lost_in_storing": reached & ~kept,
+            "shard_bound": torch.ones_like(shown.wrong),
         }
         return flags_column({name: mask.cpu().numpy() for name, mask in masks.items()})
 
-    def _attacked(self, images: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Passes]:
+    def _attacked(
+        self, budget: _Budget, images: Tensor, labels: Tensor, targets: Tensor | None, seed: int
+    ) -> tuple[Tensor, Passes]:
         """Images as the attack gives them, float32 (N, C, H, W), and the passes it made for them."""
         self._model.passes = Passes(0, 0)
         try:
             with torch.enable_grad():
-                found = self._attack(images.clone(), labels.clone(), seed)
+                aims = None if targets is None else targets.clone()
+                found = budget.attack(images.clone(), labels.clone(), aims, seed)
         except Exception as error:  # it is not our code
             if is_out_of_memory(error):
                 raise
@@ -204,15 +242,15 @@ class ForeignRecipe:
             logits: Tensor = self._model.module(images).float()
         return logits
 
-    def _stored(self, raw: Tensor, images: Tensor, pixels: Tensor) -> Tensor:
-        radius = torch.from_numpy(self._geometry.radius(np.full(len(raw), self._eps))).to(raw)
-        inside = self._geometry.project(raw.clamp(0, 1), images, radius)
-        budget = torch.full((len(raw),), self._budget, dtype=torch.int64, device=pixels.device)
-        return on_grid(self._geometry, inside, pixels, budget)
+    def _stored(self, budget: _Budget, raw: Tensor, shown: _Shown) -> Tensor:
+        radius = torch.from_numpy(self._geometry.radius(np.full(len(raw), budget.eps))).to(raw)
+        inside = self._geometry.project(raw.clamp(0, 1), shown.images, radius)
+        units = torch.full((len(raw),), budget.units, dtype=torch.int64, device=raw.device)
+        return on_grid(self._geometry, inside, shown.pixels, units)
 
-    def _left(self, raw: Tensor, images: Tensor) -> Tensor:
+    def _left(self, budget: _Budget, raw: Tensor, images: Tensor) -> Tensor:
         """Whether each image lies out of its budget or of [0, 1] by more than float32 sums do, bool (N,)."""
-        far = self._geometry.norm(raw - images) > self._eps * (1 + _SLACK) + _SLACK / 255
+        far = self._geometry.norm(raw - images) > budget.eps * (1 + _SLACK) + _SLACK / 255
         out = (raw - raw.clamp(0, 1)).abs().flatten(1).amax(dim=1) > _SLACK / 255
         return far | out
 
@@ -232,13 +270,43 @@ class Passes:
 
 
 @dataclass(frozen=True)
-class _Ended:
-    """A batch after its attack; images are (N, C, H, W), masks bool (N,)."""
+class _Budget:
+    """One of the recipe's budgets, and the attack as it is made for it."""
+
+    eps: float
+    units: int
+    """What the geometry counts on the 8-bit grid."""
+    attack: Batch
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A batch before its attack; images are (N, C, H, W), masks bool (N,)."""
 
     images: Tensor
     pixels: Tensor
     """The clean levels, uint8."""
     labels: Tensor
+    targets: Tensor | None
+    """Classes to reach, int64 (N,); None: any wrong one."""
+    wrong: Tensor
+    """Whether the row is skipped because the model errs on the clean image."""
+
+    @property
+    def own(self) -> Tensor:
+        """Whether the row is skipped because its target is its own label."""
+        return torch.zeros_like(self.wrong) if self.targets is None else self.targets == self.labels
+
+    def reached(self, logits: Tensor) -> Tensor:
+        """Whether the attack has what it is after where these are the logits."""
+        pred = logits.argmax(dim=1)
+        return pred != self.labels if self.targets is None else (pred == self.targets) & ~self.own
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """A batch after its attack."""
+
     raw: Tensor
     """Images as the attack gave them; the clean ones of broken rows."""
     stored: Tensor
@@ -247,10 +315,21 @@ class _Ended:
     """Of `raw`."""
     searched: Tensor
     """Whether the attack was given the row."""
-    skipped: Tensor
     broken: Tensor
     """Whether NaN or infinity came back."""
     passes: Passes
+
+
+def _each(spec: Attack) -> tuple[Fraction, ...]:
+    """The budgets, smallest first as the schema has them."""
+    assert not isinstance(spec.eps, Range)  # `resolved` lets none through
+    return spec.eps if isinstance(spec.eps, tuple) else (spec.eps,)
+
+
+def _by_row(arrays: Sequence[NDArray[Any]], kept: NDArray[np.bool_]) -> NDArray[Any]:
+    """Values of each budget (N, ...) in the order (row, budget), of the rows that are kept."""
+    whole = np.stack(arrays, axis=1)[kept]
+    return whole.reshape(-1, *whole.shape[2:])
 
 
 class LentModel(nn.Module):

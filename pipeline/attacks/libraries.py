@@ -22,8 +22,9 @@ from hardset.pipeline.extensions.imports import by_path, one_line
 from hardset.schemas.errors import JobError
 from hardset.schemas.norms import Norm
 
-Batch = Callable[[Tensor, Tensor, int], Any]
-"""(float32 images (N, C, H, W) in [0, 1], int64 labels (N,), seed) -> images of the same shape."""
+Batch = Callable[[Tensor, Tensor, Tensor | None, int], Any]
+"""(float32 images (N, C, H, W) in [0, 1], int64 labels (N,), int64 targets (N,) or None, seed) -> images of the same
+shape."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Lent:
     """Rows that a pass may hold."""
     norm: Norm
     eps: float
+    targeted: bool
+    """Whether it is to reach one class, and not any wrong one."""
     settings: Mapping[str, Any]
     """Arguments of its own."""
 
@@ -62,6 +65,8 @@ class Library:
     """Values of the argument `norm`."""
     positional: int = 1
     """Arguments that hardset gives by position: the model, or the model, images and labels."""
+    aims: Callable[[Any], bool] = lambda attack: True
+    """Whether an attack can be told a class to reach, as far as it says so before it is made."""
 
     def find(self, name: str, *, at: str) -> Any:
         """The attack of that name. Raises JobError, which begins with `at`, where the library or the attack is not."""
@@ -97,6 +102,7 @@ class Library:
             "n_classes": lent.classes,
             "batch_size": lent.batch,
             "verbose": False,
+            "targeted": lent.targeted,
         }
         return {name: value for name, value in offered.items() if name in taken} | dict(lent.settings)
 
@@ -112,10 +118,13 @@ def _art(attack: Any, lent: Lent, arguments: Mapping[str, Any]) -> Batch:
         device_type="cpu" if lent.device.type == "cpu" else "gpu",
     )
     made = attack(estimator, **arguments)
+    if lent.targeted:
+        made.set_params(targeted=True)
     one_hot = np.eye(lent.classes, dtype=np.float32)
 
-    def batch(images: Tensor, labels: Tensor, seed: int) -> Any:
-        return made.generate(x=images.cpu().numpy(), y=one_hot[labels.cpu().numpy()])
+    def batch(images: Tensor, labels: Tensor, targets: Tensor | None, seed: int) -> Any:
+        aims = labels if targets is None else targets
+        return made.generate(x=images.cpu().numpy(), y=one_hot[aims.cpu().numpy()])
 
     return batch
 
@@ -123,28 +132,39 @@ def _art(attack: Any, lent: Lent, arguments: Mapping[str, Any]) -> Batch:
 def _torchattacks(attack: Any, lent: Lent, arguments: Mapping[str, Any]) -> Batch:
     made = attack(lent.model, **arguments)
     made.set_device(lent.device)
-    return lambda images, labels, seed: made(images, labels)
+    if lent.targeted:
+        made.set_mode_targeted_by_label(quiet=True)
+    return lambda images, labels, targets, seed: made(images, labels if targets is None else targets)
 
 
 def _foolbox(attack: Any, lent: Lent, arguments: Mapping[str, Any]) -> Batch:
     model = by_path("foolbox:PyTorchModel")(lent.model, bounds=(0, 1), device=lent.device)
     made = attack(**arguments)
 
-    def batch(images: Tensor, labels: Tensor, seed: int) -> Any:
-        _, clipped, _ = made(model, images, labels, epsilons=lent.eps)
+    def batch(images: Tensor, labels: Tensor, targets: Tensor | None, seed: int) -> Any:
+        wanted = labels if targets is None else by_path("foolbox.criteria:TargetedMisclassification")(targets)
+        _, clipped, _ = made(model, images, wanted, epsilons=lent.eps)
         return clipped
 
     return batch
 
 
 def _adv_lib(attack: Any, lent: Lent, arguments: Mapping[str, Any]) -> Batch:
-    return lambda images, labels, seed: attack(lent.model, images, labels, **arguments)
+    def batch(images: Tensor, labels: Tensor, targets: Tensor | None, seed: int) -> Any:
+        return attack(lent.model, images, labels if targets is None else targets, **arguments)
+
+    return batch
+
+
+def _takes_targeted(attack: Any) -> bool:
+    return "targeted" in inspect.signature(attack).parameters
 
 
 LIBRARIES: Mapping[str, Library] = {
     "art": Library(
         "adversarial-robustness-toolbox", "art", "art.attacks.evasion", _art,
         ("eps",), {"linf": np.inf, "l2": 2, "l1": 1},
+        aims=lambda attack: "targeted" in getattr(attack, "attack_params", ()),
     ),
     "torchattacks": Library(
         "torchattacks", "torchattacks", "torchattacks", _torchattacks,
@@ -154,6 +174,7 @@ LIBRARIES: Mapping[str, Library] = {
     "advlib": Library(
         "adv-lib", "adv_lib", "adv_lib.attacks", _adv_lib,
         ("eps", "ε"), {"linf": float("inf"), "l2": 2.0, "l1": 1.0}, 3,
+        aims=_takes_targeted,
     ),
 }  # fmt: skip
 """Libraries by the prefix of their attacks' names."""
@@ -173,9 +194,8 @@ def check_settings(name: str, attack: Any, settings: Mapping[str, Any], *, at: s
     if twice == "seed":
         raise JobError(f"{at}.seed: {name} is given its seed by hardset; leave it out, run seeds stand at the top")
     if twice is not None:
-        raise JobError(
-            f"{at}.{twice}: stands in the recipe itself, beside name: {'norm' if twice == 'norm' else 'eps'}"
-        )
+        beside = {"norm": "norm", "targeted": "target", "targets": "target"}.get(twice, "eps")
+        raise JobError(f"{at}.{twice}: stands in the recipe itself, beside name: {beside}")
     positional = _positional(library)
     signature, names = inspect.signature(attack), own_arguments(name, attack)
     takes_any = any(one.kind is one.VAR_KEYWORD for one in signature.parameters.values())
@@ -191,6 +211,16 @@ def check_settings(name: str, attack: Any, settings: Mapping[str, Any], *, at: s
         raise JobError(f"{at}: {name} cannot be called with them: {one_line(error)}") from None
 
 
+def check_target(name: str, attack: Any, *, at: str) -> None:
+    """Raises JobError, which begins with `at`, where a foreign attack cannot be told which class to reach."""
+    library = library_of(name)
+    if library is None:
+        if "targets" not in inspect.signature(attack).parameters:
+            raise JobError(f"{at}.target: {name} has no argument targets, which would be given int64 classes (N,)")
+    elif not library.aims(attack):
+        raise JobError(f"{at}.target: {name} cannot be told which class to reach; leave target out")
+
+
 def own_arguments(name: str, attack: Any) -> tuple[str, ...]:
     """Names of the arguments that a recipe may give a foreign attack under `settings`."""
     library = library_of(name)
@@ -204,7 +234,7 @@ def own_arguments(name: str, attack: Any) -> tuple[str, ...]:
 
 def _given(library: Library | None) -> tuple[str, ...]:
     """Arguments that hardset gives out of the recipe's own keys."""
-    return ("eps", "seed") if library is None else (*library.eps, "norm")
+    return ("eps", "seed", "targets") if library is None else (*library.eps, "norm", "targeted")
 
 
 def _positional(library: Library | None) -> int:
@@ -227,11 +257,19 @@ def function_at(name: str, found: Any, *, at: str) -> Any:
     return found
 
 
+def _function(attack: Any, lent: Lent) -> Batch:
+    def batch(images: Tensor, labels: Tensor, targets: Tensor | None, seed: int) -> Any:
+        aim = {} if targets is None else {"targets": targets}
+        return attack(lent.model, images, labels, eps=lent.eps, seed=seed, **aim, **lent.settings)
+
+    return batch
+
+
 def batch_of(name: str, attack: Any, lent: Lent) -> Batch:
     """The attack on one batch. Raises JobError where it cannot be made with its settings."""
     library = library_of(name)
     if library is None:
-        return lambda images, labels, seed: attack(lent.model, images, labels, eps=lent.eps, seed=seed, **lent.settings)
+        return _function(attack, lent)
     try:
         return library.made(attack, lent, library.arguments(attack, lent))
     except Exception as error:  # its constructor checks the settings, and each in its own way

@@ -222,7 +222,13 @@ def _implied_of_foreign(
     if _SHARD_BOUND not in flags:
         yield from ((flag, False) for flag in ("cut_back", "lost_in_storing"))
     elif not stochastic and abs(row["margin"]) > _CLOSE:
-        yield "lost_in_storing", row["float_pred"] != row["label"] and row["pred"] == row["label"]
+        yield "lost_in_storing", _reached(row, row["float_pred"]) and not _reached(row, row["pred"])
+
+
+def _reached(row: dict[str, Any], pred: int) -> bool:
+    """Whether a prediction is what the row's attack is after."""
+    target, label = row["target_label"], row["label"]
+    return bool(pred != label) if target is None else bool(pred == target and target != label)
 
 
 def _held_out_models(table: pa.Table, claims: Claims) -> Iterator[Fault]:

@@ -65,18 +65,38 @@ def check_before(job: Job, plan: Plan, folder: Folder | None = None, missing: Se
         pixels = _probe(worker)
         for model in (worker.model, *worker.held_out_models.values()):
             warnings += check_model(model, pixels, worker.device, stochastic=job.stochastic, batch=job.run.batch)
-        if any(declaration_of(attack.name).gradient for attack in job.attacks):
+        if _asks_for_gradients(worker, pixels):
             warnings += check_gradient(worker.model, pixels, worker.device, batch=job.run.batch)
         clean, others = _clean_accuracy(worker, *sampled, _LEAST_SECONDS + _SLOWER * (time.monotonic() - started))
         warnings += others
     for position in range(len(job.recipes)):
-        recipe = worker.recipe(position)
-        if isinstance(recipe, ForeignRecipe) and pixels is not None:
-            recipe.try_out(pixels)
+        worker.recipe(position)
     if not plan.shards:
         raise JobError(f"source: {worker.source.name} has no rows")
     samples = sorted({shard.recipe for shard in missing})
     return Checked(warnings, clean, admitted(worker, folder, samples, *sampled) if folder is not None else ())
+
+
+def _asks_for_gradients(worker: Worker, pixels: Pixels) -> bool:
+    """Whether an attack of the job uses gradients: as it declares, or, of another library, as a trial shows.
+
+    Raises JobError where such a trial fails, for want of a gradient or otherwise as `ForeignRecipe.try_out` does.
+    """
+    assert worker.model is not None
+    declared = [declaration_of(attack.name) for attack in worker.job.attacks]
+    asks = any(one.gradient and not one.foreign for one in declared)
+    for position in range(len(worker.job.recipes)):
+        recipe = worker.recipe(position)
+        if not isinstance(recipe, ForeignRecipe):
+            continue
+        try:
+            recipe.try_out(pixels)
+        except RunError:
+            if recipe.asked_for_gradients:
+                check_gradient(worker.model, pixels, worker.device, batch=worker.job.run.batch)
+            raise
+        asks |= recipe.asked_for_gradients
+    return asks
 
 
 def check_gate(clean: CleanAccuracy | None, job: Job, least: float | None) -> None:

@@ -179,5 +179,5 @@ DEFAULTED = (
     "scales",
 )
 """Settings whose default depends on the attack, `chain` excepted: that depends on eps, too."""
-_FOREIGN = ("kind", "name", "norm", "eps", "misclassified", "settings")
+_FOREIGN = ("kind", "name", "norm", "eps", "chain", "target", "misclassified", "settings")
 """Settings that an attack of another library takes."""

@@ -63,6 +63,33 @@ def signs(model: Any, images: Tensor, labels: Tensor) -> Tensor:
     return slope.sign()
 
 
+def aimed(
+    model: Any, images: Tensor, labels: Tensor, *, targets: Tensor | None = None, eps: float, seed: int
+) -> Tensor:
+    """Away from the label, or towards the target."""
+    if targets is None:
+        return (images + eps * signs(model, images, labels)).clamp(0, 1)
+    return (images - eps * signs(model, images, targets)).clamp(0, 1)
+
+
+def by_score(model: Any, images: Tensor, labels: Tensor, *, eps: float, seed: int) -> Tensor:
+    """The better of two random steps, by the model's outputs alone."""
+    best, lowest = images, torch.full((len(images),), torch.inf)
+    with torch.no_grad():
+        for _ in range(2):
+            tried = (images + eps * torch.randn_like(images).sign()).clamp(0, 1)
+            score = model(tried).gather(1, labels[:, None])[:, 0]
+            best = torch.where((score < lowest).view(-1, 1, 1, 1), tried, best)
+            lowest = torch.minimum(score, lowest)
+    return best
+
+
+def broken_by_budget(model: Any, images: Tensor, labels: Tensor, *, eps: float, seed: int) -> Tensor:
+    """The first row of a batch comes back as NaN in the larger budget."""
+    images[0] += torch.nan if eps > 3 / 255 else 0
+    return images
+
+
 def half_nan(model: Any, images: Tensor, labels: Tensor, *, eps: float, seed: int) -> Tensor:
     images[::2, 0, 0, 0] = torch.nan
     return images
@@ -169,6 +196,55 @@ def test_what_is_no_batch_of_images_is_told(function: str, error: type[Exception
         _ = example(function).made
 
 
+def test_several_budgets_make_a_row_each_as_alone() -> None:
+    found = example("aimed", eps=["0/255", "2/255", "8/255"])
+    check_recipe(found)
+    made = found.made
+    assert made.variants.tolist() == [0, 1, 2] * 10
+    np.testing.assert_allclose(made.columns["eps"], [0, 2 / 255, 8 / 255] * 10)
+    for at, eps in enumerate(("0/255", "2/255", "8/255")):
+        alone = example("aimed", eps=eps).made
+        np.testing.assert_array_equal(made.pixels[at::3], alone.pixels)
+        for name in ("flags", "steps", "float_pred"):
+            assert np.asarray(made.columns[name])[at::3].tolist() == np.asarray(alone.columns[name]).tolist()
+
+
+def test_a_row_that_one_budget_loses_is_lost() -> None:
+    made = example("broken_by_budget", eps=["2/255", "8/255"]).made
+    assert [reject.index for reject in made.rejects] == [0, 4, 8]  # batches are of four
+    assert made.parents.tolist() == [at for at in range(10) if at % 4 for _ in range(2)]
+
+
+@pytest.mark.parametrize("target", ["next", "random", "least_likely", 2])
+def test_a_function_is_told_the_class_to_reach(target: Any) -> None:
+    found = example("aimed", eps="24/255", target=target)
+    check_recipe(found)
+    made, labels = found.made, found.clean.labels
+    aims = np.asarray(made.columns["target_label"])
+    if target == "next":
+        assert aims.tolist() == ((labels + 1) % 5).tolist()
+    elif target == 2:
+        assert set(aims.tolist()) == {2}
+    else:
+        assert (aims != labels).all()
+    own = ["target_is_label" in flags_of(text) for text in made.columns["flags"]]
+    assert own == (aims == labels).tolist()
+    np.testing.assert_array_equal(made.pixels[own], found.clean.pixels[own])
+    chosen = torch.arange(10), torch.from_numpy(aims)
+    with torch.no_grad():
+        before, after = (
+            found.network(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255).log_softmax(1)[chosen]
+            for pixels in (found.clean.pixels, made.pixels)
+        )
+    assert bool((after > before)[~torch.tensor(own)].all())
+
+
+def test_all_budgets_of_a_row_share_its_target() -> None:
+    aims = np.asarray(example("aimed", eps=["2/255", "8/255"], target="random").made.columns["target_label"])
+    assert aims[::2].tolist() == aims[1::2].tolist()
+    assert len(set(aims.tolist())) > 1
+
+
 def test_the_model_stays_in_eval_mode_whatever_is_asked_of_it() -> None:
     assert len(example("trains").made) == 10
 
@@ -194,9 +270,10 @@ def test_skipped_rows_are_not_handed_over() -> None:
         ({"settings": {"seed": 1}}, r"settings\.seed: .* is given its seed by hardset"),
         ({"settings": {"model": 1}}, r"settings: .*noisy cannot be called with them: multiple values"),
         ({"steps": 4}, r"steps: .*noisy takes no steps, as another library's; its own arguments stand under settings"),
-        ({"target": "next"}, r"target: .*noisy takes no target"),
-        ({"eps": ["1/255", "2/255"]}, r"eps: .*noisy makes one row of each; wants one number"),
-        ({"eps": {"min": "1/255", "max": "2/255"}}, r"eps: .*noisy makes one row of each; wants one number"),
+        ({"target": "next"}, r"target: .*noisy has no argument targets, which would be given int64 classes"),
+        ({"eps": {"min": "1/255", "max": "2/255"}}, r"eps: .*noisy is given one budget for all rows; wants one number"),
+        ({"eps": ["1/255", "2/255"], "chain": True}, r"chain: .*noisy starts anew at every budget; leave chain out"),
+        ({"name": f"{HERE}:aimed", "settings": {"targets": 1}}, r"settings\.targets: stands in the recipe .*: target"),
         ({"name": f"{HERE}:nosy"}, r"name: .*test_foreign has no nosy; did you mean noisy\?"),
         ({"name": f"{HERE}:HERE"}, r"name: .*HERE is a str; wants a .*AttackDeclaration"),
         ({"name": f"{HERE}:RecipeExample"}, r"name: .*RecipeExample is a type; wants a .*AttackDeclaration"),
@@ -239,10 +316,12 @@ def library(monkeypatch) -> Iterator[str]:
 
     def make(attack: Any, lent: Any, arguments: Any) -> Any:
         made.append(attack(lent.model, **arguments))
-        return lambda images, labels, seed: made[-1](images, labels)
+        return lambda images, labels, targets, seed: made[-1](images, labels)
 
     norms = {"linf": np.inf, "l2": 2, "l1": 1}
-    row = Library("steps-of-others", "steps_of_others", "steps_of_others", make, ("eps",), norms)
+    row = Library(
+        "steps-of-others", "steps_of_others", "steps_of_others", make, ("eps",), norms, aims=lambda attack: False
+    )
     monkeypatch.setattr("hardset.pipeline.attacks.libraries.LIBRARIES", {**LIBRARIES, "steps": row})
     monkeypatch.setattr("hardset.pipeline.attacks.declared.code_of", lambda path: {"distribution": path})
     Step.made = made  # type: ignore[attr-defined]
@@ -267,6 +346,11 @@ def test_a_library_is_given_budget_norm_and_settings_of_the_recipe(library: str)
         ("steps:number", {}, r"^attack\.name: steps_of_others\.number is a int, and no attack"),
         ("steps:Step", {"norm": 2}, r"^attack\.settings\.norm: stands in the recipe itself, beside name: norm"),
         ("steps:Step", {"alfa": 2}, r"^attack\.settings\.alfa: steps:Step has no such argument; did you mean alpha\?"),
+        (
+            "steps:Step",
+            {"targeted": True},
+            r"^attack\.settings\.targeted: stands in the recipe itself, beside .*: target",
+        ),
         ("steps:Step", {"alpha": 2}, r"^settings: steps:Step refuses them: ValueError: alpha has to be at most eps"),
     ],
 )
@@ -275,11 +359,14 @@ def test_faults_of_a_library_are_told(library: str, name: str, settings: dict[st
         RecipeExample({"kind": "attack", "name": name, "eps": "8/255", "settings": settings}).built()
 
 
-def own_job(weights: dict[str, str], out: Path | str = "memory://none", **changes: Any) -> Any:
+def own_job(
+    weights: dict[str, str], out: Path | str = "memory://none", *, model: dict[str, Any] | None = None, **changes: Any
+) -> Any:
     recipe = {"kind": "attack", "name": f"{HERE}:noisy", "eps": "8/255", "settings": {"share": 1.0}}
     output = {"path": str(out), "shard_rows": 16}
     source = {"format": "digits", "limit": 40}
-    return job_of(weights, out, recipes=[recipe | changes], source=source, output=output, run={"batch": 8})
+    sections = {"model": model} if model else {}
+    return job_of(weights, out, recipes=[recipe | changes], source=source, output=output, run={"batch": 8}, **sections)
 
 
 def test_a_dataset_of_them_verifies_is_made_again_and_replayed(weights, tmp_path: Path) -> None:
@@ -303,6 +390,37 @@ def test_a_run_stops_before_it_starts_where_calls_differ(weights) -> None:
         check_before(job, make_plan(job))
     job = own_job(weights)
     check_before(job, make_plan(job))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"eps": ["2/255", "8/255"]}, {"target": "random"}, {"target": 3, "eps": ["2/255", "0.1"]}]
+)
+def test_budgets_and_targets_are_verified_and_replayed(weights, tmp_path: Path, changes: dict[str, Any]) -> None:
+    job = own_job(weights, tmp_path, name=f"{HERE}:aimed", settings=None, **changes)
+    make_here(job)
+    folder, vouched = Folder(str(tmp_path)), Trust(job=job)
+    found = verify(folder, sample=None, replay=None, trust=vouched)
+    assert found.faults == []
+    rows = ds.dataset(tmp_path / "data", format="parquet").to_table()
+    assert found.remade == len(rows) == 40 * (2 if "eps" in changes else 1)
+    assert replay(folder, rows["row_id"][21].as_py(), trust=vouched).equal
+    targeted = "target" in changes
+    assert all((one is not None) == targeted for one in rows["target_label"].to_pylist())
+
+
+def test_what_asks_for_no_gradient_is_found_out_and_runs_on_a_black_box(weights, tmp_path: Path) -> None:
+    model = {"factory": "tests.models.factories:detached", "classes": 10}
+    check = {"settings": None, "model": model}
+    job = own_job(weights, tmp_path, name=f"{HERE}:by_score", **check)
+    assert not any("gradient" in text for text in check_before(job, make_plan(job)).warnings)
+    make_here(job)
+    assert verify(Folder(str(tmp_path)), sample=None, replay=None, trust=Trust(job=job)).faults == []
+    job = own_job(weights, name=f"{HERE}:aimed", **check)
+    with pytest.raises(JobError, match=r"^model\.factory: no gradient gets from the logits back to the image"):
+        check_before(job, make_plan(job))
+    job = own_job(weights, name=f"{HERE}:raises", settings=None)
+    with pytest.raises(RunError, match="raises fails: ValueError: no such thing"):
+        check_before(job, make_plan(job))
 
 
 def test_evaluations_want_an_attack_of_hardset(weights) -> None:

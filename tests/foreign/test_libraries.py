@@ -17,8 +17,10 @@ from hardset.pipeline.attacks.libraries import LIBRARIES
 from hardset.pipeline.audit.replay import replay
 from hardset.pipeline.audit.trust import Trust
 from hardset.pipeline.audit.verify import verify
+from hardset.pipeline.planning.plan import make_plan
+from hardset.pipeline.run.precheck import check_before
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.errors import JobError
+from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.attack_recipe import Attack
 from hardset.schemas.rows.flags import flags_of
 from hardset.testing import RecipeExample, check_recipe
@@ -102,6 +104,80 @@ def test_a_dataset_of_it_is_verified_made_again_and_replayed(name: str, weights,
     assert replay(folder, rows["row_id"][20].as_py(), trust=vouched).equal
     assert np.mean(rows["success"].to_pylist()) > 0
     assert all("shard_bound" in flags_of(flags) for flags in rows["flags"].to_pylist())
+
+
+@pytest.mark.parametrize("name", PGD)
+def test_several_budgets_and_a_target_keep_the_laws(name: str) -> None:
+    check_recipe(RecipeExample(recipe(name, eps=["4/255", "16/255"], target="next")))
+
+
+@pytest.mark.parametrize("name", PGD)
+def test_an_attack_moves_rows_towards_its_target(name: str) -> None:
+    wide = {"eps": "1", "settings": {"steps": 40, "absolute_step_size": 0.1}} if name.startswith("advlib") else {}
+    found = RecipeExample(
+        recipe(name, target="next", **wide), rows=40
+    )  # adv-lib gives the clean image unless it arrives
+    made = found.made
+    aims = torch.from_numpy(np.asarray(made.columns["target_label"]))
+    with torch.no_grad():
+        before, after = (
+            found.network(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255).log_softmax(1)
+            for pixels in (found.clean.pixels, made.pixels)
+        )
+    rows = torch.arange(len(aims))
+    assert aims.tolist() == ((found.clean.labels + 1) % found.classes).tolist()
+    moved = torch.from_numpy((made.pixels != found.clean.pixels).any(axis=(1, 2, 3)))
+    assert (after[rows, aims] > before[rows, aims])[moved].float().mean() > SUCCESS
+    assert moved.float().mean() > (0.1 if name.startswith("advlib") else SUCCESS)
+
+
+@pytest.mark.parametrize("name", ["art:DeepFool", "torchattacks:DeepFool"])
+def test_an_attack_that_takes_no_target_says_so(name: str) -> None:
+    norm, eps, settings = ATTACKS.get(name, ("l2", "1", {}))
+    spec = {"kind": "attack", "name": name, "norm": norm, "eps": eps, "settings": settings, "target": "next"}
+    with pytest.raises((JobError, RunError), match=r"target|Target|criterion"):
+        RecipeExample(spec).built().try_out(RecipeExample(spec).clean.pixels)
+
+
+SCORED = {
+    "art:SquareAttack": ("linf", "24/255", {"max_iter": 20}),
+    "art:HopSkipJump": ("l2", "2", {"max_iter": 2, "max_eval": 20, "init_eval": 5}),
+    "torchattacks:Square": ("linf", "24/255", {"n_queries": 20}),
+    "foolbox:BoundaryAttack": ("l2", "2", {"steps": 5}),
+    "foolbox:L2RepeatedAdditiveGaussianNoiseAttack": ("l2", "2", {"repeats": 5}),
+}
+"""Attacks by the model's outputs alone."""
+
+
+@pytest.mark.parametrize("name", SCORED)
+def test_an_attack_by_score_runs_on_a_black_box(name: str, weights, tmp_path: Path) -> None:
+    norm, eps, settings = SCORED[name]
+    job = black_box({"kind": "attack", "name": name, "norm": norm, "eps": eps, "settings": settings}, weights, tmp_path)
+    assert not any("gradient" in text for text in check_before(job, make_plan(job)).warnings)
+    make_here(job)
+    assert verify(Folder(str(tmp_path)), sample=None, replay=None, trust=Trust(job=job)).faults == []
+    rows = ds.dataset(tmp_path / "data", format="parquet").to_table()
+    assert set(rows["steps"].to_pylist()) == {0}
+    assert max(rows["queries"].to_pylist()) > 1
+
+
+@pytest.mark.parametrize("name", PGD)
+def test_an_attack_by_gradient_is_refused_on_a_black_box(name: str, weights, tmp_path: Path) -> None:
+    job = black_box(recipe(name), weights, tmp_path)
+    with pytest.raises(JobError, match="no gradient gets from the logits back to the image"):
+        check_before(job, make_plan(job))
+
+
+def black_box(attack: dict[str, Any], weights, out: Path) -> Any:
+    return job_of(
+        weights,
+        out,
+        model={"factory": "tests.models.factories:detached", "classes": 10},
+        recipes=[attack],
+        source={"format": "digits", "limit": 12},
+        output={"path": str(out), "shard_rows": 6},
+        run={"batch": 6},
+    )
 
 
 @pytest.mark.parametrize(
