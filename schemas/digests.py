@@ -30,8 +30,9 @@ def digest(value: Any) -> str:
 def image_sha256(pixels: NDArray[np.uint8]) -> str:
     """Digest of decoded pixels (H x W x C, uint8), whatever file format they were stored in."""
     height, width, channels = pixels.shape
-    head = f"u8:{height}:{width}:{channels}:".encode()
-    return hashlib.sha256(head + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+    found = hashlib.sha256(f"u8:{height}:{width}:{channels}:".encode())
+    found.update(np.ascontiguousarray(pixels).data)  # not copied behind the head
+    return found.hexdigest()
 
 
 def recipe_id(recipe: Mapping[str, Any]) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hardset.pipeline.batches import CleanRows, MadeRows, Pixels, Reject
-from hardset.pipeline.dataset.files.png import decode_pngs, encode_png
+from hardset.pipeline.batches import CleanRows, MadeRows, Reject
+from hardset.pipeline.dataset.files.png import encode_png, shown
 from hardset.pipeline.judging.masking import signals_of
 from hardset.pipeline.shards.columns import Columns, JudgedColumns, judged_columns, provenance_columns, select
 from hardset.pipeline.shards.device_stage import AnsweredRows
@@ -41,8 +41,9 @@ def judged_shard(facts: ShardFacts, rows: ReadRows, answered: AnsweredRows) -> M
     missing from the counts; nothing of the shard is stored then.
     """
     made = answered.made
-    images = encode_png(made.pixels, facts.png_level)
-    stored = _decoded(images, made.pixels)
+    images, stored = encode_png(made.pixels, facts.png_level), made.pixels
+    if not shown(images, stored):  # the models saw these pixels before they were encoded
+        raise RunError("an image does not decode to the pixels that were judged; nothing of its shard is stored")
     columns = provenance_columns(facts, rows, made, stored)
     columns["image"] = [
         {"bytes": image, "path": f"{row}.png"} for image, row in zip(images, columns["row_id"], strict=True)
@@ -54,14 +55,6 @@ def judged_shard(facts: ShardFacts, rows: ReadRows, answered: AnsweredRows) -> M
     rejects = (*rows.rejects, *made.rejects, *_unjudged(rows.clean, made, judged.finite))
     counts = _counts(facts, columns, judged, keep, rejects, rows.clean)
     return MadeShard(facts, select(columns, keep, facts.user), rejects, counts, answered.device_batch)
-
-
-def _decoded(images: Sequence[bytes], judged: Pixels) -> Pixels:
-    """Pixels of the encoded images. The judge saw them before they were encoded: so they must be the same."""
-    stored, whole = decode_pngs(images, judged.shape[1:])
-    if not whole.all() or not np.array_equal(stored, judged):
-        raise RunError("an image does not decode to the pixels that were judged; nothing of its shard is stored")
-    return stored
 
 
 def _check_budget(row_ids: Sequence[str], over: NDArray[np.bool_]) -> None:

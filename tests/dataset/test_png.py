@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from hardset.pipeline.batches import Pixels
-from hardset.pipeline.dataset.files.png import decode_png, decode_pngs, encode_png
+from hardset.pipeline.dataset.files.png import decode_png, decode_pngs, encode_png, shown
+from hardset.schemas.errors import RunError
+from tests.support import job_of, make_here
 
 IMAGES = st.tuples(st.integers(0, 3), st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3])).flatmap(
     lambda shape: arrays(np.uint8, shape)
@@ -99,3 +102,45 @@ def test_many_files_decode_together_as_one_by_one(shape: tuple[int, int, int]) -
     assert np.flatnonzero(~good).tolist() == [1, 2, 3, 5]
     np.testing.assert_array_equal(decoded[good], pixels[good])
     assert not decoded[~good].any()
+
+
+@pytest.mark.parametrize("shape", [(8, 9, 1), (32, 32, 3), (1, 1, 3), (160, 160, 3)])
+@pytest.mark.parametrize("level", [0, 6])
+def test_files_show_the_pixels_that_they_decode_to_and_no_others(shape: tuple[int, int, int], level: int) -> None:
+    """Every changed pixel is seen, and every changed byte that the decoder sees."""
+    random = np.random.default_rng(2)
+    pixels = random.integers(0, 256, (3, *shape), np.uint8)
+    files = encode_png(pixels, level)
+    assert shown(files, pixels)
+    assert not shown(files[:-1], pixels)
+    assert not shown(files[::-1], pixels)
+    places = {0, pixels[0].size - 1, *random.integers(0, pixels[0].size, 20).tolist()}
+    for place in places:
+        other = pixels.copy()
+        other[1].reshape(-1)[place] ^= 1
+        assert not shown(files, other)
+        assert not shown(encode_png(other, level), pixels)
+    for place in {0, len(files[1]) - 1, *random.integers(0, len(files[1]), 20).tolist()}:
+        flipped = bytearray(files[1])
+        flipped[place] ^= 1
+        broken = [files[0], bytes(flipped), files[2]]
+        decoded, good = decode_pngs(broken, shape)
+        assert shown(broken, pixels) == (bool(good.all()) and np.array_equal(decoded, pixels))
+
+
+@settings(deadline=None, max_examples=60)
+@given(pixels=IMAGES, level=st.sampled_from([0, 1]))
+def test_what_is_shown_is_what_pillow_reads(pixels: Pixels, level: int) -> None:
+    files = encode_png(pixels, level)
+    assert shown(files, pixels)
+    assert shown(files, pixels[::-1]) == all(
+        np.array_equal(decode_png(file), image) for file, image in zip(files, pixels[::-1], strict=True)
+    )
+
+
+def test_a_shard_whose_images_show_other_pixels_is_not_stored(
+    weights: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hardset.pipeline.shards.judgement.encode_png", lambda pixels, level: encode_png(pixels ^ 1))
+    with pytest.raises(RunError, match="an image does not decode to the pixels that were judged"):
+        make_here(job_of(weights, tmp_path, source={"format": "digits", "limit": 20}))
