@@ -15,7 +15,7 @@ from hardset.pipeline.sources import ranges
 from hardset.pipeline.sources.as_planned import changed, still_there
 from hardset.pipeline.sources.base import RawRow
 from hardset.pipeline.sources.digest_cache import digest_cache
-from hardset.pipeline.sources.files import SourceFile, opened
+from hardset.pipeline.sources.files import SourceFile, opened, start_of
 from hardset.pipeline.sources.fingerprints import content_digest, digests_of, fingerprint, is_local, tag_digest
 from hardset.pipeline.sources.images import ImageTooLargeError
 from hardset.pipeline.sources.labels import are_text
@@ -141,8 +141,8 @@ class ManifestReader(RowFiles):
         known = digests_of(content) if planned and isinstance(content, bytes) else ()
         if any(_row_digest(entry, one).startswith(planned) for one in known):
             return content
-        fs, path = self._place_of(name, entry)
         lost = isinstance(content, OUT_OF_REACH) if not planned else _row_digest(entry, UNREADABLE).startswith(planned)
+        fs, path = self._place_of(name, entry)
         if lost:
             why = out_of_reach(content, path) if isinstance(content, OSError) else "could not when the run was planned"
             return FileError(f"the image cannot be read: it {why}")
@@ -165,7 +165,7 @@ class ManifestReader(RowFiles):
         def fetch(entry: Entry) -> bytes | Exception:
             fs, path = self._place_of(name, entry)
             try:
-                data: bytes = fs.cat_file(path, start=0, end=most + 1)
+                data: bytes = start_of(path, most) if is_local(fs) else fs.cat_file(path, start=0, end=most + 1)
             except OUT_OF_REACH as error:
                 return error
             except OSError:  # S3 has no part of an object that is empty
@@ -184,7 +184,8 @@ class ManifestReader(RowFiles):
         if entry.place.startswith("/"):
             return self._local, entry.place
         folder = self._place.path_of(name).rpartition("/")[0]
-        return self._place.fs, f"{folder}/{PurePosixPath(entry.place)}"
+        plain = entry.place if "./" not in entry.place and "//" not in entry.place else PurePosixPath(entry.place)
+        return self._place.fs, f"{folder}/{plain}"
 
     @cached_property
     def _local(self) -> Any:

@@ -10,8 +10,8 @@ from hardset.pipeline.sources import ranges
 from hardset.pipeline.sources.as_planned import still_there
 from hardset.pipeline.sources.base import RawRow
 from hardset.pipeline.sources.digest_cache import digest_cache
-from hardset.pipeline.sources.files import SourceFile
-from hardset.pipeline.sources.fingerprints import content_digest, tag_digest
+from hardset.pipeline.sources.files import SourceFile, start_of
+from hardset.pipeline.sources.fingerprints import content_digest, is_local, tag_digest
 from hardset.pipeline.sources.images import ImageTooLargeError
 from hardset.pipeline.sources.splits import selected
 from hardset.pipeline.sources.stored import FETCHED_AT_ONCE, SAMPLED_PLACES, SAMPLED_ROWS, StoredReader
@@ -126,8 +126,8 @@ class MemberFiles(StoredReader):
                     why = self._why(self._place.path_of(key))
                     yield RawRow(key, 0, source_range.label, FileError(f"the file cannot be read: {why}"))
                     continue
-                with still_there(key):
-                    if isinstance(content, Exception):
+                if isinstance(content, Exception):
+                    with still_there(key):
                         raise content
                 if len(content) > most:
                     allowed = f"more than {variable('value_mib')} allows ({most / MIB:g} MiB)"
@@ -139,6 +139,8 @@ class MemberFiles(StoredReader):
     def _fetched(self, keys: list[str], most: int) -> list[bytes | Exception]:
         """The first `most` bytes, and one more if there is one, of each file, or why they cannot be had."""
         paths = [self._place.path_of(key) for key in keys]
+        if is_local(self._place.fs):
+            return [_start_or_fault(path, most) for path in paths]
         # Not fs.cat: it takes brackets in file names for patterns.
         found: list[bytes | Exception] = self._place.fs.cat_ranges(paths, 0, most + 1)
         for number, content in enumerate(found):
@@ -146,6 +148,13 @@ class MemberFiles(StoredReader):
             if isinstance(content, OSError) and not isinstance(content, OUT_OF_REACH):
                 (found[number],) = self._place.fs.cat_ranges([paths[number]], None, None)
         return found
+
+
+def _start_or_fault(path: str, most: int) -> bytes | Exception:
+    try:
+        return start_of(path, most)
+    except OSError as error:
+        return error
 
 
 def _range_of(split: str, folder: Members, start: int, stop: int) -> records.SourceRange:
