@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,7 @@ _TYPES = {column.name: column.type for column in COLUMNS}
 _OPEN_FILES = 64
 _AT_ONCE = 2**19
 """Bytes of image files that are decoded together: few enough to stay in a core's own cache."""
+_SWITCHING = Lock()
 
 
 @dataclass(frozen=True)
@@ -227,7 +230,8 @@ class StoredRows:
             raise RunError(f"{self._name}: {path}: {_line(error)}") from error
 
     def _open(self, number: int) -> tuple[pq.ParquetFile, int]:
-        return self._opened_anew(number), 1
+        with _memory_of_the_system():
+            return self._opened_anew(number), 1
 
     def _table(self, number: int, file: pq.ParquetFile, group: int, columns: Sequence[str]) -> pa.Table:
         """Columns of a row group; those that came with a later row contract are empty."""
@@ -248,13 +252,30 @@ class StoredRows:
     def _read(self, number: int) -> tuple[_Held, int]:
         group = self._groups[number]
         table = self._table(group.file, self._opened[group.file], group.number, (_IMAGE, *self._columns))
-        images = table["image"].combine_chunks()
+        images = table["image"]
+        images = images if images.num_chunks == 1 else images.combine_chunks()  # which copies
         images = images.chunk(0) if isinstance(images, pa.ChunkedArray) else images
         held = _Held(_files(images.field("bytes")), {name: values_of(table[name]) for name in self._columns})
         return held, group.bytes
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_process": -1}
+
+
+@contextmanager
+def _memory_of_the_system() -> Iterator[None]:
+    """Lets the files opened inside take memory from the C library, which keeps what earlier row groups gave back.
+
+    Arrow's own pool returns it to the system, and touching new pages may cost more than unpacking into them. A file
+    takes the pool that is Arrow's default when it is opened, and no argument for another.
+    """
+    with _SWITCHING:
+        before = pa.default_memory_pool()
+        pa.set_memory_pool(pa.system_memory_pool())
+        try:
+            yield
+        finally:
+            pa.set_memory_pool(before)
 
 
 def _files(images: pa.BinaryArray) -> NDArray[np.uint8] | pa.BinaryArray:

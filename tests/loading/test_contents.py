@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 import torch
@@ -55,6 +56,14 @@ def test_levels_come_as_they_are_stored_where_they_are_asked_for(out: Path) -> N
     first, second = (next(iter(hardset.torch.Batches(out, batch=16, pixels=one))) for one in ("uint8", "float32"))
     assert first["image"].dtype == torch.uint8
     assert torch.equal(first["image"].float() / 255, second["image"])
+
+
+def test_row_groups_leave_the_memory_pool_of_others_as_it_was(out: Path) -> None:
+    default, own = pa.default_memory_pool(), pa.system_memory_pool()
+    rows = hardset.torch.Rows(out)
+    rows[0]
+    assert pa.default_memory_pool().backend_name == default.backend_name
+    assert own.bytes_allocated() > 0
 
 
 def test_no_column_breaks_the_default_collation(out: Path) -> None:
