@@ -51,7 +51,7 @@ def apply(images: Tensor, steps: Sequence[Step], seeds: Tensor) -> Tensor:
         if not len(rows):
             continue
         found = operation(step.name)
-        if isinstance(found, Operation) or found.tensors is not None:
+        if isinstance(found, Operation) or _moves_tensors(found, step):
             images = _by_tensors(images, found, step, rows, Stream(seeds, position))
         else:
             levels = to_pixels(images.clamp(0, 1))
@@ -59,6 +59,11 @@ def apply(images: Tensor, steps: Sequence[Step], seeds: Tensor) -> Tensor:
             _by_rows(levels, [step], seeds.tolist(), position, after)
             images = to_images(after, images.device)
     return images.clamp(0, 1)
+
+
+def _moves_tensors(found: LevelOperation, step: Step) -> bool:
+    """Whether the form for tensors does all that a step says: it knows no settings that stand beside the numbers."""
+    return found.tensors is not None and all(isinstance(values, Tensor) for values in step.parameters.values())
 
 
 def threads_as_torch() -> None:

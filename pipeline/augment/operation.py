@@ -49,7 +49,8 @@ class LevelOperation:
     read only, and may come out as it is. The stream is for noise, which is too large to be stored as a parameter."""
     tensors: Callable[[Tensor, Parameters], Tensor] | None = None
     """(images (N, C, H, W) of any type, their parameters) -> images: the same values as `change`, on any device, for
-    operations that only move values; None where there is no such form."""
+    operations that only move values; None where there is no such form. Parameters that are no tensors, such as the
+    fill of a crop, it is never given."""
 
 
 AnyOperation: TypeAlias = Operation | LevelOperation

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -17,7 +19,9 @@ from hardset.schemas.digests import image_sha256
 from hardset.schemas.job.operations.amounts import WholeInterval, Within
 from hardset.schemas.job.operations.table import BY_NAME
 from hardset.schemas.job.recipes import Augment
+from hardset.schemas.reading.loading import parse_job
 from tests.augment.images import document, photograph
+from tests.support import make_here
 
 SHAPES = [(1, 1, 1), (2, 3, 3), (7, 5, 1), (33, 20, 3), (16, 16, 3)]
 
@@ -147,3 +151,40 @@ def test_numbers_beyond_their_bounds_are_refused_with_the_bounds(name: str, key:
             parse_document({"ops": [document(name, **{key: value})]}, (), Augment, name="job")
     with pytest.raises(JobError, match=rf"ops\.0\.{key}\.min: got .*; wants at most max"):
         parse_document({"ops": [document(name, **{key: {"min": 2, "max": 1}})]}, (), Augment, name="job")
+
+
+LARGE_KERNELS = [
+    ({"name": "glass_blur", "shift": 4}, "shift: makes a kernel of 9 pixels"),
+    ({"name": "median_blur", "size": [3, 9]}, "size: makes a kernel of 9 pixels"),
+    ({"name": "motion_blur", "length": 9}, "length: makes a kernel of 9 pixels"),
+    ({"name": "defocus_blur", "radius": 4}, "radius: makes a kernel of 9 pixels"),
+]
+
+
+@pytest.mark.parametrize(("op", "sentence"), LARGE_KERNELS, ids=[op["name"] for op, _ in LARGE_KERNELS])
+def test_a_kernel_larger_than_the_image_is_refused(op: dict[str, Any], sentence: str) -> None:
+    (spec,) = Augment.model_validate({"ops": [op]}).ops
+    with pytest.raises(ValueError) as caught:
+        settled(spec).check_image(8, 40, 3)
+    assert str(caught.value) == f"{sentence}, and rows are 8 x 40; wants at most 8"
+    settled(spec).check_image(40, 40, 3)
+
+
+def test_rows_are_the_same_in_any_shards_whatever_their_order(tmp_path: Path) -> None:
+    """All operations in one job, each a recipe: in one shard, and in several that two threads make backwards."""
+    pixels = np.stack([photograph(96, 128)[at : at + 16, 5 * at : 5 * at + 16] for at in range(4)])
+    np.savez(tmp_path / "rows.npz", images=pixels, labels=np.arange(4) % 2)
+    found = []
+    for name, shard_rows, settings_ in (("one", 4, {}), ("some", 2, {"depth": 2, "order": lambda all_: all_[::-1]})):
+        job = parse_job(
+            {
+                "name": "table",
+                "source": {"format": "npz", "path": str(tmp_path / "rows.npz"), "classes": ["a", "b"]},
+                "recipes": [{"kind": "augment", "ops": [document(one)]} for one in OPERATIONS],
+                "output": {"path": str(tmp_path / name), "shard_rows": shard_rows},
+            }
+        )
+        make_here(job, **settings_)
+        table = pq.read_table(tmp_path / name / "data", columns=["row_id", "image_sha256", "params"]).to_pydict()
+        found.append(dict(zip(table["row_id"], zip(table["image_sha256"], table["params"], strict=True), strict=True)))
+    assert len(found[0]) == 4 * len(OPERATIONS) and found[0] == found[1]

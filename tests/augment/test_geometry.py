@@ -11,7 +11,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from hardset.pipeline.augment.applying import apply
+from hardset.pipeline.augment.applying import apply, apply_to_pixels
+from hardset.pipeline.augment.parameters import draw
 from hardset.pipeline.augment.steps import Step
 from hardset.pipeline.augment.streams import Stream
 from hardset.pipeline.augment.table import OPERATIONS
@@ -276,3 +277,13 @@ def test_levels_between_tensors_are_rounded_where_an_operation_needs_them() -> N
 def test_opencv_is_one_whose_bilinear_kernel_is_exact() -> None:
     """Versions before 5 place pixels on a grid of 1/32, several levels away at an edge."""
     assert int(cv2.__version__.split(".")[0]) >= 5
+
+
+@pytest.mark.parametrize("fill", [0, 77, "edge", "reflect", "mean"])
+def test_training_pads_crops_as_recipes_do(fill: Any) -> None:
+    images, seeds = np.stack([photograph(16, 16)] * 6), torch.arange(6) * 7919
+    steps = draw((settings_of("crop", padding=5, fill=fill),), seeds)
+    stored = np.empty_like(images)
+    apply_to_pixels(images, steps, seeds, stored, torch.device("cpu"))
+    seen = apply(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255, steps, seeds)
+    assert np.array_equal((seen * 255).round().permute(0, 2, 3, 1).numpy(), stored)
