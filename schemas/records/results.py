@@ -88,6 +88,37 @@ class Ended(Spec):
     exit_code: Literal[0, 3, 4]
 
 
+class Measured(Spec):
+    """Trial of a recipe on the machine that planned: rows that were made, timed and thrown away."""
+
+    rows: int
+    """Source rows, or samples, that went in."""
+    seconds: float
+    """Seconds that one actor took for them, from reading to encoded bytes."""
+    rows_per_s: float
+    bytes_per_row: float
+    """Bytes of Parquet for each row that came out."""
+    gradients_per_row: float
+    """Gradients for each row that came out; 0 where the recipe is no attack."""
+
+
+class Estimate(Spec):
+    """What is left of a run, extrapolated from trials of its recipes."""
+
+    device: str
+    """Device of the trials: cpu or cuda."""
+    actors: int
+    """Number of actors that the hours are told for."""
+    hours: float
+    """Hours of that many actors, if none waits for another or for storage and all are as fast as the trial."""
+    bytes: int
+    """Bytes of Parquet that are still to be written."""
+    price_per_hour: float | None = None
+    """Price of one actor's hour, as it was given; in the currency of whoever asked."""
+    price: float | None = None
+    """Price of all actor hours; None where no price was given."""
+
+
 class PlannedRecipe(Spec):
     """Planned shards and rows of one recipe."""
 
@@ -98,6 +129,13 @@ class PlannedRecipe(Spec):
     rows_out: int
     done: int
     """Shards that are committed already."""
+    gradients: int | None = 0
+    """Most gradients of the model that all its rows can take, where no row falls early; None where another library or
+    a function decides."""
+    queries: int | None = 0
+    """The same for forward passes of attacks without gradients."""
+    measured: Measured | None = None
+    """Its trial; None where none was asked for, or all its shards are done."""
 
 
 class Planned(Spec):
@@ -118,6 +156,12 @@ class Planned(Spec):
     classes: int
     image: Image
     """Shape of every row."""
+    rows: int = 0
+    """Number of rows that the whole run makes at most."""
+    pixel_bytes: int = 0
+    """Bytes of the pixels of these rows; stored PNG in Parquet takes about as much or less, and the columns more."""
+    estimate: Estimate | None = None
+    """Time and size of what is left; None where no trial was asked for."""
 
 
 class Evaluated(Spec):

@@ -61,7 +61,9 @@ def test_what_is_no_job_is_said_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(hardset.JobError, match="overrides: got the text 'seed=1'; wants a list"):
         hardset.plan(JOB, overrides="seed=1")
     with pytest.raises(hardset.JobError, match="wants a path, a mapping or a EvaluationJob"):
-        hardset.evaluate(hardset.load_job(JOB))  # type: ignore[arg-type]
+        hardset.evaluate(3)  # type: ignore[arg-type]
+    with pytest.raises(hardset.JobError, match="has no model to evaluate"):
+        hardset.evaluate(hardset.load_job(JOB))
 
 
 def test_functions_return_what_json_prints(tmp_path: Path) -> None:
