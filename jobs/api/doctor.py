@@ -69,7 +69,10 @@ def _checks(path: Path | None, overrides: Sequence[str], address: str | None) ->
 
     if job is not None:
         yield from place_checks(job)
-    if address is None:
+    if run is not None and run.here:
+        yield Check(name="ray", state="absent", told="run.actors is 0: the command's own process does the work")
+        yield memory_check()
+    elif address is None:
         yield from local_checks(run)
     else:
         yield from cluster_checks(address, job, run)

@@ -52,8 +52,7 @@ def evaluation_of(job: Job, *, name: str = "job") -> dict[str, Any]:
         if isinstance(recipe, Attack) and (high := bounds(recipe.eps)[1]) > 0:
             threats[recipe.norm] = max(high, threats.get(recipe.norm, high))
     run = job.run.model_dump(mode="json", include=set(EvaluationRun.model_fields) - set(NOT_OF_PARTS))
-    if not isinstance(job.run.actors, int):
-        run["actors"] = job.run.most_actors
+    run["actors"] = job.run.most_actors
     return {
         "name": job.name,
         "seed": job.seed,

@@ -15,11 +15,13 @@ EXTRAS: Mapping[str, str] = {
     "azure": "abfs:// and az:// URLs",
     "hf": "hf:// URLs, the Hugging Face Hub",
     "huggingface": "models from folders of Hugging Face",
+    "timm": "models that timm knows by name",
+    "torchvision": "models that torchvision knows by name",
     "keras": "models from Keras files",
     "onnx": "models from ONNX files",
     "train": "training by several workers",
     "lineage": "OpenLineage events",
-    "iceberg": "hardset publish --iceberg",
+    "iceberg": "hardset publish --iceberg, and Iceberg tables as sources",
     "delta": "hardset publish --delta, and Delta tables as sources",
     "inspect": "hardset show, diff, and SQL over rows",
     "sign": "hardset sign",
@@ -31,6 +33,8 @@ _OF_SCHEME = {
     **{"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf"},
     **dict.fromkeys(("az", "abfs", "abfss", "adl"), "azure"),
 }
+_FORMATS = ("huggingface", "timm", "torchvision", "keras", "onnx", "delta", "iceberg")
+"""Formats of models and sources that need the extra of their name."""
 
 
 def needed_extras(job: Spec) -> dict[str, str]:
@@ -42,7 +46,7 @@ def needed_extras(job: Spec) -> dict[str, str]:
             if extra := _OF_SCHEME.get(link.partition("://")[0] if "://" in link else ""):
                 found.setdefault(extra, key)
     for key, kind in _formats(document):
-        if kind in ("huggingface", "keras", "onnx", "delta"):
+        if kind in _FORMATS:
             found.setdefault(kind, key)
     train = document.get("train")
     if isinstance(train, dict) and (train.get("workers") or 1) > 1:

@@ -48,6 +48,7 @@ def test_a_job_that_attacks_nothing_and_actors_that_come_and_go(weights: dict[st
     found = load_evaluation(generate_job(weights, recipes=augment, run=run))
     assert [(one.norm, one.eps) for one in found.threats] == [("linf", Fraction(8, 255))]
     assert found.run.actors == 3
+    assert load_evaluation(generate_job(weights, run={"actors": 0})).run.actors == 1
     with pytest.raises(JobError, match="job: has no model to evaluate; add a model section"):
         load_evaluation({key: value for key, value in generate_job(weights, recipes=augment).items() if key != "model"})
 

@@ -92,6 +92,12 @@ def test_what_a_job_needs_and_cannot_use_is_told_and_all_else_is_looked_at_too(
     assert done.stderr == ""
 
 
+def test_no_ray_is_started_for_a_job_that_asks_for_none(write_job: WriteJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_checks, "connected", None)
+    found = doctor.examine(write_job(run={"actors": 0}))
+    assert (found.status, states(found)["ray"]) == ("usable", "absent")
+
+
 @pytest.mark.usefixtures("_without_ray")
 def test_an_evaluation_and_a_file_that_is_not_there(weights: dict[str, str], tmp_path: Path) -> None:
     network = f"{{name: victim, factory: hardset.pipeline.models.zoo:small_cnn, weights: {weights['victim']}}}"
@@ -124,7 +130,7 @@ def test_the_extra_that_a_url_needs_is_named_with_how_to_install_it(write_job: W
 
 def test_every_extra_that_users_install_has_its_purpose() -> None:
     project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
-    ours = {"lint", "test", "dev", "mutants", "bench"}
+    ours = {"lint", "test", "dev", "mutants", "bench", "tensorflow"}
     assert set(project["optional-dependencies"]) - ours == set(EXTRAS)
     assert {"s3", "test"} <= set(extras())
 
