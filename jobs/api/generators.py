@@ -12,13 +12,16 @@ from torch import nn
 from hardset.jobs.api.hearing import nothing
 from hardset.pipeline.batches import CleanRows, joined, no_rows
 from hardset.pipeline.compute.devices import driver_device
+from hardset.pipeline.dataset.provenance.environment import versions
 from hardset.pipeline.gans.assessment import assess, distance_and_recall
+from hardset.pipeline.gans.checkpoints import Checkpoint
 from hardset.pipeline.gans.generator import Card
 from hardset.pipeline.gans.selection import Measure
 from hardset.pipeline.gans.training import Hooks, train_generator
 from hardset.pipeline.models.loading import load_model
 from hardset.pipeline.recipes.gan_checkpoints import remove_checkpoint, save_checkpoint, saved_checkpoint
-from hardset.pipeline.recipes.generator_files import save_generator
+from hardset.pipeline.recipes.generator_files import place_of, save_generator
+from hardset.pipeline.reporting.generator_page import TrainingContent, training_page
 from hardset.pipeline.sources.splits import TRAINING_SPLIT
 from hardset.pipeline.sources.table import as_of_now, open_source
 from hardset.pipeline.storage.folder import public_name
@@ -28,6 +31,8 @@ from hardset.schemas.job.recipes import GanTraining, Sample
 
 FEWEST_ROWS = 50
 """Fewer rows than this on either side give no figures worth saying."""
+PAGE = ".html"
+"""After the name of the weights: the report of their training, rewritten with every checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ class TrainedGenerator:
     """SHA-256 of the file."""
     rows: int
     """Rows that it was trained on."""
+    page: str
+    """Where its report lies: samples by step, and curves."""
     steps: int
     """Steps of the training."""
     step: int
@@ -133,6 +140,10 @@ def _trained(
     if resume:
         hears.on_resume(name, resume.progress.step)
 
+    def keep(checkpoint: Checkpoint) -> None:
+        save_checkpoint(checkpoint, weights)
+        _save_page(checkpoint, weights)
+
     def on_measure(found: Measure) -> None:
         measured.append(found)
         hears.on_measure(name, found)
@@ -156,7 +167,7 @@ def _trained(
             measure=None
             if judging.module is None or judging.selection is None
             else distance_and_recall(judging.module, judging.selection.pixels, device=device),
-            keep=lambda checkpoint: save_checkpoint(checkpoint, weights),
+            keep=keep,
             stop=hears.stop,
         ),
     )
@@ -173,6 +184,7 @@ def _trained(
         name,
         digest,
         len(rows),
+        name + PAGE,
         card.training.steps,
         card.step,
         seconds,
@@ -180,6 +192,13 @@ def _trained(
         quality,
         judging.lacking,
     )
+
+
+def _save_page(checkpoint: Checkpoint, weights: str) -> None:
+    folder, name = place_of(weights)
+    grids = {step: grid.numpy() for step, grid in checkpoint.shown.items()}
+    content = TrainingContent(name, checkpoint.progress, grids, versions()["hardset"])
+    folder.write(name + PAGE, training_page(content).encode())
 
 
 def training_rows(job: Job) -> tuple[CleanRows, int]:

@@ -73,6 +73,7 @@ def _tell(one: TrainedGenerator, voice: Voice) -> None:
         seconds=round(one.seconds, 3),
         quality=one.quality,
     )
+    voice.say(f"  samples by step, and curves: {one.page}", event="page", page=one.page)
     if one.not_assessed is not None:
         voice.say(f"not assessed: {one.not_assessed}", event="not_assessed", weights=one.weights)
     if one.quality is not None:

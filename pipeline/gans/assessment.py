@@ -57,12 +57,17 @@ def distance_and_recall(
 
 def sampled(generator: Generator, rows: int, seed: int, device: torch.device) -> tuple[Pixels, NDArray[np.int64]]:
     """Samples uint8 (rows, H, W, C), spread evenly over the classes, and the classes that were asked for."""
-    numbers = np.arange(rows, dtype=np.int64)
-    classes = generator.card.classes
-    seeds = np.random.default_rng(seed).integers(0, 2**63, (rows, 1), np.int64)
-    asked = CleanRows(np.zeros((0, 0, 0, 1), np.uint8), numbers % classes, tuple(map(str, numbers)), numbers)
-    recipe = SampleRecipe(generator, classes=classes, batch=_BATCH, device=device)
-    return recipe.make(asked, seeds).pixels, asked.labels
+    asked = np.arange(rows, dtype=np.int64) % generator.card.classes
+    return sampled_of(generator, asked, seed, device), asked
+
+
+def sampled_of(generator: Generator, asked: NDArray[np.int64], seed: int, device: torch.device) -> Pixels:
+    """Samples uint8 (N, H, W, C) of the classes asked for, (N,)."""
+    count, numbers = len(asked), np.arange(len(asked), dtype=np.int64)
+    seeds = np.random.default_rng(seed).integers(0, 2**63, (count, 1), np.int64)
+    rows = CleanRows(np.zeros((0, 0, 0, 1), np.uint8), asked, tuple(map(str, numbers)), numbers)
+    recipe = SampleRecipe(generator, classes=generator.card.classes, batch=_BATCH, device=device)
+    return recipe.make(rows, seeds).pixels
 
 
 def penultimate(module: nn.Module, pixels: Pixels, *, device: torch.device) -> tuple[Tensor, Tensor]:

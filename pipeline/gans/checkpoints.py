@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import safetensors
 import safetensors.torch
@@ -18,6 +18,15 @@ from hardset.schemas.job.gan_training import GanTraining
 
 _KEY = "hardset-training"  # of the progress in the metadata
 _WEIGHTS = "kept."  # before the names of the averages that may become the generator
+_GRIDS = "shown."  # before the steps of the grids
+
+
+class Losses(Spec):
+    """Means of the losses over the steps since those before."""
+
+    step: int
+    discriminator: float
+    generator: float
 
 
 class Progress(Spec):
@@ -34,6 +43,7 @@ class Progress(Spec):
     slower: float = 1.0
     """Factor of the rates; each time that the training diverged halved it."""
     measured: tuple[Measure, ...] = ()
+    losses: tuple[Losses, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,8 @@ class Checkpoint:
     """`Players.state`."""
     kept: Mapping[int, Mapping[str, Tensor]]
     """By step, the weights of the averages that may yet be the best."""
+    shown: Mapping[int, Tensor] = field(default_factory=dict)
+    """By step, a grid of the average's samples, uint8 (H, W, C): a line for each of the first classes."""
 
 
 def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
@@ -52,6 +64,7 @@ def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
     tensors = {name: tensor.contiguous() for name, tensor in checkpoint.players.items()}
     for step, weights in checkpoint.kept.items():
         tensors |= {f"{_WEIGHTS}{step}.{name}": tensor.contiguous() for name, tensor in weights.items()}
+    tensors |= {f"{_GRIDS}{step}": grid.contiguous() for step, grid in checkpoint.shown.items()}
     data: bytes = safetensors.torch.save(tensors, metadata={_KEY: checkpoint.progress.model_dump_json()})
     return data
 
@@ -71,4 +84,6 @@ def decode_checkpoint(data: bytes, *, name: str) -> Checkpoint:
     for key in [key for key in tensors if key.startswith(_WEIGHTS)]:
         step, _, weight = key.removeprefix(_WEIGHTS).partition(".")
         kept.setdefault(int(step), {})[weight] = tensors.pop(key)
-    return Checkpoint(progress, tensors, kept)
+    grids = [key for key in tensors if key.startswith(_GRIDS)]
+    shown = {int(key.removeprefix(_GRIDS)): tensors.pop(key) for key in grids}
+    return Checkpoint(progress, tensors, kept, shown)

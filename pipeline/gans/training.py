@@ -20,7 +20,9 @@ from torch import Tensor
 from hardset.pipeline.batches import Pixels
 from hardset.pipeline.compute.levels import unit_images
 from hardset.pipeline.compute.transfers import sent
-from hardset.pipeline.gans.checkpoints import Checkpoint, Progress
+from hardset.pipeline.gans.admission import picture
+from hardset.pipeline.gans.assessment import sampled_of
+from hardset.pipeline.gans.checkpoints import Checkpoint, Losses, Progress
 from hardset.pipeline.gans.generator import Card, Generator
 from hardset.pipeline.gans.players import Players
 from hardset.pipeline.gans.selection import Measure, best, candidates
@@ -37,6 +39,7 @@ _SLOWER = 0.5  # factor of the rates each time
 _TRIAL = 24  # steps that a budget in seconds is turned into steps by, after as many that warm up
 
 
+_GRID = 512  # side of a grid of samples that four of 128 pixels fill
 _KEEP_SECONDS = 300.0  # from one kept checkpoint to the next, at most a check later
 
 
@@ -101,12 +104,12 @@ def train_generator(
     with deterministic(device), seeded(device, seed):
         if resume is None:
             progress = _timed(wanted, shape, rows, hooks.clock) if settings.seconds else wanted
-            players, kept = Players.new(shape, progress.training, device), {}
+            players, kept, shown = Players.new(shape, progress.training, device), {}, {}
         else:
-            progress, kept = _same(resume.progress, wanted), dict(resume.kept)
+            progress, kept, shown = _same(resume.progress, wanted), dict(resume.kept), dict(resume.shown)
             players = Players.new(shape, progress.training, device)
             players.restore(resume.players)
-        return _Training(players, shape, rows, hooks, progress, kept).finished()
+        return _Training(players, shape, rows, hooks, progress, kept, shown).finished()
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,7 @@ class _Training:
     hooks: Hooks
     progress: Progress
     kept: Mapping[int, Mapping[str, Tensor]]
+    shown: Mapping[int, Tensor]
 
     def finished(self) -> Generator:
         """Trains to the end and returns the best average."""
@@ -147,11 +151,13 @@ class _Training:
             self.hooks.on_step(step, steps)
             stopped, measured = self.hooks.stop(), step in _measured_at(steps)
             if stopped or measured or step % _CHECK_EVERY == 0:
-                if not torch.stack(unchecked).isfinite().all():
+                losses = torch.stack(unchecked)
+                if not losses.isfinite().all():
                     returns += 1
                     self._go_back(good, returns, step)
                     unchecked.clear()
                     continue
+                self._tell(losses)
                 if measured:
                     self._measure()
                 good = self._checkpoint()
@@ -174,17 +180,24 @@ class _Training:
                 "times as high; lower generator.training.generator_rate and discriminator_rate"
             )
         self.players.restore(good.players)
-        self.kept = good.kept
+        self.kept, self.shown = good.kept, good.shown
         slower = self.progress.slower * _SLOWER
         self.progress = good.progress.model_copy(update={"slower": slower})
         self.hooks.on_return(good.progress.step, slower)
 
+    def _tell(self, losses: Tensor) -> None:
+        discriminator, generator = losses.double().mean(0).tolist()
+        told = Losses(step=self.progress.step, discriminator=discriminator, generator=generator)
+        self.progress = self.progress.model_copy(update={"losses": (*self.progress.losses, told)})
+
     def _measure(self) -> None:
+        average = {name: tensor.detach().cpu().clone() for name, tensor in self.players.average.state_dict().items()}
+        generator, device = self._generator(average, self.progress.step), self.rows.images.device
+        self.shown = {**self.shown, self.progress.step: grid(generator, device)}
         if self.hooks.measure is None:
             return
-        average = {name: tensor.detach().cpu().clone() for name, tensor in self.players.average.state_dict().items()}
-        with seeded(self.rows.images.device, self.progress.seed):  # its draws, if any, are none of the training's
-            distance, recall = self.hooks.measure(self._generator(average, self.progress.step))
+        with seeded(device, self.progress.seed):  # its draws, if any, are none of the training's
+            distance, recall = self.hooks.measure(generator)
         found = Measure(step=self.progress.step, distance=distance, recall=recall)
         measured = (*self.progress.measured, found)
         weights = {**self.kept, found.step: average}
@@ -193,7 +206,7 @@ class _Training:
         self.hooks.on_measure(found)
 
     def _checkpoint(self) -> Checkpoint:
-        return Checkpoint(self.progress, self.players.state(), self.kept)
+        return Checkpoint(self.progress, self.players.state(), self.kept, self.shown)
 
     def _generator(self, weights: Mapping[str, Tensor], step: int) -> Generator:
         shape, training = self.shape, self.progress.training
@@ -214,6 +227,14 @@ class _Training:
             training=training,
         )
         return Generator(net.eval().requires_grad_(False), card)
+
+
+def grid(generator: Generator, device: torch.device) -> Tensor:
+    """Samples of a generator in a grid, uint8 (H, W, C): a line for each of the first classes, of the same latents."""
+    card = generator.card
+    columns, lines = (max(4, min(10, _GRID // side)) for side in (card.width, card.height))
+    asked = np.repeat(np.arange(min(lines, card.classes), dtype=np.int64), columns)
+    return torch.from_numpy(picture(sampled_of(generator, asked, 0, device), asked, columns, lines))
 
 
 def _measured_at(steps: int) -> frozenset[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hardset.pipeline.gans.checkpoints import Checkpoint, Progress, decode_checkpoint, encode_checkpoint
+from hardset.pipeline.gans.checkpoints import Checkpoint, Losses, Progress, decode_checkpoint, encode_checkpoint
 from hardset.pipeline.gans.files import encode_generator
 from hardset.pipeline.gans.generator import Generator
 from hardset.pipeline.gans.selection import Measure
@@ -21,9 +21,11 @@ PROGRESS = Progress(
     step=7,
     slower=0.25,
     measured=(Measure(step=5, distance=1.5, recall=0.5),),
+    losses=(Losses(step=4, discriminator=0.7, generator=0.8), Losses(step=7, discriminator=0.5, generator=1.2)),
 )
 PLAYERS = {"generator.norms.0.norm.running_mean": torch.arange(6.0).view(2, 3).T, "random": torch.get_rng_state()}
-CHECKPOINT = Checkpoint(PROGRESS, PLAYERS, {5: {"norms.0.embed.weight": torch.ones(2)}})
+GRID = torch.arange(12, dtype=torch.uint8).view(2, 2, 3)
+CHECKPOINT = Checkpoint(PROGRESS, PLAYERS, {5: {"norms.0.embed.weight": torch.ones(2)}}, {5: GRID})
 
 
 def assert_same(found: Checkpoint | None) -> None:
@@ -31,6 +33,7 @@ def assert_same(found: Checkpoint | None) -> None:
     assert found.players.keys() == PLAYERS.keys() and found.kept.keys() == {5}
     assert all(torch.equal(found.players[name], tensor) for name, tensor in PLAYERS.items())
     assert torch.equal(found.kept[5]["norms.0.embed.weight"], torch.ones(2))
+    assert found.shown.keys() == {5} and torch.equal(found.shown[5], GRID)
 
 
 def test_a_checkpoint_comes_back() -> None:

@@ -10,10 +10,12 @@ from torch import Tensor
 
 from hardset.pipeline.gans.checkpoints import Checkpoint, decode_checkpoint, encode_checkpoint
 from hardset.pipeline.gans.files import encode_generator
-from hardset.pipeline.gans.generator import Card, Generator
+from hardset.pipeline.gans.generator import Card, Generator, Output
+from hardset.pipeline.gans.networks import GeneratorNet
 from hardset.pipeline.gans.players import Players
 from hardset.pipeline.gans.selection import Measure
-from hardset.pipeline.gans.training import Hooks, Stopped, train_generator
+from hardset.pipeline.gans.shape import Shape
+from hardset.pipeline.gans.training import Hooks, Stopped, grid, train_generator
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.gan_training import GanTraining
 from tests.gans.conftest import TINY, training_rows
@@ -212,3 +214,32 @@ def test_steps_that_were_worth_seconds_give_the_same_weights_at_any_speed() -> N
     asked = LONGER.model_copy(update={"steps": 24})
     same = trained(settings=asked).net.state_dict()
     assert all(torch.equal(same[name], tensor) for name, tensor in slower.net.state_dict().items())
+
+
+def test_samples_of_the_same_latents_and_the_losses_are_kept_by_step() -> None:
+    kept: list[Checkpoint] = []
+    trained(Hooks(keep=kept.append))
+    steps = [3, 5, 8, 10, 13, 15, 18, 20]
+    assert list(kept[-1].shown) == steps
+    assert {tuple(grid.shape) for grid in kept[-1].shown.values()} == {(3 * 9 + 1, 10 * 9 + 1, 1)}
+    before = kept[-2].shown
+    assert all(torch.equal(grid, kept[-1].shown[step]) for step, grid in before.items())
+    assert not torch.equal(kept[-1].shown[3], kept[-1].shown[20])
+    assert [one.step for one in kept[-1].progress.losses] == steps
+
+
+def test_a_losses_figure_is_the_mean_since_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = iter(range(1, 21))
+    monkeypatch.setattr(Players, "step", lambda *_, **__: torch.tensor([float(next(calls)), 0.5]))
+    kept: list[Checkpoint] = []
+    trained(Hooks(keep=kept.append))
+    assert [one.discriminator for one in kept[-1].progress.losses] == [2, 4.5, 7, 9.5, 12, 14.5, 17, 19.5]
+    assert {one.generator for one in kept[-1].progress.losses} == {0.5}
+
+
+@pytest.mark.parametrize(("side", "classes", "wanted"), [(8, 3, (3, 10)), (64, 10, (8, 8)), (128, 10, (4, 4))])
+def test_a_grid_holds_what_it_can_show(side: int, classes: int, wanted: tuple[int, int]) -> None:
+    net = GeneratorNet(Shape(classes, side, side, 1, latent=4, features=8)).eval()
+    made = grid(Generator(net, Output(4, side, side, 1, classes)), CPU)
+    lines, columns = wanted
+    assert made.shape == (lines * (side + 1) + 1, columns * (side + 1) + 1, 1) and made.dtype == torch.uint8

@@ -73,7 +73,8 @@ def test_a_second_start_goes_on_to_the_same_file(weights: dict[str, str], tmp_pa
     assert on == [(str(path), 5)]
     assert (found.sha256, found.measured, found.step) == (wanted.sha256, wanted.measured, wanted.step)
     assert len(found.measured) == 8 and found.step == best(found.measured).step
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["gan.safetensors", "whole"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["gan.safetensors", "gan.safetensors.html", "whole"]
+    assert path.with_name("gan.safetensors.html").read_bytes() == Path(wanted.page).read_bytes()
 
 
 def test_a_checkpoint_of_other_settings_is_refused_and_left_alone(weights: dict[str, str], tmp_path: Path) -> None:
