@@ -17,6 +17,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,18 @@ def delta(folder: Path, pixels: np.ndarray, files: list[bytes], labels: list[int
     create_table_with_add_actions(str(folder), Schema.from_arrow(pq.read_schema(file)), added)
 
 
+def iceberg(folder: Path, pixels: np.ndarray, files: list[bytes], labels: list[int]) -> None:
+    """The same file under metadata."""
+    from pyiceberg.catalog import load_catalog  # noqa: PLC0415 - an extra
+
+    parquet(folder, pixels, files, labels)
+    file = folder / "train.parquet"
+    with closing(load_catalog("benchmark", uri="sqlite://")) as catalogue:
+        catalogue.create_namespace("a")
+        table = catalogue.create_table("a.rows", pq.read_schema(file), location=f"file://{folder}")
+        table.add_files([f"file://{file}"])
+
+
 def imagefolder(folder: Path, pixels: np.ndarray, files: list[bytes], labels: list[int]) -> None:
     """A file per image in folders of classes."""
     for number, (data, label) in enumerate(zip(files, labels, strict=True)):
@@ -104,6 +117,7 @@ def manifest(folder: Path, pixels: np.ndarray, files: list[bytes], labels: list[
 WRITERS: dict[str, Callable[[Path, np.ndarray, list[bytes], list[int]], None]] = {
     "parquet": parquet,
     "delta": delta,
+    "iceberg": iceberg,
     "webdataset": webdataset,
     "imagefolder": imagefolder,
     "manifest": manifest,

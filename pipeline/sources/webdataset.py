@@ -55,6 +55,13 @@ class WebDatasetReader(RowFiles):
                 f"source.label: no member of {file.name} is {self.spec.label} or {_JSON}, so nothing tells the "
                 f"classes; it has: {found}; set source.label if one of these is the class"
             )
+        shown = {sample.key for sample in samples if self._image(sample)}
+        apart = sorted(sample.key for sample in samples if not self._image(sample) and sample.key in shown)
+        if 2 * len(apart) >= len(samples) > 0:
+            raise UnreadableFileError(
+                f"source.path: {file.name} has the members of {apart[0]} in places apart, as of most rows; those of a "
+                "row stand side by side in WebDataset: pack them sorted by name (tar --sort=name)"
+            )
         return ranges.cut(0, len(samples), shard_rows)
 
     def rows(self, name: str, start: int, stop: int) -> Iterator[StoredRow]:

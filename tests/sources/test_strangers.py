@@ -147,6 +147,13 @@ def test_a_tar_without_labels_is_refused(members: list[tuple[str, bytes]], told:
         open_source(WebDatasetSource(path=str(tmp_path))).plan(9)
 
 
+def test_a_tar_that_is_sorted_by_extension_is_refused(tmp_path: Path) -> None:
+    members = [*((f"{n}.cls", b"1") for n in range(4)), *((f"{n}.png", png(n)) for n in range(4))]
+    write(tmp_path / "a.tar", tar_bytes(members))
+    with pytest.raises(JobError, match=r"has the members of 0 in places apart, .* sorted by name"):
+        open_source(WebDatasetSource(path=str(tmp_path))).plan(9)
+
+
 def test_compressed_tars_are_named(tmp_path: Path) -> None:
     data = gzip.compress(tar_bytes([("0.png", png(0)), ("0.cls", b"1")]))
     write(tmp_path / "one" / "a.tar.gz", data)
