@@ -19,13 +19,16 @@ from hardset.pipeline.models.loading import load_model
 from hardset.pipeline.models.numbering import numbering
 from hardset.pipeline.models.zoo import small_cnn
 from hardset.pipeline.planning.plan import make_plan
+from hardset.pipeline.run.precheck import check_gate
 from hardset.pipeline.sources.table import open_source
+from hardset.schemas.errors import RunError
 from hardset.schemas.job.job import Model
 from hardset.schemas.job.network import Input
 from hardset.schemas.records.clean import CleanAccuracy
 from tests.support import job_of
 
 CPU = torch.device("cpu")
+JOB = job_of({"victim": "w.safetensors"}, "memory://none")
 ROWS = 400
 SOUND: dict[str, tuple[int, dict[str, Any]]] = {
     "grey": (1, {}),
@@ -151,6 +154,7 @@ def test_a_sound_model_is_left_alone(digits, saved, name: str) -> None:
     assert (found.findings, told) == ((), ())
     assert found.low <= found.share <= found.high
     assert found.share > (0.2 if name == "weak" else 0.85)
+    check_gate(found, JOB, found.share)
 
 
 @pytest.mark.parametrize("mistake", PLANTED)
@@ -162,6 +166,9 @@ def test_a_planted_mistake_is_named_with_the_key_to_set_which_mends_it(digits, s
     assert found.findings == (told.text,)
     assert told.text.startswith("model: the model is right on ")
     assert re.search(expected, told.text), told.text
+    with pytest.raises(RunError, match=r"^--min-clean-accuracy: the model is right on .*; wants 90 %; ") as refused:
+        check_gate(found, JOB, 0.9)
+    assert str(refused.value).endswith(told.text)
     if mistake in ("labels from 1", "distances"):
         assert told.settings == {}, (
             "the labels are at fault, or the model: the user knows which; no key takes negatives"
