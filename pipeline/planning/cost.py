@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hardset.pipeline.attacks.declared import declaration_of, resolved
 from hardset.schemas.job.attack_declaration import Part
 from hardset.schemas.job.attack_recipe import Attack
-from hardset.schemas.job.recipes import Recipe
+from hardset.schemas.job.recipes import Recipe, WorstOf
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ def most_of(recipe: Recipe, classes: int) -> Cost | None:
 
     `classes`: of the model. Raises JobError where code from elsewhere cannot be imported.
     """
+    if isinstance(recipe, WorstOf):
+        return Cost(queries=recipe.tries)
     if not isinstance(recipe, Attack):
         return Cost()
     declared, spec = declaration_of(recipe.name), resolved(recipe, classes)

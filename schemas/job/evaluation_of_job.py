@@ -10,6 +10,7 @@ from hardset.schemas.job.attack_recipe import Attack
 from hardset.schemas.job.evaluation import NOT_OF_PARTS, EvaluationJob, EvaluationRun, parse_evaluation
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.quantities import bounds
+from hardset.schemas.job.worst_of import NaturalChanges, WorstOf
 from hardset.schemas.reading.documents import read_job_file
 from hardset.schemas.reading.loading import parse_document
 
@@ -43,6 +44,8 @@ def any_evaluation(document: dict[str, Any], overrides: Sequence[str], *, name: 
 def evaluation_of(job: Job, *, name: str = "job") -> dict[str, Any]:
     """Document of the evaluation of a job's model: fresh attacks at the largest budget of each norm that it attacks in.
 
+    Its natural changes are measured, too.
+
     Raises JobError for a job without a model.
     """
     if job.model is None:
@@ -59,6 +62,11 @@ def evaluation_of(job: Job, *, name: str = "job") -> dict[str, Any]:
         "source": job.source.model_dump(mode="json"),
         "classes": job.model.classes,
         "models": [{"name": "model", **job.model.model_dump(mode="json", exclude={"classes"})}],
+        "worst_of": [
+            recipe.model_dump(mode="json", include=set(NaturalChanges.model_fields))
+            for recipe in job.recipes
+            if isinstance(recipe, WorstOf)
+        ],
         "threats": [{"norm": norm, "eps": str(eps)} for norm, eps in threats.items()] or [{"eps": USUAL_EPS}],
         "output": {"path": job.output.path},
         "run": run,

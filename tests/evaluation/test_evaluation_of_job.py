@@ -31,12 +31,14 @@ def test_source_model_and_largest_budgets_are_those_of_the_job(weights: dict[str
         {"kind": "attack", "name": "fgsm", "norm": "linf", "eps": {"min": "2/255", "max": "16/255"}},
         {"kind": "attack", "name": "pgd", "norm": "l2", "eps": 1},
         {"kind": "augment", "ops": [{"name": "hflip"}]},
+        {"kind": "attack", "name": "worst_of", "ops": [{"name": "rotate", "degrees": 20}], "tries": 5},
     ]
     made = load_job(generate_job(weights, recipes=recipes))
     found = load_evaluation(generate_job(weights, recipes=recipes))
     assert (found.name, found.seed, found.source, found.classes) == (made.name, made.seed, made.source, 10)
     assert found.models[0].model(10) == made.model
     assert [(one.norm, one.eps) for one in found.threats] == [("linf", Fraction(16, 255)), ("l2", 1)]
+    assert [(one.ops, one.tries) for one in found.worst_of] == [(made.recipes[4].ops, 5)]
     assert {attack.name for attack in found.attacks} == {"fgsm", "pgd", "fast", "square"}
     assert (found.output.path, found.run.batch, found.run.actors) == ("out", made.run.batch, 2)
     assert load_evaluation(made) == found

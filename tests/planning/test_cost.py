@@ -13,7 +13,7 @@ from hardset.jobs.api.planning import plan
 from hardset.pipeline.planning.cost import Cost, most_of
 from hardset.pipeline.run import trial
 from hardset.schemas.errors import JobError
-from hardset.schemas.job.recipes import Attack, Augment
+from hardset.schemas.job.recipes import Attack, Augment, WorstOf
 from hardset.schemas.records.results import Planned
 from tests.support import document, hardset, job_of, last_json, make_here
 
@@ -34,6 +34,7 @@ def test_gradients_and_queries_follow_from_the_declaration() -> None:
     assert cost(name="apgd_t", steps=10, targets=2, restarts=2) == Cost(40, 0)
     assert most_of(Attack(name="apgd_t", eps="8/255", steps=10), 3) == Cost(20, 0)
     assert most_of(Augment(ops=[{"name": "hflip"}]), 0) == Cost(0, 0)
+    assert most_of(WorstOf(ops=[{"name": "hflip"}], tries=7), 10) == Cost(0, 7)
     standard = cost(name="standard")
     assert standard is not None
     assert standard.gradients > 100
