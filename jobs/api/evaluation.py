@@ -30,6 +30,7 @@ def evaluate(
     fail_under: Sequence[str] = (),
     against: str | None = None,
     tolerance: float = 0.01,
+    phase: Callable[[str], None] = nothing,
     progress: Callable[[EvaluationProgress], None] = nothing,
     on_warning: Warn | None = None,
     stop: Stop | None = None,
@@ -39,8 +40,9 @@ def evaluate(
     Of a generate job it measures the model on its source, at the largest budget of each norm that the job attacks in.
     One actor works in this process, more on Ray, as for `hardset.generate`. `fail_under`: gates such as
     `"robust=0.45"`; `against`: an earlier evaluation.json or its folder, whose figures may fall by `tolerance`, a share
-    in [0, 1]. A gate that does not hold makes the status `failed` and raises nothing. `progress` is called after each
-    part, `on_warning` with each warning once; without it, warnings go to the logger `hardset`.
+    in [0, 1]. A gate that does not hold makes the status `failed` and raises nothing. `phase` is called with what
+    begins, `progress` after each part, `on_warning` with each warning once; without it, warnings go to the logger
+    `hardset`.
 
     Raises JobError for what is wrong with the job or a gate, RunError for what storage or workers cannot do.
 
@@ -65,7 +67,14 @@ def evaluate(
     declared = load_evaluation(job, overrides)
     gates = parse_gates(fail_under, gate_names(declared))
     baseline = None if against is None else read_baseline(against)
-    outcome = run_evaluation(declared, address=address, stop=stop, on_progress=progress, on_warning=warner(on_warning))
+    outcome = run_evaluation(
+        declared,
+        address=address,
+        stop=stop,
+        on_phase=phase,
+        on_progress=progress,
+        on_warning=warner(on_warning),
+    )
     record = outcome.record
     if record is None:
         return Evaluated(

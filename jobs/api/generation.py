@@ -23,6 +23,7 @@ def generate(
     *,
     overrides: Overrides = (),
     address: str | None = None,
+    phase: Callable[[str], None] = nothing,
     progress: Callable[[RunProgress], None] = nothing,
     on_warning: Warn | None = None,
     stop: Stop | None = None,
@@ -37,13 +38,14 @@ def generate(
     """Makes the dataset of a job, or whatever is missing of it: what `hardset generate` does, and prints with --json.
 
     Uses the Ray cluster that this process is connected to and leaves it running; else joins the one at `address`, or
-    starts one on this machine and ends it. `progress` is called after each shard, in this thread; `on_warning` with
-    each warning once, which otherwise goes to the logger `hardset`. `stop`: ends the run early once it is set, from
-    another thread. `max_rows`, `max_minutes`: a budget, after which the status is `stopped`. `wait`: for the end of
-    another run that holds the output. `metrics_port`: where a Ray that is started here tells Prometheus its metrics.
-    `accept_classes`, `accept_columns`: go on where the classes, or the types of the user's columns, are not those of
-    the newest run, and make all rows anew.
-    `min_clean_accuracy`: a gate in [0, 1] for the model's accuracy on a sample of clean rows, before anything is made.
+    starts one on this machine and ends it. `phase` is called with what begins before any shard is made, such as
+    "reading the source", `progress` after each shard, both in this thread; `on_warning` with each warning once, which
+    otherwise goes to the logger `hardset`. `stop`: ends the run early once it is set, from another thread. `max_rows`,
+    `max_minutes`: a budget, after which the status is `stopped`. `wait`: for the end of another run that holds the
+    output. `metrics_port`: where a Ray that is started here tells Prometheus its metrics. `accept_classes`,
+    `accept_columns`: go on where the classes, or the types of the user's columns, are not those of the newest run, and
+    make all rows anew. `min_clean_accuracy`: a gate in [0, 1] for the model's accuracy on a sample of clean rows,
+    before anything is made.
 
     Raises JobError for what is wrong with the job, RunError for what storage or workers cannot do, and of those
     HeldError where another run holds the output.
@@ -68,6 +70,7 @@ def generate(
         metrics_port=metrics_port,
         accept=Accept(classes=accept_classes, columns=accept_columns),
         min_clean_accuracy=min_clean_accuracy,
+        on_phase=phase,
         on_progress=progress,
         on_warning=warner(on_warning),
     )

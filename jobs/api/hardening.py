@@ -24,6 +24,7 @@ def harden(
     fail_under: Sequence[str] = (),
     against: str | None = None,
     tolerance: float = 0.01,
+    phase: Callable[[str], None] = nothing,
     progress: Callable[[LoopStart | Round, int], None] = nothing,
     on_warning: Warn | None = None,
     stop: Stop | None = None,
@@ -32,8 +33,9 @@ def harden(
 
     Ray is used as by `hardset.generate`. `fail_under`: gates such as `"robust=0.45"`; `against`: an earlier output or
     record, whose figures may fall by `tolerance`, a share in [0, 1]. Where a gate does not hold, nothing is promoted
-    and `failed` says why. `progress` is called with what the loop starts from and with each round, and with the number
-    of rounds there will be; `on_warning` with each warning once; without it, they go to the logger `hardset`.
+    and `failed` says why. `phase` is called with what begins, `progress` with what the loop starts from and with each
+    round, and with the number of rounds there will be; `on_warning` with each warning once; without it, they go to the
+    logger `hardset`.
 
     Raises JobError for what is wrong with the job or a gate, RunError for what storage, workers or the training cannot
     do.
@@ -58,7 +60,14 @@ def harden(
     gates = parse_gates(fail_under, KNOWN)
     before = None if against is None else baseline(against)
     declared = load_job(job, overrides)
-    outcome = run_loop(declared, address=address, stop=stop, on_round=progress, on_warning=warner(on_warning))
+    outcome = run_loop(
+        declared,
+        address=address,
+        stop=stop,
+        on_phase=phase,
+        on_round=progress,
+        on_warning=warner(on_warning),
+    )
     record = outcome.record
     if record is None:
         return Hardened(status="stopped", loop_id=outcome.home.loop_id, rounds=outcome.rounds_made, exit_code=4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hardset.jobs.api.evaluation import evaluate
 from hardset.jobs.telling.next_steps import report_of
 from hardset.jobs.terminal.console import console, count, say
+from hardset.jobs.terminal.phases import phases
 from hardset.jobs.terminal.stopping import stop_on_signal
 from hardset.jobs.terminal.voice import LogFormat, Voice, speaking
 from hardset.pipeline.evaluation.evaluate import EvaluationProgress
@@ -27,10 +28,19 @@ def make(
 ) -> Evaluated:
     """Runs the evaluation until it ends or a signal stops it, and tells its figures, warnings and failed gates."""
     with speaking(log_format) as voice:
-        with stop_on_signal(voice, grace_seconds) as stop, console.status("evaluate: planning") as shown:
+        with (
+            stop_on_signal(voice, grace_seconds) as stop,
+            console.status("evaluate: planning") as shown,
+            phases(voice) as told,
+        ):
+
+            def begin(text: str) -> None:
+                shown.update(f"evaluate: {text}")
+                if not console.is_terminal or log_format is LogFormat.JSON:
+                    told(text)
 
             def show(progress: EvaluationProgress) -> None:
-                shown.update(f"evaluate: {progress.done:,} of {count(progress.parts, 'part')}")
+                begin(f"{progress.done:,} of {count(progress.parts, 'part')}")
 
             done = evaluate(
                 job,
@@ -38,6 +48,7 @@ def make(
                 fail_under=fail_under,
                 against=against,
                 tolerance=tolerance,
+                phase=begin,
                 progress=show,
                 on_warning=voice.warn,
                 stop=stop,

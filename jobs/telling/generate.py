@@ -51,6 +51,7 @@ def make(
                 accept_classes=accept_classes,
                 accept_columns=accept_columns,
                 min_clean_accuracy=min_clean_accuracy,
+                phase=show.phase,
                 progress=show,
                 on_warning=warn,
             )

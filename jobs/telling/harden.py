@@ -6,6 +6,7 @@ from hardset.jobs.api.hardening import harden
 from hardset.jobs.api.trusting import trust_of
 from hardset.jobs.telling.next_steps import report_of
 from hardset.jobs.terminal.console import count
+from hardset.jobs.terminal.phases import phases
 from hardset.jobs.terminal.stopping import stop_on_signal
 from hardset.jobs.terminal.voice import LogFormat, Voice, speaking
 from hardset.schemas.job.job import Job
@@ -29,13 +30,14 @@ def make(
         def show(one: LoopStart | Round, rounds: int) -> None:
             voice.say(line_of(one, rounds), event="round", round=getattr(one, "number", 0), **one.validation.shares())
 
-        with stop_on_signal(voice, grace_seconds) as stop:
+        with stop_on_signal(voice, grace_seconds) as stop, phases(voice) as told:
             hardened = harden(
                 job,
                 address=address,
                 fail_under=fail_under,
                 against=against,
                 tolerance=tolerance,
+                phase=told,
                 progress=show,
                 on_warning=voice.warn,
                 stop=stop,

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from hardset.jobs.terminal.console import console
+from hardset.jobs.terminal.phases import Phases, phases
 from hardset.jobs.terminal.voice import LogFormat, Voice
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ class Shows(Protocol):
     """Takes each step of a run."""
 
     def __call__(self, progress: RunProgress) -> None: ...
+
+    def phase(self, text: str) -> None:
+        """Takes what begins before the first step."""
+        ...
 
 
 @contextmanager
@@ -40,13 +45,17 @@ def showing(voice: Voice, log_format: LogFormat = LogFormat.TEXT) -> Iterator[Sh
         ) as bar:
             yield _Live(bar)
     else:
-        yield _Lines(voice)
+        with phases(voice) as told:
+            yield _Lines(voice, told)
 
 
 class _Live:
     def __init__(self, bar: Bar) -> None:
         self._bar, self._started = bar, time.monotonic()
-        self._task = bar.add_task("generate", total=None, figures="starting Ray")
+        self._task = bar.add_task("generate", total=None, figures="starting")
+
+    def phase(self, text: str) -> None:
+        self._bar.update(self._task, figures=text)
 
     def __call__(self, progress: RunProgress) -> None:
         figures = _figures(progress, time.monotonic() - self._started)
@@ -54,12 +63,16 @@ class _Live:
 
 
 class _Lines:
-    def __init__(self, voice: Voice) -> None:
-        self._voice = voice
+    def __init__(self, voice: Voice, phases: Phases) -> None:
+        self._voice, self._phases = voice, phases
         self._started, self._last = time.monotonic(), -LINE_SECONDS
         self._found: int | None = None
 
+    def phase(self, text: str) -> None:
+        self._phases(text)
+
     def __call__(self, progress: RunProgress) -> None:
+        self._phases.silent()
         now = time.monotonic()
         if self._found is None:
             self._found = progress.shards_done

@@ -55,6 +55,7 @@ def evaluate(
     *,
     address: str | None = None,
     stop: Stop | None = None,
+    on_phase: Callable[[str], None] = lambda _: None,
     on_progress: Callable[[EvaluationProgress], None] = lambda _: None,
     on_warning: Callable[[str], None] = lambda _: None,
 ) -> EvaluationOutcome:
@@ -65,11 +66,13 @@ def evaluate(
     """
     check_installed()
     stop = stop or Stop()
+    on_phase("reading the source")
     plan, store = make_plan(job), PartStore(Folder(job.output.path))
     before = read_record(store.folder, RECORD, Evaluation)
     if before is not None and before.evaluation_id == plan.evaluation_id and store.folder.exists(ROWS):
         return EvaluationOutcome("nothing to do", 0, len(plan.parts), before)
     store.folder.check_writable()
+    on_phase("loading and trying the models")
     worker = EvaluationWorker(job, plan, driver_device(job.run), store)
     rows = source_rows(job, plan)
     _check_before(worker, rows, on_warning)
@@ -83,6 +86,7 @@ def evaluate(
         on_progress(EvaluationProgress(of - len(missing) + made, of))
     if made < len(missing):
         return EvaluationOutcome("stopped", made, of, None)
+    on_phase("gathering figures")
     found = gather(job, plan, rows, store)
     record = make_record(job, plan, rows, found, store, started=started, finished=now())
     store.folder.write(EXAMPLES, examples_file(job, plan, rows, found, store))

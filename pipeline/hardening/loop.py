@@ -57,19 +57,22 @@ def harden(
     address: str | None = None,
     stop: Stop | None = None,
     make: Maker | None = None,
+    on_phase: Callable[[str], None] = lambda _: None,
     on_round: Callable[[LoopStart | Round, int], None] = lambda *_: None,
     on_warning: Callable[[str], None] = lambda _: None,
 ) -> HardeningOutcome:
     """Hardens the model of `job` by running the rounds that its output lacks.
 
-    `make` makes the dataset of a round, by default with the same run as `hardset generate`. `on_round` is called with
-    the start and with each finished round, and the total number of rounds. Raises JobError for faults of the job,
-    before anything is made; RunError for failures of storage, workers or training.
+    `make` makes the dataset of a round, by default with the same run as `hardset generate`. `on_phase` is told what
+    begins, such as "round 1: training". `on_round` is called with the start and with each finished round, and the total
+    number of rounds. Raises JobError for faults of the job, before anything is made; RunError for failures of storage,
+    workers or training.
     """
     stop = stop or Stop()
     settings, train = _checked(job)
     if job.run.here and not train.workers:
         refuse_unused(ClusterPlace(address))
+    on_phase("reading the source")
     splits = read_splits(job, settings.validation)
     home = Home(Folder(job.output.path), loop_id(job, splits))
     record = home.hardening()
@@ -83,7 +86,8 @@ def harden(
         return generate(part, stop=stop, on_warning=on_warning)
 
     with ExitStack() as cluster, hold_lease(Folder(home.url(home.path)), home.loop_id) as lease:
-        loop = Loop(job, settings, train, splits, home, driver_device(job.run), make or made)
+        loop = Loop(job, settings, train, splits, home, driver_device(job.run), make or made, on_phase)
+        on_phase("measuring the model as it is")
         start, rounds = _start(loop), home.rounds()
         on_round(start, settings.rounds)
         for done in rounds:
@@ -91,6 +95,7 @@ def harden(
         already = len(rounds)
         ended_by = spent(settings, start, rounds)
         if ended_by is None and (train.workers or (make is None and loop.method.made_rows and not job.run.here)):
+            on_phase("starting Ray")
             cluster.enter_context(on_ray(job.run, ClusterPlace(address)))  # for all rounds: starting it takes seconds
         while ended_by is None:
             if stop.is_set():
@@ -103,6 +108,7 @@ def harden(
             rounds.append(found)
             on_round(found, settings.rounds)
             ended_by = spent(settings, start, rounds)
+        on_phase("measuring the best round")
         return HardeningOutcome("complete", home, len(rounds) - already, _finish(loop, start, rounds, ended_by))
 
 

@@ -45,6 +45,8 @@ class Loop:
     home: Home
     device: torch.device
     make: Maker
+    on_phase: Callable[[str], None] = lambda _: None
+    """Is told what begins."""
 
     @property
     def method(self) -> MethodDeclaration:
@@ -89,6 +91,7 @@ def run_round(loop: Loop, start: LoopStart, rounds: Sequence[Round]) -> Round | 
     before = rounds[-1].weights if rounds else start.weights
     runs, rows_made, attacked = [one.run_id for one in rounds if one.run_id], 0, 0
     if loop.method.made_rows:
+        loop.on_phase(f"round {number}: making rows")
         made = loop.make(round_job(loop, before, number))
         if made.manifest is None:
             return None
@@ -97,9 +100,11 @@ def run_round(loop: Loop, start: LoopStart, rounds: Sequence[Round]) -> Round | 
         runs.append(made.plan.run_id)
         rows_made, attacked = made.manifest.totals.rows_out, attack_gradients(loop.home.folder, made.manifest)
     rows = training_rows(loop.job, loop.train, loop.splits, runs, number)
+    loop.on_phase(f"round {number}: training")
     trained = _train(loop, start, rounds, rows)
     weights = loop.home.keep_weights(number, trained.weights)
     state = loop.home.keep_state(number, trained.state)
+    loop.on_phase(f"round {number}: measuring")
     model = loop.load(weights)
     earlier = sum(one.training_gradients for one in rounds) if loop.method.on_the_fly else 0
     record = Round(

@@ -89,6 +89,7 @@ def generate(
     metrics_port: int | None = None,
     accept: Accept = Accept(),
     min_clean_accuracy: float | None = None,
+    on_phase: Callable[[str], None] = lambda _: None,
     on_progress: Callable[[RunProgress], None] = lambda _: None,
     on_warning: Callable[[str], None] = lambda _: None,
 ) -> RunOutcome:
@@ -96,12 +97,14 @@ def generate(
 
     `wait`: where another run holds the output, wait for its end. `metrics_port`: where a Ray that is started here tells
     Prometheus its metrics. `accept`: what may differ from the run before. `min_clean_accuracy`: the least share of
-    sampled clean rows, in [0, 1], that the model must classify correctly for anything to be made. `on_warning` is told,
+    sampled clean rows, in [0, 1], that the model must classify correctly for anything to be made. `on_phase` is told
+    what begins before the first progress, such as "reading the source". `on_warning` is told,
     before anything runs, what will hardly work. Raises JobError for what is wrong with the job, RunError for what
     storage or workers cannot do and for a gate that does not hold, and of those HeldError where another run holds the
     output or takes it over.
     """
     limit = Limit(budget, stop or Stop())
+    on_phase("reading the source")
     state, turn = look(job), Turn(wait, limit, on_warning)
     if state.complete:
         check_gate(state.earlier.clean if state.earlier else None, job, min_clean_accuracy)
@@ -121,6 +124,7 @@ def generate(
             *job_warnings(job),
         ):
             on_warning(warning)
+        on_phase("loading and trying the models")
         checked = (
             check_before(job, state.plan, state.folder, state.missing)
             if state.missing
@@ -139,6 +143,7 @@ def generate(
                     return _nothing(state)
             with Lineage(state.folder, state.plan, send) as lineage:
                 place = ClusterPlace(address, metrics_port)
+                on_phase("preparing shards" if job.run.here else "starting Ray and its actors")
                 with ExitStack() as cluster:  # left once the manifest is written: Ray takes its time to end
                     return _work_off(
                         job, state, checked, place, cluster, limit, on_progress, on_warning, lease, lineage
