@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: install demo docs test slow accessible chaos foreign mutants bench bench-attacks gpu gpu-wheels lint clean
+.PHONY: install demo docs test slow accessible chaos foreign mutants bench bench-attacks bench-peers gpu gpu-wheels lint clean
 
 install: .venv/.core
 
@@ -72,6 +72,11 @@ BENCH_PIP := PIP_CONSTRAINT=$(BENCH_CONSTRAINT) PIP_BUILD_CONSTRAINT=$(BENCH_CON
 # Further settings: make bench-attacks BENCH_ARGS="--only speed"
 bench-attacks: .venv-bench/.bench
 	.venv-bench/bin/python -m benchmarks.attacks $(BENCH_ARGS)
+
+# Whole pipelines of others, on real rows: make bench-peers PEERS_ARGS="--data FOLDER --rounds 3"
+bench-peers: .venv-bench/.bench
+	$(BENCH_PIP) install --quiet albumentations==2.0.8
+	.venv-bench/bin/python -m benchmarks.peers $(PEERS_ARGS)
 
 .venv-foreign/.foreign: pyproject.toml $(BENCH_CONSTRAINT)
 	test -x .venv-foreign/bin/python || $(PYTHON) -m venv .venv-foreign

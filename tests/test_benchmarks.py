@@ -6,7 +6,9 @@ The libraries that they compare with are not installed here; the parts that need
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,6 +24,8 @@ from benchmarks.attacks.counting import Counted
 from benchmarks.attacks.judge import judge_floats, judge_stored, predictions, stored_as
 from benchmarks.attacks.ours import warnings_of
 from benchmarks.attacks.timing import Contender, take_turns
+from benchmarks.peers.page import page as peers_page
+from benchmarks.peers.watched import watched
 from torch import nn
 
 from hardset.pipeline.gans.generator import Generator, Output
@@ -315,3 +319,39 @@ def test_the_judge_of_generators_tells_copies_of_all_rows_from_copies_of_a_few()
     assert whole["agreement"] > 0.95 and few["agreement"] > 0.95 and whole["judge"] > 0.9
     assert whole["distance"] < 1.5 * whole["floor"] < few["distance"]
     assert few["coverage"] < whole["coverage"] / 2 and few["recall"] < whole["recall"] / 2
+
+
+def test_cpu_seconds_are_those_of_all_processes_that_a_command_starts():
+    """Also of one whose parent is gone before it, and not of one that only waits."""
+    busy = "import time; end = time.process_time() + 1.5\nwhile time.process_time() < end: pass"
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {busy!r}], check=True)"
+    found = watched([sys.executable, "-c", child], os.environ)
+    assert found.code == 0
+    assert 1.0 < found.cpu_seconds < 4
+    assert found.seconds > 1.4
+    assert watched([sys.executable, "-c", "import sys; sys.exit('no')"], os.environ).error == "no\n"
+
+
+def test_the_page_of_peers_says_what_was_measured_and_that_the_machine_was_busy():
+    median = {"seconds": 10.0, "cpu_seconds": 8.0, "rows_per_s": 51.2, "rows_per_cpu_s": 64.0, "megabytes": 1.5}
+    slow = median | {"rows_per_s": 25.6, "rows_per_cpu_s": 16.0}
+    shares = {"fooled": 92.5, "lost": 0.25, "over_budget": 3.0}
+    case = {
+        **{"title": "FGSM", "rows": 512, "made": 512, "rounds": 2, "date": "2026-11-28", "load": 9.0},
+        "medians": {"hardset": median, "ray_foolbox": slow},
+        "ratios": {"ray_foolbox": {"rows_per_s": 2.0, "rows_per_cpu_s": 4.0}},
+        "stored": {"hardset": shares, "ray_foolbox": shares},
+    }
+    figures = {
+        "machine": {"cpu": "a CPU", "cores": 2, "torch": "2.13", "ray": "2.60"},
+        "libraries": {"foolbox": "3.3.4"},
+        "cases": {"fgsm": case},
+    }
+    told = peers_page(figures)
+    assert "512 rows, 2 rounds, 2026-11-28, load 9.0 at the end; the machine was busy with other work." in told
+    assert "no ratio to rely on" in told
+    row = "| Ray Data and foolbox | 10.0 | 8.0 | 25.6 | 16.0 | 1.50 | 2.00 | 4.00 | 92.5 % | 0.2 % | 3.0 % |"
+    assert row in told.splitlines()
+    quiet = peers_page(figures | {"cases": {"fgsm": case | {"load": 1.0, "rounds": 3}}}).partition("## FGSM")[2]
+    assert "busy" not in quiet
+    assert "no ratio" not in quiet
