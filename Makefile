@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: install demo docs test slow accessible chaos foreign mutants bench bench-attacks bench-peers gpu gpu-wheels lint clean
+.PHONY: install demo docs site dist test slow accessible chaos foreign mutants bench bench-attacks bench-peers gpu gpu-wheels lint clean
 
 install: .venv/.core
 
@@ -95,6 +95,31 @@ foreign: .venv-foreign/.foreign
 docs: install
 	$(BIN)/python -m docs.tables
 
+# The pages as a site in site/, in an environment of its own; a link that leads nowhere fails.
+.venv-site/.site: Makefile
+	test -x .venv-site/bin/python || $(PYTHON) -m venv .venv-site
+	.venv-site/bin/pip install --quiet 'mkdocs-material>=9.6,<10'
+	touch $@
+
+site: .venv-site/.site docs
+	NO_MKDOCS_2_WARNING=1 .venv-site/bin/mkdocs build --strict
+
+# Wheel and sdist in dist/, checked as an index checks them, and the wheel installed with all it needs where nothing is.
+.venv-dist/.dist: Makefile
+	test -x .venv-dist/bin/python || $(PYTHON) -m venv .venv-dist
+	.venv-dist/bin/pip install --quiet 'build>=1.2' 'twine>=6'
+	touch $@
+
+dist: .venv-dist/.dist
+	rm -rf dist .venv-empty
+	.venv-dist/bin/python -m build --outdir dist .
+	.venv-dist/bin/twine check --strict dist/*
+	$(PYTHON) -m venv .venv-empty
+	.venv-empty/bin/pip install --quiet --constraint constraints.txt $(TORCH_ARGS) torch
+	.venv-empty/bin/pip install --quiet --constraint constraints.txt dist/*.whl
+	cd dist && ../.venv-empty/bin/hardset --version && ../.venv-empty/bin/hardset schema > /dev/null
+	rm -rf .venv-empty
+
 # On a machine with a CUDA device, with the Python that holds its torch: make gpu GPU_BIN=python3. See docs/gpu.md.
 # On any other: make gpu ARGS="--device cpu --tiny"
 GPU_BIN ?= $(BIN)/python
@@ -114,4 +139,4 @@ lint: .venv/.dev
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf .venv .venv-axe .venv-bench .venv-foreign wheels demo
+	rm -rf .venv .venv-axe .venv-bench .venv-foreign .venv-site .venv-dist .venv-empty dist site wheels demo

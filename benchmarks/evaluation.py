@@ -161,8 +161,8 @@ def page(found: dict[str, Any]) -> str:
         "torchattacks (PGD, FGSM) and the AutoAttack authors' code (APGD-CE) on float images.",
         f"torch {found['versions']['torch']}, Python {found['versions']['python']}.",
         "",
-        "| model, eps, step, steps | rows | attack | hardset, stored | 95 % interval | hardset, float | reference | off "
-        f"| within {TOLERANCE} points |",
+        "| model, eps, step, steps | rows | attack | hardset, stored | 95 % interval | hardset, float | reference | "
+        f"off | within {TOLERANCE} points |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for line in found["figures"]:

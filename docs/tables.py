@@ -13,10 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from docs.job_keys import job_key_tables
+
 from hardset.pipeline.evaluation.doubt_table import DOUBTS
 from hardset.pipeline.evaluation.reference import corruption_table, job_tables, setting_table_of, warning_table
 from hardset.schemas.environment_documentation import environment_table
 from hardset.schemas.job.attack_documentation import attack_table, ensemble_table, setting_table
+from hardset.schemas.job.extras import EXTRAS
 from hardset.schemas.job.gan_training import GanTraining
 from hardset.schemas.job.operations.documentation import operation_table
 from hardset.schemas.job.sources import SOURCES, StoredSource
@@ -98,6 +101,12 @@ def _verdict(due: bool, told: bool) -> str:
     return "**false**" if told else ""
 
 
+def _extras() -> str:
+    """The extras and what each is for."""
+    lines = ["| install | for |", "|---|---|"]
+    return "\n".join([*lines, *(f"| `'hardset[{name}]'` | {what} |" for name, what in EXTRAS.items())]) + "\n"
+
+
 WRITERS: Mapping[str, Callable[[], str]] = {
     "attacks": attack_table,
     "ensembles": ensemble_table,
@@ -110,6 +119,8 @@ WRITERS: Mapping[str, Callable[[], str]] = {
     "lies": _lies,
     "non-finite gradients": _nonfinite_table,
     "evaluation settings": job_tables,
+    "job keys": job_key_tables,
+    "extras": _extras,
     "evaluation warnings": warning_table,
     "warnings by model": _doubts,
     "corruptions": corruption_table,

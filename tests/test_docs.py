@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from docs.job_keys import SECTIONS, Section
 from docs.tables import WRITERS, names, pages, written
 from pydantic import TypeAdapter
 
@@ -60,3 +61,12 @@ def test_the_sources_of_the_page_on_sources_are_sources() -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", (DOCS / "sources.md").read_text(encoding="utf-8"), re.DOTALL)
     found = [adapter.validate_python(yaml.safe_load(block)["source"]) for block in blocks]
     assert len(found) >= 5
+
+
+KEYS = [(section, key) for section in SECTIONS for key in section.kind.model_fields]
+
+
+@pytest.mark.parametrize(("section", "key"), KEYS, ids=[f"{one.kind.__name__}.{key}" for one, key in KEYS])
+def test_the_example_of_a_key_is_taken(section: Section, key: str) -> None:
+    assert getattr(section.taken(key), key) is not None
+    assert set(yaml.safe_load(section.examples)) == set(section.kind.model_fields)

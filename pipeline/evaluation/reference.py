@@ -21,11 +21,16 @@ def setting_table(kind: type[BaseModel]) -> str:
 def setting_table_of(kind: type[BaseModel], without: Collection[str]) -> str:
     """Markdown table with one line per key of a record but some."""
     lines = ["| key | takes | default | meaning |", "|---|---|---|---|"]
-    for name, field in ((name, field) for name, field in kind.model_fields.items() if name not in without):
-        default = "required" if field.is_required() else _shown(field.get_default(call_default_factory=True))
-        cells = (f"`{name}`", taken_by(kind, name), default, meaning_of(kind, name))
+    for name in (name for name in kind.model_fields if name not in without):
+        cells = (f"`{name}`", taken_by(kind, name), default_cell(kind, name), meaning_of(kind, name))
         lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def default_cell(kind: type[BaseModel], name: str) -> str:
+    """Default of a key as tables tell it."""
+    field = kind.model_fields[name]
+    return "required" if field.is_required() else _shown(field.get_default(call_default_factory=True))
 
 
 def _shown(default: object) -> str:
