@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -91,6 +92,25 @@ def _doubts() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _trained() -> str:
+    """Accuracies of networks trained with and without augmentation, as benchmarks/augment/training.py found them."""
+    found = json.loads((PAGES / "benchmarks" / "augment_training.json").read_text(encoding="utf-8"))["training"]
+    arms: dict[str, list[dict[str, float]]] = {}
+    for name, line in found["lines"].items():
+        arms.setdefault(name.rpartition(" #")[0], []).append(line)
+    lines = ["| trained with | clean | ImageNet-C | ImageNet-C-bar | seeds |", "|---|---|---|---|---|"]
+    for arm, seeds in arms.items():
+        cells = [_mean([one[what] for one in seeds]) for what in ("clean", "c", "c_bar")]
+        lines.append(f"| {arm} | {' | '.join(cells)} | {len(seeds)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _mean(shares: list[float]) -> str:
+    """Mean and standard deviation, in per cent."""
+    spread = f" ± {100 * statistics.stdev(shares):.1f}" if len(shares) > 1 else ""
+    return f"{100 * statistics.fmean(shares):.1f}{spread}"
+
+
 def _kinds(model: Mapping[str, Any], key: str) -> set[str]:
     return {kind for kinds in model[key].values() for kind in kinds}
 
@@ -124,6 +144,7 @@ WRITERS: Mapping[str, Callable[[], str]] = {
     "evaluation warnings": warning_table,
     "warnings by model": _doubts,
     "corruptions": corruption_table,
+    "augmented training": _trained,
     "source settings": _source_tables,
     "environment variables": environment_table,
     "generator training": partial(setting_table_of, GanTraining, without=()),
