@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: install demo docs site dist test slow accessible chaos foreign mutants bench bench-attacks bench-peers gpu gpu-wheels lint clean
+.PHONY: install demo docs site dist test slow accessible mlflow chaos foreign mutants bench bench-attacks bench-peers gpu gpu-wheels lint clean
 
 install: .venv/.core
 
@@ -35,6 +35,16 @@ slow: .venv/.dev
 # Every report in a browser, as loaded, opened and enlarged, on screens wide and narrow, light and dark: axe-core finds nothing.
 accessible: .venv-axe/axe_playwright_python/axe.min.js
 	AXE_CORE=$(CURDIR)/$< $(BIN)/pytest tests/reporting/test_accessible.py
+
+.venv-mlflow/.mlflow: pyproject.toml
+	test -x .venv-mlflow/bin/python || $(PYTHON) -m venv .venv-mlflow
+	.venv-mlflow/bin/pip install --quiet $(TORCH_ARGS) torch
+	.venv-mlflow/bin/pip install --quiet --editable '.[mlflow,evaluate]' 'mlflow>=3' pytest pytest-timeout hypothesis duckdb
+	touch $@
+
+# With a real MLflow server, which the tests start on this machine and stop again.
+mlflow: .venv-mlflow/.mlflow
+	.venv-mlflow/bin/python -m pytest tests/jobs/test_mlflow.py -m foreign
 
 # Again with the same faults at the same moments, as far as timing allows: make chaos HARDSET_CHAOS_SEED=...
 chaos: .venv/.dev
@@ -139,4 +149,4 @@ lint: .venv/.dev
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf .venv .venv-axe .venv-bench .venv-foreign .venv-site .venv-dist .venv-empty dist site wheels demo
+	rm -rf .venv .venv-axe .venv-bench .venv-mlflow .venv-foreign .venv-site .venv-dist .venv-empty dist site wheels demo

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
 from hardset.pipeline.audit.trust import NO_TRUST, Trust, UntrustedError
 from hardset.pipeline.dataset.records.chosen import chosen_manifest
 from hardset.pipeline.dataset.records.ledger import RUNS, Ledger, latest_manifest
-from hardset.pipeline.evaluation.papers import as_csv, as_latex, mean_line
 from hardset.pipeline.evaluation.stored import read_evaluation, read_examples
-from hardset.pipeline.evaluation.summary import summary_line
 from hardset.pipeline.hardening.home import LOOPS, Home
 from hardset.pipeline.reporting.clean import clean_pixels
 from hardset.pipeline.reporting.embedding import MOST_IMAGES
@@ -79,25 +76,13 @@ def write_report(
     return f"{folder.name.rstrip('/')}/{paths[-1]}"
 
 
-def write_tables(outs: Sequence[str], to: str) -> tuple[str, ...]:
-    """Writes figures.csv and figures.tex of one evaluation, or of several that differ in seed or weights, to a folder.
-
-    Returns a line for each model. Raises JobError where a folder holds no evaluation, or the evaluations measure
-    different things.
-    """
-    records = []
-    for out in outs:
-        record = read_evaluation(Folder(out))
-        if record is None:
-            raise JobError(f"{public_name(out)}: holds no evaluation; name a folder that `hardset evaluate` wrote")
-        records.append(record)
-    table, folder = as_latex(records), Folder(to)
-    folder.write("figures.csv", as_csv(records).encode())
-    folder.write("figures.tex", table.encode())
-    first = records[0]
-    if len(records) == 1:
-        return tuple(summary_line(first, model) for model in first.models)
-    return tuple(mean_line(records, model.name) for model in first.models)
+def read_report(out: str, place: str, to: str | None) -> bytes:
+    """The report that `write_report` put at `place`, asked to put it at `to`."""
+    if to is not None:
+        folder, slash, name = to.rpartition("/")
+        return Folder(folder + slash or ".").read(name)
+    folder_of = Folder(out)
+    return folder_of.read(place.removeprefix(f"{folder_of.name.rstrip('/')}/"))
 
 
 def read_loops(folder: Folder) -> list[LoopContent]:

@@ -21,6 +21,7 @@ EXTRAS: Mapping[str, str] = {
     "onnx": "models from ONNX files",
     "train": "training by several workers",
     "lineage": "OpenLineage events",
+    "mlflow": "hardset report --track mlflow",
     "iceberg": "hardset publish --iceberg, and Iceberg tables as sources",
     "delta": "hardset publish --delta, and Delta tables as sources",
     "inspect": "hardset show, diff, and SQL over rows",
