@@ -8,7 +8,6 @@ again it comes out the same.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -19,9 +18,11 @@ from torch import Tensor, nn
 
 from hardset.pipeline.attacks import drawing
 from hardset.pipeline.attacks.declared import foreign_attack, resolved
+from hardset.pipeline.attacks.foreign_batches import Budget, Ended, Shown, checked
 from hardset.pipeline.attacks.generators import own_generators, seed_of
 from hardset.pipeline.attacks.geometries import Geometry
-from hardset.pipeline.attacks.libraries import Batch, Lent, batch_of
+from hardset.pipeline.attacks.lent_model import LentModel, Passes
+from hardset.pipeline.attacks.libraries import Lent, batch_of
 from hardset.pipeline.attacks.objectives import label_margin
 from hardset.pipeline.attacks.pieces import GEOMETRIES
 from hardset.pipeline.attacks.recipe import not_finite, on_grid, unknown_label
@@ -42,8 +43,6 @@ _SLACK = 1e-4
 """Share of the budget by which float32 sums may leave it without being told."""
 TRIED = 4
 """Images that an attack is tried on before a run."""
-_FARTHEST = 1.0
-"""How far out of [0, 1] a value may lie before the images are taken for ones of another scale."""
 
 
 class BrokenImageError(RowError):
@@ -76,7 +75,7 @@ class ForeignRecipe:
         self._model = LentModel(module)
         self._budgets = tuple(self._budget(float(eps), shape) for eps in _each(spec))
 
-    def _budget(self, eps: float, shape: tuple[int, int, int]) -> _Budget:
+    def _budget(self, eps: float, shape: tuple[int, int, int]) -> Budget:
         spec, attack = self._spec, foreign_attack(self._spec.name)
         lent = Lent(
             self._model, self._classes, shape, self._device, self._batch, spec.norm, eps, spec.target is not None,
@@ -84,7 +83,7 @@ class ForeignRecipe:
         )  # fmt: skip
         with own_generators(0, self._device):  # some draw where they are made
             made = batch_of(spec.name, attack, lent)
-        return _Budget(eps, int(self._geometry.budget(np.array([eps]))[0]), made)
+        return Budget(eps, int(self._geometry.budget(np.array([eps]))[0]), made)
 
     @property
     def asked_for_gradients(self) -> bool:
@@ -151,7 +150,7 @@ class ForeignRecipe:
             rejects=tuple(self._lost(rows, int(kept[at]), bool(broken[at])) for at in np.flatnonzero(lost)),
         )
 
-    def _shown(self, rows: CleanRows, kept: NDArray[np.int64], keys: NDArray[np.int64]) -> _Shown:
+    def _shown(self, rows: CleanRows, kept: NDArray[np.int64], keys: NDArray[np.int64]) -> Shown:
         pixels = torch.from_numpy(rows.pixels[kept]).to(self._device).permute(0, 3, 1, 2).contiguous()
         labels = torch.from_numpy(rows.labels[kept]).to(self._device)
         images, spec = unit_images(pixels), self._spec
@@ -163,9 +162,9 @@ class ForeignRecipe:
         if clean is not None and spec.target is not None:  # all budgets of a row share its target
             first = torch.from_numpy(np.ascontiguousarray(keys[kept, 0])).to(self._device)
             targets = drawing.targets(spec.target, labels, first, clean)
-        return _Shown(images, pixels, labels, targets, wrong)
+        return Shown(images, pixels, labels, targets, wrong)
 
-    def _ended(self, budget: _Budget, shown: _Shown, seed: int) -> _Ended:
+    def _ended(self, budget: Budget, shown: Shown, seed: int) -> Ended:
         images, searched = shown.images, ~shown.wrong & ~shown.own & (budget.units > 0)
         raw, passes = images.clone(), Passes(0, 0)
         if bool(searched.any()):
@@ -174,9 +173,9 @@ class ForeignRecipe:
         broken = ~raw.flatten(1).isfinite().all(dim=1)
         raw[broken] = images[broken]
         stored = self._stored(budget, raw, shown)
-        return _Ended(raw, stored, self._logits(raw), searched, broken, passes)
+        return Ended(raw, stored, self._logits(raw), searched, broken, passes)
 
-    def _columns(self, budget: _Budget, shown: _Shown, ended: _Ended) -> dict[str, NDArray[Any]]:
+    def _columns(self, budget: Budget, shown: Shown, ended: Ended) -> dict[str, NDArray[Any]]:
         count, searched = len(shown.labels), ended.searched.cpu().numpy()
         columns = {
             "eps": np.full(count, budget.eps),
@@ -192,7 +191,7 @@ class ForeignRecipe:
             columns["target_label"] = shown.targets.cpu().numpy()
         return columns
 
-    def _flags(self, budget: _Budget, shown: _Shown, ended: _Ended) -> list[str]:
+    def _flags(self, budget: Budget, shown: Shown, ended: Ended) -> list[str]:
         reached = shown.reached(ended.logits)
         kept = shown.reached(self._logits(unit_images(ended.stored)))
         masks = {
@@ -207,7 +206,7 @@ class ForeignRecipe:
         return flags_column({name: mask.cpu().numpy() for name, mask in masks.items()})
 
     def _attacked(
-        self, budget: _Budget, images: Tensor, labels: Tensor, targets: Tensor | None, seed: int
+        self, budget: Budget, images: Tensor, labels: Tensor, targets: Tensor | None, seed: int
     ) -> tuple[Tensor, Passes]:
         """Images as the attack gives them, float32 (N, C, H, W), and the passes it made for them."""
         self._model.passes = Passes(0, 0)
@@ -219,36 +218,20 @@ class ForeignRecipe:
             if is_out_of_memory(error):
                 raise
             raise RunError(f"{self._spec.name} fails: {type(error).__name__}: {one_line(error)}") from error
-        return self._checked(found, images), self._model.passes
-
-    def _checked(self, found: Any, images: Tensor) -> Tensor:
-        name, wanted = self._spec.name, tuple(images.shape)
-        given = torch.from_numpy(found) if isinstance(found, np.ndarray) else found
-        if not isinstance(given, Tensor):
-            raise JobError(f"{name}: gives a {type(found).__name__}; wants a tensor of images of shape {wanted}")
-        if tuple(given.shape) != wanted:
-            raise JobError(f"{name}: gives images of shape {tuple(given.shape)}; wants {wanted}, that of its input")
-        if not given.is_floating_point():
-            raise JobError(f"{name}: gives {given.dtype}; wants floats in [0, 1]")
-        given = given.detach().to(images.device, torch.float32)
-        far = torch.nan_to_num(given, nan=0.0, posinf=0.0, neginf=0.0)
-        low, high = float(far.min()), float(far.max())
-        if low < -_FARTHEST or high > 1 + _FARTHEST:
-            raise JobError(f"{name}: gives values from {low:.3g} to {high:.3g}; wants images in [0, 1], as it is given")
-        return given
+        return checked(self._spec.name, found, images), self._model.passes
 
     def _logits(self, images: Tensor) -> Tensor:
         with torch.no_grad():
             logits: Tensor = self._model.module(images).float()
         return logits
 
-    def _stored(self, budget: _Budget, raw: Tensor, shown: _Shown) -> Tensor:
+    def _stored(self, budget: Budget, raw: Tensor, shown: Shown) -> Tensor:
         radius = torch.from_numpy(self._geometry.radius(np.full(len(raw), budget.eps))).to(raw)
         inside = self._geometry.project(raw.clamp(0, 1), shown.images, radius)
         units = torch.full((len(raw),), budget.units, dtype=torch.int64, device=raw.device)
         return on_grid(self._geometry, inside, shown.pixels, units)
 
-    def _left(self, budget: _Budget, raw: Tensor, images: Tensor) -> Tensor:
+    def _left(self, budget: Budget, raw: Tensor, images: Tensor) -> Tensor:
         """Whether each image lies out of its budget or of [0, 1] by more than float32 sums do, bool (N,)."""
         far = self._geometry.norm(raw - images) > budget.eps * (1 + _SLACK) + _SLACK / 255
         out = (raw - raw.clamp(0, 1)).abs().flatten(1).amax(dim=1) > _SLACK / 255
@@ -261,65 +244,6 @@ class ForeignRecipe:
         return Reject.of(error, index=int(rows.indices[at]), key=rows.keys[at], stage="make")
 
 
-@dataclass(frozen=True)
-class Passes:
-    """Forward passes of a batch, which are an upper limit for each of its rows."""
-
-    gradients: int
-    queries: int
-
-
-@dataclass(frozen=True)
-class _Budget:
-    """One of the recipe's budgets, and the attack as it is made for it."""
-
-    eps: float
-    units: int
-    """What the geometry counts on the 8-bit grid."""
-    attack: Batch
-
-
-@dataclass(frozen=True)
-class _Shown:
-    """A batch before its attack; images are (N, C, H, W), masks bool (N,)."""
-
-    images: Tensor
-    pixels: Tensor
-    """The clean levels, uint8."""
-    labels: Tensor
-    targets: Tensor | None
-    """Classes to reach, int64 (N,); None: any wrong one."""
-    wrong: Tensor
-    """Whether the row is skipped because the model errs on the clean image."""
-
-    @property
-    def own(self) -> Tensor:
-        """Whether the row is skipped because its target is its own label."""
-        return torch.zeros_like(self.wrong) if self.targets is None else self.targets == self.labels
-
-    def reached(self, logits: Tensor) -> Tensor:
-        """Whether the attack has what it is after where these are the logits."""
-        pred = logits.argmax(dim=1)
-        return pred != self.labels if self.targets is None else (pred == self.targets) & ~self.own
-
-
-@dataclass(frozen=True)
-class _Ended:
-    """A batch after its attack."""
-
-    raw: Tensor
-    """Images as the attack gave them; the clean ones of broken rows."""
-    stored: Tensor
-    """Levels, uint8."""
-    logits: Tensor
-    """Of `raw`."""
-    searched: Tensor
-    """Whether the attack was given the row."""
-    broken: Tensor
-    """Whether NaN or infinity came back."""
-    passes: Passes
-
-
 def _each(spec: Attack) -> tuple[Fraction, ...]:
     """The budgets, smallest first as the schema has them."""
     assert not isinstance(spec.eps, Range)  # `resolved` lets none through
@@ -330,24 +254,3 @@ def _by_row(arrays: Sequence[NDArray[Any]], kept: NDArray[np.bool_]) -> NDArray[
     """Values of each budget (N, ...) in the order (row, budget), of the rows that are kept."""
     whole = np.stack(arrays, axis=1)[kept]
     return whole.reshape(-1, *whole.shape[2:])
-
-
-class LentModel(nn.Module):
-    """The model as it is lent: counts its passes, and stays in eval mode whatever its borrower asks for."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-        self.training = False
-        self.passes = Passes(0, 0)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Float32 logits of images in [0, 1], N x C x H x W."""
-        differentiable = torch.is_grad_enabled() and images.requires_grad
-        self.passes = Passes(self.passes.gradients + differentiable, self.passes.queries + (not differentiable))
-        logits: Tensor = self.module(images.float())
-        return logits
-
-    def train(self, mode: bool = True) -> LentModel:
-        """Changes nothing."""
-        return self
