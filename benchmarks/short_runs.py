@@ -148,6 +148,8 @@ def table(figures: dict[str, Any]) -> str:
             before, spent = wall[THEN][base], cpu[THEN][base]
             line += f" {before:.2f} | {spent:.2f} | {seconds / before:.2f} | {cpu[NOW][what] / spent:.2f} |"
         lines.append(line)
+    if figures["rounds"] < 3:
+        lines += ["", "So few rounds tell large differences only."]
     if THEN in wall:
         lines += ["", f"`{IN_PROCESS}` is held against `{GENERATE}` of the version before, which always started Ray."]
     return "\n".join([*lines, ""])
