@@ -265,11 +265,16 @@ def test_parts_make_the_same_rows(made: dict[str, Any]) -> None:
     np.testing.assert_allclose(small["margin"].to_numpy(), large["margin"].to_numpy(), atol=0.5)
 
 
-def test_a_device_too_small_for_one_row_stores_nothing(weights: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("graded", "at"), [(False, "the judge"), (True, "the gradient")])
+def test_a_device_too_small_for_one_row_stores_nothing(
+    weights: dict[str, str], tmp_path: Path, graded: bool, at: str
+) -> None:
     job = job_of(weights, tmp_path, source={"format": "digits", "limit": 10})
     plan = make_plan(job)
     worker = Worker(job, plan, CPU)
     assert worker.model is not None
-    worker.model.module.register_forward_pre_hook(lambda *_: Memory(0).take(1))
-    with pytest.raises(RunError, match="the gradient: the device's memory does not hold a single row"):
+    worker.model.module.register_forward_pre_hook(
+        lambda *_: Memory(0).take(1) if torch.is_grad_enabled() == graded else None
+    )
+    with pytest.raises(RunError, match=f"{at}: the device's memory does not hold a single row"):
         make_shard(plan.shards[0], plan.ranges[0], worker)

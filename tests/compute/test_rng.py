@@ -185,6 +185,7 @@ def test_the_number_of_a_stream_never_changes():
         "REGION": 8,
         "CORRUPTION": 9,
         "TRAINING": 10,
+        "TRY": 11,
         "AUGMENT": 65536,
     }
 

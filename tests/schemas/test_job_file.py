@@ -91,7 +91,7 @@ SENTENCES = [
     ("recipes.0.steps=many", "recipes.0.steps: got 'many'; wants a whole number from 1 to 100000"),
     ("seed=-1", "seed: got -1; wants a whole number from 0 to 9223372036854775807"),
     ("seed=yes", "seed: got true; wants a whole number from 0 to 9223372036854775807"),
-    ("run.actors=0", "run.actors: got 0; wants a whole number from 1 to 100000, or a mapping with max"),
+    ("run.actors=-1", "run.actors: got -1; wants a whole number from 0 to 100000, or a mapping with max"),
     ("run.actors={min: 3, max: 2}", "run.actors.min: got 3; wants at most max, which is 2"),
     ("run.actors={min: 2}", "run.actors.max: missing"),
     ("run.shards_per_actor=0", "run.shards_per_actor: got 0; wants a whole number from 1 to 16"),
@@ -175,7 +175,7 @@ def test_each_fault_is_one_sentence(override: str, sentence: str) -> None:
 
 
 def test_all_faults_are_told_at_once() -> None:
-    lines = complaint("recipes.0.eps=lots", "run.actors=0", "sede=1").splitlines()
+    lines = complaint("recipes.0.eps=lots", "run.actors=-1", "sede=1").splitlines()
     assert [line.split(": ")[1] for line in lines] == ["recipes.0.eps", "run.actors", "sede"]
 
 
@@ -407,7 +407,7 @@ def test_the_schema_is_valid_and_takes_what_the_loader_takes() -> None:
         "source={}",
         "source={format: parquet}",
         "recipes=[]",
-        "run.actors=0",
+        "run.actors=-1",
         "seed=true",
     ],
 )
