@@ -107,7 +107,7 @@ def test_replay_gives_the_row_bit_for_bit(small_dataset: Path, op: str) -> None:
     assert done.columns_differing == ()
 
 
-@pytest.mark.parametrize("actors", [1, 4])
+@pytest.mark.parametrize("actors", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_the_bytes_do_not_depend_on_the_number_of_actors(
     small_dataset: Path, weights: dict[str, str], tmp_path: Path, actors: int
 ) -> None:
