@@ -65,7 +65,7 @@ class Claims:
         found["op"] = WORST_OF if isinstance(recipe, WorstOf) else _OPS.get(recipe.kind, "")
         found["model_id"] = found["verify_id"] = None
         if isinstance(recipe, Attack):
-            found["op"] = recorded_op(self.raw["recipes"][self.shard.recipe], recipe.op)
+            found["op"] = recorded_op(self.raw["recipes"][self.shard.recipe], recipe)
         if is_attack(recipe):
             found["model_id"] = model_id(self.raw["model"], self.models[VICTIM])
         elif isinstance(recipe, Sample):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hardset.schemas.job.job import Job
+from hardset.schemas.job.recipes import Attack
 from hardset.schemas.records.run import Plan
 
 
@@ -27,6 +28,9 @@ def _chained(recipe: Any) -> Any:
     return recipe
 
 
-def recorded_op(recipe: Mapping[str, Any], op: str) -> str:
-    """Value of the column `op` of an attack's rows: `op` is what this version writes for `recipe` of the records."""
-    return op if "chain" in recipe else op.replace("_chain_", "_")
+def recorded_op(recorded: Mapping[str, Any], recipe: Attack) -> str:
+    """Value of the column `op` of an attack's rows. `recorded`: the recipe as the records have it.
+
+    Where they say nothing of `chain`, a version that told no chain by the op has written it.
+    """
+    return recipe.op if "chain" in recorded else recipe.model_copy(update={"chain": None}).op

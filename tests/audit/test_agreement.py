@@ -12,12 +12,14 @@ import pyarrow.dataset as ds
 import pytest
 from pydantic import ValidationError
 
+from hardset.pipeline.audit.recorded_job import recorded_op
 from hardset.pipeline.audit.verify import verify
 from hardset.pipeline.augment.table import OPERATIONS, operation_text
 from hardset.pipeline.dataset.records.ledger import RUNS, Ledger, latest_manifest
 from hardset.pipeline.dataset.records.seals import sealed
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.job.recipe_texts import agrees
+from hardset.schemas.job.recipes import Attack
 from hardset.schemas.records.run import Manifest, Plan
 from tests.support import hardset, job_of, make_here
 
@@ -133,3 +135,12 @@ def test_every_operation_agrees_with_its_own_text() -> None:
         seen += 1
         assert agrees(spec.model_dump(mode="json"), operation_text(spec)), name
     assert seen > 25
+
+
+@pytest.mark.parametrize("name", ["pgd", "acme.attacks:my_chain_saw"])
+def test_records_that_say_nothing_of_a_chain_have_the_op_without_one(name: str) -> None:
+    single, several = Attack(name=name, eps="8/255"), Attack(name=name, eps=["4/255", "8/255"], chain=True)
+    assert recorded_op({"name": name}, single) == recorded_op({"name": name}, several) == f"{name}_linf"
+    assert recorded_op({"name": "pgd", "chain": True}, Attack(name="pgd", eps=["1/255", "2/255"], chain=True)) == (
+        "pgd_chain_linf"
+    )
