@@ -36,11 +36,16 @@ def budgets(content: Content) -> Markup | None:
     ]
     charts += [_curve(recipe, _parts(recipe), recipe.by_part, _unit(recipe)) for recipe in ranges]
     notes = []
-    if several:
+    if several and all(map(_takes_over, several)):
         notes.append("A row that fools the model at one budget counts as a success at every larger budget.")
     if ranges:
         notes.append("Where each row draws its budget from a range, rows are counted by the part of it they drew.")
     return join(element("p", " ".join(notes), class_="soft"), element("div", charts, class_="charts two"))
+
+
+def _takes_over(recipe: RecipeStatistics) -> bool:
+    """Whether a fall at one budget is taken over by the larger ones. Texts of recipes leave a chain unsaid."""
+    return bool(recipe.text.get("chain", True)) and recipe.text.get("stop") == "success"
 
 
 def _curve(recipe: RecipeStatistics, places: Sequence[str], tallies: Sequence[Tally], unit: str) -> Markup:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pyarrow.dataset as ds
+import pytest
 import torch
 
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.planning.plan import make_plan
+from hardset.pipeline.reporting.attack_sections import budgets
+from hardset.pipeline.reporting.content import Content
 from hardset.pipeline.reporting.page import page
 from hardset.pipeline.run.commit import make_manifest
 from hardset.pipeline.shards.make import run_shard
 from hardset.pipeline.shards.worker import Worker
-from hardset.pipeline.statistics.recipe_statistics import gather
+from hardset.pipeline.statistics.recipe_statistics import RecipeStatistics, gather
 from hardset.pipeline.storage.folder import Folder
+from hardset.schemas.records.run import Counts
 from tests.judging.test_masking_rows import PGD, job
 from tests.reporting.conftest import content_of
 from tests.reporting.test_page import Outline
@@ -46,6 +52,23 @@ def test_success_is_told_by_budget(tmp_path):
     words = " ".join(Outline(page(content_of(folder, manifest))).words().split())
     assert all(f"eps {n}/255" in words for n in (4, 16, 40))
     assert f"{expected[1][1]} of {expected[1][0]}" in words
+    assert "counts as a success at every larger budget" not in words, "each budget was searched anew"
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"stop": "success", "chain": True}, True),
+        ({"stop": "success"}, True),  # a chain is left unsaid
+        ({"stop": "success", "chain": False}, False),
+        ({"stop": "never", "chain": True}, False),
+    ],
+)
+def test_falls_count_for_larger_budgets_where_they_are_taken_over(settings, told):
+    text = {"kind": "attack", "name": "pgd", "norm": "linf", "eps": ["4/255", "8/255"], **settings}
+    recipe = RecipeStatistics(0, "r", text, Counts(), by_budget=((9, 2), (9, 4)))
+    shown = budgets(Content(SimpleNamespace(only_successes=False, attacks=[recipe])))
+    assert ("counts as a success at every larger budget" in str(shown)) == told
 
 
 def test_a_single_budget_has_no_such_section(digits):
