@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hardset.pipeline.attacks.composition import stages_of
 from hardset.pipeline.attacks.declared import declaration_of, resolved
-from hardset.schemas.job.attack_declaration import Part
 from hardset.schemas.job.attack_recipe import Attack
 from hardset.schemas.job.recipes import Recipe, WorstOf
 
@@ -32,12 +32,9 @@ def most_of(recipe: Recipe, classes: int) -> Cost | None:
     declared, spec = declaration_of(recipe.name), resolved(recipe, classes)
     if declared.foreign:
         return None
-    budgets = len(spec.eps) if isinstance(spec.eps, tuple) else 1
     total = {True: 0, False: 0}
-    for part in declared.parts_in(spec.norm) or (Part(spec.name, spec.steps or 1, spec.targets or 0),):
-        attack = declaration_of(part.name)
-        targets = min(spec.targets or part.targets, classes - 1) if attack.towards else 0
-        turns = 1 if spec.target is not None or part.on else attack.turns
-        searches = spec.restarts * turns * max(targets, 1)
-        total[attack.gradient] += part.steps * searches * budgets * spec.eot
+    for stage in stages_of(spec, classes):
+        search = stage.search
+        passes = search.steps * search.restarts * max(stage.targets, 1) * spec.variants * search.repeats
+        total[search.schedule.needs_gradient] += passes
     return Cost(total[True], total[False])
