@@ -8,14 +8,13 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from hardset.schemas.base import Spec
 from hardset.schemas.job.attack_declaration import DEFAULTED, AttackDeclaration, Part
 from hardset.schemas.job.attack_names import WORST_OF
 from hardset.schemas.job.attack_recipe import Attack
 from hardset.schemas.job.attacks import ATTACKS, takers
 from hardset.schemas.job.worst_of import DECLARATION, WorstOf
 from hardset.schemas.norms import NO_NORM
-from hardset.schemas.reading.settings import Setting, default_of, facts, meaning_of, taken_by
+from hardset.schemas.reading.settings import Setting, facts, meaning_of, setting_of, taken_by
 from hardset.schemas.reading.wording import one_of
 
 _ALWAYS = ("kind", "name")
@@ -41,7 +40,7 @@ def steps_of(attack: AttackDeclaration) -> str:
 def settings_of(attack: AttackDeclaration) -> tuple[Setting, ...]:
     """The settings that an attack takes, in the order of the job file, and after them those of its own."""
     if attack is DECLARATION:
-        return tuple(_setting_of(WorstOf, name) for name in WorstOf.model_fields if name not in _ALWAYS)
+        return tuple(setting_of(WorstOf, name) for name in WorstOf.model_fields if name not in _ALWAYS)
     taken = [
         Setting(
             name=setting,
@@ -60,17 +59,7 @@ def _own_settings(attack: AttackDeclaration) -> Iterator[Setting]:
     if attack.settings is None:
         return
     for name in attack.settings.model_fields:
-        yield replace(_setting_of(attack.settings, name), name=f"{_OWN}.{name}")
-
-
-def _setting_of(kind: type[Spec], name: str) -> Setting:
-    return Setting(
-        name=name,
-        default=default_of(kind, name),
-        required=kind.model_fields[name].is_required(),
-        meaning=meaning_of(kind, name),
-        takes=taken_by(kind, name),
-    )
+        yield replace(setting_of(attack.settings, name), name=f"{_OWN}.{name}")
 
 
 def facts_of(name: str, attack: AttackDeclaration) -> dict[str, Any]:

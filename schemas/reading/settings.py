@@ -33,6 +33,17 @@ class Setting:
         return written(self.default)
 
 
+def setting_of(kind: type[BaseModel], name: str) -> Setting:
+    """A field of a declaration in words."""
+    return Setting(
+        name=name,
+        default=default_of(kind, name),
+        required=kind.model_fields[name].is_required(),
+        meaning=meaning_of(kind, name),
+        takes=taken_by(kind, name),
+    )
+
+
 def written(value: Any) -> str:
     """A value of JSON as a job file writes it."""
     if isinstance(value, Mapping):

@@ -7,7 +7,7 @@ from typing import Any
 from hardset.schemas.extensions import KnownName
 from hardset.schemas.job.operations.base import GROUP, OperationSettings
 from hardset.schemas.job.operations.table import BY_NAME
-from hardset.schemas.reading.settings import Setting, default_of, facts, meaning_of, taken_by
+from hardset.schemas.reading.settings import Setting, facts, setting_of
 
 OPERATION_NAMES = KnownName(tuple(BY_NAME), GROUP)
 
@@ -26,17 +26,7 @@ def settings_of(operation: type[OperationSettings]) -> tuple[Setting, ...]:
     """The settings of an operation: its own in the order of declaration, then `p`."""
     fields = operation.model_fields
     order = [*(name for name in fields if name not in ("name", "p")), "p"]
-    return tuple(_setting(operation, name) for name in order)
-
-
-def _setting(operation: type[OperationSettings], name: str) -> Setting:
-    return Setting(
-        name=name,
-        default=default_of(operation, name),
-        required=operation.model_fields[name].is_required(),
-        meaning=meaning_of(operation, name),
-        takes=taken_by(operation, name),
-    )
+    return tuple(setting_of(operation, name) for name in order)
 
 
 def facts_of(name: str, operation: type[OperationSettings]) -> dict[str, Any]:
