@@ -20,11 +20,11 @@ from hardset.pipeline.gans.selection import Measure
 from hardset.pipeline.gans.training import Hooks, train_generator
 from hardset.pipeline.models.loading import load_model
 from hardset.pipeline.recipes.gan_checkpoints import remove_checkpoint, save_checkpoint, saved_checkpoint
-from hardset.pipeline.recipes.generator_files import place_of, save_generator
+from hardset.pipeline.recipes.generator_files import save_generator
 from hardset.pipeline.reporting.generator_page import TrainingContent, training_page
 from hardset.pipeline.sources.splits import TRAINING_SPLIT
 from hardset.pipeline.sources.table import as_of_now, open_source
-from hardset.pipeline.storage.folder import public_name
+from hardset.pipeline.storage.folder import place_of, public_name
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.recipes import GanTraining, Sample

@@ -17,7 +17,7 @@ from hardset.pipeline.reporting.example_grid import grid_png
 from hardset.pipeline.reporting.examples import CleanPixels
 from hardset.pipeline.reporting.hardening_page import LoopContent, hardening_chapters, hardening_page
 from hardset.pipeline.reporting.page import page, read_content
-from hardset.pipeline.storage.folder import Folder, public_name
+from hardset.pipeline.storage.folder import Folder, place_of, public_name
 from hardset.schemas.errors import JobError
 from hardset.schemas.records.run import Manifest
 
@@ -79,8 +79,8 @@ def write_report(
 def read_report(out: str, place: str, to: str | None) -> bytes:
     """The report that `write_report` put at `place`, asked to put it at `to`."""
     if to is not None:
-        folder, slash, name = to.rpartition("/")
-        return Folder(folder + slash or ".").read(name)
+        folder, name = place_of(to)
+        return folder.read(name)
     folder_of = Folder(out)
     return folder_of.read(place.removeprefix(f"{folder_of.name.rstrip('/')}/"))
 
@@ -95,8 +95,8 @@ def read_loops(folder: Folder) -> list[LoopContent]:
 
 def write_file(file: str, data: bytes) -> str:
     """Puts a file at a path or URL, and returns its public name."""
-    place, slash, name = file.rpartition("/")
+    folder, name = place_of(file)
     if not name:
         raise JobError(f"{public_name(file)}: is a folder; name a file")
-    Folder(place + slash or ".").write(name, data)
+    folder.write(name, data)
     return public_name(file)

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
-from hardset.jobs.api.reports import read_loops
+from hardset.jobs.api.reports import NEWEST, read_loops
 from hardset.pipeline.dataset.records.chosen import chosen_manifest
 from hardset.pipeline.dataset.records.ledger import latest_manifest
 from hardset.pipeline.evaluation.stored import read_evaluation
@@ -18,7 +18,6 @@ from hardset.schemas.errors import JobError, RunError
 
 IDENTITY = "hardset.id"
 """Tag that the same run, evaluation or loop is found again by."""
-REPORT = "report.html"
 
 
 def check_tracker(tracker: str) -> None:
@@ -72,7 +71,7 @@ def _logged(mlflow: ModuleType, one: Tracked, html: bytes) -> str:
         mlflow.log_params(one.parameters)
         for step in sorted({figure.step for figure in one.figures}):
             mlflow.log_metrics({f.name: f.value for f in one.figures if f.step == step}, step=step)
-        report = Path(place) / REPORT
+        report = Path(place) / NEWEST
         report.write_bytes(html)
         mlflow.log_artifact(str(report))
         active = mlflow.active_run().info.run_id

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from hardset.pipeline.models.loading import network_sha256
 from hardset.pipeline.sources.table import open_source
-from hardset.pipeline.storage.folder import Folder, public_name
+from hardset.pipeline.storage.folder import Folder, place_of, public_name
 from hardset.schemas.errors import UserError
 from hardset.schemas.job.evaluation import EvaluationJob
 from hardset.schemas.job.job import Job
@@ -67,9 +67,9 @@ def _generators(job: Job | EvaluationJob) -> Iterator[Check]:
         key, place = f"recipes.{position}.generator.weights", recipe.generator.weights
         if place is None:
             continue
-        folder, slash, name = place.rpartition("/")
         try:
-            there = Folder(folder + slash or ".").exists(name)
+            folder, name = place_of(place)
+            there = folder.exists(name)
         except UserError as error:
             yield Check(name=key, state="failed", told=str(error))
             continue

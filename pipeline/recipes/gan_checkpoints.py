@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hardset.pipeline.gans.checkpoints import Checkpoint, decode_checkpoint, encode_checkpoint
-from hardset.pipeline.recipes.generator_files import place_of
+from hardset.pipeline.storage.folder import place_of
 
 _SUFFIX = ".checkpoint"
 

@@ -9,7 +9,7 @@ import torch
 from hardset.pipeline.gans.files import decode_generator, encode_generator
 from hardset.pipeline.gans.generator import Generator, check_fit
 from hardset.pipeline.recipes.foreign_generators import foreign_generator
-from hardset.pipeline.storage.folder import Folder, public_name
+from hardset.pipeline.storage.folder import place_of, public_name
 from hardset.schemas.digests import sha256_hex
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.recipes import GeneratorFile
@@ -65,11 +65,3 @@ def _read(weights: str, key: str, made_by: str | None = "`hardset train-gan JOB`
         return folder.read(name)
     except FileNotFoundError:
         raise JobError(f"{key}: no file at {public_name(weights)}; {made_by or 'check the path'}") from None
-
-
-def place_of(weights: str) -> tuple[Folder, str]:
-    """Folder that a file at any fsspec URL lies in, and its name."""
-    parent, slash, name = weights.rpartition("/")
-    if parent.endswith(":/") or (slash and not parent):  # memory://name, /name: the parent is the root itself
-        parent += "/"
-    return Folder(parent or "."), name

@@ -216,6 +216,14 @@ def _mend(error: Exception) -> str:
     return ""
 
 
+def place_of(url: str) -> tuple[Folder, str]:
+    """Folder that a file at any fsspec URL lies in, and its name; the name is empty for a URL of a folder."""
+    parent, slash, name = url.rpartition("/")
+    if parent.endswith(":/") or (slash and not parent):  # memory://name, /name: the parent is the root itself
+        parent += "/"
+    return Folder(parent or "."), name
+
+
 def public_name(url: str) -> str:
     """`url` without user, password, query or fragment: what may reach rows, records, logs and reports."""
     if "://" not in url:
