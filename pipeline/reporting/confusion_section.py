@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from hardset.pipeline.reporting.content import Content, numbered
-from hardset.pipeline.reporting.heat import heat_map
-from hardset.pipeline.reporting.markup import Child, Markup, element, join
+from hardset.pipeline.reporting.heat import counted_cells, heat_map
+from hardset.pipeline.reporting.markup import Markup, element, join
 from hardset.pipeline.reporting.tables import Cell, Figure, TableColumn, table
 from hardset.pipeline.reporting.wording import class_name, clipped, percent
 from hardset.pipeline.statistics.attack_tallies import Confusion
@@ -50,12 +50,8 @@ def _drawn(title: str, found: Confusion, names: tuple[str, ...]) -> Markup:
 def _matrix(caption: str, found: Confusion, names: tuple[str, ...]) -> Markup:
     rows = []
     for before, name in enumerate(names):
-        of = sum(found.get((before, after), 0) for after in range(len(names)))
-        cells: list[tuple[Child, float | None]] = []
-        for after in range(len(names)):
-            here = found.get((before, after), 0)
-            cells.append((f"{here:,}" if here else "", here / of if here else None))
-        rows.append((clipped(name, 20), cells))
+        counts = [found.get((before, after), 0) for after in range(len(names))]
+        rows.append((clipped(name, 20), counted_cells(counts)))
     return heat_map(caption, "Clean", [clipped(name, 12) for name in names], rows, diagonal=True)
 
 

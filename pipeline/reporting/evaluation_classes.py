@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hardset.pipeline.reporting.evaluation_content import EvaluationContent
-from hardset.pipeline.reporting.heat import heat_map
+from hardset.pipeline.reporting.heat import counted_cells, heat_map
 from hardset.pipeline.reporting.markup import Child, Markup, element, join
 from hardset.pipeline.reporting.tables import Cell as TableCell
 from hardset.pipeline.reporting.tables import Figure, TableColumn, table
@@ -67,12 +67,7 @@ def _matrix(caption: str, record: Evaluation, cells: Sequence[Cell]) -> Markup:
     names = [clipped(record.classes[pred], 12) if pred >= 0 else "none" for pred in preds]
     rows = []
     for label, name in enumerate(record.classes):
-        of = sum(counts.get((label, pred), 0) for pred in preds)
-        line: list[tuple[Child, float | None]] = []
-        for pred in preds:
-            rows_here = counts.get((label, pred), 0)
-            line.append((f"{rows_here:,}" if rows_here else "", rows_here / of if rows_here and of else None))
-        rows.append((clipped(name, 20), line))
+        rows.append((clipped(name, 20), counted_cells([counts.get((label, pred), 0) for pred in preds])))
     return heat_map(caption, "Label", names, rows, diagonal=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hardset.pipeline.reporting.candidates import MARKS
 from hardset.pipeline.reporting.enlarging import amplification
 from hardset.pipeline.reporting.evaluation_content import AttackedExample, EvaluationContent
 from hardset.pipeline.reporting.examples import Example
@@ -77,10 +78,7 @@ def _picture(record: Evaluation, one: AttackedExample, mark: str) -> RowPicture:
     fell = one.pred != one.label
     norm = str(next(a.attack["norm"] for a in record.models[0].attacks if a.label == one.attack))
     factor = amplification([Example({}, one.attacked, one.clean)])
-    meaning = {
-        _CONFIDENT: "misread with the highest confidence",
-        _HARDEST: "the attack left it the widest margin",
-    }.get(mark)
+    meaning = next((one.attack for one in MARKS if one.name == mark), None)
     caption: Child = join(
         element("span", element("strong", mark), f": {meaning}", class_="mark-note") if meaning else None,
         element("strong", f"{name} → {read}"),

@@ -45,6 +45,12 @@ def heat_map(
     return element("div", drawn, class_="wide", tabindex=0, role="region", aria_label=caption)
 
 
+def counted_cells(counts: Sequence[int]) -> list[tuple[Child, float | None]]:
+    """Cells of a line of numbers, shaded by their share of the line; those of 0 stay empty."""
+    whole = sum(counts)
+    return [(f"{count:,}", count / whole) if count else ("", None) for count in counts]
+
+
 def _cell(shown: Child, value: float | None, *, good: bool) -> Markup:
     shade = "" if value is None else f" {'good' if good else 'bad'} heat-{round(SHADES * min(1.0, max(0.0, value)))}"
     return element("td", shown, class_=f"number{shade}")
