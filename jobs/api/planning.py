@@ -50,12 +50,12 @@ def plan(
     >>> planned.shards, planned.done, planned.recipes[0].rows_out
     (1, 0, 200)
     """
+    if not measure and (actors is not None or price_per_hour is not None):
+        raise JobError("--actors and --price need --measure: hours are extrapolated from a trial")
     declared = load_job(job, overrides)
     state = look(declared)
     found = state.plan
     _load_models(declared, found)
-    if not measure and (actors is not None or price_per_hour is not None):
-        raise JobError("--actors and --price need --measure: hours are extrapolated from a trial")
     tried = trials(declared, found, state.missing, MEASURE_SECONDS) if measure and state.missing else ()
     measured = {one.recipe: one for one in tried}
     recipes = tuple(_recipe(declared, state, at, measured.get(at)) for at in range(len(declared.recipes)))
