@@ -17,11 +17,10 @@ from hardset.schemas.job.job import Run
 def at_work(setup: ActorSetup, place: ClusterPlace) -> Iterator[Backend]:
     """The backend of a run while the block runs; Ray is imported, and started or joined, only where the job has actors.
 
-    Raises as `connected` does, and JobError for an address or a port that nothing would use.
+    Raises as `connected` does.
     """
     run = setup.job.run
     if run.here:
-        refuse_unused(place)
         backend = HereBackend(setup)
         try:
             yield backend

@@ -10,6 +10,7 @@ from typing import Literal
 
 from hardset.pipeline.cluster.deadlines import Stop
 from hardset.pipeline.cluster.place import ClusterPlace
+from hardset.pipeline.cluster.work_place import refuse_unused
 from hardset.pipeline.dataset.provenance.emission import emitting
 from hardset.pipeline.dataset.provenance.lineage import Lineage
 from hardset.pipeline.dataset.records.lease import Lease, hold_lease
@@ -103,7 +104,9 @@ def generate(
     storage or workers cannot do and for a gate that does not hold, and of those HeldError where another run holds the
     output or takes it over.
     """
-    limit = Limit(budget, stop or Stop())
+    limit, place = Limit(budget, stop or Stop()), ClusterPlace(address, metrics_port)
+    if job.run.here:
+        refuse_unused(place)
     on_phase("reading the source")
     state, turn = look(job), Turn(wait, limit, on_warning)
     if state.complete:
@@ -142,7 +145,6 @@ def generate(
                 if state.complete:
                     return _nothing(state)
             with Lineage(state.folder, state.plan, send) as lineage:
-                place = ClusterPlace(address, metrics_port)
                 on_phase("preparing shards" if job.run.here else "starting Ray and its actors")
                 with ExitStack() as cluster:  # left once the manifest is written: Ray takes its time to end
                     return _work_off(
