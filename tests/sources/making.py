@@ -62,6 +62,11 @@ def parquet_bytes(
     return buffer.getvalue()
 
 
+def rows_table(labels: Sequence[int]) -> pa.Table:
+    """The images of seeds 0, 1, ... with these labels, as columns `image` and `label`."""
+    return pq.read_table(io.BytesIO(parquet_bytes([png(n) for n in range(len(labels))], labels))).drop(["id"])
+
+
 def write(path: Path, data: bytes) -> Path:
     """Writes a file and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,3 +99,10 @@ def read_all(spec: ImageSource, classes: int = 3) -> tuple[list[str], list[int],
     digests = [digest for rows, _ in reads for digest in rows.sha256]
     labels = [label for rows, _ in reads for label in rows.labels.tolist()]
     return digests, labels, {reject.key: reject.message for _, rejects in reads for reject in rejects}
+
+
+def read_pairs(spec: ImageSource) -> list[tuple[str, int]]:
+    """Digest and label of each row of a source that loses none."""
+    digests, labels, lost = read_all(spec)
+    assert not lost
+    return list(zip(digests, labels, strict=True))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -17,46 +15,34 @@ from hardset.schemas.digests import image_sha256
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.sources import DeltaSource, ParquetSource
 from hardset.schemas.reading.loading import parse_job
-from hardset.schemas.records.run import Image
-from tests.sources.making import parquet_bytes, pixels, png
+from tests.sources.making import pixels, read_pairs, rows_table
 
 deltalake = pytest.importorskip("deltalake")
-SHAPE = Image(height=6, width=5, channels=3)
-
-
-def rows_of(labels: list[int]) -> pa.Table:
-    return pq.read_table(io.BytesIO(parquet_bytes([png(i) for i in range(len(labels))], labels))).drop(["id"])
-
-
-def read_all(spec: DeltaSource) -> list[tuple[str, int]]:
-    reader = open_source(spec)
-    reads = [reader.read(part, SHAPE, 3)[0] for part in reader.plan(4)]
-    return [(d, int(n)) for rows in reads for d, n in zip(rows.sha256, rows.labels, strict=True)]
 
 
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     """Six rows with wrong labels, then the same with the right ones."""
-    deltalake.write_deltalake(tmp_path / "table", rows_of([2, 2, 2, 2, 2, 2]))
-    deltalake.write_deltalake(tmp_path / "table", rows_of([0, 1, 2, 0, 1, 2]), mode="overwrite")
+    deltalake.write_deltalake(tmp_path / "table", rows_table([2, 2, 2, 2, 2, 2]))
+    deltalake.write_deltalake(tmp_path / "table", rows_table([0, 1, 2, 0, 1, 2]), mode="overwrite")
     return tmp_path / "table"
 
 
 def test_a_version_holds_its_own_rows_alone(table: Path) -> None:
     wanted = [(image_sha256(pixels(i)), i % 3) for i in range(6)]
-    assert read_all(DeltaSource(path=str(table))) == wanted
-    assert read_all(DeltaSource(path=str(table), version=1)) == wanted
-    assert read_all(DeltaSource(path=str(table), version=0)) == [(digest, 2) for digest, _ in wanted]
+    assert read_pairs(DeltaSource(path=str(table))) == wanted
+    assert read_pairs(DeltaSource(path=str(table), version=1)) == wanted
+    assert read_pairs(DeltaSource(path=str(table), version=0)) == [(digest, 2) for digest, _ in wanted]
     with pytest.raises(JobError, match=r"is a Delta table, .* so write format: delta"):
         open_source(ParquetSource(path=str(table))).plan(9)
 
 
 def test_partitions_are_in_the_names_of_folders(tmp_path: Path) -> None:
-    rows = rows_of([0, 1, 2]).drop(["label"]).append_column("label", pa.array(["a b", "c", "a b"]))
+    rows = rows_table([0, 1, 2]).drop(["label"]).append_column("label", pa.array(["a b", "c", "a b"]))
     deltalake.write_deltalake(tmp_path, rows, partition_by=["label"])
     reader = open_source(DeltaSource(path=str(tmp_path)))
     assert reader.class_names() == ("a b", "c")
-    assert sorted(n for _, n in read_all(DeltaSource(path=str(tmp_path)))) == [0, 0, 1]
+    assert sorted(n for _, n in read_pairs(DeltaSource(path=str(tmp_path)))) == [0, 0, 1]
 
 
 def test_a_run_reads_the_version_that_was_planned(table: Path, tmp_path: Path) -> None:
@@ -70,7 +56,7 @@ def test_a_run_reads_the_version_that_was_planned(table: Path, tmp_path: Path) -
     )
     plan = make_plan(job)
     assert plan.commit == "1"
-    deltalake.write_deltalake(table, rows_of([1, 1, 1, 1, 1, 1]), mode="overwrite")
+    deltalake.write_deltalake(table, rows_table([1, 1, 1, 1, 1, 1]), mode="overwrite")
     rows, _ = Worker(job, plan, torch.device("cpu")).source.read(plan.ranges[0], plan.image, 3)
     assert rows.labels.tolist() == [0, 1, 2, 0, 1, 2]
     again = make_plan(job)
@@ -89,6 +75,6 @@ def test_what_is_no_table_or_no_version_is_said(table: Path, tmp_path: Path) -> 
 
 def test_tables_whose_files_do_not_tell_their_rows_are_refused(tmp_path: Path) -> None:
     configuration = {"delta.enableDeletionVectors": "true"}
-    deltalake.DeltaTable.create(tmp_path, rows_of([0]).schema, configuration=configuration)
+    deltalake.DeltaTable.create(tmp_path, rows_table([0]).schema, configuration=configuration)
     with pytest.raises(JobError, match=r"uses .*, by which its files alone do not tell its rows"):
         open_source(DeltaSource(path=str(tmp_path))).plan(9)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,23 +21,11 @@ from hardset.schemas.digests import image_sha256
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.sources import IcebergSource, ParquetSource
 from hardset.schemas.reading.loading import parse_job
-from hardset.schemas.records.run import Image
 from tests.dataset.examples import finished_run, shard_of
-from tests.sources.making import parquet_bytes, pixels, png
+from tests.sources.making import pixels, read_pairs, rows_table
 
 catalogs = pytest.importorskip("pyiceberg.catalog")
-SHAPE = Image(height=6, width=5, channels=3)
 WANTED = [(image_sha256(pixels(i)), i % 3) for i in range(6)]
-
-
-def rows_of(labels: list[int]) -> pa.Table:
-    return pq.read_table(io.BytesIO(parquet_bytes([png(i) for i in range(len(labels))], labels))).drop(["id"])
-
-
-def read_all(spec: IcebergSource) -> list[tuple[str, int]]:
-    reader = open_source(spec)
-    reads = [reader.read(part, SHAPE, 3)[0] for part in reader.plan(4)]
-    return [(d, int(n)) for rows in reads for d, n in zip(rows.sha256, rows.labels, strict=True)]
 
 
 @pytest.fixture
@@ -54,9 +41,9 @@ def catalogue(tmp_path: Path) -> Iterator[Any]:
 @pytest.fixture
 def table(catalogue: Any) -> Any:
     """Six rows with wrong labels, then the same with the right ones."""
-    table = catalogue.create_table("a.rows", rows_of([0]).schema)
-    table.append(rows_of([2, 2, 2, 2, 2, 2]))
-    table.overwrite(rows_of([0, 1, 2, 0, 1, 2]))
+    table = catalogue.create_table("a.rows", rows_table([0]).schema)
+    table.append(rows_table([2, 2, 2, 2, 2, 2]))
+    table.overwrite(rows_table([0, 1, 2, 0, 1, 2]))
     return table
 
 
@@ -79,9 +66,9 @@ def test_a_snapshot_holds_its_own_rows_alone(known_by: str, table: Any, tmp_path
         (place / "metadata" / "version-hint.text").write_text("7")
     named = {"catalog": f"sqlite:///{tmp_path}/catalog.db", "table": "a.rows"} if known_by == "catalogue" else {}
     first, *_, last = [shot.snapshot_id for shot in table.snapshots()]
-    assert read_all(source_of(table, **named)) == WANTED
-    assert read_all(source_of(table, **named, snapshot=last)) == WANTED
-    assert read_all(source_of(table, **named, snapshot=first)) == [(digest, 2) for digest, _ in WANTED]
+    assert read_pairs(source_of(table, **named)) == WANTED
+    assert read_pairs(source_of(table, **named, snapshot=last)) == WANTED
+    assert read_pairs(source_of(table, **named, snapshot=first)) == [(digest, 2) for digest, _ in WANTED]
     with pytest.raises(JobError, match=r"is an Iceberg table, .* so write format: iceberg"):
         open_source(ParquetSource(path=str(place))).plan(9)
     assert recognise(str(place)).settings == {"format": "iceberg", "path": str(place)}
@@ -98,7 +85,7 @@ def test_a_run_reads_the_snapshot_that_was_planned(table: Any, tmp_path: Path) -
     )
     plan, planned = make_plan(job), table.current_snapshot().snapshot_id
     assert plan.commit == str(planned)
-    table.overwrite(rows_of([1, 1, 1, 1, 1, 1]))
+    table.overwrite(rows_table([1, 1, 1, 1, 1, 1]))
     worker = Worker(job, plan, torch.device("cpu")).source
     rows, _ = worker.read(plan.ranges[0], plan.image, 3)
     assert rows.labels.tolist() == [0, 1, 2, 0, 1, 2]
@@ -113,13 +100,13 @@ def test_a_run_reads_the_snapshot_that_was_planned(table: Any, tmp_path: Path) -
 def test_partitions_are_in_the_names_of_folders(catalogue: Any, tmp_path: Path) -> None:
     from pyiceberg.transforms import IdentityTransform
 
-    rows = rows_of([0, 1, 2]).drop(["label"]).append_column("label", pa.array(["a b", "c", "a b"]))
+    rows = rows_table([0, 1, 2]).drop(["label"]).append_column("label", pa.array(["a b", "c", "a b"]))
     table = catalogue.create_table("a.parts", rows.schema)
     with table.update_spec() as update:
         update.add_field("label", IdentityTransform(), "label")
     table.append(rows)
     assert open_source(source_of(table)).class_names() == ("a b", "c")
-    assert sorted(read_all(source_of(table))) == sorted((d, n) for (d, _), n in zip(WANTED, [0, 1, 0], strict=False))
+    assert sorted(read_pairs(source_of(table))) == sorted((d, n) for (d, _), n in zip(WANTED, [0, 1, 0], strict=False))
 
 
 def test_rows_that_hardset_published_are_a_source(disk: Folder) -> None:
@@ -136,7 +123,7 @@ def test_what_is_no_table_or_no_snapshot_is_said(catalogue: Any, table: Any, tmp
     assert "has no snapshot 9; its latest are: " in refusal(source_of(table, snapshot=9))
     (tmp_path / "empty").mkdir()
     assert "empty is no Iceberg table; it has no metadata" in refusal(IcebergSource(path=str(tmp_path / "empty")))
-    new = catalogue.create_table("a.new", rows_of([0]).schema)
+    new = catalogue.create_table("a.new", rows_table([0]).schema)
     assert "has no snapshot, so it holds no rows yet" in refusal(source_of(new))
     named = {"catalog": f"sqlite:///{tmp_path}/catalog.db", "table": "a.other"}
     assert f"source.table: sqlite:///{tmp_path}/catalog.db has no table a.other" in refusal(source_of(table, **named))
@@ -169,7 +156,7 @@ def test_delete_files_are_refused(content: str, table: Any) -> None:
     with table.transaction() as change, change.update_snapshot().fast_append() as snapshot:
         snapshot.append_data_file(deleted)
     assert "has delete files, such as gone.parquet, which take rows out of its data files" in refusal(source_of(table))
-    assert read_all(source_of(table, snapshot=before)) == WANTED
+    assert read_pairs(source_of(table, snapshot=before)) == WANTED
 
 
 def test_renamed_columns_are_refused_where_they_are_read(table: Any) -> None:
@@ -177,7 +164,7 @@ def test_renamed_columns_are_refused_where_they_are_read(table: Any) -> None:
         update.add_column("note", table.schema().find_type("label"))
     with table.update_schema() as update:
         update.rename_column("note", "remark")
-    assert read_all(source_of(table)) == WANTED
+    assert read_pairs(source_of(table)) == WANTED
     assert "the column 'remark' was renamed" in refusal(source_of(table, keep=["remark"]))
     with table.update_schema() as update:
         update.rename_column("label", "klass")
@@ -185,11 +172,11 @@ def test_renamed_columns_are_refused_where_they_are_read(table: Any) -> None:
 
 
 def test_files_elsewhere_are_refused(table: Any, tmp_path: Path) -> None:
-    pq.write_table(rows_of([0]), tmp_path / "other.parquet")
+    pq.write_table(rows_table([0]), tmp_path / "other.parquet")
     table.add_files([f"file://{tmp_path}/other.parquet"])
     assert f"lists file://{tmp_path}/other.parquet, which lies outside of" in refusal(source_of(table))
     above = IcebergSource(path=str(tmp_path), catalog=f"sqlite:///{tmp_path}/catalog.db", table="a.rows")
-    assert len(read_all(above)) == 7
+    assert len(read_pairs(above)) == 7
 
 
 def test_the_library_is_named_where_it_is_missing(table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
