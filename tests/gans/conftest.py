@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from hardset.pipeline.gans.generator import Generator
+from hardset.pipeline.gans.players import Players
 from hardset.pipeline.gans.training import train_generator
 from hardset.schemas.job.recipes import GanTraining
 
@@ -29,3 +31,18 @@ def tiny_generator(shape: tuple[int, int, int] = (8, 8, 1), classes: int = 3, se
 @pytest.fixture(scope="session")
 def generator() -> Generator:
     return tiny_generator()
+
+
+class Diverging:
+    """Steps of the players whose losses are not finite at chosen calls."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *calls: int) -> None:
+        self.slower: list[tuple[int, float]] = []
+        real = Players.step
+
+        def step(players: Players, number: int, images: Tensor, classes: Tensor, *, slower: float = 1.0) -> Tensor:
+            losses = real(players, number, images, classes, slower=slower)
+            self.slower.append((number, slower))
+            return losses * (torch.nan if len(self.slower) in calls or calls == (-1,) else 1)
+
+        monkeypatch.setattr(Players, "step", step)

@@ -18,7 +18,7 @@ from hardset.pipeline.gans.shape import Shape
 from hardset.pipeline.gans.training import Hooks, Stopped, grid, train_generator
 from hardset.schemas.errors import JobError, RunError
 from hardset.schemas.job.gan_training import GanTraining
-from tests.gans.conftest import TINY, training_rows
+from tests.gans.conftest import TINY, Diverging, training_rows
 
 CPU = torch.device("cpu")
 LONGER = TINY.model_copy(update={"steps": 20})
@@ -125,21 +125,6 @@ def test_a_checkpoint_is_kept_after_each_measuring_and_every_five_minutes(monkey
     hooks = Hooks(on_step=tick, clock=lambda: now[0], keep=lambda checkpoint: kept.append(checkpoint.progress.step))
     trained(hooks, settings=LONGER.model_copy(update={"steps": 1_200}))
     assert kept == [100, 150, 250, 300, 400, 450, 550, 600, 700, 750, 850, 900, 1_000, 1_050, 1_150, 1_200]
-
-
-class Diverging:
-    """Steps of the players whose losses are not finite at chosen calls."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *calls: int) -> None:
-        self.slower: list[tuple[int, float]] = []
-        real = Players.step
-
-        def step(players: Players, number: int, images: Tensor, classes: Tensor, *, slower: float = 1.0) -> Tensor:
-            losses = real(players, number, images, classes, slower=slower)
-            self.slower.append((number, slower))
-            return losses * (torch.nan if len(self.slower) in calls or calls == (-1,) else 1)
-
-        monkeypatch.setattr(Players, "step", step)
 
 
 def test_a_training_that_diverges_goes_back_with_half_the_rates(monkeypatch: pytest.MonkeyPatch) -> None:

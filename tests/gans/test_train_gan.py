@@ -26,6 +26,7 @@ from hardset.pipeline.recipes.gan_checkpoints import saved_checkpoint
 from hardset.pipeline.recipes.generator_files import load_generator
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Job
+from tests.gans.conftest import Diverging
 from tests.support import document, hardset, last_json
 
 FIGURES = {"label_agreement", "fd_target", "fd_floor", "precision", "recall", "density", "coverage", "authenticity"}
@@ -181,6 +182,22 @@ def test_off_a_terminal_a_line_a_minute_tells_the_step(
     assert [one["step"] for one in events if one["event"] == "measured"] == list(range(1, 9))
     (trained,) = (one for one in events if one["event"] == "trained")
     assert trained["quality"].keys() == FIGURES and machine.stdout == ""
+
+
+def test_a_training_that_diverges_says_where_it_goes_on(
+    weights: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Diverging(monkeypatch, 7)
+    job = job_of(weights, tmp_path, {"steps": 16, "features": 8, "batch": 16})
+    back: list[tuple[str, int, float]] = []
+    (trained,) = train_generators(job, Hears(on_return=lambda *told: back.append(told)))
+    assert back == [(str(tmp_path / "gan.safetensors"), 6, 0.5)]
+    assert [one.step for one in trained.measured] == [2, 4, 6, 8, 10, 12, 14, 16]
+    Diverging(monkeypatch, 7)
+    path = tmp_path / "job.yaml"
+    path.write_text(yaml.safe_dump(job.model_dump(mode="json")))
+    told = hardset("train-gan", path).stdout
+    assert f"Warning: {tmp_path}/gan.safetensors: diverged; back at step 6, with 0.5 of the rates" in told
 
 
 @pytest.fixture(scope="module")
