@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+import torch
 from torch import nn
 
 from hardset.jobs.api.hearing import nothing
@@ -15,7 +17,7 @@ from hardset.pipeline.compute.devices import driver_device
 from hardset.pipeline.dataset.provenance.environment import versions
 from hardset.pipeline.gans.assessment import assess, distance_and_recall
 from hardset.pipeline.gans.checkpoints import Checkpoint
-from hardset.pipeline.gans.generator import Card
+from hardset.pipeline.gans.generator import Card, Generator
 from hardset.pipeline.gans.selection import Measure
 from hardset.pipeline.gans.training import Hooks, train_generator
 from hardset.pipeline.models.loading import load_model
@@ -106,6 +108,18 @@ class _Judging:
     lacking: str | None = None
     """Why there is no model."""
 
+    def measure(self, device: torch.device) -> Callable[[Generator], tuple[float, float]] | None:
+        """Squared Fréchet distance and recall of a generator on the selection rows; None where nothing can tell."""
+        if self.module is None or self.selection is None:
+            return None
+        return distance_and_recall(self.module, self.selection.pixels, device=device)
+
+    def quality(self, generator: Generator, training: CleanRows, device: torch.device) -> dict[str, float] | None:
+        """Figures of a generator on the reported rows; None where nothing can tell."""
+        if self.module is None or self.reported is None:
+            return None
+        return assess(generator, self.module, held_out=self.reported.pixels, training=training.pixels, device=device)
+
 
 def _judging(job: Job, training: CleanRows) -> _Judging:
     nobody = _Judging(None, None, None)
@@ -136,21 +150,15 @@ def _trained(
 ) -> TrainedGenerator:
     started, name, device = time.monotonic(), public_name(weights), driver_device(job.run)
     resume = saved_checkpoint(weights)
-    measured = list(resume.progress.measured) if resume else []
+    measured = resume.progress.measured if resume else ()
     if resume:
         hears.on_resume(name, resume.progress.step)
 
     def keep(checkpoint: Checkpoint) -> None:
+        nonlocal measured
+        measured = checkpoint.progress.measured
         save_checkpoint(checkpoint, weights)
         _save_page(checkpoint, weights)
-
-    def on_measure(found: Measure) -> None:
-        measured.append(found)
-        hears.on_measure(name, found)
-
-    def on_return(step: int, slower: float) -> None:
-        measured[:] = [one for one in measured if one.step <= step]
-        hears.on_return(name, step, slower)
 
     generator = train_generator(
         rows.pixels,
@@ -161,24 +169,17 @@ def _trained(
         device=device,
         resume=resume,
         hooks=Hooks(
-            on_step=lambda step, steps: hears.on_step(name, step, steps),
-            on_measure=on_measure,
-            on_return=on_return,
-            measure=None
-            if judging.module is None or judging.selection is None
-            else distance_and_recall(judging.module, judging.selection.pixels, device=device),
+            on_step=partial(hears.on_step, name),
+            on_measure=partial(hears.on_measure, name),
+            on_return=partial(hears.on_return, name),
+            measure=judging.measure(device),
             keep=keep,
             stop=hears.stop,
         ),
     )
     digest = save_generator(generator, weights)
     remove_checkpoint(weights)
-    seconds = time.monotonic() - started
-    quality = None
-    if judging.module is not None and judging.reported is not None:
-        held_out = judging.reported.pixels
-        quality = assess(generator, judging.module, held_out=held_out, training=rows.pixels, device=device)
-    card = generator.card
+    seconds, card = time.monotonic() - started, generator.card
     assert isinstance(card, Card) and card.training.steps is not None and card.step is not None
     return TrainedGenerator(
         name,
@@ -188,8 +189,8 @@ def _trained(
         card.training.steps,
         card.step,
         seconds,
-        tuple(measured),
-        quality,
+        measured,
+        judging.quality(generator, rows, device),
         judging.lacking,
     )
 
