@@ -21,9 +21,9 @@ from hardset.pipeline.models.preflight import check_model
 from hardset.pipeline.models.zoo import small_cnn
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Model
+from tests.models.conftest import IMAGES
 
 CPU = torch.device("cpu")
-IMAGES = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 CONFIG = {"mean": [0.4], "std": [0.25], "input_size": [1, 8, 8], "fixed_input_size": True, "interpolation": "bicubic"}
 
 
@@ -47,14 +47,6 @@ class Timm(SimpleNamespace):
 def timm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", Timm())  # type: ignore[arg-type]
     monkeypatch.setattr(architectures, "make_importable", lambda: None)
-
-
-@pytest.fixture
-def trained() -> nn.Module:
-    torch.manual_seed(3)
-    network = small_cnn()
-    network(IMAGES)
-    return network.eval().requires_grad_(False)
 
 
 def folder(place: Path, network: nn.Module, **config: Any) -> Path:

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from hardset.pipeline.models.loading import load_model, network_sha256
 from hardset.pipeline.models.state import fill
-from hardset.pipeline.models.zoo import cnn_a, small_cnn
+from hardset.pipeline.models.zoo import cnn_a
 from hardset.schemas.digests import sha256_hex
 from hardset.schemas.errors import JobError
 from hardset.schemas.job.job import Model
+from tests.models.conftest import IMAGES
 
 CPU = torch.device("cpu")
-IMAGES = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 HALVES = {"mean": [0.5], "std": [0.25]}
 
 
@@ -29,15 +29,6 @@ def spec(**settings: Any) -> Model:
 
 def load(channels: int = 1, **settings: Any) -> nn.Module:
     return load_model(spec(**settings), channels=channels, device=CPU).module
-
-
-@pytest.fixture
-def trained() -> nn.Module:
-    """A network whose weights and running statistics are not those the factory starts with."""
-    torch.manual_seed(3)
-    module = small_cnn()
-    module(IMAGES)
-    return module.eval().requires_grad_(False)
 
 
 def save(tmp_path: Path, state: dict[str, Tensor], name: str = "w.safetensors") -> str:
