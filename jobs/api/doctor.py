@@ -12,6 +12,7 @@ from hardset.jobs.machine.machine_checks import (
     memory_check,
     python_check,
     shared_memory_check,
+    torch_fault,
 )
 from hardset.schemas.errors import UserError
 from hardset.schemas.job.evaluation import EvaluationJob
@@ -45,8 +46,7 @@ def examine(
 
 def _checks(path: Path | None, overrides: Sequence[str], address: str | None) -> Iterator[Check]:
     yield python_check()
-    libraries = libraries_check()
-    yield libraries
+    yield libraries_check()
     job: Job | EvaluationJob | None = None
     if path is not None:
         try:
@@ -58,12 +58,15 @@ def _checks(path: Path | None, overrides: Sequence[str], address: str | None) ->
     needed = needed_extras(job) if job is not None else {}
     yield from extra_checks(needed)
     run = None if job is None else job.run
-    devices = device_check(run if address is None else None)
-    yield devices
-    yield shared_memory_check()
-    if "failed" in (libraries.state, devices.state) and "torch cannot" in devices.told:
+    fault = torch_fault()
+    if fault is not None:
+        told, remedy = f"torch cannot be loaded: {fault}", "install torch again, for this machine's CUDA"
+        yield Check(name="devices", state="failed", told=told, remedy=remedy)
+        yield shared_memory_check()
         yield memory_check()
         return
+    yield device_check(run if address is None else None)
+    yield shared_memory_check()
     from hardset.jobs.machine.cluster_checks import cluster_checks, local_checks  # noqa: PLC0415 - it loads Ray
     from hardset.jobs.machine.job_checks import place_checks  # noqa: PLC0415
 

@@ -50,13 +50,19 @@ def libraries_check() -> Check:
     return Check(name="libraries", state="ok", told=f"hardset {own}; {', '.join(named)}")
 
 
-def device_check(run: Run | None) -> Check:
-    """What torch can run on. `run`: of a job that is to run on this machine; None without one."""
+def torch_fault() -> str | None:
+    """Why torch cannot be loaded; None where it can."""
     try:
-        import torch  # noqa: PLC0415 - it takes seconds, and may not load
+        import torch  # noqa: F401, PLC0415 - it takes seconds, and may not load
     except Exception as error:  # a torch of another CUDA, or a broken one, raises whatever its parts raise
-        told = f"torch cannot be loaded: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        return Check(name="devices", state="failed", told=told, remedy="install torch again, for this machine's CUDA")
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return None
+
+
+def device_check(run: Run | None) -> Check:
+    """What torch, which can be loaded, can run on. `run`: of a job that is to run on this machine; None without one."""
+    import torch  # noqa: PLC0415 - only where it can be loaded
+
     usable = torch.cuda.device_count() if torch.cuda.is_available() else 0
     properties = [torch.cuda.get_device_properties(number) for number in range(usable)]
     named = [f"{one.name} with {one.total_memory / GIB:.0f} GiB" for one in properties]

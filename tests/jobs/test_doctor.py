@@ -92,6 +92,21 @@ def test_what_a_job_needs_and_cannot_use_is_told_and_all_else_is_looked_at_too(
     assert done.stderr == ""
 
 
+def test_a_torch_that_does_not_load_is_told_and_nothing_that_needs_it_is_tried(
+    write_job: WriteJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_checks, "connected", None)
+    path = write_job()
+    monkeypatch.setitem(sys.modules, "torch", None)
+    found = doctor.examine(path)
+    devices = next(check for check in found.checks if check.name == "devices")
+    assert (devices.state, found.exit_code) == ("failed", Exit.BAD_JOB)
+    assert devices.told.startswith("torch cannot be loaded: ModuleNotFoundError: ")
+    assert devices.remedy == "install torch again, for this machine's CUDA"
+    assert [check.name for check in found.checks][-2:] == ["shared memory", "memory"]
+    assert not {"ray", "source", "model", "output.path"} & states(found).keys()
+
+
 def test_no_ray_is_started_for_a_job_that_asks_for_none(write_job: WriteJob, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster_checks, "connected", None)
     found = doctor.examine(write_job(run={"actors": 0}))
