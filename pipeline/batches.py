@@ -9,6 +9,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hardset.schemas.errors import one_line
+
 Pixels = NDArray[np.uint8]
 """Images as stored: uint8, N x H x W x C, C in {1, 3}."""
 
@@ -36,7 +38,7 @@ class Reject:
     @staticmethod
     def of(error: Exception, *, index: int, key: str, stage: Literal["read", "make", "judge"]) -> Reject:
         """The reject that an exception stands for."""
-        return Reject(index, key, stage, type(error).__name__, " ".join(str(error).split())[:200])
+        return Reject(index, key, stage, type(error).__name__, one_line(error, 200))
 
 
 @dataclass(frozen=True)

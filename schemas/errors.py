@@ -1,4 +1,4 @@
-"""Errors with a message for the user: what is wrong, where, and what to do. They are shown without a traceback."""
+"""Errors with a message for the user, shown without a traceback: what is wrong, where, and what to do."""
 
 
 class UserError(Exception):
@@ -31,3 +31,8 @@ class HeldError(RunError):
 
 class GoneError(RunError):
     """Failure because the output was removed while a run was at work on it."""
+
+
+def one_line(error: BaseException, most: int = 160) -> str:
+    """The message of an error in one line of at most `most` characters."""
+    return " ".join(str(error).split())[:most]

@@ -16,7 +16,7 @@ from hardset.pipeline.attacks.recipe import AttackRecipe
 from hardset.pipeline.batches import CleanRows, MadeRows
 from hardset.pipeline.judging.judge import Floats, Judge, distances, finite_rows, seeded, verdict
 from hardset.pipeline.models.modes import frozen
-from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.errors import JobError, RunError, one_line
 from hardset.schemas.job.job import check_classes
 from hardset.schemas.job.recipes import Attack
 from hardset.schemas.reading.loading import parse_document
@@ -136,9 +136,7 @@ def _clean_logits(judge: Judge, rows: CleanRows) -> Floats:
     try:
         logits = judge.logits(rows.pixels)
     except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
-        raise JobError(
-            f"model: cannot take images of the shape {shape}: {' '.join(str(error).split())[:200]}"
-        ) from error
+        raise JobError(f"model: cannot take images of the shape {shape}: {one_line(error, 200)}") from error
     if logits.ndim != 2 or logits.shape[1] < 2 or len(logits) != len(rows):
         raise JobError(f"model: returns {tuple(logits.shape)} for images of the shape {shape}; wants (N, classes)")
     if not finite_rows(logits).all():

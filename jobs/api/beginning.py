@@ -23,7 +23,7 @@ from hardset.pipeline.sources.recognise import recognise
 from hardset.pipeline.sources.sampling import sample
 from hardset.pipeline.sources.table import open_source
 from hardset.pipeline.storage.folder import Folder, public_name
-from hardset.schemas.errors import JobError, UserError
+from hardset.schemas.errors import JobError, UserError, one_line
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.network import Network
 from hardset.schemas.reading.loading import parse_job
@@ -235,7 +235,7 @@ def _network(section: Mapping[str, Any]) -> Network:
     try:
         return Network.model_validate(dict(section))
     except ValueError as error:
-        raise JobError(f"--model: {' '.join(str(error).split())[:300]}") from None
+        raise JobError(f"--model: {one_line(error, 300)}") from None
 
 
 def _outputs(model: LoadedModel, looked: Looked) -> int:
@@ -250,6 +250,6 @@ def _outputs(model: LoadedModel, looked: Looked) -> int:
     except Exception as error:  # the model is the user's code
         raise JobError(
             f"--model: fails on images of {image.height} x {image.width} with {image.channels} channels: "
-            f"{type(error).__name__}: {' '.join(str(error).split())[:200]}; set the size it wants, such as --set "
+            f"{type(error).__name__}: {one_line(error, 200)}; set the size it wants, such as --set "
             "source.size=224, or --set source.channels=3"
         ) from None

@@ -14,7 +14,7 @@ from hardset.pipeline.dataset.records.ledger import latest_manifest
 from hardset.pipeline.evaluation.stored import read_evaluation
 from hardset.pipeline.reporting.tracked import Tracked, of_evaluation, of_loop, of_run
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.errors import JobError, RunError, one_line
 
 IDENTITY = "hardset.id"
 """Tag that the same run, evaluation or loop is found again by."""
@@ -57,7 +57,7 @@ def _mlflow(found: tuple[Tracked, ...], html: bytes) -> tuple[str, ...]:
         return tuple(_logged(mlflow, one, html) for one in found)
     except (mlflow.exceptions.MlflowException, OSError) as error:
         where = mlflow.get_tracking_uri()
-        why = " ".join(str(error).split())[:200]
+        why = one_line(error, 200)
         raise RunError(
             f"--track mlflow: {where} did not take the run ({why}); set MLFLOW_TRACKING_URI to a server that answers"
         ) from None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from hardset.pipeline.models.loading import network_sha256
 from hardset.pipeline.sources.table import open_source
 from hardset.pipeline.storage.folder import Folder, place_of, public_name
-from hardset.schemas.errors import UserError
+from hardset.schemas.errors import UserError, one_line
 from hardset.schemas.job.evaluation import EvaluationJob
 from hardset.schemas.job.job import Job
 from hardset.schemas.job.network import Network
@@ -30,7 +30,7 @@ def _tried(name: str, act: Callable[[], str]) -> Check:
     except UserError as error:
         return Check(name=name, state="failed", told=" ".join(str(error).split()).removeprefix(f"{name}: "))
     except Exception as error:  # readers and factories may be the user's own code
-        return Check(name=name, state="failed", told=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
+        return Check(name=name, state="failed", told=f"{type(error).__name__}: {one_line(error, 200)}")
 
 
 def _source(job: Job | EvaluationJob) -> str:

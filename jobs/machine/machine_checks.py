@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from hardset.jobs.machine.needs import extras, unmet, unmet_python
 from hardset.jobs.terminal.console import count
 from hardset.pipeline.cluster.machine import cores, memory, shared_memory
+from hardset.schemas.errors import one_line
 from hardset.schemas.job.extras import EXTRAS
 from hardset.schemas.job.job import Run
 from hardset.schemas.limits import GIB, MIB
@@ -55,7 +56,7 @@ def torch_fault() -> str | None:
     try:
         import torch  # noqa: F401, PLC0415 - it takes seconds, and may not load
     except Exception as error:  # a torch of another CUDA, or a broken one, raises whatever its parts raise
-        return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        return f"{type(error).__name__}: {one_line(error, 200)}"
     return None
 
 

@@ -7,7 +7,7 @@ from hardset.jobs.terminal.console import console
 from hardset.jobs.terminal.voice import Voice
 from hardset.pipeline.audit.trust import NO_TRUST, Trust
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.errors import UserError
+from hardset.schemas.errors import UserError, one_line
 
 
 def report_of(out: str, voice: Voice, trust: Trust = NO_TRUST, *, anew: bool = True) -> str | None:
@@ -24,7 +24,7 @@ def report_of(out: str, voice: Voice, trust: Trust = NO_TRUST, *, anew: bool = T
     except UserError as error:
         why = str(error)
     except Exception as error:  # rows may be looked up in the user's own source
-        why = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        why = f"{type(error).__name__}: {one_line(error, 200)}"
     voice.warn(f"the report was not written: {why}; `hardset report {Folder(out).name}` writes it")
     return None
 

@@ -13,9 +13,8 @@ from hardset.pipeline.attacks.pieces import GEOMETRIES, LOSSES, SCHEDULES, Loss
 from hardset.pipeline.attacks.schedules import Cosine, Fixed, Schedule
 from hardset.pipeline.attacks.search import Search
 from hardset.pipeline.attacks.transforms import Diversity, InputTransform, Scales
-from hardset.pipeline.extensions.imports import one_line
 from hardset.schemas.base import Spec
-from hardset.schemas.errors import JobError
+from hardset.schemas.errors import JobError, one_line
 from hardset.schemas.extensions import is_import_path
 from hardset.schemas.job.attack_declaration import AttackDeclaration, Part
 from hardset.schemas.job.attack_recipe import AfterSuccess, Attack

@@ -15,10 +15,10 @@ from hardset.pipeline.attacks.libraries import check_settings, check_target, fun
 from hardset.pipeline.attacks.objectives import Goal, Objective
 from hardset.pipeline.attacks.schedules import Schedule
 from hardset.pipeline.extensions.declarations import code_of, find, settled
-from hardset.pipeline.extensions.imports import by_path, one_line
+from hardset.pipeline.extensions.imports import by_path
 from hardset.schemas.base import Spec
 from hardset.schemas.digests import canonical_json
-from hardset.schemas.errors import JobError
+from hardset.schemas.errors import JobError, one_line
 from hardset.schemas.extensions import is_import_path
 from hardset.schemas.job.attack_declaration import AttackDeclaration
 from hardset.schemas.job.attack_recipe import Attack

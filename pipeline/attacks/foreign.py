@@ -29,10 +29,9 @@ from hardset.pipeline.attacks.recipe import not_finite, on_grid, unknown_label
 from hardset.pipeline.batches import CleanRows, MadeRows, Pixels, Reject, RowError
 from hardset.pipeline.compute.devices import is_out_of_memory
 from hardset.pipeline.compute.levels import unit_images
-from hardset.pipeline.extensions.imports import one_line
 from hardset.pipeline.judging.judge import exact_float32
 from hardset.pipeline.models.modes import frozen
-from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.errors import JobError, RunError, one_line
 from hardset.schemas.job.quantities import Range
 from hardset.schemas.job.recipes import Attack
 from hardset.schemas.norms import STORED_NORMS

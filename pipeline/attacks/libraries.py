@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hardset.pipeline.extensions.imports import by_path, one_line
-from hardset.schemas.errors import JobError
+from hardset.pipeline.extensions.imports import by_path
+from hardset.schemas.errors import JobError, one_line
 from hardset.schemas.norms import Norm
 
 Batch = Callable[[Tensor, Tensor, Tensor | None, int], Any]

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hardset.pipeline.audit.expected import Expected
-from hardset.pipeline.audit.findings import Findings, told
+from hardset.pipeline.audit.findings import Findings
 from hardset.pipeline.audit.place_checks import coverage_faults, quarantine_faults
 from hardset.pipeline.audit.row_checks import Fault, row_faults
 from hardset.pipeline.dataset.files.parquet import read_footer
@@ -21,7 +21,7 @@ from hardset.pipeline.dataset.files.quarantine import quarantine_table
 from hardset.pipeline.judging.masking import signal_faults
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import content_sha256, sha256_hex
-from hardset.schemas.errors import RunError, UserError
+from hardset.schemas.errors import RunError, UserError, one_line
 from hardset.schemas.records.run import DataFile, Manifest
 from hardset.schemas.rows.contract import QUARANTINE_SCHEMA, arrow_schema, huggingface_features
 from hardset.schemas.rows.user_columns import recorded_columns
@@ -58,7 +58,7 @@ def _quarantine(folder: Folder, expected: Expected, findings: Findings) -> pa.Ta
     try:
         table = quarantine_table(path, data)
     except _UNREADABLE as error:
-        findings.add(path, f"cannot be read: {told(error)}")
+        findings.add(path, f"cannot be read: {one_line(error, 200)}")
         return None
     if not table.schema.equals(QUARANTINE_SCHEMA):
         findings.add(path, "has another schema than quarantine files")
@@ -161,5 +161,5 @@ def _table(path: str, data: bytes, findings: Findings) -> pa.Table | None:
         # Not read_table, which takes milliseconds more for each file.
         return pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True).read()
     except _UNREADABLE as error:
-        findings.add(path, f"cannot be read: {told(error)}")
+        findings.add(path, f"cannot be read: {one_line(error, 200)}")
         return None

@@ -27,8 +27,3 @@ class Findings:
         """Notes what was not looked at, once."""
         if what not in self.notes:
             self.notes.append(what)
-
-
-def told(error: Exception) -> str:
-    """An error as a finding tells it: one line of at most 200 characters."""
-    return " ".join(str(error).split())[:200]

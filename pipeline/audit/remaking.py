@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from hardset.pipeline.audit.agreement import text_of
-from hardset.pipeline.audit.findings import Findings, told
+from hardset.pipeline.audit.findings import Findings
 from hardset.pipeline.audit.replay import DIFFERS, code_fault, differing, made_elsewhere, result_of
 from hardset.pipeline.audit.verdict_checks import RunWorkers
 from hardset.pipeline.dataset.files.png import decode_png
@@ -23,7 +23,7 @@ from hardset.pipeline.shards.reading import BadRow, row_key
 from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.sources.base import unfixed
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.errors import UserError
+from hardset.schemas.errors import UserError, one_line
 from hardset.schemas.records.run import Manifest, Output, Shard
 
 _MEASURED = frozenset({"clean_margin", "float_margin", "margin", "confidence", "l2", "l1"})
@@ -80,7 +80,7 @@ def make_again(
         alone = not whole and text is not None and stands_alone(text)
         made = _made(worker, shard, output, table.take(list(chosen)) if alone else None)
     except (UserError, OSError) as error:
-        findings.add(path, f"its rows cannot be made again: {told(error)}")
+        findings.add(path, f"its rows cannot be made again: {one_line(error, 200)}")
         return
     elsewhere = made_elsewhere(folder, manifest, output, str(worker.device))
     rows = table.take(list(chosen)).to_pylist()

@@ -11,14 +11,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hardset.pipeline.audit.findings import told
 from hardset.pipeline.audit.replay import plan_of
 from hardset.pipeline.batches import CleanRows
 from hardset.pipeline.dataset.files.quarantine import quarantine_table
 from hardset.pipeline.sources.base import SourceReader, narrowed, unfixed
 from hardset.pipeline.sources.table import open_source
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.errors import UserError
+from hardset.schemas.errors import UserError, one_line
 from hardset.schemas.job.sources import Source
 from hardset.schemas.records.run import Manifest, Output, Plan, SourceRange
 from hardset.schemas.rows.contract import Column
@@ -82,7 +81,7 @@ class _Reading:
                 return self.rows(narrowed(part, part.start, middle)).beside(
                     self.rows(narrowed(part, middle, part.stop))
                 )
-            gone = f"cannot be read: {told(error)}"
+            gone = f"cannot be read: {one_line(error, 200)}"
             return _Found(lost={f"{part.file}/{part.members[0]}": gone}) if part.members else _Found(rest=gone)
         lost = {reject.key: f"{reject.error_class}: {reject.message}" for reject in rejects}
         return _Found(dict(zip(rows.keys, zip(rows.sha256, _repeated(rows), strict=True), strict=True)), lost)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from hardset.pipeline.audit.findings import Findings, told
+from hardset.pipeline.audit.findings import Findings
 from hardset.pipeline.audit.replay import plan_of
 from hardset.pipeline.audit.trust import Trust, UntrustedError
 from hardset.pipeline.audit.verdicts import Judged, attack_faults, distance_faults, least_likely_faults, stored_faults
@@ -18,7 +18,7 @@ from hardset.pipeline.dataset.files.png import decode_png
 from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.sources.base import unfixed
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.errors import UserError
+from hardset.schemas.errors import UserError, one_line
 from hardset.schemas.job.recipes import Attack
 from hardset.schemas.records.run import Output, Shard
 from hardset.schemas.rows.contract import ADVERSARIAL
@@ -55,7 +55,7 @@ class RunWorkers:
         except UserError as error:
             if self.trust.job is not None:
                 raise
-            findings.add(f"run {worker.plan.run_id[:8]}", f"its rows cannot be judged again: {told(error)}")
+            findings.add(f"run {worker.plan.run_id[:8]}", f"its rows cannot be judged again: {one_line(error, 200)}")
             return False
         return True
 
@@ -109,7 +109,7 @@ def _clean_rows(
         source, _ = worker.source.read(unfixed(plan.ranges[shard.range]), plan.image, len(plan.classes))
     except (UserError, OSError) as error:
         findings.add(
-            output.data.path, f"its rows cannot be judged again, as their source cannot be read: {told(error)}"
+            output.data.path, f"its rows cannot be judged again, as their source cannot be read: {one_line(error, 200)}"
         )
         return {}
     place = {key: i for i, key in enumerate(source.keys)}

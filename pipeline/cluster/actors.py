@@ -11,11 +11,10 @@ import torch
 from hardset.pipeline.cluster.messages import Order, Passed, Raised, Ready
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.extensions.driver import DriverContext
-from hardset.pipeline.extensions.imports import one_line
 from hardset.pipeline.shards.make import probe_shard, run_shard
 from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.errors import JobError, UserError
+from hardset.schemas.errors import JobError, UserError, one_line
 from hardset.schemas.job.job import Job
 from hardset.schemas.records.run import Plan, Receipt
 

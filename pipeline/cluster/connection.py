@@ -15,8 +15,7 @@ from hardset.pipeline.cluster.embedded import embedded
 from hardset.pipeline.cluster.place import ClusterPlace
 from hardset.pipeline.cluster.quiet import LEVEL, quiet
 from hardset.pipeline.cluster.undisturbed import undisturbed
-from hardset.pipeline.extensions.imports import one_line
-from hardset.schemas.errors import JobError
+from hardset.schemas.errors import JobError, one_line
 from hardset.schemas.job.job import Run
 
 

@@ -15,7 +15,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from hardset.pipeline.cluster.machine import Room, shared_memory
 from hardset.pipeline.dataset.provenance.environment import versions
-from hardset.pipeline.extensions.imports import one_line
+from hardset.schemas.errors import one_line
 
 _SECONDS = 90.0
 """Time that a node has to answer: it starts a process that loads torch, from network storage at worst."""

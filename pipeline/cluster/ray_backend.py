@@ -22,7 +22,7 @@ from hardset.pipeline.cluster.actors import ActorSetup, ShardActor
 from hardset.pipeline.cluster.backend import Event
 from hardset.pipeline.cluster.memory import kills, told_by_kernel, told_by_ray
 from hardset.pipeline.cluster.messages import Died, Order, Placed, Raised, Result
-from hardset.pipeline.extensions.imports import one_line
+from hardset.schemas.errors import one_line
 from hardset.schemas.job.job import Run
 
 _CLOSING_SECONDS = 6.0

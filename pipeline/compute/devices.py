@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hardset.schemas.errors import RunError
+from hardset.schemas.errors import RunError, one_line
 from hardset.schemas.job.job import Run
 
 GROW_AFTER = 64
@@ -89,7 +89,7 @@ class Divider:
                 raise
             if part.stop - part.start == 1:
                 raise RunError(
-                    f"{what}: the device's memory does not hold a single row ({' '.join(str(error).split())[:160]}); "
+                    f"{what}: the device's memory does not hold a single row ({one_line(error)}); "
                     "use a smaller model or image size, or a device with more memory that no other process uses"
                 ) from error
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]

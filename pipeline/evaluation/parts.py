@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from hardset.pipeline.batches import Pixels
 from hardset.pipeline.evaluation.evaluation_plan import EvaluationPart
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.errors import RunError
+from hardset.schemas.errors import RunError, one_line
 
 PARTS = "_hardset/evaluation/parts"
 _KEY, _LOST, _SECONDS = b"hardset.part", b"hardset.lost", b"hardset.seconds"
@@ -56,7 +56,7 @@ class PartStore:
             table = pq.read_table(io.BytesIO(data), columns=columns, page_checksum_verification=True)
             return _stored(table, key)
         except (FileNotFoundError, pa.ArrowException, OSError, ValueError, KeyError) as error:
-            reason = "is missing" if isinstance(error, FileNotFoundError) else " ".join(str(error).split())[:160]
+            reason = "is missing" if isinstance(error, FileNotFoundError) else one_line(error)
             raise RunError(
                 f"{self.folder.name}: {_path(key)} cannot be used ({reason}); remove it and start again, then it is "
                 "made anew"

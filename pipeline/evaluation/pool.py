@@ -19,7 +19,7 @@ from hardset.pipeline.evaluation.evaluation_worker import EvaluationWorker
 from hardset.pipeline.evaluation.parts import PartStore
 from hardset.pipeline.extensions.driver import DriverContext
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.errors import RunError, UserError
+from hardset.schemas.errors import RunError, UserError, one_line
 from hardset.schemas.job.evaluation import EvaluationJob
 
 _POLL_SECONDS = 0.5
@@ -140,7 +140,7 @@ class Pool:
             raise error
         tries = self._attempts[part.key] = self._attempts.get(part.key, 0) + 1
         if tries >= self._setup.job.run.max_attempts:
-            told = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            told = f"{type(error).__name__}: {one_line(error, 300)}"
             name = self._setup.job.models[part.model].name
             raise RunError(f"{name}: a part ({part.kind}) was given up after {tries} attempts; the last said: {told}")
         waiting.appendleft(part)

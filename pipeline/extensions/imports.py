@@ -1,10 +1,12 @@
-"""Objects by import path, and errors of a user's code in one line."""
+"""Objects by import path."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
 from typing import Any
+
+from hardset.schemas.errors import one_line
 
 
 def by_path(path: str) -> Any:
@@ -29,8 +31,3 @@ def by_path(path: str) -> Any:
             hint = f"did you mean {near[0]}?" if near else "check the name"
             raise AttributeError(f"{module_name} has no {attributes}; {hint}") from None
     return found
-
-
-def one_line(error: BaseException) -> str:
-    """The message of an error in one line of at most 160 characters."""
-    return " ".join(str(error).split())[:160]

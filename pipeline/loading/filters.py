@@ -12,7 +12,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from hardset.pipeline.loading.order import Indices
-from hardset.schemas.errors import JobError
+from hardset.schemas.errors import JobError, one_line
 
 Filters: TypeAlias = Any
 """A pyarrow expression, or tuples `(column, operator, value)`, as pyarrow and pandas take them: all of a list, any of
@@ -50,7 +50,7 @@ class Condition:
         try:
             found: Indices = numbered.filter(self.expression)[_NUMBER].to_numpy()
         except (pa.ArrowException, TypeError) as error:
-            raise JobError(f"filters: {' '.join(str(error).split())[:160]}") from None
+            raise JobError(f"filters: {one_line(error)}") from None
         return found
 
 

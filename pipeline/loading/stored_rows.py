@@ -24,7 +24,7 @@ from hardset.pipeline.loading.order import Groups, Indices
 from hardset.pipeline.loading.parts import RowsOfKind, Values
 from hardset.pipeline.loading.recent import Recent
 from hardset.pipeline.storage.folder import Folder, in_parallel
-from hardset.schemas.errors import JobError, RunError, UserError
+from hardset.schemas.errors import JobError, RunError, UserError, one_line
 from hardset.schemas.records.run import DataFile, Image
 from hardset.schemas.rows.contract import COLUMNS
 
@@ -227,7 +227,7 @@ class StoredRows:
         except FileNotFoundError:
             raise RunError(f"{self._name}: {path}: is missing; `hardset verify` names every fault") from None
         except (UserError, pa.ArrowException, OSError, ValueError) as error:
-            raise RunError(f"{self._name}: {path}: {_line(error)}") from error
+            raise RunError(f"{self._name}: {path}: {one_line(error, 200)}") from error
 
     def _open(self, number: int) -> tuple[pq.ParquetFile, int]:
         with _memory_of_the_system():
@@ -241,7 +241,7 @@ class StoredRows:
                 group, columns=[name for name in columns if name.split(".")[0] in there], use_threads=False
             )
         except (UserError, pa.ArrowException, OSError, ValueError) as error:
-            raise RunError(f"{self._name}: {self._files[number].path}: {_line(error)}") from error
+            raise RunError(f"{self._name}: {self._files[number].path}: {one_line(error, 200)}") from error
         for name in columns:
             if name.split(".")[0] not in there:
                 if name not in _TYPES:
@@ -297,7 +297,3 @@ def _is_mixed(group: pq.RowGroupMetaData) -> bool:
             known = column.is_stats_set and column.statistics.has_null_count
             return not known or column.statistics.null_count < group.num_rows
     return False
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -10,7 +10,6 @@ from typing import Any
 
 from torch import nn
 
-from hardset.pipeline.extensions.imports import one_line
 from hardset.pipeline.models.candidates import State
 from hardset.pipeline.models.factory import fixed_generator
 from hardset.pipeline.models.feeding import Interpolation
@@ -20,7 +19,7 @@ from hardset.pipeline.models.state import fill_from
 from hardset.pipeline.models.vision import make_importable
 from hardset.pipeline.models.weights import read_folder, read_states, states_in, weights_sha256
 from hardset.pipeline.storage.folder import public_name
-from hardset.schemas.errors import JobError
+from hardset.schemas.errors import JobError, one_line
 from hardset.schemas.job.network import Network, Normalize
 
 _CONFIG, _WEIGHTS = "config.json", "model.safetensors"

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from hardset.pipeline.extensions.imports import by_path, one_line
+from hardset.pipeline.extensions.imports import by_path
 from hardset.pipeline.models.vision import with_torchvision
-from hardset.schemas.errors import JobError
+from hardset.schemas.errors import JobError, one_line
 from hardset.schemas.job.network import Network
 
 _SEED = 0

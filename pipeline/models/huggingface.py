@@ -10,12 +10,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from hardset.pipeline.extensions.imports import one_line
 from hardset.pipeline.models.saved import SavedNetwork, extra
 from hardset.pipeline.models.weights import read_folder
 from hardset.pipeline.storage.folder import public_name
 from hardset.schemas.digests import digest, sha256_hex
-from hardset.schemas.errors import JobError
+from hardset.schemas.errors import JobError, one_line
 from hardset.schemas.job.network import Input, Normalize
 
 _CONFIG, _PREPROCESSOR = "config.json", "preprocessor_config.json"

@@ -13,10 +13,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from hardset.pipeline.extensions.imports import one_line
 from hardset.pipeline.models.saved import SavedNetwork, extra
 from hardset.pipeline.storage.folder import public_name
-from hardset.schemas.errors import JobError
+from hardset.schemas.errors import JobError, one_line
 
 _CODE = {"Lambda", "TorchModuleWrapper", "TFSMLayer", "FlaxLayer", "JaxLayer", "__lambda__"}
 """Layers that hold or load code or pickles of their own."""

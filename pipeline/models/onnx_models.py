@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hardset.pipeline.extensions.imports import one_line
 from hardset.pipeline.models.saved import SavedNetwork, extra
 from hardset.pipeline.models.vision import make_importable
 from hardset.pipeline.storage.folder import public_name
-from hardset.schemas.errors import JobError
+from hardset.schemas.errors import JobError, one_line
 from hardset.schemas.job.network import Input
 
 HELD_ROWS = 8

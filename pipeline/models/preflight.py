@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from hardset.pipeline.batches import Pixels
-from hardset.pipeline.extensions.imports import one_line
 from hardset.pipeline.judging.judge import as_images, exact_float32, seeded
 from hardset.pipeline.models.loading import LoadedModel
 from hardset.pipeline.models.outputs import Logits, logits_of
 from hardset.pipeline.models.probabilities import are_one_probability, are_probabilities, in_unit_range, sigmoids
-from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.errors import JobError, RunError, one_line
 
 PROBE_ROWS = 8
 # Relative to the largest logit. Float32 passes of one shape agree to 1e-6 even if a kernel sums in varying order.

@@ -9,10 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hardset.pipeline.extensions.imports import one_line
 from hardset.pipeline.models.saved import SavedNetwork
 from hardset.pipeline.storage.folder import public_name
-from hardset.schemas.errors import JobError
+from hardset.schemas.errors import JobError, one_line
 
 
 class Exported(nn.Module):

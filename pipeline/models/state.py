@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from hardset.pipeline.models.candidates import WHOLE, State
 from hardset.pipeline.models.matching import Match, matched, others_of, parts_that_fit
 from hardset.pipeline.models.normalisers import check_normaliser
-from hardset.schemas.errors import JobError
+from hardset.schemas.errors import JobError, one_line
 from hardset.schemas.job.network import Normalize
 
 _LISTED = 3
@@ -56,7 +56,7 @@ def fill_from(
     try:
         module.load_state_dict(dict(match.names), strict=False)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = one_line(error)
         raise JobError(f"{at}.weights: {name}: cannot be copied into the model: {reason}") from None
     left = match.left_out(found[path])
     return (f"{at}.weights: {name}: {_some(list(left), ', ')} left out, which the network lacks",) if left else ()

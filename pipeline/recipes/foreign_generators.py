@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from hardset.pipeline.compute import rng
-from hardset.pipeline.extensions.imports import one_line
 from hardset.pipeline.gans.generator import Generator, Output
 from hardset.pipeline.gans.recipe import drawn
 from hardset.pipeline.models.factory import build
@@ -17,7 +16,7 @@ from hardset.pipeline.models.keras_models import read_model
 from hardset.pipeline.models.programs import load_export, load_torchscript
 from hardset.pipeline.models.weights import read_weights
 from hardset.schemas.digests import digest
-from hardset.schemas.errors import JobError
+from hardset.schemas.errors import JobError, one_line
 from hardset.schemas.job.network import Network
 from hardset.schemas.job.recipes import GeneratorFile
 

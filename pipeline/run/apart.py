@@ -17,8 +17,7 @@ from typing import TypeVar
 import torch
 
 from hardset.pipeline.cluster.undisturbed import SIGNALS
-from hardset.pipeline.extensions.imports import one_line
-from hardset.schemas.errors import UserError
+from hardset.schemas.errors import UserError, one_line
 
 _SIGNAL_AT_DEATH_OF_PARENT = 1
 """PR_SET_PDEATHSIG of Linux."""

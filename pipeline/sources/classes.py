@@ -11,7 +11,7 @@ import yaml
 
 from hardset.pipeline.sources.files import resolve, storage_faults
 from hardset.pipeline.sources.labels import comparable, plain
-from hardset.schemas.errors import JobError
+from hardset.schemas.errors import JobError, one_line
 from hardset.schemas.job.sources import FROM_SOURCE, StoredSource
 
 _MOST_BYTES = 16 << 20
@@ -150,7 +150,7 @@ def _names_in(text: str, name: str) -> list[str]:
         try:
             document = json.loads(text) if name.endswith(".json") else yaml.safe_load(text)
         except (ValueError, RecursionError, yaml.YAMLError) as error:
-            reason = " ".join(str(error).split())[:100]
+            reason = one_line(error, 100)
             raise JobError(f"source.classes: {name} cannot be parsed: {reason}; {_WANTED}") from None
         return _of_document(document, name)
     lines = [line.strip() for line in text.splitlines() if line.strip()]

@@ -12,7 +12,7 @@ from hardset.pipeline.sources.labels import plain
 from hardset.pipeline.sources.lines import GZIP, table_of
 from hardset.pipeline.sources.unreadable import UnreadableFileError, what_lies_there
 from hardset.pipeline.storage.folder import public_name
-from hardset.schemas.errors import JobError
+from hardset.schemas.errors import JobError, one_line
 from hardset.schemas.job.sources import ManifestSource
 from hardset.schemas.limits import GIB, Limits, variable
 
@@ -65,7 +65,7 @@ def listing_of(data: bytes, name: str, spec: ManifestSource) -> Listing:
         table = table_of(data, name, {*PATHS, str(spec.image).lower()}, spec.keep)
     except (pa.ArrowException, ValueError, RecursionError, OSError) as error:
         known = None if data.startswith(GZIP) and name.lower().endswith(".gz") else what_lies_there(data[:256])
-        told = known or f"cannot be read as a table: {' '.join(str(error).split())[:200]}"
+        told = known or f"cannot be read as a table: {one_line(error, 200)}"
         raise UnreadableFileError(f"source.path: {name} {told}") from error
     path, label = _column(table, spec.image, PATHS, "image", name), _column(table, spec.label, LABELS, "label", name)
     kept = [column for column in spec.keep if column in table.column_names]

@@ -25,7 +25,7 @@ from hardset.pipeline.training.inner import InnerAttack
 from hardset.pipeline.training.methods import Batch, method_of, weighing
 from hardset.pipeline.training.optimisers import make_optimiser, rate_at
 from hardset.pipeline.training.team import Team
-from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.errors import JobError, RunError, one_line
 from hardset.schemas.job.training import Train
 
 State = dict[str, Any]
@@ -118,7 +118,7 @@ class Learner:
             if self._average is not None:
                 self._average.load_state_dict(state["average"])
         except (KeyError, ValueError, RuntimeError, TypeError) as error:
-            text = " ".join(str(error).split())[:160]
+            text = one_line(error)
             raise RunError(
                 f"the state of the training does not fit the model ({text}); start the training anew"
             ) from None

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from hardset.pipeline.extensions.imports import by_path, one_line
-from hardset.schemas.errors import JobError
+from hardset.pipeline.extensions.imports import by_path
+from hardset.schemas.errors import JobError, one_line
 from hardset.schemas.job.training import Train
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from hardset.schemas.errors import JobError
+from hardset.schemas.errors import JobError, one_line
 
 MOST_BYTES = 1 << 20
 """Maximum size of a job file in bytes."""
@@ -63,7 +63,7 @@ def parse_yaml(text: str, *, name: str) -> Any:
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise JobError(f"{name}: {place}{_problem(error)}") from None
     except yaml.YAMLError as error:
-        raise JobError(f"{name}: is not text: {' '.join(str(error).split())[:160]}") from None
+        raise JobError(f"{name}: is not text: {one_line(error)}") from None
     except RecursionError:
         raise JobError(f"{name}: is nested too deeply") from None
     except (ValueError, OverflowError) as error:

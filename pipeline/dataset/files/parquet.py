@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from hardset.pipeline.batches import ColumnValues
 from hardset.schemas.digests import canonical_json, content_sha256
-from hardset.schemas.errors import RunError
+from hardset.schemas.errors import RunError, one_line
 from hardset.schemas.norms import NO_NORM
 from hardset.schemas.rows.contract import (
     CONTRACT_VERSION,
@@ -145,7 +145,7 @@ def check_file(
         table = file.read()
         described = json.loads(file.metadata.metadata[FOOTER_KEY])
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise RunError(f"data file does not read back: {' '.join(str(error).split())[:200]}") from error
+        raise RunError(f"data file does not read back: {one_line(error, 200)}") from error
     wanted = arrow_schema(classes, user=user)
     if not table.schema.equals(wanted) or table.schema.metadata[b"huggingface"] != wanted.metadata[b"huggingface"]:
         raise RunError("data file has another schema or other class names than the row contract")

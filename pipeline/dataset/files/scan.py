@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from hardset.pipeline.dataset.files.quarantine import quarantine_table
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.errors import UserError
+from hardset.schemas.errors import UserError, one_line
 from hardset.schemas.records.run import DataFile
 from hardset.schemas.rows.contract import COLUMNS, QUARANTINE_SCHEMA, VERSIONS, Column
 
@@ -46,7 +46,7 @@ def batches(folder: Folder, file: DataFile, columns: Sequence[str]) -> Iterator[
             yield ScannedRows(file.path, start, _with_empty(columns_read, lacking))
             start += columns_read.num_rows
     except (UserError, pa.ArrowException, OSError, ValueError) as error:
-        raise UnreadableFileError(f"{file.path}: {_line(error)}") from error
+        raise UnreadableFileError(f"{file.path}: {one_line(error, 200)}") from error
 
 
 def _lacking(opened: pq.ParquetFile, file: DataFile, columns: Sequence[str]) -> list[Column]:
@@ -79,7 +79,7 @@ def rows_at(folder: Folder, file: DataFile, positions: Sequence[int]) -> dict[in
                 found |= dict(zip(here, rows, strict=True))
             start = stop
     except (UserError, pa.ArrowException, OSError, ValueError) as error:
-        raise UnreadableFileError(f"{file.path}: {_line(error)}") from error
+        raise UnreadableFileError(f"{file.path}: {one_line(error, 200)}") from error
     return found
 
 
@@ -91,7 +91,7 @@ def quarantine_records(folder: Folder, file: DataFile) -> list[dict[str, Any]]:
     except FileNotFoundError:
         raise UnreadableFileError(f"{file.path}: is missing") from None
     except (UserError, pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise UnreadableFileError(f"{file.path}: {_line(error)}") from error
+        raise UnreadableFileError(f"{file.path}: {one_line(error, 200)}") from error
     return records
 
 
@@ -128,8 +128,4 @@ def _open(folder: Folder, file: DataFile) -> pq.ParquetFile:
     except FileNotFoundError:
         raise UnreadableFileError(f"{file.path}: is missing") from None
     except (UserError, pa.ArrowException, OSError, ValueError) as error:
-        raise UnreadableFileError(f"{file.path}: {_line(error)}") from error
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+        raise UnreadableFileError(f"{file.path}: {one_line(error, 200)}") from error

@@ -15,7 +15,7 @@ from hardset.pipeline.dataset.provenance.statement import statement_path
 from hardset.pipeline.dataset.records.ledger import RUNS
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.environment import KEY_PASSWORD
-from hardset.schemas.errors import JobError
+from hardset.schemas.errors import JobError, one_line
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 _MOST_BYTES = 100_000
@@ -116,7 +116,7 @@ def _private(path: Path) -> Any:
         ) from None
     except ValueError as error:
         raise JobError(
-            f"--key: {path}: is no private key in PEM, or {KEY_PASSWORD.name} is wrong ({_line(error)})"
+            f"--key: {path}: is no private key in PEM, or {KEY_PASSWORD.name} is wrong ({one_line(error, 100)})"
         ) from None
 
 
@@ -127,7 +127,7 @@ def _public(path: Path) -> Any:
     try:
         return load_pem_public_key(content)
     except ValueError as error:
-        raise JobError(f"--public-key: {path}: is no public key in PEM ({_line(error)})") from None
+        raise JobError(f"--public-key: {path}: is no public key in PEM ({one_line(error, 100)})") from None
 
 
 def _content(path: Path, option: str) -> bytes:
@@ -139,10 +139,6 @@ def _content(path: Path, option: str) -> bytes:
     if len(content) > _MOST_BYTES:
         raise JobError(f"{option}: {path}: holds more than {_MOST_BYTES:,} bytes, which no key does")
     return content
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:100]
 
 
 def _library() -> tuple[Any, Any]:

@@ -23,7 +23,7 @@ from hardset.pipeline.dataset.views.layouts import LAYOUTS, Files, Layout, Piece
 from hardset.pipeline.storage.folder import Folder, in_parallel
 from hardset.pipeline.storage.nesting import lies_in, where
 from hardset.schemas.digests import content_sha256, image_sha256, sha256_hex
-from hardset.schemas.errors import JobError, RunError
+from hardset.schemas.errors import JobError, RunError, one_line
 from hardset.schemas.records.run import DataFile, Manifest, Output
 
 RECORD = "export.json"
@@ -135,7 +135,7 @@ def _rows(folder: Folder, output: Output, file: DataFile) -> list[dict[str, Any]
     try:
         rows: list[dict[str, Any]] = pq.ParquetFile(io.BytesIO(data)).read().to_pylist()
     except (pa.ArrowException, OSError) as error:
-        raise RunError(f"{folder.name}: {file.path}: {' '.join(str(error).split())[:200]}") from error
+        raise RunError(f"{folder.name}: {file.path}: {one_line(error, 200)}") from error
     if len(rows) != output.counts.rows_out:
         raise RunError(f"{folder.name}: {file.path} holds {len(rows)} rows; the manifest says {output.counts.rows_out}")
     return rows
