@@ -15,7 +15,8 @@ from hardset.pipeline.dataset.provenance.card import write_card
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import digest, run_id
-from hardset.schemas.records.run import Counts, Image, Manifest, Output, Shard
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import Image, Manifest, Output, Shard
 from hardset.schemas.rows.contract import CONTRACT_VERSION, schema_sha256
 
 CLASSES = tuple(f"class {number}" for number in range(10))

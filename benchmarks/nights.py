@@ -27,7 +27,8 @@ from hardset.pipeline.sources.table import open_source
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import digest, run_id
 from hardset.schemas.job.sources import NpzSource
-from hardset.schemas.records.run import Counts, Manifest, Output
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import Manifest, Output
 from hardset.schemas.records.summary import Summary
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks"

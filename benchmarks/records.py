@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from hardset.pipeline.dataset.records.ledger import Ledger, data_file
 from hardset.schemas.digests import content_sha256, digest
-from hardset.schemas.records.run import Counts, DataFile, Image, Output, Plan, Receipt, Shard, SourceRange
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import DataFile, Image, Output, Plan, Receipt, Shard, SourceRange
 from hardset.schemas.records.throughput import StageSeconds
 
 ROWS = 2048

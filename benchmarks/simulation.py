@@ -15,7 +15,8 @@ from itertools import count
 
 from hardset.pipeline.cluster.backend import Event
 from hardset.pipeline.cluster.messages import Died, Order, Passed, Ready, Result
-from hardset.schemas.records.run import Counts, Receipt, Shard
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import Receipt, Shard
 
 SILENCE_SECONDS = 5 * 24 * 3600.0
 """Longest time without an event, in virtual seconds; beyond it the dispatcher is stuck."""

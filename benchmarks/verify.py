@@ -41,7 +41,8 @@ from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import image_sha256, row_id, row_seed
 from hardset.schemas.job.job import Job
 from hardset.schemas.reading.loading import parse_job
-from hardset.schemas.records.run import Counts, Output, Plan, Shard
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import Output, Plan, Shard
 from hardset.schemas.rows.contract import ADVERSARIAL
 from hardset.schemas.rows.success import attacked
 

@@ -77,8 +77,8 @@ def sentence(ended: Ended, path: str) -> str:
         return _stopped(ended, made)
     totals = ended.totals
     text = f"Done: {made}; {path} holds {count(totals.rows_out, 'row')}"
-    if totals.attacked:
-        text += f", {totals.success / totals.attacked:.1%} of the attacked rows fooled the model as stored"
+    if totals.success_rate is not None:
+        text += f", {totals.success_rate:.1%} of the attacked rows fooled the model as stored"
     for name, rate in ended.transfer.items():
         text += f", {rate.fooled / rate.of:.1%} fooled {name}"
     if ended.clean is not None:

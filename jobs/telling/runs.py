@@ -37,7 +37,7 @@ def _cells(night: Night) -> tuple[str, ...]:
         f"{night.made:,} of {night.shards:,}",
         "-" if night.taken_over is None else _taken_over(night),
         f"{counts.rows_out:,}",
-        f"{counts.success / counts.attacked:.1%}" if counts.attacked else "-",
+        "-" if counts.success_rate is None else f"{counts.success_rate:.1%}",
         f"{counts.quarantined:,}",
         f"{night.failed:,}",
         _growth(night),

@@ -58,7 +58,7 @@ def _table(runs: Sequence[RunStatus]) -> Table:
     table = Table("run", "job", "state", "shards", "rows", "success", "quarantined", box=None, header_style="bold")
     for run in runs:
         counts = run.counts
-        success = f"{counts.success / counts.attacked:.1%}" if counts.attacked else "-"
+        success = "-" if counts.success_rate is None else f"{counts.success_rate:.1%}"
         shards = f"{run.shards_done:,} of {run.shards:,}"
         row = (run.run_id, run.job, run.state, shards, f"{counts.rows_out:,}", success, f"{counts.quarantined:,}")
         table.add_row(*row)

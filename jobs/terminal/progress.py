@@ -101,8 +101,8 @@ class _Lines:
 def _figures(progress: RunProgress, seconds: float) -> str:
     made = progress.made
     parts = [f"{made.rows_out / max(seconds, 1e-9):,.0f} rows/s"]
-    if made.attacked:
-        parts.append(f"success {made.success / made.attacked:.1%}")
+    if made.success_rate is not None:
+        parts.append(f"success {made.success_rate:.1%}")
     if progress.clean is not None:
         parts.append(f"clean {progress.clean}")
     if made.quarantined:

@@ -10,7 +10,8 @@ from hardset.pipeline.dataset.provenance.warnings import manifest_warnings
 from hardset.pipeline.dataset.records.places import is_own, maker
 from hardset.pipeline.sources.signs import READ
 from hardset.schemas.job.recipes import Sample, is_attack
-from hardset.schemas.records.run import Counts, DataFile, Manifest, Output, Plan
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import DataFile, Manifest, Output, Plan
 
 _Fault = tuple[str, str]
 

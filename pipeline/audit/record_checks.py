@@ -16,7 +16,8 @@ from hardset.pipeline.dataset.records.seals import SEALED_CONTRACTS, is_sealed
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import digest, plan_digest, recipe_id, run_id
 from hardset.schemas.errors import RunError
-from hardset.schemas.records.run import Counts, Manifest, Output, Plan, Receipt, Shard
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import Manifest, Output, Plan, Receipt, Shard
 from hardset.schemas.records.summary import Summary
 from hardset.schemas.rows.contract import CONTRACT_VERSION, schema_sha256
 from hardset.schemas.rows.user_columns import recorded_columns

@@ -17,7 +17,7 @@ from hardset.pipeline.dataset.files.png import decode_pngs
 from hardset.schemas.digests import image_sha256, row_id, row_seed
 from hardset.schemas.job.quantities import whole_levels, whole_pixels, whole_squares
 from hardset.schemas.norms import NO_NORM, STORED_NORMS, Norm, norm_of
-from hardset.schemas.records.run import Counts
+from hardset.schemas.records.counts import Counts
 from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, GENERATED, OF_A_NORM, Column, columns_of
 from hardset.schemas.rows.success import attacked_rows, succeeded
 

@@ -10,7 +10,8 @@ from hardset.pipeline.reporting.wording import recipe_details, recipe_title
 from hardset.pipeline.statistics.recipe_statistics import RecipeStatistics, RowCounts, Statistics, gather
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import RunError
-from hardset.schemas.records.run import Counts, Manifest
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import Manifest
 from hardset.schemas.rows.contract import ADVERSARIAL
 
 STATES = ("added", "gone", "changed", "judged", "same")

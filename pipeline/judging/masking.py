@@ -18,7 +18,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hardset.schemas.job.recipe_texts import name_and_norm
-from hardset.schemas.records.run import Counts, Output
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import Output
 from hardset.schemas.rows.contract import ADVERSARIAL
 from hardset.schemas.rows.flags import FLAGS, flags_of
 from hardset.schemas.rows.success import attacked_rows

@@ -73,8 +73,8 @@ def _title(draw: ImageDraw.ImageDraw, content: Content) -> None:
     totals = statistics.manifest.totals
     name = _plain(str(statistics.manifest.job.get("name", "")), "dataset")
     parts = [counted(totals.rows_out, "row"), *(f"{rows:,} {kind}" for kind, rows in sorted(statistics.kinds.items()))]
-    if totals.attacked:
-        parts.append(f"attack success {percent(totals.success / totals.attacked)}")
+    if totals.success_rate is not None:
+        parts.append(f"attack success {percent(totals.success_rate)}")
     _head(draw, f"hardset: {name}", ", ".join(parts))
 
 
@@ -106,8 +106,8 @@ def _unmarked(examples: list[Example]) -> list[Example]:
 
 def _band(recipe: RecipeStatistics, examples: list[Example]) -> _Band:
     note = f"{recipe.tally.rows:,} rows"
-    if recipe.counts.attacked:
-        note += f", {percent(recipe.counts.success / recipe.counts.attacked)} success"
+    if recipe.counts.success_rate is not None:
+        note += f", {percent(recipe.counts.success_rate)} success"
     return _Band(_plain(recipe_title(recipe.text), recipe.op), note, examples, _lines(examples))
 
 

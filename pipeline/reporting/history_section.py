@@ -20,7 +20,7 @@ def history(content: Content) -> Markup | None:
     nights = content.history[-MOST_NIGHTS:]
     if len(nights) < 2:
         return None
-    rates = [night.totals.success / night.totals.attacked if night.totals.attacked else None for night in nights]
+    rates = [night.totals.success_rate for night in nights]
     charts = [
         Multiple("Rows", [night.totals.rows_out for night in nights], lambda value: f"{value:,.0f}"),
         Multiple("Attack success", rates, percent, whole=1.0),

@@ -16,9 +16,8 @@ def key_figures(content: Content) -> Markup:
     kinds = ", ".join(f"{rows:,} {kind}" for kind, rows in sorted(statistics.kinds.items()))
     shown: list[tuple[str, str, str]] = [("Rows stored", f"{totals.rows_out:,}", kinds or "none")]
     if statistics.attacks:
-        rate = totals.success / totals.attacked if totals.attacked else None
         fooled = f"{totals.success:,} of {counted(totals.attacked, 'attacked row')}"
-        shown.append(("Attack success", percent(rate), fooled))
+        shown.append(("Attack success", percent(totals.success_rate), fooled))
     clean = clean_accuracy(statistics)
     if clean is not None:
         right, judged = clean

@@ -43,8 +43,8 @@ def _card(recipe: RecipeStatistics, only_successes: bool) -> Markup:
 def _figures(recipe: RecipeStatistics, only_successes: bool) -> Iterator[tuple[str, Child]]:
     counts, tally = recipe.counts, recipe.tally
     yield "Rows", f"{tally.rows:,}"
-    if counts.attacked and not only_successes:
-        yield "Success", join(_interval(counts.success, counts.attacked), bar(counts.success / counts.attacked))
+    if counts.success_rate is not None and not only_successes:
+        yield "Success", join(_interval(counts.success, counts.attacked), bar(counts.success_rate))
     if tally.judged:
         yield "Accuracy", _interval(tally.right, tally.judged)
     if recipe.kind == ADVERSARIAL and len(recipe.margins):

@@ -10,8 +10,9 @@ from typing import Any
 from hardset.pipeline.reporting.hardening_page import LoopContent
 from hardset.pipeline.reporting.wording import clipped, public_text
 from hardset.schemas.norms import STORED_NORMS
+from hardset.schemas.records.counts import Counts
 from hardset.schemas.records.evaluation import Evaluation
-from hardset.schemas.records.run import Counts, Manifest
+from hardset.schemas.records.run import Manifest
 
 MOST_CHARACTERS = 500
 """Maximum length of a parameter's value, which the oldest trackers' stores take."""
@@ -66,7 +67,8 @@ def of_run(manifest: Manifest) -> Tracked:
 
 
 def _success(name: str, counts: Counts) -> list[Figure]:
-    return [Figure(name, counts.success / counts.attacked)] if counts.attacked else []
+    rate = counts.success_rate
+    return [] if rate is None else [Figure(name, rate)]
 
 
 def of_evaluation(record: Evaluation) -> Tracked:

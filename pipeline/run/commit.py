@@ -19,7 +19,8 @@ from hardset.schemas.digests import digest, recipe_id
 from hardset.schemas.errors import GoneError
 from hardset.schemas.job.job import Job
 from hardset.schemas.records.clean import CleanAccuracy
-from hardset.schemas.records.run import Counts, Failure, Manifest, Output, Plan
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import Failure, Manifest, Output, Plan
 from hardset.schemas.records.summary import Summary
 from hardset.schemas.records.throughput import Throughput
 from hardset.schemas.rows.contract import schema_sha256

@@ -11,7 +11,8 @@ import time
 from datetime import datetime
 from typing import Any
 
-from hardset.schemas.records.run import Counts, Failure, Plan, Receipt
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import Failure, Plan, Receipt
 
 log = logging.getLogger(__name__)
 

@@ -32,7 +32,8 @@ from hardset.schemas.job.job import Job
 from hardset.schemas.job.warnings import job_warnings
 from hardset.schemas.records.admission import Admission
 from hardset.schemas.records.clean import CleanAccuracy
-from hardset.schemas.records.run import Counts, Manifest, Plan, Shard
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import Manifest, Plan, Shard
 from hardset.schemas.records.throughput import Throughput
 
 

@@ -10,7 +10,8 @@ from hardset.pipeline.dataset.records.turns import current_holder
 from hardset.pipeline.dataset.records.unfinished import Unfinished, standing
 from hardset.pipeline.run.status import ABANDONED, AT_WORK, SUPERSEDED
 from hardset.pipeline.storage.folder import Folder, in_parallel
-from hardset.schemas.records.run import Changes, Counts
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import Changes
 from hardset.schemas.records.summary import Summary
 
 

@@ -14,7 +14,8 @@ from hardset.pipeline.cluster.work_place import at_work
 from hardset.pipeline.run.observation import observed
 from hardset.pipeline.shards.bottleneck import Meter
 from hardset.schemas.job.job import Job
-from hardset.schemas.records.run import Counts, Failure, Output, Plan, Receipt, Shard
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import Failure, Output, Plan, Receipt, Shard
 
 
 @dataclass

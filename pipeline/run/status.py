@@ -13,7 +13,8 @@ from hardset.pipeline.dataset.records.unfinished import Unfinished, standing
 from hardset.pipeline.judging.masking import run_warnings
 from hardset.pipeline.shards.bottleneck import Meter, throughput_record
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.records.run import Counts, Manifest, Output, Plan, Receipt
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import Manifest, Output, Plan, Receipt
 from hardset.schemas.records.summary import Summary
 from hardset.schemas.records.throughput import Throughput
 

@@ -17,7 +17,7 @@ from hardset.pipeline.shards.facts import ShardFacts
 from hardset.pipeline.shards.reading import ReadRows
 from hardset.pipeline.sources.signs import counted
 from hardset.schemas.errors import RunError
-from hardset.schemas.records.run import Counts
+from hardset.schemas.records.counts import Counts
 from hardset.schemas.rows.contract import ADVERSARIAL
 from hardset.schemas.rows.success import attacked
 

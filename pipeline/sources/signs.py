@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from hardset.pipeline.sources.images import Decoded
-from hardset.schemas.records.run import Counts, Output
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import Output
 
 NEAR_BLACK, CONSTANT, FEW_BITS = "near_black", "constant", "few_bits"
 DARKEST = 16

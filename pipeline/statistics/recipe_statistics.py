@@ -17,7 +17,8 @@ from hardset.pipeline.statistics.attack_tallies import Confusion, Tally, by_budg
 from hardset.pipeline.statistics.histogram import Histogram
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.job.recipe_texts import agrees
-from hardset.schemas.records.run import Counts, Manifest, Output
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import Manifest, Output
 from hardset.schemas.rows.contract import ADVERSARIAL
 from hardset.schemas.rows.success import attacked_rows
 

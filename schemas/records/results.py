@@ -12,8 +12,9 @@ from pydantic import TypeAdapter
 from hardset.schemas.base import Spec
 from hardset.schemas.records.admission import Admission
 from hardset.schemas.records.clean import CleanAccuracy
+from hardset.schemas.records.counts import Counts
 from hardset.schemas.records.evaluation import Finding
-from hardset.schemas.records.run import Changes, Counts, Failure, Image
+from hardset.schemas.records.run import Changes, Failure, Image
 from hardset.schemas.records.throughput import Busy
 
 

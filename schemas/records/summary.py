@@ -6,7 +6,8 @@ from typing import Literal
 
 from hardset.schemas.base import Spec
 from hardset.schemas.records.clean import CleanAccuracy
-from hardset.schemas.records.run import Changes, Counts, Manifest
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import Changes, Manifest
 
 
 class Summary(Spec):

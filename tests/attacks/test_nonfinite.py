@@ -21,7 +21,7 @@ from hardset.pipeline.models.feeding import Through
 from hardset.pipeline.models.loading import load_model
 from hardset.pipeline.planning.plan import make_plan
 from hardset.pipeline.sources.table import open_source
-from hardset.schemas.records.run import Counts
+from hardset.schemas.records.counts import Counts
 from tests.attacks.nets import CPU, conv_net, frozen, images, predictions, recipe, rows, seeds
 from tests.support import job_of
 

@@ -32,7 +32,8 @@ from hardset.schemas.digests import (
     row_id,
     row_seed,
 )
-from hardset.schemas.records.run import Counts, Manifest, Plan
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import Manifest, Plan
 from hardset.schemas.rows.contract import ADVERSARIAL, schema_sha256
 from hardset.schemas.rows.success import attacked, succeeded
 

@@ -9,7 +9,7 @@ from typing import Any
 from hardset.pipeline.dataset.records.ledger import RUNS
 from hardset.pipeline.dataset.records.seals import sealed
 from hardset.schemas.digests import recipe_id
-from hardset.schemas.records.run import Counts
+from hardset.schemas.records.counts import Counts
 from tests.audit.forger import Forger, Row, honest_success, pixels_of
 
 Lie = Callable[[Forger], None]

@@ -23,7 +23,8 @@ from hardset.pipeline.dataset.records.seals import sealed
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import content_sha256, digest, image_sha256, sha256_hex
 from hardset.schemas.errors import UserError
-from hardset.schemas.records.run import Counts, DataFile, Manifest, Output
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import DataFile, Manifest, Output
 from hardset.schemas.rows.contract import CONTRACT_VERSION
 from tests.support import RECIPES, hardset, job_of, last_json, make_here
 

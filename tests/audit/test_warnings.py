@@ -13,7 +13,7 @@ from hardset.pipeline.audit.expected import claims_of
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.run import generation
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.records.run import Counts
+from hardset.schemas.records.counts import Counts
 from tests.nights.conftest import in_process
 
 

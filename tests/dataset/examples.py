@@ -13,7 +13,8 @@ from hardset.pipeline.dataset.files.quarantine import encode_quarantine
 from hardset.pipeline.dataset.records.ledger import Ledger, data_file, quarantine_file
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import content_sha256, image_sha256, row_id
-from hardset.schemas.records.run import Counts, Failure, Image, Manifest, Plan, Receipt, Shard
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import Failure, Image, Manifest, Plan, Receipt, Shard
 from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, CONTRACT_VERSION, GENERATED, schema_sha256
 
 CLASSES = ("no", "été: 7", "tench, Tinca tinca")

@@ -16,7 +16,8 @@ from hardset.pipeline.dataset.provenance.croissant import croissant
 from hardset.pipeline.dataset.provenance.environment import versions
 from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.records.run import Counts, Failure, Manifest
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import Failure, Manifest
 from hardset.schemas.records.summary import Summary
 from hardset.schemas.rows.contract import COLUMNS
 from tests.dataset.examples import CLASSES, RUN, commit_shard, finished_run, manifest_of, shard_of

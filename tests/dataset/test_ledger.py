@@ -21,7 +21,7 @@ from hardset.pipeline.dataset.records.ledger import (
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import sha256_hex
 from hardset.schemas.errors import RunError
-from hardset.schemas.records.run import Counts
+from hardset.schemas.records.counts import Counts
 from tests.dataset.examples import CLASSES, RUN, commit_shard, finished_run, manifest_of, plan_of, shard_of
 
 OTHER_RUN = "9f9f9f9f-1111-8222-8333-444455556666"

@@ -23,7 +23,8 @@ from hardset.pipeline.dataset.records.ledger import Ledger
 from hardset.pipeline.run.commit import commit_run
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.digests import sha256_hex
-from hardset.schemas.records.run import Counts, Manifest, SourceRange
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import Manifest, SourceRange
 from tests.dataset.examples import RUN, commit_shard, manifest_of, plan_of, shard_of
 from tests.support import job_of, make_here
 

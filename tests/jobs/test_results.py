@@ -19,8 +19,9 @@ from hardset.pipeline.run.budget import Left
 from hardset.pipeline.run.generation import RunOutcome
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.reading.json_schema import result_schema
+from hardset.schemas.records.counts import Counts
 from hardset.schemas.records.results import RESULT, Ended, Refused, Submitted
-from hardset.schemas.records.run import Changes, Counts, Failure
+from hardset.schemas.records.run import Changes, Failure
 from tests.support import hardset, last_json
 
 WriteJob = Callable[..., Path]

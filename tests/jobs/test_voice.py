@@ -15,7 +15,8 @@ from hardset.jobs.terminal.progress import LINE_SECONDS, showing
 from hardset.jobs.terminal.voice import LOGGER, LogFormat, format_of, speaking
 from hardset.pipeline.run.events import RunEvents
 from hardset.pipeline.run.generation import RunProgress
-from hardset.schemas.records.run import Counts, Failure
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import Failure
 from tests.dataset.examples import RUN, commit_shard, plan_of, shard_of
 from tests.support import hardset
 

@@ -21,7 +21,8 @@ from hardset.pipeline.judging.masking import (
     warnings_of,
 )
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.records.run import Counts, Manifest, Output, Receipt
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import Manifest, Output, Receipt
 from hardset.schemas.rows.contract import COLUMNS
 from hardset.schemas.rows.flags import FLAGS, flags_column, flags_of, with_flag
 from tests.dataset.examples import RUN, commit_shard, finished_run, manifest_of, plan_of, shard_of

@@ -14,7 +14,8 @@ from hardset.pipeline.run.budget import Budget, Limit
 from hardset.pipeline.run.generation import generate
 from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import JobError
-from hardset.schemas.records.run import Counts, Receipt
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import Receipt
 from tests.nights.conftest import Night
 from tests.support import hardset, last_json
 

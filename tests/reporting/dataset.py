@@ -31,7 +31,8 @@ from hardset.schemas.digests import (
 )
 from hardset.schemas.job.job import Job
 from hardset.schemas.reading.loading import parse_job
-from hardset.schemas.records.run import Counts, Failure, Image, Manifest, Output, Plan, Receipt, Shard
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import Failure, Image, Manifest, Output, Plan, Receipt, Shard
 from hardset.schemas.rows.contract import ADVERSARIAL, AUGMENTED, CONTRACT_VERSION, GENERATED, arrow_schema
 
 STRONG = {"kind": "attack", "name": "fgsm", "norm": "linf", "eps": "32/255"}

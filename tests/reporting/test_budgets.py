@@ -19,7 +19,7 @@ from hardset.pipeline.shards.make import run_shard
 from hardset.pipeline.shards.worker import Worker
 from hardset.pipeline.statistics.recipe_statistics import RecipeStatistics, gather
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.records.run import Counts
+from hardset.schemas.records.counts import Counts
 from tests.judging.test_masking_rows import PGD, job
 from tests.reporting.conftest import content_of
 from tests.reporting.test_page import Outline

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hardset.pipeline.run.status import run_statuses
 from hardset.pipeline.shards.bottleneck import Meter, bound_sentence
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.records.run import Counts, Manifest, Receipt
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import Manifest, Receipt
 from hardset.schemas.records.throughput import StageSeconds, Throughput
 from tests.support import hardset, last_json
 

@@ -15,7 +15,8 @@ from hardset.pipeline.sources.images import Decoding, UnknownRangeError, decode,
 from hardset.pipeline.sources.signs import CONSTANT, FEW_BITS, NEAR_BLACK, counted, reading_warnings, signs_of
 from hardset.pipeline.sources.table import open_source
 from hardset.schemas.job.sources import ImageFolderSource, ImageSource, NpzSource, ParquetSource
-from hardset.schemas.records.run import Counts, Output
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import Output
 from tests.sources.making import encoded, npz_bytes, parquet_bytes, pixels, png, write
 
 PLENTY = 10**6

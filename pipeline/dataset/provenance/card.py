@@ -17,7 +17,8 @@ from hardset.pipeline.dataset.provenance.croissant import croissant
 from hardset.pipeline.dataset.provenance.inputs import networks_of
 from hardset.pipeline.models.roles import VICTIM
 from hardset.pipeline.storage.folder import Folder
-from hardset.schemas.records.run import Counts, Manifest
+from hardset.schemas.records.counts import Counts
+from hardset.schemas.records.run import Manifest
 from hardset.schemas.records.summary import Summary
 from hardset.schemas.rows.contract import card_features
 from hardset.schemas.rows.sql import rows_view
@@ -138,7 +139,7 @@ def _recipes(manifest: Manifest) -> str:
     lines = ["| recipe | settings | rows | fooled | of attacked | quarantined |", "|---|---|---:|---:|---:|---:|"]
     for position, recipe in enumerate(manifest.job.get("recipes", [])):
         these = counts[position]
-        share = f"{these.success / these.attacked:.1%}" if these.attacked else "-"
+        share = "-" if these.success_rate is None else f"{these.success_rate:.1%}"
         settings = _settings(recipe)
         name = recipe.get("name", recipe["kind"])
         lines.append(
