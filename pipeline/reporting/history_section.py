@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from hardset.pipeline.reporting.content import Content
 from hardset.pipeline.reporting.markup import Child, Markup, element, join
 from hardset.pipeline.reporting.multiples import Multiple, multiples
 from hardset.pipeline.reporting.tables import Cell, Figure, TableColumn, detail, table
-from hardset.pipeline.reporting.wording import NONE, counted, duration, number, percent, size
+from hardset.pipeline.reporting.wording import NONE, counted, duration, number, percent, seconds_between, size
 from hardset.schemas.records.summary import Summary
 
 MOST_NIGHTS = 30
@@ -27,7 +25,7 @@ def history(content: Content) -> Markup | None:
         Multiple(
             "Clean accuracy", [night.clean.share if night.clean else None for night in nights], percent, whole=1.0
         ),
-        Multiple("Time", [_seconds(night) for night in nights], duration),
+        Multiple("Time", [seconds_between(night.started, night.finished) for night in nights], duration),
         Multiple("Size", [night.bytes for night in nights], size),
     ]
     older = len(content.history) - len(nights)
@@ -50,7 +48,8 @@ def _table(nights: tuple[Summary, ...], rates: list[float | None]) -> Markup:
     )
     rows: list[list[Cell]] = []
     for night, rate in reversed(list(zip(nights, rates, strict=True))):
-        seconds, clean = _seconds(night), night.clean.share if night.clean else None
+        seconds = seconds_between(night.started, night.finished)
+        clean = night.clean.share if night.clean else None
         rows.append(
             [
                 detail(_name(night), element("code", night.run_id[:8])),
@@ -78,10 +77,3 @@ def _changed(night: Summary) -> Child:
 
 def _name(night: Summary) -> str:
     return night.logical_date or night.finished[:10]
-
-
-def _seconds(night: Summary) -> float | None:
-    try:
-        return (datetime.fromisoformat(night.finished) - datetime.fromisoformat(night.started)).total_seconds()
-    except (ValueError, TypeError):
-        return None

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from hardset.pipeline.reporting.content import Content, numbered
 from hardset.pipeline.reporting.markup import Child, Markup, element, join
 from hardset.pipeline.reporting.tables import facts
-from hardset.pipeline.reporting.wording import clipped, duration
+from hardset.pipeline.reporting.wording import clipped, duration, seconds_between
 
 
 def provenance(content: Content) -> Markup:
@@ -71,8 +70,5 @@ def _moment(iso: str) -> Markup:
 
 
 def _took(started: str, finished: str) -> str | None:
-    try:
-        seconds = (datetime.fromisoformat(finished) - datetime.fromisoformat(started)).total_seconds()
-    except (ValueError, TypeError):
-        return None
-    return f" ({duration(seconds)})"
+    seconds = seconds_between(started, finished)
+    return None if seconds is None else f" ({duration(seconds)})"

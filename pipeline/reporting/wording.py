@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from fractions import Fraction
 from typing import Any
 
@@ -21,6 +22,14 @@ _MOST_LISTED = 4
 def public_text(text: str) -> str:
     """`text` without control characters, with user, password, query and fragment removed from URLs."""
     return _SECRETS.sub(r"\1\2", printable(text))
+
+
+def seconds_between(started: str, finished: str) -> float | None:
+    """Seconds from one ISO 8601 moment to another; None where either is none."""
+    try:
+        return (datetime.fromisoformat(finished) - datetime.fromisoformat(started)).total_seconds()
+    except (ValueError, TypeError):
+        return None
 
 
 def clipped(text: str, most: int = 80) -> str:
