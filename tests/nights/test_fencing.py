@@ -17,6 +17,9 @@ from hardset.pipeline.storage.folder import Folder
 from hardset.schemas.errors import HeldError, RunError
 from tests.nights.conftest import Night, in_process
 
+_PAUSE = "hardset.pipeline.dataset.records.turns.pause"
+"""What a start that waits sleeps for. Not `time.sleep`, which the threads of other tests call as well."""
+
 
 def records(night: Night) -> dict[str, bytes]:
     """All files but leases."""
@@ -113,14 +116,15 @@ def test_a_start_that_waited_finds_what_the_other_made(files: Night, monkeypatch
     held = hold_lease(Folder(str(files.out)), "other")
     held.__enter__()
 
-    def other_ends(*_: object) -> None:
+    def other_ends(_: float) -> float:
         held.__exit__(None, None, None)
         monkeypatch.undo()
         monkeypatch.setattr("hardset.pipeline.run.generation.results", in_process)
         monkeypatch.setenv("HARDSET_CACHE", "")
         files.run()
+        return 0.0
 
-    monkeypatch.setattr("time.sleep", other_ends)
+    monkeypatch.setattr(_PAUSE, other_ends)
     outcome = generate(files.job(), wait=True)
     assert (outcome.status, outcome.shards_made) == ("nothing to do", 0)
 
@@ -148,7 +152,7 @@ def test_the_command_line_says_it_in_its_exit_code(
     file.write_text(yaml.safe_dump(files.job().model_dump(mode="json")))
     held = hold_lease(Folder(str(files.out)), "other")
     held.__enter__()
-    monkeypatch.setattr("time.sleep", _once(lambda: held.__exit__(None, None, None)))
+    monkeypatch.setattr(_PAUSE, _once(lambda: held.__exit__(None, None, None)))
     done = hardset("generate", file, "--if-held", option, "--json")
     assert done.returncode == code, done.stderr
     assert (last_json(done)["status"], last_json(done)["exit_code"]) == (status, code)
@@ -157,12 +161,13 @@ def test_the_command_line_says_it_in_its_exit_code(
         assert "run other holds this output" in last_json(done)["error"]
 
 
-def _once(act: Callable[[], None]) -> Callable[[float], None]:
+def _once(act: Callable[[], None]) -> Callable[[float], float]:
     done = []
 
-    def sleep(_: float) -> None:
+    def pause(_: float) -> float:
         if not done:
             done.append(True)
             act()
+        return 0.0
 
-    return sleep
+    return pause
